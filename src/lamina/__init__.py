@@ -1,0 +1,48 @@
+"""Lamina: the canonical deep-learning architectures, each faithful to its paper, readable, trainable, open to look inside.
+
+Names are imported when first used: ``import lamina`` costs almost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.errors import DataError, LaminaError, RunError, TrainingError, UsageError
+    from lamina.registry import card, create_model, list_models
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "DataError": "lamina.errors",
+    "LaminaError": "lamina.errors",
+    "RunError": "lamina.errors",
+    "TrainingError": "lamina.errors",
+    "UsageError": "lamina.errors",
+    "card": "lamina.registry",
+    "create_model": "lamina.registry",
+    "list_models": "lamina.registry",
+}
+
+__all__ = [
+    "DataError",
+    "LaminaError",
+    "RunError",
+    "TrainingError",
+    "UsageError",
+    "__version__",
+    "card",
+    "create_model",
+    "list_models",
+]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module 'lamina' has no attribute '{name}'")
+        return getattr(importlib.import_module(_HOME[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted(__all__)

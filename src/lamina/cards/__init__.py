@@ -1,0 +1,68 @@
+"""Cards: the facts of a variant as plain data, readable without torch.
+
+The model files hold the cards beside the code they describe; ``index.json`` is their generated copy (``make index``),
+so that ``lamina models`` and a misspelt name answer without importing torch. A test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Count = int | Mapping[str, int] | None
+"""A number, one number per player (``{"generator": ..., "discriminator": ...}``), or None where undefined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """One published result of a variant."""
+
+    dataset: str
+    metric: str
+    value: float
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """The facts of one variant. Every number of it is asserted against the built model."""
+
+    title: str
+    summary: str
+    paper: str
+    authors: str
+    year: int
+    arxiv: str | None = None
+    inputs: tuple[str, ...]
+    """Kinds of data it takes: "image", "table", "text", "series"."""
+    tasks: tuple[str, ...]
+    """What it can be trained for: "classification", "multilabel", "regression", ..."""
+    input: tuple[int, ...]
+    """Shape of one input, without the batch, at which ``macs`` holds."""
+    parameters: Count
+    """Trainable parameters of the variant as named, without overrides."""
+    macs: Count
+    """Multiply-adds of convolutions, linear layers and matrix products for one input."""
+    reported: tuple[Reported, ...] = ()
+    reference: str
+    """The implementation our outputs are compared with."""
+    differences: tuple[str, ...] = ()
+    """Where this variant departs from the paper."""
+    licence: str = "Apache-2.0"
+    recipe: str
+    """Name of the default training recipe."""
+    aliases: tuple[str, ...] = ()
+    """Other spellings, those of torchvision and timm among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A named row of an architecture: what builds it, with which config, and its card."""
+
+    build: Callable[[Any], Any]
+    """The module class; called with the config alone."""
+    config: Any
+    """A frozen dataclass: the constructor's argument."""
+    card: Card = field(repr=False)

@@ -1,0 +1,169 @@
+"""Batches as a pure function of (seed, epoch, index, rank): a position is all there is to save.
+
+Batches are global: one order is drawn for all ranks, each takes its slice; augmentation is drawn for the global batch
+before slicing. So two processes see what one sees, and a resumed run sees what the interrupted one would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from lamina.errors import UsageError
+from lamina.randomness import derive
+
+Batch = dict[str, Tensor]
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What training draws from: any object with these three."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from the ``start``-th on, the same whenever asked."""
+
+    def with_batch_size(self, batch_size: int) -> Stream:
+        """The same data in batches of another size."""
+
+
+class Samples(Protocol):
+    """A split ready to be batched."""
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Tensors that share dimension 0, in their stored type, on the device they will be used on."""
+
+    tensors: Batch
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def take(self, index: Tensor | slice) -> Batch:
+        return {name: tensor[index] for name, tensor in self.tensors.items()}
+
+    def to(self, device: torch.device) -> InMemory:
+        return InMemory({name: tensor.to(device) for name, tensor in self.tensors.items()})
+
+
+class Streamed(Dataset[Batch]):
+    """Samples made one at a time by ``load(i)``, in worker processes where asked."""
+
+    def __init__(self, length: int, load: Callable[[int], Batch]) -> None:
+        self.length, self.load = length, load
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.load(index)
+
+
+class Augment(Protocol):
+    """A random change of a batch, its numbers drawn apart from its application."""
+
+    def draw(self, size: int, generator: torch.Generator) -> Batch:
+        """Parameters for ``size`` samples, each tensor with ``size`` on dimension 0."""
+
+    def apply(self, batch: Batch, parameters: Batch) -> Batch:
+        """The batch changed as the parameters say."""
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Training batches: a new order every epoch, the remainder that fills no batch left out (another one each epoch)."""
+
+    samples: InMemory | Streamed
+    batch_size: int
+    """samples in a batch, over all ranks"""
+    seed: int
+    prepare: Callable[[Batch], Batch] = _as_is
+    """on the device, after augmentation: to floating point, normalised"""
+    augment: Augment | None = None
+    workers: int = 0
+    device: torch.device = torch.device("cpu")
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size > len(self.samples):
+            raise UsageError(
+                f"batch size {self.batch_size} is larger than the training data ({len(self.samples)} samples); "
+                f"use --batch-size {len(self.samples)} or less"
+            )
+        if self.batch_size < 1 or self.batch_size % self.world:
+            raise UsageError(f"batch size {self.batch_size} does not divide among {self.world} processes")
+
+    @property
+    def per_epoch(self) -> int:
+        return len(self.samples) // self.batch_size
+
+    def with_batch_size(self, batch_size: int) -> Shuffled:
+        return replace(self, batch_size=batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
+        order = torch.randperm(len(self.samples), generator=generator)
+        share = self.batch_size // self.world
+        first = self.rank * share
+        mine = [
+            order[i * self.batch_size + first : i * self.batch_size + first + share]
+            for i in range(start, self.per_epoch)
+        ]
+        for index, raw in enumerate(_fetch(self.samples, mine, self.workers), start):
+            batch = _move(raw, self.device)
+            if self.augment is not None:
+                generator = torch.Generator().manual_seed(derive(self.seed, "augment", epoch, index))
+                drawn = self.augment.draw(self.batch_size, generator)
+                part = {name: value[first : first + share] for name, value in drawn.items()}
+                batch = self.augment.apply(batch, _move(part, self.device))
+            yield self.prepare(batch)
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """Evaluation batches: every sample once, in order, the last batch as short as it comes; ranks take turns."""
+
+    samples: InMemory | Streamed
+    batch_size: int
+    prepare: Callable[[Batch], Batch] = _as_is
+    workers: int = 0
+    device: torch.device = torch.device("cpu")
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        total = len(self.samples)
+        blocks = [torch.arange(i, min(i + self.batch_size, total)) for i in range(0, total, self.batch_size)]
+        for raw in _fetch(self.samples, blocks[self.rank :: self.world], self.workers):
+            yield self.prepare(_move(raw, self.device))
+
+
+def _fetch(samples: InMemory | Streamed, blocks: Sequence[Tensor], workers: int) -> Iterator[Batch]:
+    if isinstance(samples, InMemory):
+        device = next(iter(samples.tensors.values())).device
+        for block in blocks:
+            yield samples.take(block.to(device))
+        return
+    # Workers draw no random numbers: order and augmentation are decided outside them.
+    lists: list[list[int]] = [block.tolist() for block in blocks]
+    yield from DataLoader(samples, batch_sampler=lists, num_workers=workers, collate_fn=default_collate)
+
+
+def _move(batch: Batch, device: torch.device) -> Batch:
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}

@@ -1,0 +1,51 @@
+"""What can go wrong, in one clear line each.
+
+The command line prints the message and leaves with ``exit_code``; nothing else of the library decides how a fault is
+shown. 2 is misuse (a wrong name, option or path), 1 is failure (bad data, a full disk, a loss that is not a number).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LaminaError(Exception):
+    """A failure that a person can act on: its message is one line."""
+
+    exit_code = 1
+
+
+class UsageError(LaminaError):
+    """The call itself is wrong: a name, an option, a path, or options that do not fit together."""
+
+    exit_code = 2
+
+
+class DataError(LaminaError):
+    """The data were found, and something in them is wrong: the message names the file, row or column."""
+
+
+class RunError(LaminaError):
+    """A run cannot be opened, resumed, locked or written."""
+
+
+class TrainingError(LaminaError):
+    """Training cannot go on (a loss that is not finite, for one)."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that looks most like ``name``, or None when none comes near (case is ignored)."""
+    folded = {choice.casefold(): choice for choice in choices}
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
+    """The error for a name that is not among ``choices``: says the nearest, or lists a few where none is near."""
+    choices = sorted(choices)
+    near = nearest(name, choices)
+    if near:
+        return UsageError(f"unknown {kind} '{name}'; did you mean '{near}'?")
+    shown = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
+    return UsageError(f"unknown {kind} '{name}'; known: {shown}")

@@ -1,0 +1,16 @@
+"""Cheap checks at a model's door: a wrong shape gets one clear error instead of one from deep inside."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def expect_image(x_BCHW: Tensor, channels: int, size: tuple[int, int] | None = None, least: int = 1) -> None:
+    """Raise ValueError unless ``x_BCHW`` is (B, channels, H, W), with H x W equal to ``size`` where that is given and at
+    least ``least`` pixels a side."""
+    shape = tuple(x_BCHW.shape)
+    wanted = f"(batch, {channels}, {size[0]}, {size[1]})" if size else f"(batch, {channels}, height, width)"
+    if len(shape) != 4 or shape[1] != channels or (size is not None and shape[2:] != size):
+        raise ValueError(f"expected images of shape {wanted}, got {shape}")
+    if min(shape[2:]) < least:
+        raise ValueError(f"expected images of at least {least} x {least} pixels, got {shape[2]} x {shape[3]}")

@@ -1,0 +1,137 @@
+"""Multilayer perceptron, trained by back-propagation.
+
+Paper: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", Nature 323 (1986).
+What was new: hidden layers that learn their own features, because the gradient of the loss is carried back through them.
+
+Differences from the paper: rectified-linear units, cross-entropy and mini-batches are today's defaults; the paper has
+logistic units (``activation="sigmoid"``), squared error and full-batch steps.
+
+Legend: B batch, F input features (an image is flattened: F = C H W), D width of a hidden layer, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lamina.cards import Card, Reported, Variant
+from lamina.layers.activations import Activation, activation
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPConfig:
+    """Options of the multilayer perceptron."""
+
+    in_features: int = 784
+    """features of one input, an image flattened"""
+    hidden: tuple[int, ...] = (512, 512)
+    """width of each hidden layer; empty: a linear model"""
+    num_classes: int = 10
+    """outputs: classes, or values to predict"""
+    activation: Activation = "relu"
+    """non-linearity after each hidden layer"""
+    norm: Literal["none", "batch", "layer"] = "none"
+    """normalisation before each non-linearity"""
+    dropout: float = 0.0
+    """share of hidden units dropped in training"""
+
+    def __post_init__(self) -> None:
+        if min((self.in_features, self.num_classes + 1, *self.hidden)) < 1:
+            raise ValueError("in_features and every hidden width must be at least 1, num_classes at least 0")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+
+
+class MLP(nn.Module):
+    """z_l = W_l a_{l-1} + b_l, a_l = f(z_l); the last layer is linear. Input (B, F) or (B, C, H, W) -> (B, K)."""
+
+    def __init__(self, config: MLPConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, layers = config.in_features, []
+        for units in config.hidden:
+            layers.append(self._hidden(width, units))
+            width = units
+        self.hidden = nn.ModuleList(layers)
+        self.width = width
+        self.head = nn.Linear(width, config.num_classes) if config.num_classes else nn.Identity()
+
+    def _hidden(self, fan_in: int, units: int) -> nn.Sequential:
+        config = self.config
+        norm = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[config.norm]
+        # torch's Identity takes and ignores the width
+        return nn.Sequential(
+            nn.Linear(fan_in, units), norm(units), activation(config.activation), nn.Dropout(config.dropout)
+        )
+
+    def features(self, x: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
+        """Activations (B, D) of the hidden layers named by ``stages`` (all when None)."""
+        wanted = range(len(self.hidden)) if stages is None else [stage % len(self.hidden) for stage in stages]
+        maps, a_BD = [], self._flatten(x)
+        for layer in self.hidden:
+            a_BD = layer(a_BD)
+            maps.append(a_BD)
+        return [maps[stage] for stage in wanted]
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The last hidden layer, (B, D); the flattened input where there is none."""
+        a_BD = self._flatten(x)
+        for layer in self.hidden:
+            a_BD = layer(a_BD)
+        return a_BD
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits_BK: Tensor = self.head(self.embed(x))
+        return logits_BK
+
+    def reset_head(self, num_classes: int) -> None:
+        """A new, freshly initialised output layer; 0 removes it, so that forward gives the embedding."""
+        self.head = nn.Linear(self.width, num_classes) if num_classes else nn.Identity()
+
+    def _flatten(self, x: Tensor) -> Tensor:
+        x_BF = x.flatten(1)
+        if x_BF.shape[1] != self.config.in_features:
+            raise ValueError(
+                f"expected {self.config.in_features} features for each input, got {x_BF.shape[1]} "
+                f"(input of shape {tuple(x.shape)})"
+            )
+        return x_BF
+
+
+VARIANTS = {
+    "mlp": Variant(
+        build=MLP,
+        config=MLPConfig(),
+        card=Card(
+            title="Multilayer perceptron",
+            summary="Fully connected layers with a non-linearity between them; for tables and small images.",
+            paper="Learning representations by back-propagating errors",
+            authors="Rumelhart, Hinton, Williams",
+            year=1986,
+            inputs=("table", "image"),
+            tasks=("classification", "multilabel", "regression"),
+            input=(784,),
+            parameters=669_706,
+            macs=668_672,
+            reported=(
+                Reported(
+                    dataset="MNIST",
+                    metric="test error %",
+                    value=1.6,
+                    source="Simard, Steinkraus, Platt, ICDAR 2003 (2 layers, 800 hidden units, cross-entropy)",
+                    note="the 1986 paper reports no image benchmark; here 512-512",
+                ),
+            ),
+            reference="a torch.nn.Sequential built by hand",
+            differences=(
+                "ReLU by default; the paper's units are logistic (activation='sigmoid')",
+                "cross-entropy and mini-batches; the paper minimises squared error over the full batch",
+            ),
+            recipe="mlp",
+            aliases=("multilayer-perceptron",),
+        ),
+    ),
+}

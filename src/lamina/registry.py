@@ -1,0 +1,163 @@
+"""One door to every architecture: look-up by name, cards, construction.
+
+The index of the cards is read without torch; a model's file is imported when that model is built. Packages add their own
+architectures with an entry point in the group ``lamina.models`` whose value is a module with a ``VARIANTS`` table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import importlib
+import json
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata, resources
+from typing import TYPE_CHECKING, Any
+
+from lamina.cards import Card, Reported, Variant
+from lamina.errors import LaminaError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ENTRY_POINTS = "lamina.models"
+
+
+def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
+    """Names of the variants that match a shell-style ``pattern`` (``"res*"``), in order of year and then name.
+
+    ``task`` keeps those that can be trained for it ("classification", "regression", ...); an unknown one raises UsageError.
+    """
+    cards = _cards()
+    tasks = {name for card in cards.values() for name in card.tasks}
+    if task is not None and task not in tasks:
+        raise unknown("task", task, tasks)
+    folded = _fold(pattern)
+    names = [name for name in cards if fnmatch.fnmatchcase(_fold(name), folded)]
+    names = [name for name in names if task is None or task in cards[name].tasks]
+    return sorted(names, key=lambda name: (cards[name].year, name))
+
+
+def canonical(name: str) -> str:
+    """The variant that ``name`` means: case, ``-`` and ``_`` are folded, aliases followed. Raises UsageError."""
+    names = _names()
+    try:
+        return names[_fold(name)]
+    except KeyError:
+        raise unknown("model", name, [*_cards(), *(alias for card in _cards().values() for alias in card.aliases)]) from None
+
+
+def card(name: str) -> Card:
+    """The card of a variant. Raises UsageError for an unknown name."""
+    return _cards()[canonical(name)]
+
+
+def variant(name: str) -> Variant:
+    """The row itself: class, config, card. Imports torch."""
+    name = canonical(name)
+    extra = _extra().get(name)
+    if extra is not None:
+        return extra
+    module = importlib.import_module(f"lamina.models.{_index()[name]['architecture']}")
+    row: Variant = module.VARIANTS[name]
+    return row
+
+
+def create_model(name: str, **overrides: Any) -> nn.Module:
+    """Build a variant, its config's fields replaced by ``overrides``: ``create_model("lenet5", num_classes=26)``.
+
+    Raises UsageError for an unknown name or option, and for values the architecture cannot take.
+    """
+    row = variant(name)
+    return build(row, configure(row, overrides))
+
+
+def configure(row: Variant, overrides: Mapping[str, Any]) -> Any:
+    """The variant's config with ``overrides`` in place. Raises UsageError."""
+    fields = {field.name for field in dataclasses.fields(row.config)}
+    for option in overrides:
+        if option not in fields:
+            raise unknown(f"option of {row.card.title}", option, fields)
+    try:
+        return dataclasses.replace(row.config, **overrides)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{row.card.title}: {error}") from error
+
+
+def build(row: Variant, config: Any) -> nn.Module:
+    """The module of a variant with this config. Raises UsageError for values it cannot take."""
+    try:
+        model: nn.Module = row.build(config)
+    except ValueError as error:
+        raise UsageError(f"{row.card.title}: {error}") from error
+    return model
+
+
+def build_index() -> dict[str, Any]:
+    """The index as the model files state it (imports all of them)."""
+    import lamina.models
+
+    index: dict[str, Any] = {}
+    for info in sorted(pkgutil.iter_modules(lamina.models.__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"lamina.models.{info.name}")
+        for name, row in module.VARIANTS.items():
+            if name in index:
+                raise LaminaError(f"variant '{name}' is in {info.name}.py and in {index[name]['architecture']}.py")
+            index[name] = {"architecture": info.name, "card": dataclasses.asdict(row.card)}
+    return index
+
+
+def write_index() -> None:
+    """Write ``cards/index.json`` from the model files: what ``make index`` runs."""
+    path = resources.files("lamina.cards") / "index.json"
+    text = json.dumps(build_index(), indent=1, ensure_ascii=False) + "\n"
+    with open(str(path), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace("-", "").replace("_", "")
+
+
+@cache
+def _index() -> dict[str, Any]:
+    text = (resources.files("lamina.cards") / "index.json").read_text(encoding="utf-8")
+    index: dict[str, Any] = json.loads(text)
+    return index
+
+
+@cache
+def _extra() -> dict[str, Variant]:
+    rows: dict[str, Variant] = {}
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        table: Mapping[str, Variant] = point.load().VARIANTS
+        for name, row in table.items():
+            if name in rows or name in _index():
+                raise LaminaError(f"package '{point.value}' registers the model '{name}', which exists already")
+            rows[name] = row
+    return rows
+
+
+@cache
+def _cards() -> dict[str, Card]:
+    cards = {name: _card_from(entry["card"]) for name, entry in _index().items()}
+    return {**cards, **{name: row.card for name, row in _extra().items()}}
+
+
+def _card_from(entry: Mapping[str, Any]) -> Card:
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    values["reported"] = tuple(Reported(**row) for row in entry["reported"])
+    return Card(**values)
+
+
+@cache
+def _names() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for name, card_ in _cards().items():
+        for spelling in (name, *card_.aliases):
+            other = names.setdefault(_fold(spelling), name)
+            if other != name:
+                raise LaminaError(f"'{spelling}' names both {other} and {name}")
+    return names
