@@ -89,7 +89,7 @@ class Task:
         raise NotImplementedError
 
     def update(self, batches: Batches, engine: Engine) -> dict[str, Tensor]:
-        """One optimiser step: draws ``engine.accumulate`` batches. Returns detached scalars to log, "loss" among them."""
+        """One optimiser step on ``engine.accumulate`` batches; returns detached scalars to log, "loss" among them."""
         total: dict[str, Tensor] = {}
         for _ in range(engine.accumulate):
             loss, logs = self.loss(engine.models[self.players[0]], next(batches), engine)

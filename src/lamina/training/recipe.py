@@ -71,7 +71,7 @@ class Recipe:
     """stop after this many epochs without a better validation metric"""
 
     resize: Literal["stretch", "pad", "crop"] = "stretch"
-    """how images come to the model's size: interpolated; centred on their own corner colour; shorter side, then centre"""
+    """how images reach the model's size: interpolated; centred on the corner colour; shorter side, then the centre"""
     flip: bool = False
     """mirror training images left to right at random"""
     shift: int = 0
@@ -103,7 +103,8 @@ class Recipe:
         given = [name for name in ("epochs", "steps", "images") if getattr(self, name) is not None]
         if len(given) > 1:
             raise UsageError(f"give one length of training, not {' and '.join('--' + name for name in given)}")
-        for name in ("epochs", "steps", "images", "batch_size", "accumulate", "checkpoint_every", "patience", "devices"):
+        counts = ("epochs", "steps", "images", "batch_size", "accumulate", "checkpoint_every", "patience", "devices")
+        for name in counts:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, got {value}")

@@ -1,0 +1,109 @@
+"""Checkpoints that are either whole or not there, and hold tensors and Python primitives only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from lamina.errors import RunError
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that after a crash at any moment it holds either its old content or the new, never a part.
+
+    A temporary beside it, fsync, rename, fsync of the folder. Raises RunError (no space, no permission); then the old
+    content stands and no temporary is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+        raise RunError(f"cannot write {path}: {_reason(error)}; what was there before is unchanged") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    """The operating system's words for a failed write; torch's writer hides them in the error before its own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    return str(error).splitlines()[0]
+
+
+class Checkpoints:
+    """The checkpoints of a run, ``step-<n>.ckpt``: the newest and the one before it."""
+
+    keep = 2
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def paths(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(path for path in self.folder.glob("step-*.ckpt") if re.fullmatch(r"step-\d{8,}\.ckpt", path.name))
+
+    def latest(self) -> Path | None:
+        paths = self.paths()
+        return paths[-1] if paths else None
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.ckpt"
+
+    def save(self, step: int, state: dict[str, Any]) -> Path:
+        """Raises RunError where it cannot be written; then the checkpoints before it are untouched."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.path(step)
+        write_whole(path, lambda file: torch.save(state, file))
+        for old in self.paths()[: -self.keep]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def remove_temporaries(self) -> None:
+        """Remove what a killed process left half written."""
+        for path in self.folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint. Raises RunError for a file that is empty, cut short, or holds anything but data."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"no such checkpoint: {path}") from None
+    except pickle.UnpicklingError as error:
+        named = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
+        what = f" ({named[1]})" if named else ""
+        raise RunError(f"{path} is refused: it holds something other than tensors and plain values{what}") from None
+    except (EOFError, RuntimeError, zipfile.BadZipFile, OSError) as error:
+        raise RunError(f"{path} is damaged ({_reason(error)}); {_older(path)}") from error
+    if not isinstance(state, dict) or state.get("format") != 1:
+        raise RunError(f"{path} is not a checkpoint of this version of lamina")
+    return state
+
+
+def _older(path: Path) -> str:
+    others = [other for other in Checkpoints(path.parent).paths() if other.name < path.name]
+    if others:
+        return f"delete it to go on from the one before, {others[-1].name}"
+    return "there is no earlier one"

@@ -1,0 +1,59 @@
+"""Learning-rate schedules as pure functions of the share of training done."""
+
+from __future__ import annotations
+
+import math
+
+from lamina.errors import UsageError
+from lamina.training.recipe import Recipe
+
+
+def rate_factor(recipe: Recipe, before: float, after: float) -> float:
+    """The factor on ``recipe.lr`` for an update.
+
+    ``before`` and ``after`` are the shares of training (0 to 1) done when the update begins and ends: decay reads the
+    one, so that it starts at the full rate; warm-up the other, so that no update has rate zero.
+    """
+    warmup = recipe.warmup
+    if after < warmup:
+        return after / warmup
+    done = (before - warmup) / (1 - warmup) if before > warmup else 0.0
+    floor = recipe.final_lr / recipe.lr
+    match recipe.schedule:
+        case "constant" | "plateau":
+            return 1.0
+        case "step":
+            return recipe.gamma ** sum(before >= share for share in recipe.milestones)
+        case "cosine":  # Loshchilov & Hutter 2017, arXiv 1608.03983, eq. 5, without restarts
+            return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            return floor + (1 - floor) * (1 - done)
+        case "inverse-sqrt":  # Vaswani et al. 2017, arXiv 1706.03762, eq. 3, scaled to 1 at the end of the warm-up
+            return math.sqrt(warmup / max(after, warmup))
+
+
+def check_schedule(recipe: Recipe) -> None:
+    """Raise UsageError for a schedule that lacks what it needs."""
+    if recipe.schedule == "inverse-sqrt" and recipe.warmup == 0:
+        raise UsageError("schedule 'inverse-sqrt' needs a warm-up: set --warmup to a share of training, such as 0.04")
+    if recipe.schedule in ("cosine", "linear") and recipe.final_lr > recipe.lr:
+        raise UsageError(f"final_lr {recipe.final_lr} is greater than lr {recipe.lr}")
+
+
+class Plateau:
+    """Multiplies the rate by ``gamma`` after more than ``patience`` evaluations without a better value."""
+
+    def __init__(self, gamma: float, patience: int) -> None:
+        self.gamma, self.patience = gamma, patience
+        self.factor, self.waited = 1.0, 0
+
+    def update(self, better: bool) -> None:
+        self.waited = 0 if better else self.waited + 1
+        if self.waited > self.patience:
+            self.factor, self.waited = self.factor * self.gamma, 0
+
+    def state_dict(self) -> dict[str, float | int]:
+        return {"factor": self.factor, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, float | int]) -> None:
+        self.factor, self.waited = float(state["factor"]), int(state["waited"])
