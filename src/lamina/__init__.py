@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lamina.errors import DataError, LaminaError, RunError, TrainingError, UsageError
     from lamina.registry import card, create_model, list_models
+    from lamina.runs.run import Run, list_runs, open_run
+    from lamina.runs.training import train
+    from lamina.training.recipe import Recipe
 
 __version__ = "0.1.0.dev0"
 
@@ -23,11 +26,18 @@ _HOME = {
     "card": "lamina.registry",
     "create_model": "lamina.registry",
     "list_models": "lamina.registry",
+    "Recipe": "lamina.training.recipe",
+    "Run": "lamina.runs.run",
+    "list_runs": "lamina.runs.run",
+    "open_run": "lamina.runs.run",
+    "train": "lamina.runs.training",
 }
 
 __all__ = [
     "DataError",
     "LaminaError",
+    "Recipe",
+    "Run",
     "RunError",
     "TrainingError",
     "UsageError",
@@ -35,6 +45,9 @@ __all__ = [
     "card",
     "create_model",
     "list_models",
+    "list_runs",
+    "open_run",
+    "train",
 ]
 
 if not TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """One door to every architecture: look-up by name, cards, construction.
 
-The index of the cards is read without torch; a model's file is imported when that model is built. Packages add their own
-architectures with an entry point in the group ``lamina.models`` whose value is a module with a ``VARIANTS`` table.
+The index of the cards is read without torch; a model's file is imported when that model is built. Packages add their
+own architectures with an entry point in the group ``lamina.models`` whose value is a module with a ``VARIANTS`` table.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card, Reported, Variant
 from lamina.errors import LaminaError, UsageError, unknown
+from lamina.options import typed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,15 +29,20 @@ ENTRY_POINTS = "lamina.models"
 def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
     """Names of the variants that match a shell-style ``pattern`` (``"res*"``), in order of year and then name.
 
-    ``task`` keeps those that can be trained for it ("classification", "regression", ...); an unknown one raises UsageError.
+    ``task`` keeps those that can be trained for it ("classification", "regression", ...). Raises UsageError for a task
+    that no variant knows.
     """
     cards = _cards()
     tasks = {name for card in cards.values() for name in card.tasks}
     if task is not None and task not in tasks:
         raise unknown("task", task, tasks)
-    folded = _fold(pattern)
-    names = [name for name in cards if fnmatch.fnmatchcase(_fold(name), folded)]
-    names = [name for name in names if task is None or task in cards[name].tasks]
+    as_it_is, folded = pattern.casefold(), _fold(pattern) if "[" not in pattern else None  # "-" means a range in [a-c]
+    names = [name for name in cards if task is None or task in cards[name].tasks]
+    names = [
+        name
+        for name in names
+        if fnmatch.fnmatchcase(name.casefold(), as_it_is) or (folded and fnmatch.fnmatchcase(_fold(name), folded))
+    ]
     return sorted(names, key=lambda name: (cards[name].year, name))
 
 
@@ -46,7 +52,9 @@ def canonical(name: str) -> str:
     try:
         return names[_fold(name)]
     except KeyError:
-        raise unknown("model", name, [*_cards(), *(alias for card in _cards().values() for alias in card.aliases)]) from None
+        raise unknown(
+            "model", name, [*_cards(), *(alias for card in _cards().values() for alias in card.aliases)]
+        ) from None
 
 
 def card(name: str) -> Card:
@@ -76,13 +84,10 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
 
 def configure(row: Variant, overrides: Mapping[str, Any]) -> Any:
     """The variant's config with ``overrides`` in place. Raises UsageError."""
-    fields = {field.name for field in dataclasses.fields(row.config)}
-    for option in overrides:
-        if option not in fields:
-            raise unknown(f"option of {row.card.title}", option, fields)
+    values = typed(type(row.config), overrides, f"option of {row.card.title}")
     try:
-        return dataclasses.replace(row.config, **overrides)
-    except (TypeError, ValueError) as error:
+        return dataclasses.replace(row.config, **values)
+    except ValueError as error:
         raise UsageError(f"{row.card.title}: {error}") from error
 
 
@@ -132,7 +137,10 @@ def _index() -> dict[str, Any]:
 def _extra() -> dict[str, Variant]:
     rows: dict[str, Variant] = {}
     for point in metadata.entry_points(group=ENTRY_POINTS):
-        table: Mapping[str, Variant] = point.load().VARIANTS
+        try:
+            table: Mapping[str, Variant] = point.load().VARIANTS
+        except Exception as error:  # whatever another package's import raises: say whose it is
+            raise LaminaError(f"the models of package '{point.value}' cannot be loaded: {error}") from error
         for name, row in table.items():
             if name in rows or name in _index():
                 raise LaminaError(f"package '{point.value}' registers the model '{name}', which exists already")
@@ -147,7 +155,7 @@ def _cards() -> dict[str, Card]:
 
 
 def _card_from(entry: Mapping[str, Any]) -> Card:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     values["reported"] = tuple(Reported(**row) for row in entry["reported"])
     return Card(**values)
 

@@ -15,14 +15,14 @@ from lamina.data.spec import DataSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-# Targets: (N,) int64 class indices; (N, K) float32 zeros and ones for multi-label; (N, K) float32 values for regression.
+# Targets: (N,) int64 class indices, or (N, K) float32: zeros and ones for multi-label, values for regression.
 
 
 @dataclass(frozen=True)
 class ImageArrays:
     """Images of one size held as stored: (N, C, H, W) uint8, uint16 or float32."""
 
-    images_NCHW: Tensor
+    images_NCHW: Tensor  # noqa: N815
     targets: Tensor
 
     def __len__(self) -> int:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from lamina.errors import UsageError
+from lamina.errors import LaminaError, UsageError
 from lamina.randomness import derive
 
 Batch = dict[str, Tensor]
+CPU = torch.device("cpu")
 
 
 @runtime_checkable
@@ -51,14 +52,21 @@ class InMemory:
         return len(next(iter(self.tensors.values())))
 
     def take(self, index: Tensor | slice) -> Batch:
-        return {name: tensor[index] for name, tensor in self.tensors.items()}
+        """The samples of an index tensor (on the same device), as copies; or of a slice, as views."""
+        if isinstance(index, slice):
+            return {name: tensor[index] for name, tensor in self.tensors.items()}
+        return {name: tensor.index_select(0, index) for name, tensor in self.tensors.items()}
 
     def to(self, device: torch.device) -> InMemory:
         return InMemory({name: tensor.to(device) for name, tensor in self.tensors.items()})
 
 
 class Streamed(Dataset[Batch]):
-    """Samples made one at a time by ``load(i)``, in worker processes where asked."""
+    """Samples made one at a time by ``load(i)``, in worker processes where asked.
+
+    ``load`` must be picklable (an object or a module's function, no closure): workers may be started afresh. It must
+    draw no random numbers, and may raise LaminaError.
+    """
 
     def __init__(self, length: int, load: Callable[[int], Batch]) -> None:
         self.length, self.load = length, load
@@ -86,7 +94,7 @@ def _as_is(batch: Batch) -> Batch:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Training batches: a new order every epoch, the remainder that fills no batch left out (another one each epoch)."""
+    """Training batches: a new order every epoch, what fills no last batch left out (others each epoch)."""
 
     samples: InMemory | Streamed
     batch_size: int
@@ -96,7 +104,7 @@ class Shuffled:
     """on the device, after augmentation: to floating point, normalised"""
     augment: Augment | None = None
     workers: int = 0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     rank: int = 0
     world: int = 1
 
@@ -125,7 +133,7 @@ class Shuffled:
             order[i * self.batch_size + first : i * self.batch_size + first + share]
             for i in range(start, self.per_epoch)
         ]
-        for index, raw in enumerate(_fetch(self.samples, mine, self.workers), start):
+        for index, raw in enumerate(_fetch(self.samples, mine, self.workers, self.device), start):
             batch = _move(raw, self.device)
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(derive(self.seed, "augment", epoch, index))
@@ -143,26 +151,71 @@ class InOrder:
     batch_size: int
     prepare: Callable[[Batch], Batch] = _as_is
     workers: int = 0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     rank: int = 0
     world: int = 1
 
     def __iter__(self) -> Iterator[Batch]:
         total = len(self.samples)
         blocks = [torch.arange(i, min(i + self.batch_size, total)) for i in range(0, total, self.batch_size)]
-        for raw in _fetch(self.samples, blocks[self.rank :: self.world], self.workers):
+        for raw in _fetch(self.samples, blocks[self.rank :: self.world], self.workers, self.device):
             yield self.prepare(_move(raw, self.device))
 
 
-def _fetch(samples: InMemory | Streamed, blocks: Sequence[Tensor], workers: int) -> Iterator[Batch]:
-    if isinstance(samples, InMemory):
-        device = next(iter(samples.tensors.values())).device
-        for block in blocks:
-            yield samples.take(block.to(device))
+def _fetch(
+    samples: InMemory | Streamed, blocks: Sequence[Tensor], workers: int, device: torch.device
+) -> Iterator[Batch]:
+    if not blocks:
         return
-    # Workers draw no random numbers: order and augmentation are decided outside them.
-    lists: list[list[int]] = [block.tolist() for block in blocks]
-    yield from DataLoader(samples, batch_sampler=lists, num_workers=workers, collate_fn=default_collate)
+    if isinstance(samples, InMemory):
+        home = next(iter(samples.tensors.values())).device
+        # the whole order goes to the device at once, not a piece of it before every batch
+        order = torch.cat(list(blocks)).to(home)
+        for index in order.split_with_sizes([len(block) for block in blocks]):
+            yield samples.take(index)
+        return
+    loader = DataLoader(
+        _Guarded(samples),
+        batch_sampler=[block.tolist() for block in blocks],
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=device.type == "cuda",
+        # its own generator: the loader would draw a seed for its workers from the default one, and shift dropout by it
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, _Failure):
+            raise batch.error
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error on its way out of a worker: raised there, its one line would come with a traceback in it."""
+
+    error: LaminaError
+
+
+class _Guarded(Dataset["Batch | _Failure"]):
+    def __init__(self, samples: Streamed) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch | _Failure:
+        try:
+            return self.samples[index]
+        except LaminaError as error:
+            return _Failure(error)
+
+
+def _collate(items: list[Batch | _Failure]) -> Batch | _Failure:
+    for item in items:
+        if isinstance(item, _Failure):
+            return item
+    batch: Batch = default_collate(items)
+    return batch
 
 
 def _move(batch: Batch, device: torch.device) -> Batch:

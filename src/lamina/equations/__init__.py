@@ -1,1 +1,1 @@
-"""The field's formulas, each written plainly with its source: for reading, for tests and for claims, never at run time."""
+"""The field's formulas, written plainly with their sources: for reading, tests and claims, never at run time."""

@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 def expect_image(x_BCHW: Tensor, channels: int, size: tuple[int, int] | None = None, least: int = 1) -> None:
-    """Raise ValueError unless ``x_BCHW`` is (B, channels, H, W), with H x W equal to ``size`` where that is given and at
-    least ``least`` pixels a side."""
+    """Raise ValueError unless ``x_BCHW`` is (B, channels, H, W), of the height and width ``size`` where that is given,
+    else of at least ``least`` pixels a side."""
     shape = tuple(x_BCHW.shape)
-    wanted = f"(batch, {channels}, {size[0]}, {size[1]})" if size else f"(batch, {channels}, height, width)"
     if len(shape) != 4 or shape[1] != channels or (size is not None and shape[2:] != size):
+        wanted = f"(batch, {channels}, {size[0]}, {size[1]})" if size else f"(batch, {channels}, height, width)"
         raise ValueError(f"expected images of shape {wanted}, got {shape}")
-    if min(shape[2:]) < least:
+    if size is None and min(shape[2:]) < least:
         raise ValueError(f"expected images of at least {least} x {least} pixels, got {shape[2]} x {shape[3]}")

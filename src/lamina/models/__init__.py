@@ -1,1 +1,1 @@
-"""One architecture, one file: docstring, legend of axes, config, modules, variants. They import torch, layers and cards."""
+"""One architecture, one file: docstring, legend of axes, config, modules, variants. Imports torch, layers and cards."""

@@ -1,11 +1,14 @@
 """LeNet-5 as it is usually built today.
 
-Paper: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE 86(11), 1998.
+Paper: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE 86(11),
+1998.
 What was new: convolution, subsampling and a classifier trained as one, end to end, on raw pixels.
 
 Differences from the paper: plain average pooling in place of trainable subsampling; every C3 map sees all six S2 maps
-(the paper's table leaves 36 of 96 pairs out); tanh without its scale; a linear output layer with cross-entropy
-in place of Euclidean radial basis functions.
+(the paper's table leaves 36 of 96 pairs out); tanh without its scale (``activation="scaled-tanh"`` has it); a linear
+output layer with cross-entropy in place of Euclidean radial basis functions. Weights start as torch starts them,
+uniform within 1 / sqrt(fan-in); the paper's are uniform within 2.4 / fan-in. C5 is written as a linear layer: at
+32 x 32 pixels the paper's 5x5 convolution is one. C5 and F6 are the paper's names.
 
 Legend: B batch, C channels, H height, W width, D features, K classes.
 """
@@ -13,13 +16,14 @@ Legend: B batch, C channels, H height, W width, D features, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.activations import Activation, activation
+from lamina.layers.heads import linear_head, stage_numbers
 from lamina.layers.shapes import expect_image
 
 
@@ -55,30 +59,29 @@ class LeNet5(nn.Module):
     def __init__(self, config: LeNet5Config) -> None:
         super().__init__()
         self.config = config
-        pool = nn.AvgPool2d if config.pool == "average" else nn.MaxPool2d
+        pool = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}[config.pool]
         side = ((config.image_size - 4) // 2 - 4) // 2  # 5x5 without padding, halved, twice: 32 -> 5
         self.stage1 = nn.Sequential(nn.Conv2d(config.in_channels, 6, 5), activation(config.activation), pool(2))
         self.stage2 = nn.Sequential(nn.Conv2d(6, 16, 5), activation(config.activation), pool(2))
+        self.c5 = nn.Sequential(
+            nn.Dropout(config.dropout), nn.Linear(16 * side * side, 120), activation(config.activation)
+        )
+        self.f6 = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(120, 84), activation(config.activation))
         self.dropout = nn.Dropout(config.dropout)
-        self.fc1 = nn.Linear(16 * side * side, 120)
-        self.activation1 = activation(config.activation)
-        self.fc2 = nn.Linear(120, 84)
-        self.activation2 = activation(config.activation)
-        self.head = nn.Linear(84, config.num_classes) if config.num_classes else nn.Identity()
+        self.head = linear_head(84, config.num_classes)
 
     def features(self, x_BCHW: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
         """Feature maps (B, C, H, W) after the pooling of each stage named (0 and 1; all when None)."""
         size = self.config.image_size
         expect_image(x_BCHW, self.config.in_channels, (size, size))
-        first = self.stage1(x_BCHW)
-        maps = [first, self.stage2(first)]
-        return [maps[stage] for stage in (range(2) if stages is None else stages)]
+        first_BCHW = self.stage1(x_BCHW)
+        maps = [first_BCHW, self.stage2(first_BCHW)]
+        return [maps[stage] for stage in stage_numbers(stages, 2)]
 
     def embed(self, x_BCHW: Tensor) -> Tensor:
         """The 84 features before the output layer, (B, 84)."""
-        x_BD = self.features(x_BCHW, [1])[0].flatten(1)
-        x_BD = self.activation1(self.fc1(self.dropout(x_BD)))
-        out_BD: Tensor = self.activation2(self.fc2(self.dropout(x_BD)))
+        (x_BCHW,) = self.features(x_BCHW, [1])
+        out_BD: Tensor = self.f6(self.c5(x_BCHW.flatten(1)))
         return out_BD
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -87,7 +90,8 @@ class LeNet5(nn.Module):
 
     def reset_head(self, num_classes: int) -> None:
         """A new, freshly initialised output layer; 0 removes it, so that forward gives the embedding."""
-        self.head = nn.Linear(84, num_classes) if num_classes else nn.Identity()
+        self.config = replace(self.config, num_classes=num_classes)
+        self.head = linear_head(84, num_classes, like=next(self.parameters()))
 
 
 VARIANTS = {
@@ -116,13 +120,14 @@ VARIANTS = {
             ),
             reference="a torch.nn.Sequential built by hand",
             differences=(
-                "average pooling without trainable coefficients",
+                "average pooling without trainable coefficients or a squashing of its own",
                 "C3 is connected to all six S2 maps (paper: a sparse table)",
                 "tanh without the 1.7159 and 2/3 scales",
                 "linear outputs with cross-entropy (paper: Euclidean radial basis functions)",
+                "torch's default initialisation (paper: uniform within 2.4 / fan-in)",
             ),
             recipe="lenet5",
-            aliases=("lenet", "lenet-5"),
+            aliases=("lenet",),
         ),
     ),
 }

@@ -1,10 +1,11 @@
 """Multilayer perceptron, trained by back-propagation.
 
 Paper: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", Nature 323 (1986).
-What was new: hidden layers that learn their own features, because the gradient of the loss is carried back through them.
+What was new: hidden layers that learn their own features, because the loss's gradient is carried back through them.
 
 Differences from the paper: rectified-linear units, cross-entropy and mini-batches are today's defaults; the paper has
-logistic units (``activation="sigmoid"``), squared error and full-batch steps.
+logistic units (``activation="sigmoid"``), squared error and full-batch steps. Weights start as torch starts them,
+uniform within 1 / sqrt(fan-in); the paper says only that they are small and random.
 
 Legend: B batch, F input features (an image is flattened: F = C H W), D width of a hidden layer, K outputs.
 """
@@ -12,13 +13,15 @@ Legend: B batch, F input features (an image is flattened: F = C H W), D width of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.activations import Activation, activation
+from lamina.layers.heads import linear_head, stage_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,37 +54,25 @@ class MLP(nn.Module):
     def __init__(self, config: MLPConfig) -> None:
         super().__init__()
         self.config = config
-        width, layers = config.in_features, []
-        for units in config.hidden:
-            layers.append(self._hidden(width, units))
-            width = units
-        self.hidden = nn.ModuleList(layers)
-        self.width = width
-        self.head = nn.Linear(width, config.num_classes) if config.num_classes else nn.Identity()
-
-    def _hidden(self, fan_in: int, units: int) -> nn.Sequential:
-        config = self.config
-        norm = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[config.norm]
-        # torch's Identity takes and ignores the width
-        return nn.Sequential(
-            nn.Linear(fan_in, units), norm(units), activation(config.activation), nn.Dropout(config.dropout)
+        widths = (config.in_features, *config.hidden)
+        norm = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[
+            config.norm
+        ]  # Identity: width unused
+        self.hidden = nn.ModuleList(
+            nn.Sequential(nn.Linear(fan_in, D), norm(D), activation(config.activation), nn.Dropout(config.dropout))
+            for fan_in, D in pairwise(widths)
         )
+        self.head = linear_head(widths[-1], config.num_classes)
 
     def features(self, x: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
         """Activations (B, D) of the hidden layers named by ``stages`` (all when None)."""
-        wanted = range(len(self.hidden)) if stages is None else [stage % len(self.hidden) for stage in stages]
-        maps, a_BD = [], self._flatten(x)
-        for layer in self.hidden:
-            a_BD = layer(a_BD)
-            maps.append(a_BD)
-        return [maps[stage] for stage in wanted]
+        wanted = stage_numbers(stages, len(self.hidden))
+        activations = self._activations(x)
+        return [activations[1 + stage] for stage in wanted]
 
     def embed(self, x: Tensor) -> Tensor:
         """The last hidden layer, (B, D); the flattened input where there is none."""
-        a_BD = self._flatten(x)
-        for layer in self.hidden:
-            a_BD = layer(a_BD)
-        return a_BD
+        return self._activations(x)[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         logits_BK: Tensor = self.head(self.embed(x))
@@ -89,16 +80,19 @@ class MLP(nn.Module):
 
     def reset_head(self, num_classes: int) -> None:
         """A new, freshly initialised output layer; 0 removes it, so that forward gives the embedding."""
-        self.head = nn.Linear(self.width, num_classes) if num_classes else nn.Identity()
+        self.config = replace(self.config, num_classes=num_classes)
+        width = (self.config.in_features, *self.config.hidden)[-1]
+        self.head = linear_head(width, num_classes, like=next(self.parameters(), None))
 
-    def _flatten(self, x: Tensor) -> Tensor:
-        x_BF = x.flatten(1)
-        if x_BF.shape[1] != self.config.in_features:
-            raise ValueError(
-                f"expected {self.config.in_features} features for each input, got {x_BF.shape[1]} "
-                f"(input of shape {tuple(x.shape)})"
-            )
-        return x_BF
+    def _activations(self, x: Tensor) -> list[Tensor]:
+        """The flattened input a_0, then a_1 ... of the hidden layers."""
+        features = self.config.in_features
+        if x.ndim < 2 or x.shape[1:].numel() != features:
+            raise ValueError(f"expected inputs of {features} features each, (batch, {features}), got {tuple(x.shape)}")
+        activations = [x.flatten(1)]
+        for layer in self.hidden:
+            activations.append(layer(activations[-1]))
+        return activations
 
 
 VARIANTS = {
@@ -129,6 +123,7 @@ VARIANTS = {
             differences=(
                 "ReLU by default; the paper's units are logistic (activation='sigmoid')",
                 "cross-entropy and mini-batches; the paper minimises squared error over the full batch",
+                "torch's default initialisation; the paper says only: small random weights",
             ),
             recipe="mlp",
             aliases=("multilayer-perceptron",),

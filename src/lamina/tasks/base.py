@@ -71,6 +71,24 @@ class Engine(Protocol):
         """No gradients into this player's parameters inside the block."""
 
 
+class EngineAtRest:
+    """An engine outside training: a task's loss can be asked for inspection. It cannot optimise."""
+
+    models: Mapping[str, nn.Module] = {}
+    step = 0
+    images_seen = 0
+    progress = 1.0
+    phase: Phase | None = None
+    accumulate = 1
+    carry: Any = None
+
+    def optimise(self, loss: Tensor, player: str = "model") -> bool:
+        raise RuntimeError("nothing is being trained")
+
+    def frozen(self, player: str) -> AbstractContextManager[None]:
+        raise RuntimeError("nothing is being trained")
+
+
 class Task:
     """What a model is trained for. One objective: write ``loss``. Several players: write ``update``."""
 
@@ -105,7 +123,7 @@ class Task:
         return None
 
     def epoch_started(self, engine: Engine) -> None:
-        """Called before the first update of an epoch: what was carried does not belong to the new one."""
+        """Called as the first batch of an epoch is drawn: what was carried does not belong to the new one."""
         engine.carry = None
 
     def state_dict(self) -> dict[str, Any]:

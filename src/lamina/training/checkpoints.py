@@ -48,7 +48,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(seen, OSError) and seen.strerror:
             return seen.strerror
         seen = seen.__cause__ or seen.__context__
-    return str(error).splitlines()[0]
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 class Checkpoints:
@@ -72,8 +72,12 @@ class Checkpoints:
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
         """Raises RunError where it cannot be written; then the checkpoints before it are untouched."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _check_plain(state, "")
         path = self.path(step)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the folder {self.folder}: {_reason(error)}") from error
         write_whole(path, lambda file: torch.save(state, file))
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)
@@ -85,17 +89,39 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
 
+def _check_plain(value: Any, place: str) -> None:
+    """Raise RunError for what could be written but, as only data is read back, never be loaded (a NamedTuple, say)."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_plain(key, place)
+            _check_plain(item, f"{place}/{key}")
+    elif type(value) in (list, tuple):
+        for item in value:
+            _check_plain(item, place)
+    elif not isinstance(value, torch.Tensor) and type(value) not in (bool, int, float, str, type(None)):
+        raise RunError(
+            f"a checkpoint cannot hold the {type(value).__module__}.{type(value).__name__} in {place[1:]}: "
+            "only tensors, Python's own numbers and strings, and dicts, lists and tuples of them"
+        )
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a checkpoint. Raises RunError for a file that is empty, cut short, or holds anything but data."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            torn = archive.testzip()  # torch itself does not compare the checksums
+        if torn is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {torn}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"no such checkpoint: {path}") from None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {_reason(error)}") from error
     except pickle.UnpicklingError as error:
         named = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""
         raise RunError(f"{path} is refused: it holds something other than tensors and plain values{what}") from None
-    except (EOFError, RuntimeError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # a damaged pickle can raise anything
         raise RunError(f"{path} is damaged ({_reason(error)}); {_older(path)}") from error
     if not isinstance(state, dict) or state.get("format") != 1:
         raise RunError(f"{path} is not a checkpoint of this version of lamina")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
-from lamina.errors import TrainingError
+from lamina.errors import RunError, TrainingError
 from lamina.tasks.base import Phase, Task
 from lamina.training.optimisers import make_optimiser
 from lamina.training.recipe import Recipe
@@ -40,7 +42,10 @@ class Engine:
                 module.compile()
             wrapped, optimiser = fabric.setup(module, make_optimiser(module, recipe))
             for method in task.forward_methods.get(player, ()):
-                wrapped.mark_forward_method(method)
+                if fabric.world_size > 1:
+                    wrapped.mark_forward_method(method)
+                else:  # there Fabric would call it past its wrapper, without mixed precision
+                    object.__setattr__(wrapped, method, _cast(fabric, getattr(module, method)))
             self.models[player], self.optimisers[player] = wrapped, optimiser
         self.accumulate = recipe.accumulate
         self.plateau = Plateau(recipe.gamma, recipe.plateau_patience)
@@ -53,7 +58,8 @@ class Engine:
         self.average = self._start_average() if recipe.ema else {}
         self._sources = {p: [_floating(self.raw[p])[name] for name in self.average[p]] for p in self.average}
         self._pending = dict.fromkeys(task.players, 0)  # backward passes since the last optimiser step
-        self._watched: dict[str, Tensor] = {}  # sums of losses on a device whose values are read now and then only
+        self._waits_for_loss = fabric.device.type == "cpu"  # elsewhere reading a value would stall the device
+        self._watched: dict[str, Tensor] = {}  # there: sums of losses, read now and then
 
     @property
     def rate(self) -> float:
@@ -66,25 +72,29 @@ class Engine:
         """Whether no gradient is waiting for an optimiser step: only then is a checkpoint the whole truth."""
         return not any(self._pending.values())
 
+    @property
+    def gathers(self) -> bool:
+        """Whether ``state_dict`` needs the other processes: each carries something of its own."""
+        return self.fabric.world_size > 1 and (self.carry is not None or bool(self.task.state_dict()))
+
     def optimise(self, loss: Tensor, player: str = "model") -> bool:
-        """Backward; at every ``accumulate``-th call clip, step, zero and average. True when the optimiser stepped."""
+        """Backward; at every ``accumulate``-th call clip, step and average. True when the optimiser stepped."""
         self._watch(loss, player)
         model, optimiser = self.models[player], self.optimisers[player]
+        if self._pending[player] == 0:  # and not after the step: another player's loss may have left gradients here
+            optimiser.zero_grad(set_to_none=True)
+        # DDP averages over processes at every backward, also at those that only accumulate: the sum is the same.
+        self.fabric.backward(loss / self.accumulate)
         self._pending[player] += 1
-        last = self._pending[player] == self.accumulate
-        if last:
-            self.fabric.backward(loss if self.accumulate == 1 else loss / self.accumulate)
-        else:
-            with self.fabric.no_backward_sync(model):
-                self.fabric.backward(loss / self.accumulate)
+        if self._pending[player] < self.accumulate:
             return False
         if self.recipe.clip is not None:
-            self.fabric.clip_gradients(model, optimiser, max_norm=self.recipe.clip)
+            # An infinite norm is not raised here: fp16 skips such a step by itself, elsewhere the next loss tells.
+            self.fabric.clip_gradients(model, optimiser, max_norm=self.recipe.clip, error_if_nonfinite=False)
         share = self.rate / self.recipe.lr
         for group in optimiser.param_groups:
             group["lr"] = group["base_lr"] * share
         optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
         self._pending[player] = 0
         if player in self.average:
             with torch.no_grad():
@@ -118,28 +128,33 @@ class Engine:
                     torch._foreach_copy_(self._sources[player], values)
 
     def check_finite(self) -> None:
-        """Raise TrainingError where a loss was not finite since the last check, on a device not read every step."""
+        """Raise TrainingError where a loss since the last check, on a device not read every step, was not finite, or a
+        weight is not: a finite loss can still have had an infinite gradient."""
         for player, total in self._watched.items():
             if not math.isfinite(total.item()):
                 self._not_finite(player, "at or shortly before")
         self._watched.clear()
+        for player, module in self.raw.items():
+            largest = nn.utils.get_total_norm([p.detach() for p in module.parameters() if p.numel()], math.inf)
+            if not math.isfinite(largest.item()):
+                raise TrainingError(f"a weight of '{player}' is not finite after step {self.step} (rate {self.rate:.3g})")
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything of the engine that the next step depends on. Collective where something is carried under DDP."""
+        """Everything of the engine that the next step depends on. Collective where the engine ``gathers``."""
         return {
             "models": {player: module.state_dict() for player, module in self.raw.items()},
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
             "average": self.average,
             "precision": self.fabric._precision.state_dict(),
             "plateau": self.plateau.state_dict(),
-            "carry": self._carries(),
-            "task": self.task.state_dict(),
+            "carried": self._carried(),
             "step": self.step,
             "images_seen": self.images_seen,
             "progress": [self.progress, self.progress_after],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` gave. Raises RunError where other processes carried the state."""
         for player, module in self.raw.items():
             module.load_state_dict(state["models"][player])
             self.optimisers[player].load_state_dict(state["optimisers"][player])
@@ -148,8 +163,12 @@ class Engine:
                 value.copy_(state["average"][player][name])
         self.fabric._precision.load_state_dict(state["precision"])
         self.plateau.load_state_dict(state["plateau"])
-        self.carry = self.fabric.to_device(state["carry"][self.fabric.global_rank]) if state["carry"] else None
-        self.task.load_state_dict(state["task"])
+        if carried := state["carried"]:
+            if len(carried) != self.fabric.world_size:
+                raise RunError(f"{len(carried)} processes carried the state: resume with --devices {len(carried)}")
+            mine = self.fabric.to_device(carried[self.fabric.global_rank])
+            self.carry = mine["carry"]
+            self.task.load_state_dict(mine["task"])
         self.step, self.images_seen = state["step"], state["images_seen"]
         self.progress, self.progress_after = state["progress"]
 
@@ -159,18 +178,17 @@ class Engine:
             for player in self.task.average
         }
 
-    def _carries(self) -> list[Any]:
-        """What each rank carries, in order of rank; empty where nothing is carried."""
-        if self.carry is None:
-            return []
-        if self.fabric.world_size == 1:
-            return [self.carry]
-        carries: list[Any] = [None] * self.fabric.world_size
-        torch.distributed.all_gather_object(carries, self.carry)
-        return carries
+    def _carried(self) -> list[dict[str, Any]]:
+        """What each process carries, in order of rank; empty where nothing is carried."""
+        mine = {"carry": self.carry, "task": self.task.state_dict()}
+        if self.gathers:
+            everyone: list[Any] = [None] * self.fabric.world_size
+            torch.distributed.all_gather_object(everyone, move_data_to_device(mine, torch.device("cpu")))
+            return everyone
+        return [mine] if self.carry is not None or mine["task"] else []
 
     def _watch(self, loss: Tensor, player: str) -> None:
-        if loss.device.type == "cpu":
+        if self._waits_for_loss:
             if not math.isfinite(loss.item()):
                 self._not_finite(player, "at")
         else:
@@ -179,6 +197,19 @@ class Engine:
 
     def _not_finite(self, player: str, when: str) -> None:
         raise TrainingError(f"the loss of '{player}' is not finite {when} step {self.step + 1} (rate {self.rate:.3g})")
+
+
+def _cast(fabric: Fabric, method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a model in the precision that Fabric gives its forward."""
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = fabric._precision.convert_input((args, kwargs))
+        with fabric.autocast():
+            result = method(*args, **kwargs)
+        return fabric._precision.convert_output(result)
+
+    return call
 
 
 def _floating(module: nn.Module) -> dict[str, Tensor]:

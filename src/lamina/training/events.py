@@ -15,6 +15,7 @@ class StepDone:
 
     step: int
     epoch: int
+    """epochs reported before it"""
     samples: int
     """samples seen since training began, over all processes"""
     logs: dict[str, Tensor]
@@ -26,12 +27,13 @@ class EpochDone:
     """An epoch is done, and evaluated where there is something to evaluate on."""
 
     epoch: int
-    """epochs done, 1 after the first"""
+    """epochs reported, 1 for the first"""
     step: int
     train: dict[str, float]
     """each logged scalar, averaged over the updates that reported it"""
     validation: dict[str, float]
     lr: float
+    """learning rate of its last update"""
     best: bool
     """whether these weights are the best so far (always true where nothing chooses)"""
 

@@ -77,10 +77,6 @@ class Recipe:
     shift: int = 0
     """move training images by up to so many pixels, edges filled with zeros"""
 
-    validation: float = 0.1
-    """share of the training data set aside to choose the best weights, where the source has no validation split"""
-    test: float = 0.2
-    """share set aside for the final figure, where the source has no test split"""
     memory: Literal["auto", "hold", "stream"] = "auto"
     """hold the decoded data in memory, or decode while training; auto: hold what fits in 2 GiB"""
     workers: int = 0
@@ -111,15 +107,13 @@ class Recipe:
         for name in ("weight_decay", "eps", "shift", "workers", "final_lr", "plateau_patience"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("momentum", "beta1", "beta2", "ema", "label_smoothing", "validation", "test", "warmup"):
+        for name in ("momentum", "beta1", "beta2", "ema", "label_smoothing", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if not self.lr > 0:
             raise UsageError(f"lr must be greater than 0, got {self.lr}")
         if self.clip is not None and not self.clip > 0:
             raise UsageError(f"clip must be greater than 0, got {self.clip}")
-        if self.validation + self.test >= 1:
-            raise UsageError("validation and test leave nothing to train on: their shares must add up to less than 1")
         if any(not 0 < share < 1 for share in self.milestones):
             raise UsageError(f"milestones are shares of training in (0, 1), got {self.milestones}")
 

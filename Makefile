@@ -1,0 +1,67 @@
+# Every target sets up what it needs from nothing but Python and make.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export OMP_WAIT_POLICY := passive
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check format index peers conformance reproduce bench clean
+
+help:
+	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
+	@echo "make test         the test suite"
+	@echo "make check        ruff, mypy, import-linter"
+	@echo "make index        rewrite the torch-free index of the cards"
+	@echo "make conformance  every check on every architecture, ONNX and the inductor among them"
+	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
+	@echo "make bench        benchmarks; writes benchmarks/results/"
+	@echo "make clean        remove the environments and caches"
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet -c constraints.txt "torch==2.13.0"
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(VENV)/bin/lamina train lenet5 --data digits
+
+test: $(VENV)/.ready
+	$(RUN) -m pytest
+
+check: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.ready
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+index: $(VENV)/.ready
+	$(RUN) -c "from lamina.registry import write_index; write_index()"
+
+$(VENV)/.export: $(VENV)/.ready
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[export]"
+	@touch $@
+
+# The peers: libraries we compare with, in an environment of their own. torchvision without its dependencies, since the
+# build it asks for may be another one than ours; benchmarks/peers.py makes the two live together.
+.peers/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .peers
+	.peers/bin/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
+	.peers/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,export]" "pytorch-lightning>=2.6,<2.7" huggingface_hub
+	.peers/bin/python -m pip install --quiet --no-deps "torchvision==0.28.0" "timm==1.0.31"
+	@touch $@
+
+peers: .peers/.ready
+
+bench: .peers/.ready
+	.peers/bin/python -m benchmarks.run
+
+conformance: $(VENV)/.export
+	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md
+
+clean:
+	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

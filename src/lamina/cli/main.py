@@ -1,0 +1,101 @@
+"""The ``lamina`` command: find the verb, run its file, show every fault as one line."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from lamina import __version__
+from lamina.errors import LaminaError, UsageError, unknown
+
+VERBS = {
+    "models": "list the architectures",
+    "info": "the facts and the layers of a model or a run",
+    "data": "what is in a data set; without a name: the embedded ones",
+    "train": "train a model on data",
+    "evaluate": "the metrics of a run on a split of its data",
+    "predict": "what a run says of files or rows",
+    "embed": "the features that a run's output layer sees",
+    "runs": "list and compare runs",
+}
+HELP = f"""usage: lamina VERB [options]
+
+The canonical deep-learning architectures: faithful, readable, trainable with one command.
+
+verbs:
+{chr(10).join(f"  {verb:<10}{summary}" for verb, summary in VERBS.items())}
+
+  lamina VERB --help   the options of a verb
+  lamina --version     the version
+
+try:
+  lamina train lenet5 --data digits"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line (without the program's name) and return its exit status.
+
+    0 done; 1 failure; 2 misuse; 130 interrupted (128 + the signal's number); 141 the reader of our output went away.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot encode is no reason to die
+    debug, argv = _take_debug(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()
+        return status
+    except SystemExit as leaving:  # --help
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:  # or Python complains when it flushes at its end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except LaminaError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", 1, debug)
+    except Exception as error:
+        text = f"internal error: {type(error).__name__}: {error}"
+        return _fail(text if debug else f"{text}; run again with --debug", 1, debug)
+
+
+def _take_debug(argv: Sequence[str]) -> tuple[bool, list[str]]:
+    """Whether --debug stands anywhere among the options, and the rest."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    rest = [word for word in argv[:end] if word != "--debug"]
+    return len(rest) < end, [*rest, *argv[end:]]
+
+
+def _dispatch(argv: list[str]) -> int:
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
+    verb, *rest = argv or ["--help"]
+    if verb in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if verb == "--version":
+        print(f"lamina {__version__}")
+        return 0
+    if verb.startswith("-"):
+        raise UsageError(f"the verb comes first: lamina VERB {verb} ... (lamina --help lists the verbs)")
+    if verb not in VERBS:
+        raise unknown("verb", verb, VERBS)
+    status: int = importlib.import_module(f"lamina.cli.{verb}").command(rest)
+    return status
+
+
+def _fail(message: str, status: int, debug: bool = False) -> int:
+    from lamina.cli.output import clean
+
+    if debug:
+        traceback.print_exc()
+    print(f"lamina: {clean(' '.join(message.split()))}", file=sys.stderr)
+    return status

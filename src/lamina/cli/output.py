@@ -1,0 +1,84 @@
+"""What the verbs print: plain text that no name can break, aligned tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def clean(text: object) -> str:
+    """``text`` with control characters (and whatever else does not print) written as escapes: ``\\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def number(value: float | None) -> str:
+    """A metric: four decimals, or three digits where that says too little or too much; a dash for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+
+
+def count(value: object) -> str:
+    """61706 as 61,706; one number for each player as ``generator 3,576,704, discriminator ...``; a dash for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{player} {count(amount)}" for player, amount in value.items())
+    return f"{value:,}"
+
+
+def size(shape: Sequence[int] | None) -> str:
+    """6 x 28 x 28; a dash for none."""
+    return "-" if shape is None else " x ".join(str(n) for n in shape)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
+    """Print aligned columns, those of index ``right`` to the right. On a terminal long cells are folded to its width."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, title in enumerate(header):
+        grid.add_column(clean(title), justify="right" if i in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(clean(cell) for cell in row))
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=False)
+    width = console.width if console.is_terminal else max(console.measure(grid).maximum, 1)
+    with console.capture() as captured:
+        console.print(grid, width=width)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def facts(pairs: Mapping[str, object]) -> None:
+    """Print ``name  value`` lines, aligned, the value folded under itself on a terminal. Empty values are left out."""
+    import shutil
+    import textwrap
+
+    shown = {name: clean(value) for name, value in pairs.items() if value not in ("", None, ())}
+    indent = max((len(name) for name in shown), default=0) + 2
+    width = max(shutil.get_terminal_size().columns, 40) if sys.stdout.isatty() else 10**6
+    for name, value in shown.items():
+        print(textwrap.fill(f"{name:<{indent}}{value}", width, subsequent_indent=" " * indent, break_long_words=False))
+
+
+def note(text: str) -> None:
+    """A line that the user should see, whatever reads our output: on stderr."""
+    print(f"note: {clean(text)}", file=sys.stderr)
+
+
+def as_json(value: Any) -> None:
+    """Print ``value`` as one JSON document: not-a-number and infinity as null, everything in ASCII."""
+    print(json.dumps(_plain(value), indent=1, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | type(None)) else str(value)

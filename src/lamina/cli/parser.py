@@ -1,0 +1,118 @@
+"""The parser of one verb: jsonargparse, with every fault as one line that names the nearest right word."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, Namespace
+
+from lamina.cli.fields import Field
+from lamina.errors import UsageError, unknown
+
+LATER = ("--model.",)
+"""beginnings of options that are only known once the model is"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, max_help_position=26, **settings)
+
+
+class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
+    """Options are written with dashes, and understood with underscores, too. No abbreviations."""
+
+    def __init__(self, verb: str, arguments: str, description: str, examples: str = "") -> None:
+        super().__init__(
+            prog=f"lamina {verb}",
+            usage=f"lamina {verb} {arguments}",
+            description=description,
+            epilog=examples and "examples:\n" + "\n".join(f"  lamina {verb} {line}" for line in examples.splitlines()),
+            formatter_class=_Help,
+            allow_abbrev=False,
+        )
+        self.fields: dict[str, Field] = {}
+        self.hint = ""
+        """said after an argument too many"""
+
+    def add_common(self, *, json: bool = True) -> None:
+        """The options that every verb has; --debug is taken by ``main`` wherever it stands."""
+        group = self.add_argument_group("output")
+        if json:
+            group.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+        group.add_argument("--debug", action="store_true", help="show where in the code a fault arose")
+
+    def add_fields(self, title: str, fields: Iterable[Field]) -> None:
+        """Options from the fields of a dataclass. What the user does not give is absent from the result."""
+        group = self.add_argument_group(title)
+        for field in fields:
+            self.fields[field.dest] = field
+            group.add_argument(field.option, default=argparse.SUPPRESS, help=field.help, **field.how)
+
+    def options(self) -> list[str]:
+        """Every option as it is written."""
+        return [option for action in self._actions for option in action.option_strings]
+
+    def takes_value(self, word: str) -> bool:
+        """Whether the word after this one is its value."""
+        if "=" in word:
+            return False
+        return word.startswith(LATER) or any(word in a.option_strings and a.nargs != 0 for a in self._actions)
+
+    def check_options(self, argv: Sequence[str], *, later: bool = False) -> None:
+        """Raise UsageError for an option that is not known; ``later``: the model's options are not known yet."""
+        known = self.options()
+        for word in argv[: argv.index("--")] if "--" in argv else argv:
+            option = word.split("=", 1)[0]
+            if word.startswith("--") and option not in known and not (later and word.startswith(LATER)):
+                raise unknown("option", option, known)
+
+    def positional(self, argv: Sequence[str]) -> str | None:
+        """The first word that is neither an option nor the value of one."""
+        skip = False
+        for word in argv:
+            if skip or (word.startswith("-") and len(word) > 1):
+                skip = not skip and self.takes_value(word)
+                continue
+            return word
+        return None
+
+    def read(self, argv: Sequence[str]) -> Namespace:
+        """Parse; raises UsageError."""
+        self.check_options(argv)
+        return self.parse_args(list(argv))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UsageError(self._readable(" ".join(message.split()))) from ex
+
+    def _readable(self, message: str) -> str:
+        if found := re.match(r'Parser key "(?P<key>[^"]+)": .*Got value: (?P<value>.*)', message):
+            key, value = found["key"], found["value"]
+            if key in self.fields:
+                return self.fields[key].complaint(value)
+            return f"--{key.replace('_', '-')} cannot take '{value}'"
+        if found := re.match(r"unrecognized arguments: (.*)", message):
+            return f"unexpected argument '{found[1]}'" + (f"; {self.hint}" if self.hint else "")
+        if found := re.match(r"argument (\S+): expected (one|at least one) argument", message):
+            return f"{found[1]} needs a value"
+        if found := re.match(r"argument (\S+): ignored explicit argument", message):
+            return f"{found[1]} takes no value"
+        if found := re.match(r"the following arguments are required: (.*)", message):
+            names = {a.dest: a.option_strings[0] if a.option_strings else a.metavar for a in self._actions}
+            missing = [names.get(dest.strip()) or dest.strip() for dest in found[1].split(",")]
+            return f"{' and '.join(missing)} missing: {self.usage}"
+        return message
+
+
+def dashed(argv: Sequence[str]) -> list[str]:
+    """The words with ``--batch_size=3`` written ``--batch-size=3``: values and what follows ``--`` stay as they are."""
+    words = list(argv)
+    for i, word in enumerate(words):
+        if word == "--":
+            break
+        if word.startswith("--"):
+            option, equals, value = word.partition("=")
+            words[i] = option.replace("_", "-") + equals + value
+    return words

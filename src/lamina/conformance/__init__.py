@@ -1,0 +1,71 @@
+"""The checks that every architecture of Lamina passes, and that your own can be put through.
+
+    from lamina.conformance import check_backward
+    check_backward("lenet5")          # a registered name
+    check_backward(VARIANTS["mine"])  # or the row itself
+
+A check returns nothing, or raises AssertionError with what is wrong, or NotApplicableError where it has nothing to say
+of the architecture. ``checks()`` gives all of them by name; ``python -m lamina.conformance`` writes their table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from lamina.cards import Variant
+from lamina.conformance.behaviour import (
+    check_backward,
+    check_batch_of_one,
+    check_bf16_autocast,
+    check_channels_last,
+    check_eval_batch_independent,
+    check_forward,
+    check_state_dict_round_trip,
+)
+from lamina.conformance.compilers import check_compile, check_export, check_onnx
+from lamina.conformance.contract import check_image_interface, check_meta, check_odd_sizes, check_wrong_shape
+from lamina.conformance.setting import NotApplicableError
+
+__all__ = [
+    "NotApplicableError",
+    "check_backward",
+    "check_batch_of_one",
+    "check_bf16_autocast",
+    "check_channels_last",
+    "check_compile",
+    "check_eval_batch_independent",
+    "check_export",
+    "check_forward",
+    "check_image_interface",
+    "check_meta",
+    "check_odd_sizes",
+    "check_onnx",
+    "check_state_dict_round_trip",
+    "check_wrong_shape",
+    "checks",
+]
+
+Check = Callable[[str | Variant], None]
+
+
+def checks(*, backend: str = "aot_eager", onnx: bool = False) -> dict[str, Check]:
+    """Every check by its name in the table, cheap ones first; ``backend`` is torch.compile's."""
+    named: dict[str, Check] = {
+        "meta": check_meta,
+        "forward": check_forward,
+        "backward": check_backward,
+        "batch of one": check_batch_of_one,
+        "batch independent": check_eval_batch_independent,
+        "odd sizes": check_odd_sizes,
+        "wrong shape": check_wrong_shape,
+        "image interface": check_image_interface,
+        "state dict": check_state_dict_round_trip,
+        "channels last": check_channels_last,
+        "bf16": check_bf16_autocast,
+        f"compile ({backend})": partial(check_compile, backend=backend),
+        "export": check_export,
+    }
+    if onnx:
+        named["onnx"] = check_onnx
+    return named

@@ -1,0 +1,99 @@
+"""Checks of what a model calculates: forward, gradients, batches, memory formats, precision, saving."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+
+from lamina.cards import Variant
+from lamina.conformance.setting import (
+    NotApplicableError,
+    build,
+    expect_close,
+    first,
+    gradients,
+    inputs,
+    require,
+    row_of,
+    run,
+    same,
+)
+
+
+def check_forward(model: str | Variant) -> None:
+    """Evaluation gives finite values, the same twice, one row of ``num_classes`` for each input of a batch."""
+    row = row_of(model)
+    net, x = build(row), inputs(row, 3)
+    kept = x.clone()
+    out = run(net, x)
+    classes = getattr(row.config, "num_classes", None)
+    if classes is not None:
+        require(tuple(out.shape) == (3, classes), f"forward gives {tuple(out.shape)}, expected {(3, classes)}")
+    require(out.isfinite().all(), "forward gives values that are not finite")
+    require(torch.equal(out, run(net, x)), "forward in evaluation mode gives another result the second time")
+    require(torch.equal(x, kept), "forward writes into its input")
+
+
+def check_backward(model: str | Variant) -> None:
+    """In training mode a finite gradient that is not all zero reaches every trainable parameter."""
+    row = row_of(model)
+    net = build(row).train()
+    for name, gradient in gradients(net, first(net(inputs(row, 4)))).items():
+        require(gradient.isfinite().all(), f"the gradient of {name} is not finite")
+        require(gradient.any(), f"the gradient of {name} is zero everywhere")
+
+
+def check_batch_of_one(model: str | Variant) -> None:
+    """Evaluation takes a single input, and keeps the batch dimension."""
+    row = row_of(model)
+    out = run(build(row), inputs(row, 1))
+    whole = run(build(row), inputs(row, 2))
+    require(out.shape[1:] == whole.shape[1:], f"one input gives {tuple(out.shape)}, two give {tuple(whole.shape)}")
+    require(len(out) == 1, f"one input gives {tuple(out.shape)}")
+
+
+def check_eval_batch_independent(model: str | Variant) -> None:
+    """In evaluation mode an input's result does not depend on its neighbours in the batch or on its place there."""
+    row = row_of(model)
+    net, x = build(row), inputs(row, 4)
+    whole = run(net, x)
+    expect_close(run(net, x[1:2]), whole[1:2], 1e-10, "an input alone, against the same in a batch")
+    expect_close(run(net, x.flip(0)), whole.flip(0), 1e-10, "a batch in reverse order")
+
+
+def check_channels_last(model: str | Variant) -> None:
+    """Images and weights in the channels_last memory format give the same outputs and gradients."""
+    row = row_of(model)
+    if len(row.card.input) != 3:
+        raise NotApplicableError("inputs are not images")
+    plain, packed = build(row), build(row).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = inputs(row, 2)
+    wanted, got = first(plain(x)), first(packed(x.contiguous(memory_format=torch.channels_last)))
+    expect_close(got, wanted, 1e-10, "outputs in channels_last")
+    same(gradients(packed, got), gradients(plain, wanted), 1e-9, "in channels_last")
+
+
+def check_bf16_autocast(model: str | Variant, bound: float = 0.1) -> None:
+    """bfloat16 autocast gives outputs near float32's, and float32 gradients that are finite."""
+    row = row_of(model)
+    net, x = build(row, dtype=torch.float32), inputs(row, 4, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = first(net(x))
+    expect_close(out, run(net, x), bound, "outputs under bf16 autocast")
+    for name, gradient in gradients(net, out).items():
+        require(gradient.dtype == torch.float32, f"the gradient of {name} is {gradient.dtype} under bf16 autocast")
+        require(gradient.isfinite().all(), f"the gradient of {name} is not finite under bf16 autocast")
+
+
+def check_state_dict_round_trip(model: str | Variant) -> None:
+    """Another model of the same config, loaded with the saved state, gives the same outputs to the last bit."""
+    row = row_of(model)
+    net, other, x = build(row, seed=0), build(row, seed=1), inputs(row, 2)
+    require(not torch.equal(run(net, x), run(other, x)), "two seeds give the same outputs: the weights do not matter")
+    file = io.BytesIO()
+    torch.save(net.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    alike = torch.equal(run(net, x), run(other, x))
+    require(alike, "outputs differ after a round trip: something is not in the state dict")

@@ -1,0 +1,143 @@
+"""Checks of what a model promises: the numbers of its card, the sizes it takes, the methods of its family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lamina import registry
+from lamina.cards import Variant
+from lamina.conformance.setting import NotApplicableError, build, expect_close, inputs, require, row_of, run
+from lamina.errors import UsageError
+
+
+def check_meta(model: str | Variant) -> None:
+    """The variant builds on the meta device, and its parameters and multiply-adds are those of its card."""
+    row = row_of(model)
+    with torch.device("meta"):
+        net = registry.build(row, row.config).eval()
+    parameters = row.card.parameters
+    wanted = parameters if isinstance(parameters, Mapping) else {"": parameters}
+    for player, count in wanted.items():
+        got = sum(weight.numel() for weight in net.get_submodule(player).parameters() if weight.requires_grad)
+        require(got == count, f"{player or 'the model'} has {got:,} parameters, its card says {count}")
+    if isinstance(row.card.macs, int):
+        got = _macs(net, row.card.input)
+        require(got == row.card.macs, f"one input takes {got:,} multiply-adds, the card says {row.card.macs:,}")
+
+
+def _macs(net: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiply-adds of convolutions and matrix products for one input; torch counts two operations for each."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.empty((1, *shape), device="meta"))
+    return int(counter.get_total_flops()) // 2
+
+
+def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) -> None:
+    """Inputs of sizes other than the card's: through the options that state the size, else just so, non-square too.
+
+    ``sizes`` are image sides or numbers of features; by default some near the card's. A size that the architecture
+    refuses, with its one clear error, is passed over, so long as it takes another.
+    """
+    row = row_of(model)
+    options = {field.name for field in fields(row.config)}
+    shape, outputs = row.card.input, run(build(row), inputs(row, 2)).shape
+    side = shape[-1]
+    taken = 0
+    for size in sizes or (side - 4, side + 1, side + 13):
+        option = next((name for name in ("image_size", "in_features") if name in options), None)
+        try:
+            net = build(row, {option: size} if option else {})
+        except UsageError as error:
+            require(str(size) in str(error), f"size {size} is refused by an error that does not name it: {error}")
+            continue
+        image = len(shape) == 3
+        other = (shape[0], size, size if option else size + 2) if image else (*shape[:-1], size)
+        out = run(net, inputs(row, 2, shape=other))
+        require(out.shape == outputs, f"an input of shape {other} gives {tuple(out.shape)}, expected {tuple(outputs)}")
+        require(out.isfinite().all(), f"an input of shape {other} gives values that are not finite")
+        taken += 1
+    require(taken > 0, f"none of the sizes {sizes or 'near that of the card'} is taken")
+
+
+def check_wrong_shape(model: str | Variant) -> None:
+    """An input of one channel or feature too many, of another size where the config states one, or without a batch is
+    refused by a one-line ValueError that names the shape it got."""
+    row = row_of(model)
+    net = build(row)
+    shape = row.card.input
+    wrongs = [inputs(row, 2, shape=(shape[0] + 1, *shape[1:])), inputs(row, 2)[0]]
+    if hasattr(row.config, "image_size"):
+        wrongs.append(inputs(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
+    for wrong in wrongs:
+        got = tuple(wrong.shape)
+        try:
+            run(net, wrong)
+        except ValueError as error:
+            require("\n" not in str(error), f"the error for an input of shape {got} has more than one line: {error}")
+            require(str(got) in str(error), f"the error for an input of shape {got} does not say so: {error}")
+        except Exception as error:  # the fault looked for: an error from deep inside
+            raise AssertionError(f"an input of shape {got} gives {type(error).__name__}: {error}") from error
+        else:
+            raise AssertionError(f"an input of shape {got} is taken without an error")
+
+
+def check_image_interface(model: str | Variant) -> None:
+    """An image classifier has features, embed and reset_head, and takes any number of channels and classes."""
+    row = row_of(model)
+    if "image" not in row.card.inputs or "classification" not in row.card.tasks:
+        raise NotApplicableError("not an image classifier")
+    for method in ("features", "embed", "reset_head"):
+        require(callable(getattr(row.build, method, None)), f"it has no method {method}")
+    options = {"num_classes": 3}
+    shape = row.card.input
+    if len(shape) == 3:
+        options["in_channels"] = shape[0] + 1
+        shape = (shape[0] + 1, *shape[1:])
+    net, x = build(row, options), inputs(row, 2, shape=shape)
+    require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward gives {tuple(run(net, x).shape)}")
+    _check_features(net, x)
+    _check_head(row, net, x)
+
+
+def _check_features(net: Any, x: torch.Tensor) -> None:
+    with torch.no_grad():
+        maps = net.features(x)
+        require(isinstance(maps, list), f"features gives {type(maps).__name__}, expected a list")
+        require(maps, "features gives an empty list")
+        for stage, stage_map in enumerate(maps):
+            require(stage_map.ndim == x.ndim, f"stage {stage} gives {tuple(stage_map.shape)} for {tuple(x.shape)}")
+            require(len(stage_map) == len(x), f"stage {stage} gives {tuple(stage_map.shape)}, the batch is {len(x)}")
+            require(stage_map.isfinite().all(), f"stage {stage} gives values that are not finite")
+        chosen = net.features(x, stages=[-1, 0])
+    require(len(chosen) == 2, f"features(stages=[-1, 0]) gives {len(chosen)} maps")
+    require(torch.equal(chosen[0], maps[-1]), "features(stages=[-1, 0]) does not begin with the last stage")
+    require(torch.equal(chosen[1], maps[0]), "features(stages=[-1, 0]) does not end with the first stage")
+    try:
+        net.features(x, stages=[len(maps)])
+    except ValueError as error:
+        require(str(len(maps)) in str(error), f"the error for a stage that is not there does not name it: {error}")
+    else:
+        raise AssertionError(f"features takes stage {len(maps)}, which is not there")
+
+
+def _check_head(row: Variant, net: Any, x: torch.Tensor) -> None:
+    with torch.no_grad():
+        embedding = net.embed(x)
+    require(embedding.ndim == 2, f"embed gives {tuple(embedding.shape)}, expected (batch, features)")
+    net.reset_head(7)
+    net.eval()
+    out = run(net, x)  # a head of another dtype or device than the model's fails here
+    require(tuple(out.shape) == (2, 7), f"after reset_head(7) forward gives {tuple(out.shape)}")
+    require(getattr(net.config, "num_classes", 7) == 7, "after reset_head(7) the config still states the old head")
+    with torch.no_grad():
+        expect_close(net.embed(x), embedding, 0.0, "embed after reset_head")
+    net.reset_head(0)
+    expect_close(run(net, x), embedding, 0.0, "forward without a head, against embed")
+    headless: Any = build(row, {"num_classes": 0})
+    expect_close(run(headless, inputs(row, 2)), headless.embed(inputs(row, 2)), 0.0, "num_classes=0, against embed")

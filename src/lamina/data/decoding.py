@@ -1,0 +1,167 @@
+"""Image files to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamina.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "webp", "tif", "tiff"),
+        *("ppm", "pgm", "pbm", "pnm", "jp2", "avif", "tga", "pcx"),
+    )
+)
+MOST_NAMED = 10
+"""unreadable files named in one message"""
+THREADS = 4
+"""decoders at work at once: PIL decodes outside Python's lock"""
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image before the pixels are read."""
+
+    channels: int
+    """1 or 3: transparency is laid on white, palettes and CMYK become RGB"""
+    height: int
+    width: int
+    deep: bool
+    """more than 8 bits for each value"""
+
+
+def header(path: Path) -> Header:
+    """Mode and size of an image file, turned as its EXIF tag says. Raises DataError naming the file."""
+    with _guard(path), _open(path) as image:
+        channels = 1 if image.mode in ("1", "L", "LA", "La", "F", "I") or image.mode.startswith("I;16") else 3
+        # asking a PNG for its EXIF data decodes it; its tag, rare there, is heeded when the pixels are
+        turned = image.format != "PNG" and image.getexif().get(0x0112) in (5, 6, 7, 8)
+        width, height = (image.height, image.width) if turned else (image.width, image.height)
+        return Header(channels, height, width, image.mode == "I" or image.mode.startswith("I;16"))
+
+
+def decode(path: Path, channels: int, *, deep: bool = False) -> Tensor:
+    """An image file as (C, H, W): uint8, or uint16 where ``deep``. Raises DataError naming the file."""
+    with _guard(path), _open(path) as image:
+        return to_tensor(image, channels, deep=deep)
+
+
+def to_tensor(image: Image.Image, channels: int, *, deep: bool = False) -> Tensor:
+    """A PIL image (or the first frame) as (C, H, W) with 1 (grey) or 3 (RGB) channels: uint8, or uint16 if ``deep``.
+
+    The EXIF orientation is applied, transparency laid on white, 16-bit grey kept (``deep``) or brought to 8 bits
+    by 257 (8 bits to 16 likewise). Grey is PIL's luma, (19595 R + 38470 G + 7471 B) / 2^16.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise ValueError("holds floating-point values; store such images in an .npz file")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("holds values outside 0 to 65535; store such images in an .npz file")
+        grey = values.astype(np.uint16) if deep else ((values + 128) // 257).astype(np.uint8)
+        return torch.from_numpy(np.repeat(grey[None], channels, axis=0))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    image = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.array(image).reshape(image.height, image.width, channels)
+    out_CHW = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return torch.from_numpy(out_CHW.astype(np.uint16) * np.uint16(257) if deep else out_CHW)
+
+
+def attempt(work: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out | DataError]:
+    """``work`` over all items on a few threads, in order; a DataError is given in place of the result it prevented."""
+
+    def one(item: In) -> Out | DataError:
+        try:
+            return work(item)
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(items), 256):  # so that results do not pile up ahead of who consumes them
+            yield from pool.map(one, items[start : start + 256])
+
+
+def unreadable(errors: Sequence[DataError], total: int) -> DataError:
+    """One error for several files."""
+    if len(errors) == 1:
+        return errors[0]
+    named = "; ".join(str(error).removeprefix("cannot read image ") for error in errors[:MOST_NAMED])
+    more = f"; and {len(errors) - MOST_NAMED} more" if len(errors) > MOST_NAMED else ""
+    return DataError(f"cannot read {len(errors)} of {total} images: {named}{more}")
+
+
+def decode_all(paths: Sequence[Path], work: Callable[[Path], Out]) -> Iterator[Out]:
+    """``work`` over image files, in order; at the end one DataError naming all that could not be read."""
+    errors = []
+    for result in attempt(work, paths):
+        if isinstance(result, DataError):
+            errors.append(result)
+        elif not errors:
+            yield result
+    if errors:
+        raise unreadable(errors, len(paths))
+
+
+class _guard:  # noqa: N801  (used like a function)
+    """Whatever a decoder raises on damaged bytes becomes one line that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):  # decoders raise almost anything: OSError, SyntaxError, struct.error, ...
+            raise DataError(f"cannot read image '{self.path}': {self._reason(error)}") from error
+
+    def _reason(self, error: Exception) -> str:
+        from PIL import Image, UnidentifiedImageError
+
+        if isinstance(error, FileNotFoundError):
+            return "no such file"
+        if self.path.is_file() and self.path.stat().st_size == 0:
+            return "the file is empty"
+        if isinstance(error, UnidentifiedImageError):
+            return "not an image in a known format"
+        if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+            return f"more than {Image.MAX_IMAGE_PIXELS} pixels, it could be a decompression bomb"
+        return " ".join(str(error).split()) or type(error).__name__
+
+
+def _open(path: Path) -> Image.Image:
+    from PIL import Image
+
+    image = Image.open(path)
+    # PIL itself only warns up to twice its limit (and a filter on warnings is not safe among threads)
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        image.close()
+        raise Image.DecompressionBombError
+    return image
+
+
+def image_files(paths: Iterable[Path]) -> list[Path]:
+    """Those with the suffix of an image."""
+    return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]

@@ -1,0 +1,63 @@
+"""A source described as plain data, for ``lamina data NAME``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina.data.source import Source, Split, Table
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """What a source is, as JSON-ready data: spec, samples per split and class, columns with their extent."""
+    spec = source.spec
+    out: dict[str, Any] = {
+        "name": spec.name,
+        "kind": spec.kind,
+        "task": spec.task,
+        "sizes": dict(spec.sizes),
+        "targets": list(spec.targets),
+    }
+    if spec.task == "regression":
+        out["target_range"] = {
+            split: {name: [float(part.targets[:, k].min()), float(part.targets[:, k].max())]}
+            for k, name in enumerate(spec.targets)
+            for split, part in source.splits.items()
+        }
+    else:
+        counts = {split: _counts(part, len(spec.classes)) for split, part in source.splits.items()}
+        out["classes"] = {
+            name: {split: count[k] for split, count in counts.items()} for k, name in enumerate(spec.classes)
+        }
+    if spec.kind == "image":
+        out |= {
+            "channels": spec.channels,
+            "height": spec.height,
+            "width": spec.width,
+            "value_range": list(spec.value_range),
+        }
+    else:
+        out["columns"] = _columns(source)
+    return out | {"fingerprint": spec.fingerprint, "skipped": list(spec.skipped), "licence": spec.licence}
+
+
+def _counts(split: Split, classes: int) -> list[int]:
+    targets = split.targets
+    found = targets.bincount(minlength=classes) if targets.ndim == 1 else targets.sum(0)
+    return [int(count) for count in found.tolist()]
+
+
+def _columns(source: Source) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    frame = pd.concat([split.frame for split in source.splits.values() if isinstance(split, Table)], ignore_index=True)
+    rows = []
+    for column in source.spec.columns:
+        series = frame[column.name]
+        row: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": int(series.isna().sum())}
+        if column.kind == "numeric":
+            present = series.dropna()
+            row |= {"min": float(present.min()), "max": float(present.max())} if len(present) else {}
+        else:
+            row["categories"] = int(series.nunique())
+        rows.append(row)
+    return rows

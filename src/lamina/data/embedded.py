@@ -1,0 +1,58 @@
+"""Sets that come with scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lamina.data.image_arrays import image_arrays_source
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.tables import table_source
+from lamina.data.targets import Labels, class_labels, expect_classes
+from lamina.errors import UsageError
+
+EMBEDDED = {
+    "digits": "1,797 handwritten digits, 8 x 8 grey, 10 classes",
+    "iris": "150 flowers, 4 measurements, 3 classes",
+    "wine": "178 wines, 13 measurements, 3 classes",
+    "breast-cancer": "569 tumours, 30 measurements, 2 classes",
+    "diabetes": "442 patients, 10 measurements, disease progression a year on (regression)",
+}
+LICENCES = {
+    "digits": "UCI Machine Learning Repository, CC BY 4.0",
+    "iris": "UCI Machine Learning Repository, CC BY 4.0",
+    "wine": "UCI Machine Learning Repository, CC BY 4.0",
+    "breast-cancer": "UCI Machine Learning Repository, CC BY 4.0",
+    "diabetes": "Efron, Hastie, Johnstone, Tibshirani, Least Angle Regression, 2004",
+}
+
+
+def embedded_name(data: str) -> str | None:
+    """The embedded set that ``data`` names, case, ``-`` and ``_`` folded; None where it names none."""
+    folded = data.casefold().replace("_", "-")
+    return {name.replace("-", ""): name for name in EMBEDDED}.get(folded.replace("-", ""))
+
+
+def open_embedded(name: str, options: DataOptions) -> Source:
+    """An embedded set as a source. Raises UsageError for a task or a target that it does not have."""
+    from sklearn import datasets
+
+    if name == "diabetes":
+        if options.task not in ("auto", "regression") or options.targets:
+            raise UsageError("diabetes has one target, the progression of the disease: its task is regression")
+        bunch = datasets.load_diabetes(as_frame=True, scaled=False)
+        values = torch.from_numpy(bunch.target.to_numpy(dtype=np.float32)[:, None])
+        labels = Labels("regression", (), ("progression",), values)
+    else:
+        expect_classes(name, options)
+        if name == "digits":
+            bunch = datasets.load_digits()
+            # stored as 0 to 16; the usual range lets a photograph of a digit be predicted, too
+            pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+            labels = class_labels(bunch.target, [str(k) for k in range(10)])
+            return image_arrays_source(name, {"train": torch.from_numpy(pixels)}, labels, options, LICENCES[name])
+        bunch = getattr(datasets, f"load_{name.replace('-', '_')}")(as_frame=True)
+        labels = class_labels(bunch.target.to_numpy(), [str(one) for one in bunch.target_names])
+    sizes = {"train": len(bunch.data)}
+    return table_source(name, bunch.data, sizes, labels, lambda row: f"{name}, row {row + 1}", options, LICENCES[name])

@@ -1,0 +1,42 @@
+"""Fingerprints: a hash that changes when the data do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Hash of names, types, shapes and contents."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().data.cast("B") if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def of_files(files: Iterable[tuple[str, Path]], targets: Tensor) -> str:
+    """Hash of the names given, the sizes of the files, and the targets; the files are not read."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, path in files:
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+    digest.update(of_tensors({"targets": targets}).encode())
+    return digest.hexdigest()
+
+
+def of_frame(frame: pd.DataFrame, targets: Tensor) -> str:
+    """Hash of column names, values and targets."""
+    import pandas as pd
+
+    digest = hashlib.blake2b(repr(list(frame.columns)).encode(), digest_size=16)
+    if len(frame.columns):
+        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    digest.update(of_tensors({"targets": targets}).encode())
+    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""Folders: a folder for each class, with or without a folder for each split; or the files of a known format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lamina.data.cifar import cifar_batches, open_cifar
+from lamina.data.decoding import IMAGE_SUFFIXES, image_files
+from lamina.data.frames import is_table
+from lamina.data.idx import idx_pairs, open_idx
+from lamina.data.image_files import image_files_source
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.tables import open_table
+from lamina.data.targets import class_labels, expect_classes
+from lamina.errors import DataError, UsageError, nearest
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+NO_DATA = ("__macosx",)
+
+
+def is_archive(path: Path) -> bool:
+    return path.name.casefold().endswith(ARCHIVE_SUFFIXES)
+
+
+def open_folder(name: str, root: Path, options: DataOptions) -> Source:
+    """The source in a folder: idx pairs, CIFAR-10 batches, class folders (in split folders or not), or tables.
+
+    A folder that holds one folder only, which holds folders, is passed through. Class names are sorted as text. Hidden
+    files and files without the suffix of an image are no data. Raises UsageError where nothing is recognised.
+    """
+    root = _descend(root)
+    if pairs := idx_pairs(root):
+        return open_idx(name, pairs, options)
+    if batches := cifar_batches(root):
+        return open_cifar(name, batches, options)
+    folders, files = _folders(root), _files(root)
+    tables = [path for path in files if is_table(path)]
+    by_split = {SPLIT_NAMES[key]: path for path in tables if (key := path.name.split(".")[0].casefold()) in SPLIT_NAMES}
+    if splits := _split_folders(root, folders):
+        return _class_folders(name, root, splits, options)
+    if len([folder for folder in folders if images_under(folder)]) < 2 and tables:
+        if "train" in by_split:
+            ordered = {split: by_split[split] for split in ORDER if split in by_split}
+            return open_table(name, ordered, options)
+        if len(tables) == 1:
+            return open_table(name, {"train": tables[0]}, options)
+        raise UsageError(f"'{root}' holds several tables and none called train: name one, such as '{tables[0]}'")
+    if folders:
+        return _class_folders(name, root, {"train": root}, options)
+    raise _nothing(root, files)
+
+
+def images_under(folder: Path) -> list[Path]:
+    """Image files in a folder and below it, sorted by relative name."""
+    found: list[Path] = []
+    for where, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if _visible(name)]
+        found += image_files(Path(where, name) for name in files if _visible(name))
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _class_folders(name: str, root: Path, splits: dict[str, Path], options: DataOptions) -> Source:
+    expect_classes(name, options)
+    classes = sorted({folder.name for folder in _folders(splits["train"])})
+    paths: dict[str, list[Path]] = {}
+    indices: list[int] = []
+    for split, folder in splits.items():
+        paths[split] = []
+        for class_folder in _folders(folder):
+            if class_folder.name not in classes:
+                raise DataError(f"{name}: class '{class_folder.name}' is in '{folder.name}' but not in train")
+            found = images_under(class_folder)
+            paths[split] += found
+            indices += [classes.index(class_folder.name)] * len(found)
+            if not found and split == "train" and len(classes) > 1:
+                raise DataError(f"no images in the class folder '{class_folder}'")
+        if not paths[split]:
+            known = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
+            raise UsageError(f"no images in the folders of '{folder}' (files ending in {known}, ...)")
+    return image_files_source(name, root, paths, class_labels(indices, classes), options)
+
+
+def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
+    """Folders of the splits, where "train" is one that holds class folders; a class may be called train, too."""
+    named = {SPLIT_NAMES[folder.name.casefold()]: folder for folder in folders if folder.name.casefold() in SPLIT_NAMES}
+    train = named.get("train")
+    if train is None or image_files(_files(train)) or not _folders(train):
+        return {}
+    for folder in folders:
+        meant = nearest(folder.name, SPLIT_NAMES)
+        if folder not in named.values() and meant and SPLIT_NAMES[meant] not in named:
+            raise UsageError(f"'{folder}' is no split; did you mean '{meant}'?")
+    for folder in named.values():
+        if image_files(_files(folder)):
+            raise UsageError(f"'{folder}' holds images outside class folders: without labels they cannot be used")
+    return {split: named[split] for split in ORDER if split in named}
+
+
+def _descend(root: Path) -> Path:
+    while True:
+        folders, files = _folders(root), _files(root)
+        data = [path for path in files if is_table(path) or path.suffix.casefold() in (*IMAGE_SUFFIXES, ".bin", ".gz")]
+        if len(folders) != 1 or data:
+            return root
+        inner = folders[0]
+        if (
+            not (_folders(inner) and not image_files(_files(inner)))
+            and not idx_pairs(inner)
+            and not cifar_batches(inner)
+        ):
+            return root
+        root = inner
+
+
+def _nothing(root: Path, files: list[Path]) -> UsageError:
+    if not files:
+        return UsageError(f"the folder '{root}' is empty")
+    if image_files(files):
+        return UsageError(f"'{root}' holds images but no folder for each class, nor a table that labels them")
+    archives = [path for path in files if is_archive(path) or path.suffix == ".npz"]
+    if archives:
+        return UsageError(f"'{root}' is a folder with an archive in it; did you mean '{archives[0]}'?")
+    return UsageError(f"'{root}' holds nothing in a known format (first file: '{files[0].name}')")
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith(".") and name.casefold() not in NO_DATA
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if _visible(path.name) and path.is_dir())
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if _visible(path.name) and path.is_file())

@@ -1,0 +1,85 @@
+"""Reading tables as people have them: CSV, TSV, Parquet, JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+from lamina.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".jsonl", ".ndjson")
+
+
+def is_table(path: Path) -> bool:
+    return path.name.casefold().endswith(TABLE_SUFFIXES)
+
+
+def read_frame(path: Path, missing: Sequence[str] = ()) -> pd.DataFrame:
+    """A table file, its values as read; ``missing`` are texts that mean a missing value beside the usual ones.
+
+    A CSV file without a comma in its header is split at semicolons or tabs. Raises DataError naming the file, and the
+    row where the format allows, for damage, text that is not UTF-8 and tables without rows or columns.
+    """
+    import pandas as pd
+
+    name = path.name.casefold()
+    try:
+        if name.endswith((".parquet", ".pq")):
+            frame = pd.read_parquet(path)
+        elif name.endswith((".jsonl", ".ndjson")):
+            frame = _json_lines(path)
+        else:
+            separator = _separator(path, "\t" if ".tsv" in name else ",")
+            frame = pd.read_csv(path, sep=separator, na_values=list(missing), encoding="utf-8-sig", low_memory=False)
+            if not isinstance(frame.index, pd.RangeIndex):
+                # pandas takes surplus leading columns for an index, and so shifts every value by a column
+                raise DataError(f"'{path}': rows have more cells than the header has columns")
+    except DataError:
+        raise
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"'{path}' is empty") from error
+    except Exception as error:  # pandas and pyarrow raise many kinds
+        raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+    frame.columns = pd.Index([str(column) for column in frame.columns])
+    if frame.empty:
+        raise DataError(f"'{path}' has no rows")
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"'{path}' has two columns called '{twice[0]}'")
+    frame = frame.reset_index(drop=True)
+    return frame.mask(frame.isin(list(missing))) if missing else frame
+
+
+def _separator(path: Path, usual: str) -> str:
+    opener = gzip.open if path.suffix.casefold() == ".gz" else open
+    with cast("IO[str]", opener(path, "rt", encoding="utf-8-sig", newline="")) as file:
+        head = file.readline(1 << 20)
+    counts = {mark: len(next(csv.reader([head], delimiter=mark), [])) for mark in (usual, ",", ";", "\t")}
+    return usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])
+
+
+def _json_lines(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"'{path}', line {number}: no valid JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"'{path}', line {number}: not an object with named values")
+            rows.append(row)
+    return pd.DataFrame.from_records(rows)

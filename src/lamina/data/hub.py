@@ -1,0 +1,119 @@
+"""Sets of the Hugging Face hub, ``hf:<dataset>@<revision>``, through the ``datasets`` library."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina.data.archives import cache_root, fill
+from lamina.data.image_files import image_files_source
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.tables import table_source
+from lamina.data.targets import Labels, class_labels, encode_targets, target_columns
+from lamina.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPELLING = re.compile(r"hf:(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.-]+))?@(?P<revision>[\w./-]+)")
+SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp", b"II": ".tif"}
+
+
+def open_hub(data: str, options: DataOptions) -> Source:
+    """A set of the hub at a fixed revision; ``hf:<dataset>:<config>@<revision>`` where it has several configurations.
+
+    A column of images makes it an image source (its files are written to the cache), any other set is a table. The
+    target is the one named, else the only column of classes, else the usual name. Needs the ``datasets`` library (the
+    extra "hub") and a network at the first use; code from the hub is never run. Raises UsageError.
+    """
+    match = SPELLING.fullmatch(data)
+    if match is None:
+        raise UsageError(f"'{data}' is no hub data set: write hf:<dataset>@<revision> (a branch, a tag or a commit)")
+    try:
+        hub = importlib.import_module("datasets")
+    except ImportError as error:
+        raise UsageError(f"'{data}' needs the datasets library: pip install lamina[hub]") from error
+    try:
+        loaded = hub.load_dataset(match["name"], match["config"], revision=match["revision"])
+    except Exception as error:  # the network, the hub and the library raise many kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"cannot load '{data}': {reason}") from error
+    parts = {SPLIT_NAMES[name.casefold()]: part for name, part in loaded.items() if name.casefold() in SPLIT_NAMES}
+    if "train" not in parts:
+        raise UsageError(f"'{data}' has no train split, only {', '.join(loaded)}")
+    parts = {split: parts[split] for split in ORDER if split in parts}
+    features: Mapping[str, Any] = parts["train"].features
+    pictures = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
+    targets = _targets(hub, features, [name for name in features if name not in pictures], options, data)
+    labels = _labels(hub, features, parts, targets, options, data)
+    if not pictures:
+        inputs = _frame(parts, [name for name in features if name not in targets and name not in options.drop])
+        sizes = {split: len(part) for split, part in parts.items()}
+        return table_source(data, inputs, sizes, labels, lambda row: f"{data}, row {row + 1}", options)
+
+    kept = {split: part.select_columns([pictures[0]]) for split, part in parts.items()}
+    raw = {split: part.cast_column(pictures[0], hub.Image(decode=False)) for split, part in kept.items()}
+    # a branch moves: what the library says of the contents is part of the key
+    seen = [data, pictures[0], *(str(getattr(part, "_fingerprint", len(part))) for part in raw.values())]
+    key = hashlib.blake2b(json.dumps(seen).encode(), digest_size=8).hexdigest()
+    folder = cache_root() / "hub" / f"{match['name'].replace('/', '--')}-{key}"
+    fill(
+        folder, lambda place: _write({split: (row[pictures[0]] for row in part) for split, part in raw.items()}, place)
+    )
+    paths = {split: sorted((folder / split).iterdir()) for split in raw}
+    return image_files_source(data, folder, paths, labels, options)
+
+
+def _targets(
+    hub: Any, features: Mapping[str, Any], columns: list[str], options: DataOptions, data: str
+) -> tuple[str, ...]:
+    classes = [name for name in columns if isinstance(features[name], hub.ClassLabel)]
+    if not options.targets and len(classes) == 1:
+        return (classes[0],)
+    return target_columns(columns, options, data)
+
+
+def _labels(
+    hub: Any,
+    features: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    targets: tuple[str, ...],
+    options: DataOptions,
+    data: str,
+) -> Labels:
+    frame = _frame(parts, list(targets))
+    feature = features[targets[0]]
+    wrong = frame.isna().any(axis=1).to_numpy()
+    if len(targets) == 1 and isinstance(feature, hub.ClassLabel) and options.task in ("auto", "classification"):
+        indices = frame[targets[0]].fillna(-1).to_numpy(dtype=np.int64)
+        wrong |= indices < 0  # the hub's sign for "not labelled"
+        if not wrong.any():
+            return class_labels(indices, [str(name) for name in feature.names], targets[0])
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"{data}, row {row + 1}: the target is missing ({int(wrong.sum())} rows in all)")
+    return encode_targets(frame, options, lambda row: f"{data}, row {row + 1}")
+
+
+def _frame(parts: Mapping[str, Any], columns: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    frames: list[pd.DataFrame] = [part.select_columns(columns).to_pandas() for part in parts.values()]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _write(parts: Mapping[str, Iterable[Mapping[str, Any]]], folder: Path) -> None:
+    for split, images in parts.items():
+        (folder / split).mkdir()
+        for index, image in enumerate(images):
+            content = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+            (folder / split / f"{index:08d}{SUFFIXES.get(content[:2], '.png')}").write_bytes(content)

@@ -1,0 +1,46 @@
+"""The one door to data: ``open_source("digits")``, ``open_source("photos/")``, ``open_source("hf:mnist@main")``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamina.data.archives import extract
+from lamina.data.embedded import EMBEDDED, embedded_name, open_embedded
+from lamina.data.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
+from lamina.data.frames import TABLE_SUFFIXES, is_table
+from lamina.data.hub import open_hub
+from lamina.data.npz import open_npz
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.tables import open_table
+from lamina.errors import UsageError, unknown
+
+
+def open_source(data: str, *, options: DataOptions | None = None) -> Source:
+    """Raw splits and their spec, from an embedded name, a path, or ``hf:<dataset>@<revision>``.
+
+    Paths: a folder for each class (in train, val and test folders, or without), a folder of idx or CIFAR-10 files, a
+    table (CSV, TSV, Parquet, JSON lines) of rows or of image files, an .npz file, or a zip or tar archive of any of the
+    folders. An embedded name comes before a path of the same name: write ``./digits`` for a folder called digits.
+    Raises UsageError for what is not there or not in a known format, DataError for faults in the data.
+    """
+    options = options or DataOptions()
+    if data.startswith("hf:"):
+        return open_hub(data, options)
+    if name := embedded_name(data):
+        return open_embedded(name, options)
+    path = Path(data).expanduser()
+    if not data or not path.exists():
+        if "/" in data or "\\" in data or Path(data).suffix:
+            raise UsageError(f"no such file or folder: {data}")
+        raise unknown("data", data, EMBEDDED)
+    if path.is_dir():
+        return open_folder(data, path, options)
+    if is_table(path):
+        return open_table(data, {"train": path}, options)
+    if path.name.casefold().endswith(".npz"):
+        return open_npz(data, path, options)
+    if is_archive(path):
+        return open_folder(data, extract(path, options.max_extracted_bytes), options)
+    known = ", ".join((*TABLE_SUFFIXES, ".npz", *ARCHIVE_SUFFIXES))
+    raise UsageError(f"'{data}' is in no known format (folders, and files ending in {known})")

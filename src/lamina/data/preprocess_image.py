@@ -1,0 +1,240 @@
+"""Images on their way to a model: stored, then channels and size, then (on the device) to normalised floats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+
+from lamina.data.decoding import decode, decode_all
+from lamina.data.image_items import image_item
+from lamina.data.resizing import Resize, convert_channels, resize
+from lamina.data.source import ImageArrays, ImageFiles, Source, Split
+from lamina.data.streams import Batch, InMemory, Streamed
+from lamina.data.target_code import TargetCode, fit_targets
+from lamina.errors import UsageError
+
+Stored = Literal["uint8", "int32", "float32"]
+CHUNK_VALUES = 2**20
+"""pixel values worked on at a time: no float copy of a whole set is ever made"""
+FILES_MEASURED = 10_000
+"""files that mean and std are taken over at most, evenly spaced: enough for five digits"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePreprocess:
+    """Everything done to an image before the model; fitted on train, saved in the run."""
+
+    kind: ClassVar[str] = "image"
+    input_key: ClassVar[str] = "image"
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    target: TargetCode
+    channels: int
+    height: int
+    width: int
+    resize: Resize = "stretch"
+    dtype: Stored = "uint8"
+    """type in memory until ``prepare``; 16-bit images travel as int32, for uint16 lacks operations in torch"""
+    value_range: tuple[float, float] = (0.0, 255.0)
+    """what becomes 0 and 1"""
+    mean: tuple[float, ...]
+    """of each channel over the training images at the model's size, black being 0 and white 1"""
+    std: tuple[float, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.target.classes
+
+    def model_options(self) -> dict[str, int]:
+        """What the data decide of a model: the options it has among these are to be set."""
+        options = {
+            "in_channels": self.channels,
+            "in_features": self.channels * self.height * self.width,
+            "num_classes": self.target.outputs,
+        }
+        return options | ({"image_size": self.height} if self.height == self.width else {})
+
+    def bytes_of(self, split: Split) -> int:
+        """Memory that a split takes when it is held."""
+        each = {"uint8": 1, "int32": 4, "float32": 4}[self.dtype]
+        return len(split) * self.channels * self.height * self.width * each
+
+    def encode(self, split: Split, hold: bool = True) -> InMemory | Streamed:
+        """A split as {"image": (N, C, H, W) as stored, "target"}: decoded and resized now, or sample by sample.
+
+        Both give the same numbers. Raises DataError naming the files that cannot be read (now, or when they come up).
+        """
+        targets = self.target.encode(split.targets)
+        if not hold:
+            loader = FileLoader(self, split.paths, targets) if isinstance(split, ImageFiles) else None
+            return Streamed(len(split), loader or ArrayLoader(self, _arrays(split).images_NCHW, targets))
+        return InMemory({"image": self._held(split), "target": targets})
+
+    def adapt(self, images_NCHW: Tensor) -> Tensor:
+        """Images as stored -> the model's channels and size, type unchanged (uint16 becomes int32)."""
+        if images_NCHW.dtype == torch.uint16:
+            images_NCHW = images_NCHW.to(torch.int32)
+        return resize(convert_channels(images_NCHW, self.channels), (self.height, self.width), self.resize)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """On the device: images to float32, scaled to [0, 1] and normalised, in two passes; the rest as it is."""
+        image = batch["image"]
+        scale, shift = _affine(self.value_range, self.mean, self.std, image.device)
+        return {**batch, "image": torch.addcmul(shift, image.to(torch.float32), scale)}
+
+    def encode_input(self, item: object) -> Batch:
+        """One image, {"image": (1, C, H, W)} as ``encode`` would give it: a path, a PIL image, or an array.
+
+        Arrays: numpy (H, W) or (H, W, C), torch (H, W) or (C, H, W); whole numbers, or floats from 0 to 1 unless the
+        training data were floats. Raises UsageError or DataError naming what does not fit.
+        """
+        image_CHW = image_item(item, channels=self.channels, dtype=self.dtype, value_range=self.value_range)
+        return {"image": self.adapt(image_CHW[None])}
+
+    def decode_target(self, outputs: Tensor) -> Tensor:
+        """Regression outputs in the target's own units."""
+        return self.target.decode(outputs)
+
+    def load_file(self, path: Path) -> Tensor:
+        """A file as (C, H, W), as ``encode`` holds it. Raises DataError naming it."""
+        return self.adapt(decode(path, self.channels, deep=self.dtype == "int32")[None])[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; ``load_preprocess`` reads it."""
+        return {
+            "format": 1,
+            "kind": self.kind,
+            "target": self.target.to_dict(),
+            "channels": self.channels,
+            "height": self.height,
+            "width": self.width,
+            "resize": self.resize,
+            "dtype": self.dtype,
+            "value_range": list(self.value_range),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ImagePreprocess:
+        values: dict[str, Any] = {key: data[key] for key in ("channels", "height", "width", "resize", "dtype")}
+        values |= {key: tuple(data[key]) for key in ("value_range", "mean", "std")}
+        return cls(target=TargetCode.from_dict(data["target"]), **values)
+
+    def _held(self, split: Split) -> Tensor:
+        if isinstance(split, ImageArrays):
+            images = split.images_NCHW
+            if tuple(images.shape[1:]) == (self.channels, self.height, self.width) and images.dtype != torch.uint16:
+                return images
+        out = torch.empty(len(split), self.channels, self.height, self.width, dtype=getattr(torch, self.dtype))
+        start = 0
+        for chunk in _chunks(self, split, 1):
+            out[start : start + len(chunk)] = chunk
+            start += len(chunk)
+        return out
+
+
+@dataclass(frozen=True)
+class FileLoader:
+    """Sample i of a set of files; an object, so that workers can be handed it."""
+
+    preprocess: ImagePreprocess
+    paths: tuple[Path, ...]
+    targets: Tensor
+
+    def __call__(self, index: int) -> Batch:
+        return {"image": self.preprocess.load_file(self.paths[index]), "target": self.targets[index]}
+
+
+@dataclass(frozen=True)
+class ArrayLoader:
+    """Sample i of an array, resized when asked for."""
+
+    preprocess: ImagePreprocess
+    images_NCHW: Tensor  # noqa: N815
+    targets: Tensor
+
+    def __call__(self, index: int) -> Batch:
+        image = self.preprocess.adapt(self.images_NCHW[index : index + 1])[0]
+        return {"image": image, "target": self.targets[index]}
+
+
+def fit_images(source: Source, channels: int | None, size: tuple[int, int] | None, mode: Resize) -> ImagePreprocess:
+    """The preprocess of an image source: see ``preprocess.fit_preprocess``."""
+    spec = source.spec
+    have = spec.channels or 3  # grey and colour mixed: colour
+    wanted = have if channels is None else channels
+    if wanted != have and not {wanted, have} <= {1, 3}:
+        raise UsageError(
+            f"images of {spec.name} have {have} channels, {wanted} are asked for: only 1 and 3 turn into each other"
+        )
+    if size is None:
+        if spec.height is None or spec.width is None:
+            raise UsageError(f"images of {spec.name} differ in size: give the size they are to have")
+        size = (spec.height, spec.width)
+    train = source.splits["train"]
+    deep = spec.value_range == (0.0, 65535.0)
+    stored: Stored = "int32" if deep else "uint8"
+    if isinstance(train, ImageArrays) and train.images_NCHW.dtype == torch.float32:
+        stored = "float32"
+    draft = ImagePreprocess(
+        target=fit_targets(source),
+        channels=wanted,
+        height=size[0],
+        width=size[1],
+        resize=mode,
+        dtype=stored,
+        value_range=spec.value_range,
+        mean=(0.0,) * wanted,
+        std=(1.0,) * wanted,
+    )
+    mean, std = _moments(draft, train)
+    return ImagePreprocess(**{**draft.__dict__, "mean": mean, "std": std})
+
+
+def _moments(preprocess: ImagePreprocess, split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and (population) standard deviation of each channel over values in [0, 1]; std is 1 where it would be 0."""
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    low, high = preprocess.value_range
+    every = -(-len(split) // FILES_MEASURED) if isinstance(split, ImageFiles) else 1
+    for chunk in _chunks(preprocess, split, every):
+        values_CN = ((chunk.to(torch.float64) - low) / (high - low)).transpose(0, 1).flatten(1)
+        count += values_CN.shape[1]
+        total, squares = total + values_CN.sum(1), squares + values_CN.square().sum(1)
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(0).sqrt()
+    return tuple(mean.tolist()), tuple(torch.where(std > 1e-6, std, 1.0).tolist())
+
+
+def _chunks(preprocess: ImagePreprocess, split: Split, every: int) -> Iterator[Tensor]:
+    """Adapted images in batches: all of an array, every so-manieth of a set of files."""
+    if not isinstance(split, ImageFiles):
+        images = _arrays(split).images_NCHW
+        values = max(images[:1].numel(), preprocess.channels * preprocess.height * preprocess.width)
+        for chunk in torch.split(images, max(1, CHUNK_VALUES // values)):
+            yield preprocess.adapt(chunk)
+        return
+    for image in decode_all(split.paths[::every], preprocess.load_file):
+        yield image[None]
+
+
+def _arrays(split: Split) -> ImageArrays:
+    return cast(ImageArrays, split)
+
+
+@lru_cache(maxsize=32)
+def _affine(
+    value_range: tuple[float, float], mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(v - low) / (high - low), then (. - mean) / std, as one multiplication and one addition."""
+    low, high = value_range
+    scale = [1 / ((high - low) * s) for s in std]
+    shift = [-(low / (high - low) + m) / s for m, s in zip(mean, std, strict=True)]
+    shape = (-1, 1, 1)
+    return torch.tensor(scale, device=device).view(shape), torch.tensor(shift, device=device).view(shape)

@@ -1,0 +1,67 @@
+"""Targets as a model is trained on them, and back: part of every preprocess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lamina.data.source import Source
+from lamina.data.spec import TaskName
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetCode:
+    """What the outputs mean: names of classes, or the mean and standard deviation that standardise values."""
+
+    task: TaskName
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """target columns"""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """Numbers a model gives for each sample."""
+        return len(self.names) if self.task == "regression" else len(self.classes)
+
+    def encode(self, targets: Tensor) -> Tensor:
+        """Regression: (N, K) standardised. Classes and labels stay as they are."""
+        if self.task != "regression":
+            return targets
+        return ((targets.double() - torch.tensor(self.mean).double()) / torch.tensor(self.std).double()).float()
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Regression: (N, K) standardised to the target's own units. Anything else stays as it is."""
+        if self.task != "regression":
+            return outputs
+        return outputs * outputs.new_tensor(self.std) + outputs.new_tensor(self.mean)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "classes": list(self.classes),
+            "names": list(self.names),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TargetCode:
+        return cls(task=data["task"], **{key: tuple(data[key]) for key in ("classes", "names", "mean", "std")})
+
+
+def fit_targets(source: Source) -> TargetCode:
+    """Class names as the source has them; mean and standard deviation of regression targets over train."""
+    spec, targets = source.spec, source.splits["train"].targets
+    code = TargetCode(task=spec.task, classes=spec.classes, names=spec.targets)
+    if spec.task != "regression":
+        return code
+    values = targets.double()
+    std = values.std(0, correction=0)
+    std = torch.where(std > 0, std, 1.0)
+    return TargetCode(task=spec.task, names=spec.targets, mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))

@@ -1,0 +1,171 @@
+"""The layers of a model in one table: shapes, parameters, multiply-adds and receptive fields.
+
+The model is not touched: a twin of it without weights, on torch's meta device, does one forward for one input.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from lamina.errors import unknown
+from lamina.inspection.receptive import Layout, ReceptiveField, field_of, follow, input_layout, plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One layer: a module that calculates or holds parameters itself, not through the modules inside it."""
+
+    name: str
+    """path in the model, as in its state dict"""
+    type: str
+    """the module's class"""
+    output_shape: tuple[int, ...] | None
+    """for one input, without the batch; of the last call; None where the layer is never called"""
+    parameters: int
+    """trainable ones; shared ones count where they first appear"""
+    macs: int
+    """multiply-adds of convolutions, linear layers and matrix products, over all calls"""
+    receptive_field: tuple[int, ...] | None
+    """pixels that one position sees along each spatial axis; None where it sees the whole input, or has no such axis"""
+
+
+def layer_table(model: nn.Module, input_shape: Sequence[int], *, dtype: torch.dtype | None = None) -> list[LayerRow]:
+    """The layers in the order in which they are called, evaluation mode, for one input (C, *spatial) or (F,).
+
+    ``dtype`` is the input's (default: that of the parameters; ``torch.int64`` for tokens). Raises whatever the model's
+    forward raises on such an input: ValueError for a wrong shape.
+    """
+    trace = _trace(model, input_shape, dtype)
+    seen: set[int] = set()
+    rows: list[tuple[int, LayerRow]] = []
+    place = 0
+    for name, module in trace.twin.named_modules():
+        place = trace.order.get(name, place)  # one that is never called stays behind the one before it
+        own = [weight for weight in module.parameters(recurse=False) if weight.requires_grad and id(weight) not in seen]
+        seen.update(map(id, own))
+        leaf = name in trace.order and not any(module.children()) and not isinstance(module, nn.Identity)
+        if leaf or own or trace.macs[name]:
+            shape, layout = trace.outputs.get(name, (None, None))
+            seen_field = field_of(layout, len(input_shape) - 1)
+            row = LayerRow(
+                name=name,
+                type=type(module).__name__,
+                output_shape=shape,
+                parameters=sum(weight.numel() for weight in own),
+                macs=trace.macs[name],
+                receptive_field=seen_field.size if seen_field else None,
+            )
+            rows.append((place, row))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def total(rows: Sequence[LayerRow]) -> LayerRow:
+    """The last line of a table: parameters and multiply-adds of the whole model."""
+    return LayerRow(
+        name="total",
+        type="",
+        output_shape=None,
+        parameters=sum(row.parameters for row in rows),
+        macs=sum(row.macs for row in rows),
+        receptive_field=None,
+    )
+
+
+def receptive_field(
+    model: nn.Module, input_shape: Sequence[int], layer: str = "", *, dtype: torch.dtype | None = None
+) -> ReceptiveField | None:
+    """What one position of ``layer``'s output sees of an input (C, *spatial); without a layer, of the model's output.
+
+    None where it sees the whole input, or where an operation on the way has no rule. Of a layer called several
+    times the last call counts. Raises UsageError for a layer that the model does not have or does not call.
+    """
+    trace = _trace(model, input_shape, dtype)
+    if layer not in trace.outputs:
+        raise unknown("layer", layer, [name for name in trace.outputs if name])
+    return field_of(trace.outputs[layer][1], len(input_shape) - 1)
+
+
+class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves this class untyped
+    """Follows one forward of ``twin``: what each module gives, and what is calculated in it."""
+
+    def __init__(self, twin: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.twin = twin
+        self.order: dict[str, int] = {}  # when each module was first entered
+        self.outputs: dict[str, tuple[tuple[int, ...], Layout | None]] = {}  # last shape, without the batch, and layout
+        self.macs: Counter[str] = Counter()
+        self._running: list[str] = []  # names of the modules that are running, the innermost last
+        self._known: dict[int, tuple[Tensor, Layout]] = {}  # by id; the tensor is held so that its id stays its own
+        for name, module in twin.named_modules():
+            module.register_forward_pre_hook(partial(self._enter, name))
+            module.register_forward_hook(partial(self._leave, name))
+
+    def layout(self, tensor: Tensor) -> Layout | None:
+        return self._known[id(tensor)][1] if id(tensor) in self._known else None
+
+    def learn(self, tensor: Tensor, layout: Layout) -> None:
+        self._known[id(tensor)] = (tensor, layout)
+
+    def _enter(self, name: str, _module: nn.Module, _inputs: Any) -> None:
+        self.order.setdefault(name, len(self.order))
+        self._running.append(name)
+
+    def _leave(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        self._running.pop()
+        tensors = _tensors(output)
+        if tensors:
+            self.outputs[name] = (tuple(tensors[0].shape[1:]), self.layout(tensors[0]))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.macs[self._running[-1]] += count(*args, **kwargs, out_val=out) // 2  # torch counts 2 a multiply-add
+        outs = _tensors(out)
+        for tensor, layout in zip(outs, follow(func, args, kwargs, outs, self.layout), strict=True):
+            if layout is not None:
+                if func._schema.is_mutable and layout != self.layout(tensor):
+                    self._forget_aliases(tensor)
+                self.learn(tensor, layout)
+        return out
+
+    def _forget_aliases(self, tensor: Tensor) -> None:
+        """A write gives ``tensor`` another layout: whatever shares its memory sees more than it did."""
+        memory = tensor.untyped_storage()._cdata
+        others = [other for other, _ in self._known.values()]
+        for other in others if tensor._base is None else [*others, tensor._base]:
+            if other.untyped_storage()._cdata == memory:
+                self.learn(other, plain(other))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def _trace(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype | None) -> _Trace:
+    """One forward, for one input, of a twin of ``model`` on the meta device."""
+    memo: dict[int, Any] = {}
+    for weight in model.parameters():
+        memo[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    if dtype is None:
+        dtype = next((weight.dtype for weight in model.parameters() if weight.is_floating_point()), torch.float32)
+    trace = _Trace(copy.deepcopy(model, memo).eval())
+    x = torch.empty((1, *input_shape), dtype=dtype, device="meta")
+    trace.learn(x, input_layout(x.shape))
+    with torch.no_grad(), trace:
+        trace.twin(x)
+    return trace

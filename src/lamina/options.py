@@ -1,0 +1,67 @@
+"""Plain values (from YAML, JSON or a call) into the typed fields of a dataclass, or one line that says why not."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from lamina.errors import UsageError, nearest, unknown
+
+
+def typed(cls: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """``values`` as arguments of the dataclass ``cls``: lists become tuples, whole floats stay refused for integers.
+
+    ``what`` names the thing in messages ("recipe option", "option of lenet5"). Raises UsageError for an unknown name
+    (with the nearest one) or a value of another type.
+    """
+    hints = get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]
+    result = {}
+    for name, value in values.items():
+        if name not in names:
+            raise unknown(what, name, names)
+        try:
+            result[name] = _convert(value, hints[name])
+        except ValueError as error:
+            raise UsageError(f"{what} '{name}': {error}") from None
+    return result
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value in args:
+            return value
+        near = nearest(str(value), [str(arg) for arg in args])
+        known = f"did you mean '{near}'?" if near else f"known: {', '.join(str(arg) for arg in args)}"
+        raise ValueError(f"unknown value '{value}'; {known}")
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        rest = [arg for arg in args if arg is not type(None)]
+        for arg in rest[:-1]:
+            try:
+                return _convert(value, arg)
+            except ValueError:
+                continue
+        return _convert(value, rest[-1])
+    if origin is tuple:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise ValueError(f"expected a list, got {value!r}")
+        items = list(value)
+        if len(args) != 2 or args[1] is not Ellipsis:
+            if len(items) != len(args):
+                raise ValueError(f"expected {len(args)} values, got {len(items)}")
+            return tuple(_convert(item, arg) for item, arg in zip(items, args, strict=True))
+        return tuple(_convert(item, args[0]) for item in items)
+    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-3 as a string
+        except ValueError:
+            raise ValueError(f"expected a number, got {value!r}") from None
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    expected = {int: "a whole number", bool: "true or false", str: "text"}.get(hint, str(hint))
+    raise ValueError(f"expected {expected}, got {value!r}")

@@ -1,0 +1,84 @@
+"""What was seen inside the model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lamina.report import figures
+from lamina.report.blocks import Block, Chart, Charts, Section, Tiles
+from lamina.report.content import Inside
+from lamina.report.images import constant, filter_tiles, map_tiles, tile
+from lamina.report.wording import label
+
+BARS = 25
+
+
+def sections(inside: Inside) -> list[Section]:
+    """Importance of the columns, then filters, maps and gradients; nothing for what is missing."""
+    found: list[Section] = []
+    if rows := [row for row in inside.importance if math.isfinite(row[1])]:
+        rows.sort(key=lambda row: -row[1])
+        note = "How far the score falls when one column is shuffled; lines are one standard deviation."
+        if len(rows) > BARS:
+            note += f" The first {BARS} of {len(rows)} columns."
+        chart = Chart(title="Importance by permutation", svg=figures.importance(rows[:BARS]), note=note)
+        found.append(Section(name="importance", title="What it looks at", blocks=[Charts(charts=[chart])]))
+    blocks = [*_filters(inside), *_maps(inside), *_gradients(inside)]
+    if blocks:
+        found.append(Section(name="inside", title="Inside the model", blocks=blocks))
+    return found
+
+
+def _filters(inside: Inside) -> list[Block]:
+    if inside.filters_OIHW is None or not np.size(inside.filters_OIHW):
+        return []
+    filters_OIHW = np.asarray(inside.filters_OIHW)
+    count, channels, height, width = filters_OIHW.shape
+    tiles = filter_tiles(filters_OIHW)
+    note = f"{len(tiles)} of {count} filters, {height} × {width}. "
+    if channels == 3:
+        note += "Their weights as colours; grey is zero."
+    else:
+        note += "Red is positive, blue negative, white zero."
+        note += f" Means over {channels} channels." if channels > 1 else ""
+    return [Tiles(title="First-layer filters", alt=f"{len(tiles)} filters of the first layer", tiles=tiles, note=note)]
+
+
+def _maps(inside: Inside) -> list[Block]:
+    blocks: list[Block] = []
+    if inside.example_HWC is not None and inside.maps:
+        blocks.append(
+            Tiles(title="The example", alt="the image that the feature maps are of", tiles=[tile(inside.example_HWC, side=96)])
+        )
+    for name, maps in inside.maps:
+        if not np.size(maps):
+            continue
+        tiles, shape = map_tiles(maps), np.shape(maps)
+        if len(shape) == 1:
+            note = f"{shape[0]} units, in rows."
+        else:
+            note = f"{len(tiles)} of {shape[0]} maps, {shape[1]} × {shape[2]}, each over its own range."
+            if dead := constant(maps):
+                note += f" {dead} of {shape[0]} do not vary over this image."
+        blocks.append(
+            Tiles(title=f"Feature maps: {label(name, 60)}", alt=f"feature maps of {name}", tiles=tiles, note=note)
+        )
+    return blocks
+
+
+def _gradients(inside: Inside) -> list[Block]:
+    if not inside.gradients:
+        return []
+    flowing = [(name, ratio) for name, ratio in inside.gradients if math.isfinite(ratio) and ratio > 0]
+    still = [name for name, ratio in inside.gradients if not (math.isfinite(ratio) and ratio > 0)]
+    note = "From the input (top) to the output, on one training batch."
+    if still:
+        shown = ", ".join(label(name, 40) for name in still[:8]) + (f" and {len(still) - 8} more" if len(still) > 8 else "")
+        note += f" Zero or not finite: {shown}."
+    if not flowing:
+        from lamina.report.blocks import Text
+
+        return [Text(text=f"Gradient flow: {note}")]
+    return [Charts(charts=[Chart(title="Gradient flow", svg=figures.gradient_flow(flowing), note=note)])]

@@ -1,0 +1,76 @@
+"""The curves of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lamina.report import figures
+from lamina.report.blocks import Block, Chart, Charts, Section, Text
+from lamina.report.wording import metric_name, number
+
+SIDES = ("train", "validation")
+
+
+def section(history: Sequence[Mapping[str, float]]) -> Section:
+    """Loss first, then every metric, then the learning rate; absent and non-finite values are left out."""
+    section = Section(name="learning", title="Learning", blocks=[])
+    if not history:
+        return Section(name="learning", title="Learning", blocks=[Text(text="No epoch was finished: there is no curve.")])
+    x_name = next((name for name in ("epoch", "step") if name in history[0]), "row")
+    kept = _kept(history, x_name)
+    charts = []
+    for quantity, keys in _quantities(history).items():
+        lines = {line: _line(history, x_name, key) for line, key in keys.items()}
+        if any(len(x) for x, _ in lines.values()):
+            at = kept if any(line == "validation" for line in lines) else None
+            svg = figures.curves(quantity, lines, x_name, at)
+            charts.append(Chart(title=_capital(metric_name(quantity)), svg=svg, note=_note(lines)))
+    blocks: list[Block] = []
+    if kept is not None and len(history) > 1:
+        blocks.append(Text(text=f"The weights kept are those after {x_name} {number(kept)} (dotted line)."))
+    if not any(key.startswith("validation_") for row in history for key in row):
+        blocks.append(Text(text="There was no validation split."))
+    blocks.append(Charts(charts=charts) if charts else Text(text="No finite value was logged."))
+    section = Section(name="learning", title="Learning", blocks=blocks)
+    return section
+
+
+def _quantities(history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, str]]:
+    """{"loss": {"train": "train_loss", "validation": "validation_loss"}, ..., "lr": {"": "lr"}}."""
+    keys = list(dict.fromkeys(key for row in history for key in row))
+    found: dict[str, dict[str, str]] = {"loss": {}}
+    for side in SIDES:
+        for key in keys:
+            if key.startswith(f"{side}_"):
+                found.setdefault(key.removeprefix(f"{side}_"), {})[side] = key
+    if "lr" in keys:
+        found["lr"] = {"": "lr"}
+    return found
+
+
+def _line(history: Sequence[Mapping[str, float]], x_name: str, key: str) -> figures.Points:
+    points = [(_value(row, x_name, i), _value(row, key, math.nan)) for i, row in enumerate(history, start=1)]
+    xy = np.array([point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]).reshape(-1, 2)
+    return xy[:, 0], xy[:, 1]
+
+
+def _value(row: Mapping[str, float], key: str, otherwise: float) -> float:
+    value = row.get(key, otherwise)
+    return float(value) if isinstance(value, int | float | np.number) else math.nan
+
+
+def _kept(history: Sequence[Mapping[str, float]], x_name: str) -> float | None:
+    best = [_value(row, x_name, i) for i, row in enumerate(history, start=1) if row.get("best")]
+    return best[-1] if best else None
+
+
+def _note(lines: Mapping[str, figures.Points]) -> str:
+    """The last values, in words."""
+    return ", ".join(f"{line or 'last'} {number(float(y[-1]))}" for line, (_, y) in lines.items() if len(y))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

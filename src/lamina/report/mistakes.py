@@ -1,0 +1,72 @@
+"""What the model got most wrong: images in a grid, rows of a table."""
+
+from __future__ import annotations
+
+import math
+
+from lamina.report.blocks import Block, Section, Table, Text, Tiles
+from lamina.report.content import Mistake, Outcome
+from lamina.report.images import Tile, tile
+from lamina.report.wording import DASH, label, number, plain, share
+
+MOST_IMAGES, MOST_ROWS = 24, 20
+
+
+def mistakes_section(outcome: Outcome, task: str) -> Section:
+    """The worst of the mistakes that the content names."""
+    regression = task == "regression"
+    title = "Worst errors" if regression else "Most confident mistakes"
+    section = Section(name="mistakes", title=title, blocks=_blocks(outcome, regression))
+    return section
+
+
+def _blocks(outcome: Outcome, regression: bool) -> list[Block]:
+    if not len(outcome.truth):
+        return [Text(text=f"The {outcome.split} split has no samples.")]
+    if not outcome.mistakes:
+        return [Text(text=f"None is listed for the {outcome.split} split.")]
+    order = "by size of the error" if regression else "by the probability the model gave its answer"
+    pictured = [mistake for mistake in outcome.mistakes if mistake.image_HWC is not None]
+    blocks: list[Block] = []
+    if pictured:
+        shown = pictured[:MOST_IMAGES]
+        note = f"{len(shown)} of the {outcome.split} split, {order}."
+        blocks.append(Tiles(title="", alt="", tiles=[_pictured(mistake, regression) for mistake in shown], note=note))
+    rows = [mistake for mistake in outcome.mistakes if mistake.image_HWC is None]
+    if rows:
+        blocks.append(_table(rows[:MOST_ROWS], outcome.split, order, regression))
+    return blocks
+
+
+def _pictured(mistake: Mistake, regression: bool) -> Tile:
+    assert mistake.image_HWC is not None
+    said = f"said {mistake.said}"
+    if math.isfinite(mistake.probability):
+        said += f" · {share(mistake.probability)}"
+    if regression and math.isfinite(mistake.error):
+        said += f" ({signed(mistake.error)})"
+    where = f"\n{label(mistake.where, 40)}" if mistake.where else ""
+    return tile(mistake.image_HWC, caption=f"{said}\nis {mistake.truth}{where}")
+
+
+def _table(mistakes: list[Mistake], split: str, order: str, regression: bool) -> Table:
+    names = list(dict.fromkeys(name for mistake in mistakes for name in mistake.values))
+    measure = "error" if regression else "probability"
+    rows = []
+    for mistake in mistakes:
+        size = signed(mistake.error) if regression else share(mistake.probability)
+        values = [label(plain(mistake.values[name]), 40) if name in mistake.values else DASH for name in names]
+        rows.append([mistake.where or DASH, label(mistake.truth, 40), label(mistake.said, 40), size, *values])
+    words = frozenset({0}) if regression else frozenset({0, 1, 2})
+    return Table(
+        title="",
+        columns=["sample", "true", "said", measure, *names],
+        rows=rows,
+        words=words,
+        note=f"{len(rows)} of the {split} split, {order}.",
+    )
+
+
+def signed(value: float) -> str:
+    """A difference with its sign: "+5.2"."""
+    return ("+" if value > 0 else "") + number(value)

@@ -1,0 +1,98 @@
+"""The page: one HTML file that holds everything it shows, asks nobody for anything and runs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+from lamina.report import about, classification, inside, learning, multilabel, regression
+from lamina.report.blocks import Section, Table
+from lamina.report.content import Outcome, ReportContent
+from lamina.report.wording import clean, metric, metric_name, number, plain
+
+ANALYSES = {
+    "classification": classification.sections,
+    "multilabel": multilabel.sections,
+    "regression": regression.sections,
+}
+
+
+def render_report(content: ReportContent) -> str:
+    """The whole page. It shows one split closely: test, else validation, else the first there is.
+
+    Every name in it comes out escaped: text of classes, files and columns is never markup.
+    """
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    outcome = chosen(content.outcomes)
+    sections = [learning.section(content.history)]
+    if outcome is not None and content.task in ANALYSES:
+        sections += ANALYSES[content.task](content, outcome)
+    if content.inside is not None:
+        sections += inside.sections(content.inside)
+    sections += about.sections(content)
+    page = environment.get_template("page.html").render(
+        content=content,
+        title=content.card.get("title") or content.model,
+        kind=_kind(content),
+        size=_size(content),
+        outcome=outcome,
+        figures=_figures(outcome),
+        splits=_splits(content.outcomes),
+        sections=sections,
+    )
+    return clean(page)
+
+
+def chosen(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The split that the page is about."""
+    named = {outcome.split: outcome for outcome in outcomes}
+    return named.get("test") or named.get("validation") or next(iter(outcomes), None)
+
+
+def _template(name: str) -> str:
+    return resources.files("lamina.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _kind(content: ReportContent) -> str:
+    count = len(content.classes)
+    return {
+        "classification": f"classification, {count} classes",
+        "multilabel": f"several labels, {count} in all",
+        "regression": "regression" + (f", {count} outputs" if count > 1 else ""),
+    }.get(content.task, content.task)
+
+
+def _size(content: ReportContent) -> str:
+    parameters = content.facts.get("parameters", content.card.get("parameters"))
+    return f"{plain(parameters)} parameters" if parameters is not None else ""
+
+
+def _figures(outcome: Outcome | None) -> list[tuple[str, str]]:
+    """(name, value) of the split's metrics, the loss last."""
+    if outcome is None:
+        return []
+    found = sorted(outcome.metrics.items(), key=lambda item: item[0] == "loss")
+    return [(metric_name(name), metric(name, value, len(outcome.truth))) for name, value in found]
+
+
+def _splits(outcomes: Sequence[Outcome]) -> Table | None:
+    if not outcomes:
+        return None
+    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.metrics))
+    rows = [
+        [
+            outcome.split,
+            number(len(outcome.truth)),
+            *(metric(name, outcome.metrics.get(name), len(outcome.truth)) for name in names),
+        ]
+        for outcome in outcomes
+    ]
+    return Table(title="All splits", columns=["split", "samples", *map(metric_name, names)], rows=rows)

@@ -1,0 +1,152 @@
+"""Matplotlib figures as inline SVG whose colours follow the page, light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from lamina.report.wording import clean, tick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+# Matplotlib writes colours as numbers. These stand for the variables of the style sheet until the figure is drawn.
+INK, MUTED, RULE, PAGE = "#010203", "#010204", "#010205", "#010206"
+SERIES = ("#010211", "#010212", "#010213", "#010214", "#010215", "#010216", "#010217", "#010218")
+VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    RULE: "var(--rule)",
+    PAGE: "var(--page)",
+    **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, start=1)},
+}
+# For what is drawn as pixels and cannot follow the page: it reads on white and on black.
+BETWEEN = "#3f87c6"
+
+_SETTINGS = {
+    "svg.fonttype": "none",  # text stays text: small, searchable, in the page's typeface
+    "svg.hashsalt": "lamina",  # the same content gives the same bytes
+    "text.parse_math": False,  # a name may hold $, _ and ^
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "legend.fontsize": 10,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": RULE,
+    "axes.linewidth": 1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: int = 250) -> Markup:
+    """What ``paint`` puts on a figure of so many CSS pixels, as an SVG element that scales with its box.
+
+    ``alt`` says in words what is seen.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    sheet = io.BytesIO()
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's browser has the glyph
+        matplotlib.rcdefaults()  # not the user's own matplotlibrc
+        matplotlib.rcParams.update(_SETTINGS)
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+        figure.patch.set_alpha(0)
+        paint(figure)
+        for axes in figure.axes:
+            axes.patch.set_alpha(0)
+        FigureCanvasSVG(figure).print_svg(sheet, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return Markup(_inline(sheet.getvalue(), alt))
+
+
+def readable(axis: Axis) -> None:
+    """Plain numbers at the ticks, on linear and logarithmic axes (matplotlib's own would need its mathematics)."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if axis.get_scale() == "log":
+        low, high = sorted(axis.get_view_interval())
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,), numticks=6))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+
+
+def legend(axes: Axes, columns: int = 3) -> None:
+    """The legend above the axes, where it can hide nothing."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 0.99), ncols=columns, borderpad=0.2, handlelength=1.6, columnspacing=1.4
+    )
+
+
+def _inline(document: bytes, alt: str) -> str:
+    """Matplotlib's document as one element for a page: colours by name, no identifiers that could clash, few digits."""
+    root = ElementTree.fromstring(document)
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag.endswith(("}metadata", "}style")):
+                parent.remove(child)
+    pointed_at = {name for element in root.iter() for name in _references(element)}
+    prefix = f"f{sha256(document + alt.encode('utf-8', 'replace')).hexdigest()[:8]}-"
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        element.tail = None
+        if element.tag != "text":
+            element.text = None
+        given = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}  # xlink:href is href today
+        element.attrib.clear()
+        for key, value in given.items():
+            if key == "id" and value in pointed_at:
+                element.set(key, prefix + value)
+            elif key == "href" and value.startswith("#"):
+                element.set(key, f"#{prefix}{value[1:]}")
+            elif key == "clip-path":
+                element.set(key, value.replace("url(#", f"url(#{prefix}"))
+            elif key == "style":
+                element.set(key, _style(value))
+            elif key in ("d", "x", "y", "transform"):
+                element.set(key, re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", " ".join(value.split())))
+            elif key != "id":
+                element.set(key, value)
+    box = root.get("viewBox", "")
+    root.attrib.clear()
+    root.attrib.update({"viewBox": box, "role": "img", "aria-label": clean(alt), "style": f"--width: {box.split()[2]}px"})
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _references(element: ElementTree.Element) -> list[str]:
+    """Identifiers that an element's attributes point at, as "#name" or "url(#name)"."""
+    return [name for value in element.attrib.values() for name in re.findall(r"(?:^|url\()#([\w-]+)", value)]
+
+
+def _style(value: str) -> str:
+    """Placeholders become the page's variables; the typeface is left to the page, its size is kept."""
+    value = re.sub(r"#[0-9a-f]{6}", lambda found: VARIABLES.get(found[0], found[0]), value)
+    return re.sub(r"(?<![-\w])font:[^;]*?(\d+(?:\.\d+)?px)[^;]*", r"font-size: \1", value)

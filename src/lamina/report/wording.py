@@ -1,0 +1,103 @@
+"""How values are written for a reader: sensible digits, a dash for what is not there."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence, Set
+
+DASH = "–"
+
+# Metrics that are shares of one, shown in per cent, and how their names are written.
+NAMES = {
+    "accuracy": "accuracy",
+    "f1": "F1 (macro)",
+    "precision": "precision (macro)",
+    "recall": "recall (macro)",
+    "mean_average_precision": "mean average precision",
+    "exact_match": "exact match",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "mse": "MSE",
+    "r2": "R²",
+    "lr": "learning rate",
+}
+SHARES = {"accuracy", "f1", "precision", "recall", "mean_average_precision", "exact_match"}
+
+
+def metric_name(name: str) -> str:
+    """``"top5"`` -> "top-5 accuracy", ``"mean_average_precision"`` -> "mean average precision"."""
+    if top := re.fullmatch(r"top_?(\d+)", name):
+        return f"top-{top[1]} accuracy"
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric is a share of one, which is read best in per cent."""
+    return name in SHARES or re.fullmatch(r"top_?\d+", name) is not None
+
+
+def metric(name: str, value: float | None, samples: int) -> str:
+    """A metric's value; per cent gets two decimals only where there are samples enough to tell them apart."""
+    if name == "r2":
+        return DASH if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", "−")
+    return share(value, samples) if is_share(name) else number(value)
+
+
+def share(value: float | None, samples: int = 0) -> str:
+    """A share of one in per cent: "98.3 %"."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{100 * value:.{2 if samples >= 5000 else 1}f} %"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """``digits`` significant digits, thousands apart, no exponent where none is needed: "61 706", "0.0123", "1.2e−7"."""
+    if value is None or math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if float(value).is_integer() and abs(value) < 1e15:
+        text = f"{int(value):,}".replace(",", "\u202f")  # a narrow space that does not break
+    elif 1e-4 <= abs(value) < 1e6:
+        text = f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    else:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        text = f"{float(mantissa):g}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+def tick(value: float) -> str:
+    """A number at an axis: as few digits as it needs."""
+    short = f"{value:.6g}" if 1e-4 <= abs(value) < 1e6 else f"{value:.4g}"
+    return re.sub(r"e([+-])0*(\d+)", lambda found: f"e{found[1].strip('+')}{found[2]}", short).replace("-", "−")
+
+
+def plain(value: object) -> str:
+    """Any value of a recipe, a card or a table's row, as text."""
+    if value is None or value == "":
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return number(value)
+    if isinstance(value, float):
+        return number(value, 6)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items()) or DASH
+    if isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):
+        return ", ".join(plain(item) for item in value) or DASH
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:  # numpy's and torch's numbers
+        return plain(value.item())
+    return str(value)
+
+
+def label(name: object, most: int = 24) -> str:
+    """A name fit for a figure: one line, no control characters (XML has none), not longer than ``most``."""
+    text = " ".join(clean(str(name)).split())
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def clean(text: str) -> str:
+    """Text without what UTF-8 or XML cannot hold: lone surrogates (of undecodable file names) and control signs."""
+    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)

@@ -1,0 +1,120 @@
+"""Where training stands in its data: a position in every stream, and the share of the whole that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from lamina.data.streams import Batch, Stream
+from lamina.errors import DataError
+from lamina.training.engine import Engine
+
+
+class Feed:
+    """Endless batches of a stream, and the position in it: ``index`` batches of epoch ``epoch`` are drawn."""
+
+    def __init__(self, name: str, stream: Stream, dtype: torch.dtype) -> None:
+        if stream.per_epoch < 1:
+            raise DataError(f"the stream '{name}' of training data holds not even one batch")
+        self.name, self.stream, self.dtype = name, stream, dtype
+        self.epoch, self.index = 0, 0
+        self._ahead: Iterator[Batch] | None = None
+
+    def __iter__(self) -> Feed:
+        return self
+
+    def __next__(self) -> Batch:
+        if self.index >= self.stream.per_epoch:
+            self.start(self.epoch + 1)
+        if self._ahead is None:
+            self._ahead = self.stream.batches(self.epoch, self.index)
+        batch = next(self._ahead, None)
+        if batch is None:
+            count, said = self.index, self.stream.per_epoch
+            raise DataError(f"the stream '{self.name}' broke off after {count} of the {said} batches of an epoch")
+        self.index += 1
+        if self.dtype is not torch.float64:
+            return batch
+        return {name: value.double() if value.is_floating_point() else value for name, value in batch.items()}
+
+    def start(self, epoch: int, index: int = 0) -> None:
+        """Go to a position."""
+        self.epoch, self.index, self._ahead = epoch, index, None
+
+    @property
+    def position(self) -> float:
+        """Epochs drawn, in fractions."""
+        return self.epoch + self.index / self.stream.per_epoch
+
+
+class First(Feed):
+    """The stream that counts epochs and samples: drawing from it moves training forward."""
+
+    def __init__(self, name: str, stream: Stream, dtype: torch.dtype, feeds: Feeds) -> None:
+        super().__init__(name, stream, dtype)
+        self.feeds = feeds
+
+    def __next__(self) -> Batch:
+        engine = self.feeds.engine
+        if self.index in (0, self.stream.per_epoch):
+            engine.task.epoch_started(engine)
+        batch = super().__next__()
+        engine.images_seen += len(next(iter(batch.values()))) * engine.fabric.world_size
+        engine.progress_after = self.feeds.share(engine.step + 1)
+        return batch
+
+
+class Feeds:
+    """What a task draws from: ``next(batches)`` is the first stream's, ``next(batches["name"])`` a named one's."""
+
+    def __init__(self, streams: Mapping[str, Stream], engine: Engine) -> None:
+        dtype = torch.float64 if engine.recipe.precision == "fp64" else torch.float32
+        (name, stream), *others = streams.items()
+        self.engine = engine
+        self.first = First(name, stream, dtype, self)
+        self.feeds: dict[str, Feed] = {name: self.first} | {n: Feed(n, stream, dtype) for n, stream in others}
+
+    def __next__(self) -> Batch:
+        return next(self.first)
+
+    def __getitem__(self, name: str) -> Feed:
+        return self.feeds[name]
+
+    @property
+    def epochs_done(self) -> int:
+        return int(self.first.position)
+
+    @property
+    def finished(self) -> bool:
+        return self.share(self.engine.step) == 1
+
+    def share(self, step: int) -> float:
+        """Share of training done, 0 to 1, when ``step`` updates are done and what is drawn is used."""
+        unit, amount = self.engine.recipe.length
+        done = {"epochs": self.first.position, "steps": step, "images": self.engine.images_seen}[unit]
+        return min(1.0, done / amount)
+
+    def resize(self, batch_size: int) -> None:
+        """From now on batches of another size."""
+        for feed in self.feeds.values():
+            feed.stream = feed.stream.with_batch_size(batch_size)
+
+    def next_epoch(self) -> None:
+        """Leave the epochs under way: what is drawn next are the first batches of new ones."""
+        for feed in self.feeds.values():
+            feed.start(feed.epoch + 1 if feed.index else feed.epoch)
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {name: [feed.epoch, feed.index, feed.stream.per_epoch] for name, feed in self.feeds.items()}
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        """Raises DataError where a stream is not as long as it was."""
+        for name, feed in self.feeds.items():
+            epoch, index, per_epoch = state[name]
+            if feed.stream.per_epoch != per_epoch:
+                now = feed.stream.per_epoch
+                raise DataError(
+                    f"the data has changed: an epoch of '{name}' had {per_epoch} batches, and has {now} now"
+                )
+            feed.start(epoch, index)
