@@ -17,7 +17,7 @@ from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card, Reported, Variant
-from lamina.errors import LaminaError, UsageError, unknown
+from lamina.errors import LaminaError, UsageError, nearest, unknown
 from lamina.options import typed
 
 if TYPE_CHECKING:
@@ -48,13 +48,12 @@ def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
 
 def canonical(name: str) -> str:
     """The variant that ``name`` means: case, ``-`` and ``_`` are folded, aliases followed. Raises UsageError."""
-    names = _names()
-    try:
-        return names[_fold(name)]
-    except KeyError:
-        raise unknown(
-            "model", name, [*_cards(), *(alias for card in _cards().values() for alias in card.aliases)]
-        ) from None
+    found = _names().get(_fold(name))
+    if found is not None:
+        return found
+    names = list(_cards())
+    aliases = [alias for card in _cards().values() for alias in card.aliases]
+    raise unknown("model", name, names if nearest(name, names) else [*names, *aliases])
 
 
 def card(name: str) -> Card:

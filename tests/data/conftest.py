@@ -17,7 +17,7 @@ Refused = Callable[..., AbstractContextManager[None]]
 
 @pytest.fixture
 def refused() -> Refused:
-    """``with refused(DataError, "b.png"): ...``: an error of just that class, on one line that holds every text given."""
+    """``with refused(DataError, "b.png"): ...``: an error of that very class, its one line with every text in it."""
 
     @contextmanager
     def check(kind: type[LaminaError], *texts: str) -> Iterator[None]:

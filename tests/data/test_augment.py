@@ -17,7 +17,7 @@ def one_by_one(image_BCHW: Tensor, drawn: Batch) -> Tensor:
     out = torch.zeros_like(image_BCHW)
     height, width = image_BCHW.shape[2:]
     for b, image in enumerate(image_BCHW):
-        flipped = torch.stack([column for column in reversed(image.unbind(2))], 2) if drawn["flip"][b] else image
+        flipped = torch.stack(list(reversed(image.unbind(2))), 2) if drawn["flip"][b] else image
         down, right = int(drawn["down"][b]), int(drawn["right"][b])
         for r in range(height):
             for c in range(width):

@@ -87,6 +87,11 @@ def test_exif_orientation_turns_the_image(tmp_path: Path, orientation: int) -> N
     turned = {3: np.rot90(RGB, 2), 6: np.rot90(RGB, -1), 8: np.rot90(RGB)}[orientation]
     assert np.array_equal(pixels(path, 3), turned)
     assert (header(path).height, header(path).width) == turned.shape[:2]
+    for suffix in (".jpg", ".webp", ".png"):
+        path = saved(tmp_path, Image.fromarray(RGB), suffix, exif=exif)
+        assert decode(path, 3).shape[1:] == turned.shape[:2]
+        if suffix != ".png":
+            assert (header(path).height, header(path).width) == turned.shape[:2]
 
 
 def test_what_eight_bits_cannot_hold(tmp_path: Path, refused: Any) -> None:

@@ -131,6 +131,7 @@ def test_the_fingerprint_follows_names_and_sizes_not_the_place(image_folder: Mak
     assert open_source(str(second)).spec.fingerprint != first
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_bomb_is_an_error(image_folder: Make, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
     root = image_folder({"a": 5, "b": 5})
     Image.new("1", (60, 50)).save(root / "b" / "huge.png")

@@ -27,7 +27,6 @@ FACTS = {
 
 @pytest.mark.parametrize("name", FACTS)
 def test_embedded_sets(name: str) -> None:
-    kind, task, count, classes = FACTS[name]
     spec = open_source(name).spec
     assert (spec.name, spec.kind, spec.task, sum(spec.sizes.values()), len(spec.classes)) == (name, *FACTS[name])
     assert spec.licence
@@ -101,7 +100,9 @@ def test_folders_without_data(tmp_path: Path, refused: Any) -> None:
 
 
 def test_the_door_imports_no_heavy_library() -> None:
-    code = "import sys, lamina.data.opening, lamina.data.preprocess; print([m for m in sys.argv[1:] if m in sys.modules])"
+    code = (
+        "import sys, lamina.data.opening, lamina.data.preprocess; print([m for m in sys.argv[1:] if m in sys.modules])"
+    )
     heavy = ["pandas", "sklearn", "PIL", "datasets", "pyarrow"]
     out = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -99,7 +99,9 @@ def test_an_epoch_from_a_position_is_the_tail_of_the_whole(start: int, epoch: in
 def test_ranks_together_see_what_one_process_sees(world: int) -> None:
     one = list(Shuffled(held(90), 20, 3, augment=AUGMENT).batches(2))
     ranks = [list(Shuffled(held(90), 20, 3, augment=AUGMENT, rank=r, world=world).batches(2)) for r in range(world)]
-    together = [{name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*ranks)]
+    together = [
+        {name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in zip(*ranks, strict=True)
+    ]
     same(one, together)
 
 

@@ -125,7 +125,8 @@ def test_convolution_commutes_with_shifts_under_circular_padding() -> None:
 def test_output_sizes_are_torchs(n: int, k: int, s: int, p: int, d: int, extra: int) -> None:
     x, w = torch.zeros(1, 1, n), torch.zeros(1, 1, k)
     if n + 2 * p < d * (k - 1) + 1:
-        with pytest.raises(ValueError, match="does not fit"):
+        message = f"a kernel that spans {d * (k - 1) + 1} does not fit into a padded input of {n + 2 * p}"
+        with pytest.raises(ValueError, match=message):
             arithmetic.output_size(n, k, s, p, d)
         return
     out = functional.conv1d(x, w, stride=s, padding=p, dilation=d).shape[-1]
@@ -137,6 +138,13 @@ def test_output_sizes_are_torchs(n: int, k: int, s: int, p: int, d: int, extra: 
     if size > 0:
         y = functional.conv_transpose1d(x, w, stride=s, padding=p, dilation=d, output_padding=extra)
         assert y.shape[-1] == size
+
+
+def test_without_options_stride_and_dilation_are_one_and_padding_is_none() -> None:
+    assert arithmetic.output_size(9, 3) == 7
+    assert arithmetic.transposed_output_size(7, 3) == 9
+    assert arithmetic.same_padding(3) == 1
+    assert arithmetic.tf_same_padding(9, 3) == (1, 1)
 
 
 @pytest.mark.parametrize(("k", "d", "p"), [(1, 1, 0), (3, 1, 1), (5, 1, 2), (3, 2, 2), (7, 3, 9)])

@@ -120,12 +120,26 @@ def test_adamw(betas: tuple[float, float], eps: float, wd: float) -> None:
     equal(rule, lambda p: torch.optim.AdamW(p, lr=1.0, betas=betas, eps=eps, weight_decay=wd))
 
 
-@pytest.mark.parametrize(("rule", "peer"), [(eq.adam, torch.optim.Adam), (eq.adamw, torch.optim.AdamW)])
-def test_the_defaults_of_adam_are_torchs(rule: Callable[..., tuple[Tensor, object]], peer: type) -> None:
+@pytest.mark.parametrize(
+    ("rule", "state", "peer"),
+    [
+        (eq.adam, eq.adam_start(START), partial(torch.optim.Adam, lr=1e-3)),
+        (eq.adamw, eq.adam_start(START), partial(torch.optim.AdamW, lr=1e-3)),
+        (partial(eq.rmsprop, lr=0.01), eq.RMSPropState(zeros(), zeros()), partial(torch.optim.RMSprop, lr=0.01)),
+        (partial(eq.momentum, lr=0.01), None, partial(torch.optim.SGD, lr=0.01, momentum=0.9)),
+        (partial(eq.nesterov, lr=0.01), None, partial(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True)),
+        (partial(eq.momentum_sutskever, lr=0.01), zeros(), partial(torch.optim.SGD, lr=0.01, momentum=0.9)),
+    ],
+)
+def test_the_defaults_are_torchs(
+    rule: Callable[..., tuple[Tensor, object]], state: object, peer: Callable[..., torch.optim.Optimizer]
+) -> None:
     theta = START.clone().requires_grad_()
-    theta.grad = NOISE[0].clone()
-    peer([theta]).step()
-    ours, _ = rule(START, NOISE[0], eq.adam_start(START))
+    ours, optimiser = START, peer([theta])
+    for g in 1e-3 * NOISE[:3]:  # small enough for eps to count
+        ours, state = rule(ours, g, state)
+        theta.grad = g.clone()
+        optimiser.step()
     torch.testing.assert_close(ours, theta.detach(), rtol=1e-14, atol=0)
 
 
@@ -160,7 +174,7 @@ def test_sutskevers_nesterov_runs_through_torchs_iterates_when_it_looks_ahead() 
     theta, w = START, zeros()
     for step in range(STEPS):
         ahead, v = eq.nesterov(ahead, gradient(ahead, step), v, lr, mu)
-        theta, w = eq.nesterov_sutskever(theta, partial(gradient, step=step), w, lr, mu)
+        theta, w = eq.nesterov_sutskever(theta, partial(gradient, step=step), w, lr)  # at its default mu, 0.9
         torch.testing.assert_close(theta + mu * w, ahead, rtol=1e-11, atol=1e-11)
 
 

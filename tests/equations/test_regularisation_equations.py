@@ -73,7 +73,11 @@ def test_batch_norm_equals_torch(seed: int, shape: tuple[int, ...], eps: float, 
 
 def test_the_defaults_of_batch_norm_are_torchs() -> None:
     layer = torch.nn.BatchNorm1d(3).double()
-    x, one, zero = randn(0, 5, 3), torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    x, one, zero = 0.01 * randn(0, 5, 3), torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    leaf, g = x.clone().requires_grad_(), randn(1, 5, 3)
+    (dx,) = torch.autograd.grad((layer(leaf) * g).sum(), leaf)
+    close(eq.batch_norm_gradients(g, x, one)[0], dx)
+    layer.reset_running_stats()
     close(eq.batch_norm(x, *eq.batch_statistics(x)[:2], one, zero), layer(x).detach())
     mean, var = eq.running_statistics(x, zero, one)
     state = layer.state_dict()

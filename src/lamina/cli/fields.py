@@ -56,7 +56,7 @@ class Field:
 
     @property
     def help(self) -> str:
-        choices = f": {', '.join(map(str, get_args(self.hint)))}" if get_origin(self.hint) is Literal else ""
+        choices = f"; one of {', '.join(map(str, get_args(self.hint)))}" if get_origin(self.hint) is Literal else ""
         default = _shown(self.default)
         return f"{self.doc}{choices}{f' (default: {default})' if default else ''}".replace("%", "%%")
 

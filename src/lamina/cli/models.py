@@ -30,9 +30,9 @@ def command(argv: Sequence[str]) -> int:
         as_json({name: dataclasses.asdict(facts) for name, facts in cards.items()})
         return 0
     table(
-        ("model", "year", "parameters", "takes", "what it is"),
+        ("model", "year", "parameters", "takes", "title"),
         (
-            (name, facts.year, count(facts.parameters), ", ".join(facts.inputs), facts.summary)
+            (name, facts.year, count(facts.parameters), ", ".join(facts.inputs), facts.title)
             for name, facts in cards.items()
         ),
         right=(2,),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,8 +37,17 @@ def size(shape: Sequence[int] | None) -> str:
     return "-" if shape is None else " x ".join(str(n) for n in shape)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
-    """Print aligned columns, those of index ``right`` to the right. On a terminal long cells are folded to its width."""
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Iterable[int] = (),
+    last: Sequence[object] = (),
+) -> None:
+    """Print aligned columns, those of index ``right`` to the right, and ``last`` under a rule.
+
+    On a terminal long cells are folded to its width; in a file or pipe lines are as long as they are.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -45,23 +56,30 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Ite
         grid.add_column(clean(title), justify="right" if i in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(clean(cell) for cell in row))
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=False)
-    width = console.width if console.is_terminal else max(console.measure(grid).maximum, 1)
+    if last:
+        grid.add_section()
+        grid.add_row(*(clean(cell) for cell in last), style="bold")
+    terminal = sys.stdout.isatty()
+    console = Console(
+        markup=False, highlight=False, emoji=False, force_terminal=terminal, width=None if terminal else 10_000
+    )
     with console.capture() as captured:
-        console.print(grid, width=width)
+        console.print(grid)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def facts(pairs: Mapping[str, object]) -> None:
-    """Print ``name  value`` lines, aligned, the value folded under itself on a terminal. Empty values are left out."""
-    import shutil
-    import textwrap
+    """Print ``name  value`` lines, aligned; a list has a line for each item; what is empty is left out.
 
-    shown = {name: clean(value) for name, value in pairs.items() if value not in ("", None, ())}
-    indent = max((len(name) for name in shown), default=0) + 2
+    On a terminal a long value is folded under itself.
+    """
     width = max(shutil.get_terminal_size().columns, 40) if sys.stdout.isatty() else 10**6
-    for name, value in shown.items():
-        print(textwrap.fill(f"{name:<{indent}}{value}", width, subsequent_indent=" " * indent, break_long_words=False))
+    indent = max((len(name) for name, value in pairs.items() if value), default=0) + 2
+    for name, value in pairs.items():
+        items = [clean(item) for item in (value if isinstance(value, list | tuple) else [value] if value else [])]
+        for i, item in enumerate(items):
+            first = " " * indent if i else f"{clean(name):<{indent}}"
+            print(textwrap.fill(first + item, width, subsequent_indent=" " * indent, break_long_words=False))
 
 
 def note(text: str) -> None:

@@ -34,8 +34,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             allow_abbrev=False,
         )
         self.fields: dict[str, Field] = {}
-        self.hint = ""
-        """said after an argument too many"""
+        self.hint = ""  # said after an argument too many
 
     def add_common(self, *, json: bool = True) -> None:
         """The options that every verb has; --debug is taken by ``main`` wherever it stands."""
@@ -55,12 +54,6 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
         """Every option as it is written."""
         return [option for action in self._actions for option in action.option_strings]
 
-    def takes_value(self, word: str) -> bool:
-        """Whether the word after this one is its value."""
-        if "=" in word:
-            return False
-        return word.startswith(LATER) or any(word in a.option_strings and a.nargs != 0 for a in self._actions)
-
     def check_options(self, argv: Sequence[str], *, later: bool = False) -> None:
         """Raise UsageError for an option that is not known; ``later``: the model's options are not known yet."""
         known = self.options()
@@ -69,15 +62,24 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             if word.startswith("--") and option not in known and not (later and word.startswith(LATER)):
                 raise unknown("option", option, known)
 
-    def positional(self, argv: Sequence[str]) -> str | None:
-        """The first word that is neither an option nor the value of one."""
-        skip = False
-        for word in argv:
-            if skip or (word.startswith("-") and len(word) > 1):
-                skip = not skip and self.takes_value(word)
-                continue
-            return word
-        return None
+    def scan(self, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """A look at the words before they are parsed: those that are no options, and the options' values."""
+        positionals: list[str] = []
+        values: dict[str, str] = {}
+        words = iter(argv)
+        for word in words:
+            option, equals, value = word.partition("=")
+            if word == "--":
+                positionals += words
+            elif not word.startswith("-") or word == "-":
+                positionals.append(word)
+            elif equals:
+                values[option] = value
+            elif option.startswith(LATER) or any(option in a.option_strings and a.nargs != 0 for a in self._actions):
+                values[option] = next(words, "")
+            else:
+                values[option] = ""
+        return positionals, values
 
     def read(self, argv: Sequence[str]) -> Namespace:
         """Parse; raises UsageError."""

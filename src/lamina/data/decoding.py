@@ -49,8 +49,8 @@ def header(path: Path) -> Header:
     """Mode and size of an image file, turned as its EXIF tag says. Raises DataError naming the file."""
     with _guard(path), _open(path) as image:
         channels = 1 if image.mode in ("1", "L", "LA", "La", "F", "I") or image.mode.startswith("I;16") else 3
-        # asking a PNG for its EXIF data decodes it; its tag, rare there, is heeded when the pixels are
-        turned = image.format != "PNG" and image.getexif().get(0x0112) in (5, 6, 7, 8)
+        # PIL gives a TIFF's size turned; to ask a PNG for its tag would decode it (it is heeded when that is done)
+        turned = image.format in ("JPEG", "MPO", "WEBP") and image.getexif().get(0x0112) in (5, 6, 7, 8)
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         return Header(channels, height, width, image.mode == "I" or image.mode.startswith("I;16"))
 

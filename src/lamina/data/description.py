@@ -19,9 +19,11 @@ def describe(source: Source) -> dict[str, Any]:
     }
     if spec.task == "regression":
         out["target_range"] = {
-            split: {name: [float(part.targets[:, k].min()), float(part.targets[:, k].max())]}
+            name: {
+                split: [float(part.targets[:, k].min()), float(part.targets[:, k].max())]
+                for split, part in source.splits.items()
+            }
             for k, name in enumerate(spec.targets)
-            for split, part in source.splits.items()
         }
     else:
         counts = {split: _counts(part, len(spec.classes)) for split, part in source.splits.items()}

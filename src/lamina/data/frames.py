@@ -38,9 +38,6 @@ def read_frame(path: Path, missing: Sequence[str] = ()) -> pd.DataFrame:
         else:
             separator = _separator(path, "\t" if ".tsv" in name else ",")
             frame = pd.read_csv(path, sep=separator, na_values=list(missing), encoding="utf-8-sig", low_memory=False)
-            if not isinstance(frame.index, pd.RangeIndex):
-                # pandas takes surplus leading columns for an index, and so shifts every value by a column
-                raise DataError(f"'{path}': rows have more cells than the header has columns")
     except DataError:
         raise
     except UnicodeDecodeError as error:
@@ -63,8 +60,12 @@ def _separator(path: Path, usual: str) -> str:
     opener = gzip.open if path.suffix.casefold() == ".gz" else open
     with cast("IO[str]", opener(path, "rt", encoding="utf-8-sig", newline="")) as file:
         head = file.readline(1 << 20)
-    counts = {mark: len(next(csv.reader([head], delimiter=mark), [])) for mark in (usual, ",", ";", "\t")}
-    return usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])
+        counts = {mark: len(next(csv.reader([head], delimiter=mark), [])) for mark in (usual, ",", ";", "\t")}
+        separator = usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])
+        if len(next(csv.reader(file, delimiter=separator), [])) > counts[separator]:
+            # pandas would take the first cells for row names, and so shift every value by a column
+            raise DataError(f"'{path}': rows have more cells than the header has columns")
+    return separator
 
 
 def _json_lines(path: Path) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import importlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPELLING = re.compile(r"hf:(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.-]+))?@(?P<revision>[\w./-]+)")
+UNLABELLED = -1
+"""the hub's class index of a row without a class"""
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp", b"II": ".tif"}
 
 
@@ -54,8 +57,26 @@ def open_hub(data: str, options: DataOptions) -> Source:
     features: Mapping[str, Any] = parts["train"].features
     pictures = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
     targets = _targets(hub, features, [name for name in features if name not in pictures], options, data)
+    blank = tuple(split for split, part in parts.items() if split != "train" and _unlabelled(hub, part, targets))
+    parts = {split: part for split, part in parts.items() if split not in blank}
     labels = _labels(hub, features, parts, targets, options, data)
+    source = _source(hub, match["name"], data, parts, pictures, targets, labels, options)
+    skipped = (*(f"{split}: no labels" for split in blank), *source.spec.skipped)
+    return replace(source, spec=replace(source.spec, skipped=skipped))
+
+
+def _source(
+    hub: Any,
+    dataset: str,
+    data: str,
+    parts: Mapping[str, Any],
+    pictures: list[str],
+    targets: tuple[str, ...],
+    labels: Labels,
+    options: DataOptions,
+) -> Source:
     if not pictures:
+        features = parts["train"].features
         inputs = _frame(parts, [name for name in features if name not in targets and name not in options.drop])
         sizes = {split: len(part) for split, part in parts.items()}
         return table_source(data, inputs, sizes, labels, lambda row: f"{data}, row {row + 1}", options)
@@ -65,7 +86,7 @@ def open_hub(data: str, options: DataOptions) -> Source:
     # a branch moves: what the library says of the contents is part of the key
     seen = [data, pictures[0], *(str(getattr(part, "_fingerprint", len(part))) for part in raw.values())]
     key = hashlib.blake2b(json.dumps(seen).encode(), digest_size=8).hexdigest()
-    folder = cache_root() / "hub" / f"{match['name'].replace('/', '--')}-{key}"
+    folder = cache_root() / "hub" / f"{dataset.replace('/', '--')}-{key}"
     fill(
         folder, lambda place: _write({split: (row[pictures[0]] for row in part) for split, part in raw.items()}, place)
     )
@@ -82,6 +103,14 @@ def _targets(
     return target_columns(columns, options, data)
 
 
+def _unlabelled(hub: Any, part: Any, targets: tuple[str, ...]) -> bool:
+    """Whether no row of a split has its class: test sets are often published without."""
+    if len(targets) > 1 or not isinstance(part.features[targets[0]], hub.ClassLabel):
+        return False
+    values = _frame({"part": part}, list(targets))[targets[0]]
+    return bool((values.isna() | (values == UNLABELLED)).all())
+
+
 def _labels(
     hub: Any,
     features: Mapping[str, Any],
@@ -94,8 +123,8 @@ def _labels(
     feature = features[targets[0]]
     wrong = frame.isna().any(axis=1).to_numpy()
     if len(targets) == 1 and isinstance(feature, hub.ClassLabel) and options.task in ("auto", "classification"):
-        indices = frame[targets[0]].fillna(-1).to_numpy(dtype=np.int64)
-        wrong |= indices < 0  # the hub's sign for "not labelled"
+        indices = frame[targets[0]].fillna(UNLABELLED).to_numpy(dtype=np.int64)
+        wrong = wrong | (indices == UNLABELLED)
         if not wrong.any():
             return class_labels(indices, [str(name) for name in feature.names], targets[0])
     if wrong.any():

@@ -65,6 +65,7 @@ def stored(array: np.ndarray[Any, Any], what: str, *, layout: str = "auto") -> T
         raise DataError(f"{what} has {array.ndim} axes: images have 3 (N, H, W) or 4 (with channels)")
     if 0 in array.shape:
         raise DataError(f"{what} is empty: its shape is {array.shape}")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind == "b":
         array = array.astype(np.uint8) * np.uint8(255)
     elif array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16):
@@ -80,8 +81,8 @@ def stored(array: np.ndarray[Any, Any], what: str, *, layout: str = "auto") -> T
                 raise DataError(f"{what}: image {start + int(finite.argmin()) + 1} holds a value that is not finite")
     elif array.dtype.kind not in "iu":
         raise DataError(f"{what} is of type {array.dtype}: images are numbers")
-    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    return torch.from_numpy(native if native.flags.writeable else native.copy())
+    whole = np.ascontiguousarray(array)
+    return torch.from_numpy(whole if whole.flags.writeable else whole.copy())
 
 
 def channel_axis(shape: tuple[int, ...], what: str, layout: str = "auto") -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lamina.data.archives import extract
-from lamina.data.embedded import EMBEDDED, embedded_name, open_embedded
+from lamina.data.catalogue import EMBEDDED, embedded_name
+from lamina.data.embedded import open_embedded
 from lamina.data.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
 from lamina.data.frames import TABLE_SUFFIXES, is_table
 from lamina.data.hub import open_hub

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_FEATURES = 20_000
-FEW_CATEGORIES = 50
+FEW_CATEGORIES = 20
 """a column with no more categories than this is never taken for an identifier"""
 
 Array = np.ndarray[Any, Any]

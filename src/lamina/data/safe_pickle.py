@@ -84,9 +84,9 @@ class _NdArray:
 
 
 class _Bytes:
-    """Stands for _codecs.encode, in which form Python 3 writes bytes for protocols that lack them."""
+    """Stands for _codecs.encode and bytes(), in which form Python 3 writes bytes for protocols that lack them."""
 
-    def __init__(self, text: str, encoding: str | bytes = "latin1") -> None:
+    def __init__(self, text: str = "", encoding: str | bytes = "latin1") -> None:
         if encoding not in ("latin1", b"latin1"):
             raise _Refused(f"_codecs.encode to {encoding!r}")
         self.value = text.encode("latin1")
@@ -104,6 +104,7 @@ _ALLOWED: dict[tuple[str, str], type] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _NdArray,
     ("_codecs", "encode"): _Bytes,
+    ("__builtin__", "bytes"): _Bytes,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _FromBuffer for core in ("core", "_core")},
 }

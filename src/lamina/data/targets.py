@@ -36,7 +36,7 @@ class Labels:
 
 def class_labels(indices: np.ndarray[Any, Any] | Sequence[int], classes: Sequence[str], name: str = "class") -> Labels:
     """Labels that are class indices already."""
-    values = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+    values = torch.from_numpy(np.array(indices, dtype=np.int64))
     return Labels("classification", tuple(classes), (name,), values)
 
 

@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from lamina.report.blocks import Block, Command, Items, Pairs, Section, Table, Text
 from lamina.report.content import ReportContent
-from lamina.report.wording import number, plain
+from lamina.report.wording import plain
 
 # Parts of a card that have a place of their own, or say nothing of this run.
 PLACED = {"title", "summary", "paper", "authors", "year", "arxiv", "reported", "differences", "aliases", "recipe"}
-NAMES = {"parameters": "parameters, as named", "macs": "multiply-adds", "reference": "compared with"}
+NAMES = {
+    "inputs": "takes",
+    "tasks": "trained for",
+    "input": "input shape",
+    "parameters": "parameters, as named",
+    "macs": "multiply-adds",
+    "reference": "compared with",
+}
 
 
 def sections(content: ReportContent) -> list[Section]:
@@ -39,7 +46,7 @@ def _card(card: Mapping[str, object]) -> list[Block]:
         return [Text(text="This model has no card.")]
     blocks: list[Block] = []
     if summary := card.get("summary"):
-        blocks.append(Text(text=" — ".join(str(part) for part in (card.get("title"), summary) if part)))
+        blocks.append(Text(text=": ".join(str(part) for part in (card.get("title"), summary) if part)))
     if paper := card.get("paper"):
         arxiv = str(card.get("arxiv") or "")
         # only what has the form of an identifier becomes a link
@@ -52,7 +59,9 @@ def _card(card: Mapping[str, object]) -> list[Block]:
     if rows := [row for row in map(_reported, _sequence(card.get("reported"))) if row]:
         columns = ["data", "metric", "value", "source", "note"]
         blocks.append(Table(title="Reported results", columns=columns, rows=rows, words=frozenset({0, 1, 3, 4})))
-    rest = {NAMES.get(name, name): value for name, value in card.items() if name not in PLACED and value not in (None, "")}
+    rest = {
+        NAMES.get(name, name): value for name, value in card.items() if name not in PLACED and value not in (None, "")
+    }
     if rest:
         blocks.append(_pairs(rest))
     return blocks
@@ -67,6 +76,11 @@ def _sequence(value: object) -> Sequence[object]:
 def _reported(row: object) -> list[str]:
     """A published result, as a mapping or as the card's own dataclass."""
     values = row if isinstance(row, Mapping) else getattr(row, "__dict__", {})
-    value = values.get("value")
-    shown = number(value) if isinstance(value, int | float) else plain(value)
-    return [plain(values.get("dataset")), plain(values.get("metric")), shown, plain(values.get("source")), plain(values.get("note"))]
+
+    return [
+        plain(values.get("dataset")),
+        plain(values.get("metric")),
+        plain(values.get("value")),
+        plain(values.get("source")),
+        plain(values.get("note")),
+    ]

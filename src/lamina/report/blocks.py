@@ -15,6 +15,8 @@ class Text:
     """A paragraph, with a link behind it where one is known to be harmless."""
 
     text: str
+    beside: bool = False
+    """beside the figure before it, where there is room"""
     link: str = ""
     link_text: str = ""
     kind: str = "text"
@@ -72,6 +74,7 @@ class Charts:
     """Figures side by side where there is room; a ``large`` one has the whole width and scrolls in its box."""
 
     charts: Sequence[Chart]
+    title: str = ""
     large: bool = False
     kind: str = "charts"
 

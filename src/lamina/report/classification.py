@@ -21,7 +21,6 @@ PIXELS = 400
 
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     """Of one split."""
-    found: list[Section] = []
     said_NK = np.asarray(outcome.said, dtype=np.float64).reshape(len(outcome.truth), -1)
     truth_N = np.asarray(outcome.truth).astype(np.int64).reshape(-1)
     classes = max(said_NK.shape[1], len(content.classes))
@@ -36,12 +35,12 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     if left_out:
         blocks.append(Text(text=f"{left_out} samples are left out: no finite probability, or a class the model lacks."))
     blocks += _confusions(truth_N, said_N, names, outcome.split)
-    found.append(Section(name="confusion", title="Confusion matrix", blocks=blocks))
-    scores = statistics.per_class(truth_N, said_N, classes)
-    found.append(Section(name="classes", title="Each class", blocks=_classes(scores, names, outcome.split)))
-    found.append(Section(name="calibration", title="Calibration", blocks=_calibration(confidence_N, truth_N == said_N)))
-    found.append(mistakes_section(outcome, "classification"))
-    return found
+    blocks.append(_classes(statistics.per_class(truth_N, said_N, classes), names, outcome.split))
+    return [
+        Section(name="classes", title="Classes", blocks=blocks),
+        Section(name="calibration", title="Calibration", blocks=_calibration(confidence_N, truth_N == said_N)),
+        mistakes_section(outcome, "classification"),
+    ]
 
 
 def class_names(names: Sequence[str], classes: int) -> list[str]:
@@ -51,7 +50,9 @@ def class_names(names: Sequence[str], classes: int) -> list[str]:
 
 def _nothing(outcome: Outcome, left_out: int) -> Text:
     if left_out:
-        return Text(text=f"The model gave no finite probabilities for the {left_out} samples of the {outcome.split} split.")
+        return Text(
+            text=f"The model gave no finite probabilities for the {left_out} samples of the {outcome.split} split."
+        )
     return Text(text=f"The {outcome.split} split has no samples.")
 
 
@@ -97,7 +98,7 @@ def _matrix(counts_KK: Ints, names: Sequence[str], split: str) -> Matrix:
         [
             Cell(
                 count=number(int(counts_KK[i, j])) if counts_KK[i, j] else "",
-                share=share(share_KK[i, j]) if counts_KK[i, j] else "",
+                share=_short(share_KK[i, j]) if counts_KK[i, j] else "",
                 depth=round(float(depth_KK[i, j]), 3),
                 right=i == j,
                 alt=f"true {names[i]}, said {names[j]}: {counts_KK[i, j]}",
@@ -107,27 +108,30 @@ def _matrix(counts_KK: Ints, names: Sequence[str], split: str) -> Matrix:
         for i in range(len(names))
     ]
     note = (
-        f"Samples of the {split} split, and their share of the true class (row). Blue: right. Orange: confused. "
-        "Depth goes with the square root of the share; empty cells are zero."
+        f"Rows: true class. Columns: what the model said. Samples of the {split} split and their share of the row. "
+        "Blue: right. Orange: confused. Empty cells are zero."
     )
-    return Matrix(title="True class in rows, what the model said in columns", names=names, rows=rows, note=note)
+    return Matrix(title="Confusion matrix", names=names, rows=rows, note=note)
 
 
-def _classes(scores: PerClass, names: Sequence[str], split: str) -> list[Block]:
+def _short(value: float) -> str:
+    """A share in so few signs that it fits a cell: "0.4 %", "2.9 %", "97 %"."""
+    return f"{100 * value:.0f}\u00a0%" if 0.0995 <= value < 0.995 or value == 1 else share(value)
+
+
+def _classes(scores: PerClass, names: Sequence[str], split: str) -> Table:
     classes, note = len(names), f"On the {split} split."
     order = list(range(classes))
     if classes > CELLS:
         order.sort(key=lambda i: (bool(np.isnan(scores.f1_K[i])), scores.f1_K[i]))
         note += " Lowest F1 first."
-    blocks: list[Block] = []
     missing = [names[i] for i in range(classes) if not scores.support_K[i]]
     if missing:
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         note += f" Without samples in it: {shown}; what cannot be said of them is shown as {DASH}."
     rows = [class_row(names[i], scores, i) for i in order]
     columns = ["class", "precision", "recall", "F1", "samples", "said"]
-    blocks.append(Table(title="Each class", columns=columns, rows=rows, foot=[macro_row(scores)], note=note))
-    return blocks
+    return Table(title="Each class", columns=columns, rows=rows, foot=[macro_row(scores)], note=note)
 
 
 def class_row(name: str, scores: PerClass, i: int) -> list[str]:
@@ -152,11 +156,12 @@ def _calibration(confidence_N: Floats, right_N: np.ndarray[tuple[int, ...], np.d
     found = statistics.calibration(confidence_N, right_N)
     stated, right = float(confidence_N.mean()), float(right_N.mean())
     gap = 100 * abs(stated - right)
-    side = "more" if stated > right else "less"
-    lean = f"{number(gap, 2)} points {side} than it is right" if gap >= 0.05 else "as much as it is right"
+    side = "over-confident" if stated > right else "under-confident"
+    lean = f", {side} by {gap:.1f} points" if gap >= 0.05 else ""
     text = (
         f"Expected calibration error {share(found.error)} over {len(found.count_K)} bins. On average the model states "
-        f"{share(stated)} and is right in {share(right)}: {lean}."
+        f"{share(stated)} and is right in {share(right)}{lean}."
     )
-    note = "Bars: share right among samples of like stated probability. On the dashed line words and deeds agree."
-    return [Text(text=text), Charts(charts=[Chart(title="Reliability", svg=figures.reliability(found), note=note)])]
+    note = "Bars: share right among answers of like probability. Below: how many answers there are."
+    chart = Chart(title="Reliability", svg=figures.reliability(found), note=note)
+    return [Charts(charts=[chart]), Text(text=text, beside=True)]

@@ -73,7 +73,7 @@ class ReportContent:
     card: Mapping[str, object]
     recipe: Mapping[str, object]
     facts: Mapping[str, object]
-    """parameters, samples in each split, minutes, data hash; "command", the line that repeats it, is shown on its own"""
+    """parameters, samples in each split, minutes, data hash; "command", the line that repeats it, has its own place"""
     environment: Mapping[str, object]
     history: Sequence[Mapping[str, float]]
     """a row for each epoch, as in metrics.csv: "epoch", "step", "lr", "train_<name>", "validation_<name>"; "best" where

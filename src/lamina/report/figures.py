@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from lamina.report.statistics import Calibration, Floats, Ints
 from lamina.report.svg import BETWEEN, INK, MUTED, PAGE, SERIES, draw, legend, readable
-from lamina.report.wording import label, metric_name, number, share
+from lamina.report.wording import label, number, share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 Points = tuple[Floats, Floats]
 """x and y, finite"""
 
-DASHES = ("-", "--", "-.", ":", "-", "--", "-.", ":")
+DASHES = ("-",) * 4 + ("--",) * 4
 AS_PIXELS = 600
 """from so many points on a scatter is drawn as pixels: the page stays small"""
 
 
-def curves(name: str, lines: Mapping[str, Points], x_name: str, kept: float | None = None) -> Markup:
+def curves(title: str, lines: Mapping[str, Points], x_name: str, kept: float | None = None) -> Markup:
     """One quantity over training, a line for each of "train" and "validation"; ``kept``: where the weights are from."""
-    title = metric_name(name)
     drawn = {line: points for line, points in lines.items() if len(points[0])}
     words = [f"{line} {number(y[0])} to {number(y[-1])}".strip() for line, (_, y) in drawn.items()]
 
@@ -42,6 +41,8 @@ def curves(name: str, lines: Mapping[str, Points], x_name: str, kept: float | No
             legend(axes)
         if everything.min() > 0 and everything.max() > 50 * everything.min():
             axes.set_yscale("log")
+        elif everything.min() == everything.max() > 0:  # a constant: matplotlib would show it through a microscope
+            axes.set_ylim(0, 2 * everything[0])
         if kept is not None:
             axes.axvline(kept, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -61,7 +62,9 @@ def reliability(found: Calibration) -> Markup:
         upper.bar(left, np.nan_to_num(found.accuracy_K), width * 0.92, align="edge", color=SERIES[0], alpha=0.35)
         upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="perfect")
         seen = found.count_K > 0
-        upper.plot(found.confidence_K[seen], found.accuracy_K[seen], "o", color=SERIES[0], markersize=4.5, label="model")
+        upper.plot(
+            found.confidence_K[seen], found.accuracy_K[seen], "o", color=SERIES[0], markersize=4.5, label="model"
+        )
         upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share right")
         legend(upper)
         lower.bar(left, found.count_K, width * 0.92, align="edge", color=MUTED, alpha=0.6)
@@ -101,7 +104,7 @@ def confusion_image(counts_KK: Ints, names: Sequence[str]) -> Markup:
         axes.set(xlabel="said", ylabel="true")
 
     side = int(np.clip(classes * 9.5 + 90, 460, 1040))
-    alt = f"Confusion matrix of {classes} classes, shares of each row; the most frequent confusions are in the table below"
+    alt = f"Confusion matrix of {classes} classes, shares of each row; the table below has the most frequent ones"
     return draw(paint, alt, width=side, height=side)
 
 
@@ -117,15 +120,17 @@ def precision_recall_curves(found: Sequence[tuple[str, Floats, Floats, float]]) 
         axes = figure.subplots()
         for i, (name, precision, recall, score) in enumerate(found[: len(SERIES)]):
             x, y = thinned(recall[::-1], precision[::-1], 300)
-            text = f"{label(name, 16)} {number(score, 3)}"
+            text = f"{label(name, 16)} {share(score)}"
             axes.plot(x, y, color=SERIES[i], linestyle=DASHES[i], linewidth=1.5, drawstyle="steps-pre", label=text)
         axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         legend(axes, columns=2)
         readable(axes.xaxis)
         readable(axes.yaxis)
 
-    words = ", ".join(f"{name} {number(score, 3)}" for name, _, _, score in found)
-    return draw(paint, f"Precision against recall, average precision: {words}", height=260 + 15 * ((len(found) + 1) // 2))
+    words = ", ".join(f"{name} {share(score)}" for name, _, _, score in found)
+    return draw(
+        paint, f"Precision against recall, average precision: {words}", height=260 + 15 * ((len(found) + 1) // 2)
+    )
 
 
 def predicted_against_true(truth_N: Floats, said_N: Floats, name: str) -> Markup:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from lamina.report import figures
-from lamina.report.blocks import Block, Chart, Charts, Section, Tiles
+from lamina.report.blocks import Block, Chart, Charts, Section, Text, Tiles
 from lamina.report.content import Inside
-from lamina.report.images import constant, filter_tiles, map_tiles, tile
+from lamina.report.images import MOST_UNITS, constant, filter_tiles, map_tiles, tile
 from lamina.report.wording import label
 
 BARS = 25
@@ -24,7 +24,7 @@ def sections(inside: Inside) -> list[Section]:
         if len(rows) > BARS:
             note += f" The first {BARS} of {len(rows)} columns."
         chart = Chart(title="Importance by permutation", svg=figures.importance(rows[:BARS]), note=note)
-        found.append(Section(name="importance", title="What it looks at", blocks=[Charts(charts=[chart])]))
+        found.append(Section(name="importance", title="Importance of columns", blocks=[Charts(charts=[chart])]))
     blocks = [*_filters(inside), *_maps(inside), *_gradients(inside)]
     if blocks:
         found.append(Section(name="inside", title="Inside the model", blocks=blocks))
@@ -32,9 +32,9 @@ def sections(inside: Inside) -> list[Section]:
 
 
 def _filters(inside: Inside) -> list[Block]:
-    if inside.filters_OIHW is None or not np.size(inside.filters_OIHW):
+    filters_OIHW = np.asarray(inside.filters_OIHW if inside.filters_OIHW is not None else [])
+    if filters_OIHW.ndim != 4 or not filters_OIHW.size:
         return []
-    filters_OIHW = np.asarray(inside.filters_OIHW)
     count, channels, height, width = filters_OIHW.shape
     tiles = filter_tiles(filters_OIHW)
     note = f"{len(tiles)} of {count} filters, {height} × {width}. "
@@ -50,14 +50,19 @@ def _maps(inside: Inside) -> list[Block]:
     blocks: list[Block] = []
     if inside.example_HWC is not None and inside.maps:
         blocks.append(
-            Tiles(title="The example", alt="the image that the feature maps are of", tiles=[tile(inside.example_HWC, side=96)])
+            Tiles(
+                title="The example",
+                alt="the image that the feature maps are of",
+                tiles=[tile(inside.example_HWC, side=96)],
+            )
         )
     for name, maps in inside.maps:
-        if not np.size(maps):
+        shape = np.shape(maps)
+        if not np.size(maps) or len(shape) not in (1, 3):
             continue
-        tiles, shape = map_tiles(maps), np.shape(maps)
+        tiles = map_tiles(maps)
         if len(shape) == 1:
-            note = f"{shape[0]} units, in rows."
+            note = f"{min(shape[0], MOST_UNITS)} of {shape[0]} units, in rows."
         else:
             note = f"{len(tiles)} of {shape[0]} maps, {shape[1]} × {shape[2]}, each over its own range."
             if dead := constant(maps):
@@ -75,10 +80,10 @@ def _gradients(inside: Inside) -> list[Block]:
     still = [name for name, ratio in inside.gradients if not (math.isfinite(ratio) and ratio > 0)]
     note = "From the input (top) to the output, on one training batch."
     if still:
-        shown = ", ".join(label(name, 40) for name in still[:8]) + (f" and {len(still) - 8} more" if len(still) > 8 else "")
+        shown = ", ".join(label(name, 40) for name in still[:8]) + (
+            f" and {len(still) - 8} more" if len(still) > 8 else ""
+        )
         note += f" Zero or not finite: {shown}."
     if not flowing:
-        from lamina.report.blocks import Text
-
         return [Text(text=f"Gradient flow: {note}")]
     return [Charts(charts=[Chart(title="Gradient flow", svg=figures.gradient_flow(flowing), note=note)])]

@@ -9,33 +9,36 @@ import numpy as np
 
 from lamina.report import figures
 from lamina.report.blocks import Block, Chart, Charts, Section, Text
-from lamina.report.wording import metric_name, number
+from lamina.report.wording import is_share, metric_name, number, rounded
 
 SIDES = ("train", "validation")
 
 
 def section(history: Sequence[Mapping[str, float]]) -> Section:
     """Loss first, then every metric, then the learning rate; absent and non-finite values are left out."""
-    section = Section(name="learning", title="Learning", blocks=[])
     if not history:
-        return Section(name="learning", title="Learning", blocks=[Text(text="No epoch was finished: there is no curve.")])
+        return Section(
+            name="learning", title="Learning", blocks=[Text(text="No epoch was finished: there is no curve.")]
+        )
     x_name = next((name for name in ("epoch", "step") if name in history[0]), "row")
     kept = _kept(history, x_name)
     charts = []
     for quantity, keys in _quantities(history).items():
-        lines = {line: _line(history, x_name, key) for line, key in keys.items()}
+        lines = {line: _line(history, x_name, key, 100 if is_share(quantity) else 1) for line, key in keys.items()}
         if any(len(x) for x, _ in lines.values()):
             at = kept if any(line == "validation" for line in lines) else None
-            svg = figures.curves(quantity, lines, x_name, at)
-            charts.append(Chart(title=_capital(metric_name(quantity)), svg=svg, note=_note(lines)))
+            title = metric_name(quantity) + (" in %" if is_share(quantity) else "")
+            svg = figures.curves(title, lines, x_name, at)
+            charts.append(Chart(title=title[:1].upper() + title[1:], svg=svg, note=_note(lines)))
     blocks: list[Block] = []
+    validated = any(key.startswith("validation_") for row in history for key in row)
     if kept is not None and len(history) > 1:
-        blocks.append(Text(text=f"The weights kept are those after {x_name} {number(kept)} (dotted line)."))
-    if not any(key.startswith("validation_") for row in history for key in row):
+        line = " (dotted line)" if validated else ""
+        blocks.append(Text(text=f"The weights kept are those after {x_name} {number(kept)}{line}."))
+    if not validated:
         blocks.append(Text(text="There was no validation split."))
     blocks.append(Charts(charts=charts) if charts else Text(text="No finite value was logged."))
-    section = Section(name="learning", title="Learning", blocks=blocks)
-    return section
+    return Section(name="learning", title="Learning", blocks=blocks)
 
 
 def _quantities(history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, str]]:
@@ -51,8 +54,9 @@ def _quantities(history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, s
     return found
 
 
-def _line(history: Sequence[Mapping[str, float]], x_name: str, key: str) -> figures.Points:
-    points = [(_value(row, x_name, i), _value(row, key, math.nan)) for i, row in enumerate(history, start=1)]
+def _line(history: Sequence[Mapping[str, float]], x_name: str, key: str, scale: float) -> figures.Points:
+    """The finite points of one column, values times ``scale``."""
+    points = [(_value(row, x_name, i), scale * _value(row, key, math.nan)) for i, row in enumerate(history, start=1)]
     xy = np.array([point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]).reshape(-1, 2)
     return xy[:, 0], xy[:, 1]
 
@@ -69,8 +73,5 @@ def _kept(history: Sequence[Mapping[str, float]], x_name: str) -> float | None:
 
 def _note(lines: Mapping[str, figures.Points]) -> str:
     """The last values, in words."""
-    return ", ".join(f"{line or 'last'} {number(float(y[-1]))}" for line, (_, y) in lines.items() if len(y))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    ends = [f"{line} {rounded(float(y[-1]))}".strip() for line, (_, y) in lines.items() if len(y)]
+    return f"At the end: {', '.join(ends)}"

@@ -9,15 +9,14 @@ from lamina.report.content import Mistake, Outcome
 from lamina.report.images import Tile, tile
 from lamina.report.wording import DASH, label, number, plain, share
 
-MOST_IMAGES, MOST_ROWS = 24, 20
+MOST = 24
 
 
 def mistakes_section(outcome: Outcome, task: str) -> Section:
     """The worst of the mistakes that the content names."""
     regression = task == "regression"
     title = "Worst errors" if regression else "Most confident mistakes"
-    section = Section(name="mistakes", title=title, blocks=_blocks(outcome, regression))
-    return section
+    return Section(name="mistakes", title=title, blocks=_blocks(outcome, regression))
 
 
 def _blocks(outcome: Outcome, regression: bool) -> list[Block]:
@@ -29,24 +28,24 @@ def _blocks(outcome: Outcome, regression: bool) -> list[Block]:
     pictured = [mistake for mistake in outcome.mistakes if mistake.image_HWC is not None]
     blocks: list[Block] = []
     if pictured:
-        shown = pictured[:MOST_IMAGES]
+        shown = pictured[:MOST]
         note = f"{len(shown)} of the {outcome.split} split, {order}."
         blocks.append(Tiles(title="", alt="", tiles=[_pictured(mistake, regression) for mistake in shown], note=note))
     rows = [mistake for mistake in outcome.mistakes if mistake.image_HWC is None]
     if rows:
-        blocks.append(_table(rows[:MOST_ROWS], outcome.split, order, regression))
+        blocks.append(_table(rows[:MOST], outcome.split, order, regression))
     return blocks
 
 
 def _pictured(mistake: Mistake, regression: bool) -> Tile:
     assert mistake.image_HWC is not None
-    said = f"said {mistake.said}"
+    said = f"said {label(mistake.said, 60)}"
     if math.isfinite(mistake.probability):
-        said += f" · {share(mistake.probability)}"
+        said += f" ·\u00a0{share(mistake.probability)}"
     if regression and math.isfinite(mistake.error):
         said += f" ({signed(mistake.error)})"
     where = f"\n{label(mistake.where, 40)}" if mistake.where else ""
-    return tile(mistake.image_HWC, caption=f"{said}\nis {mistake.truth}{where}")
+    return tile(mistake.image_HWC, caption=f"{said}\nis {label(mistake.truth, 60)}{where}")
 
 
 def _table(mistakes: list[Mistake], split: str, order: str, regression: bool) -> Table:

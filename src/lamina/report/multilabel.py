@@ -31,8 +31,8 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
 
     total, exact = len(truth_NK), int((truth_NK == (said_NK > 0.5)).all(1).sum())
     text = (
-        f"All labels are right in {number(exact)} of {number(total)} {outcome.split} samples ({share(exact / total, total)}). "
-        f"A sample has {number(float(truth_NK.sum(1).mean()), 3)} labels on average; "
+        f"All labels are right in {number(exact)} of {number(total)} {outcome.split} samples "
+        f"({share(exact / total, total)}). A sample has {number(float(truth_NK.sum(1).mean()), 3)} labels on average; "
         f"{number(float((said_NK > 0.5).sum(1).mean()), 3)} are said."
     )
     blocks: list[Block] = [Text(text=text)]
@@ -56,7 +56,8 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     drawn = [k for k in np.argsort(-scores.support_K, kind="stable")[:CURVES].tolist() if scores.support_K[k]]
     if drawn:
         curves = [
-            (names[k], *statistics.precision_recall(truth_NK[:, k], said_NK[:, k]), float(precision_K[k])) for k in drawn
+            (names[k], *statistics.precision_recall(truth_NK[:, k], said_NK[:, k]), float(precision_K[k]))
+            for k in drawn
         ]
         note = "Each label's average precision stands beside its name."
         if labels > len(drawn):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from lamina.report import about, classification, inside, learning, multilabel, regression
-from lamina.report.blocks import Section, Table
+from lamina.report.blocks import Table
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.wording import clean, metric, metric_name, number, plain
 
@@ -44,6 +44,7 @@ def render_report(content: ReportContent) -> str:
         kind=_kind(content),
         size=_size(content),
         outcome=outcome,
+        samples=number(len(outcome.truth)) if outcome else "",
         figures=_figures(outcome),
         splits=_splits(content.outcomes),
         sections=sections,
@@ -65,7 +66,7 @@ def _kind(content: ReportContent) -> str:
     count = len(content.classes)
     return {
         "classification": f"classification, {count} classes",
-        "multilabel": f"several labels, {count} in all",
+        "multilabel": f"multi-label, {count} labels",
         "regression": "regression" + (f", {count} outputs" if count > 1 else ""),
     }.get(content.task, content.task)
 

@@ -27,7 +27,7 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
         return [Section(name="residuals", title="Residuals", blocks=[Text(text=empty)])]
     names = class_names(content.classes, said_NK.shape[1])
     rows = []
-    for k, name in enumerate(names[: said_NK.shape[1]]):
+    for k, name in enumerate(names):
         found = statistics.errors(truth_NK[:, k], said_NK[:, k])
         spread = float(truth_NK[:, k].std())
         rows.append(
@@ -40,23 +40,24 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
         truth_N, said_N = truth_NK[:, k], said_NK[:, k]
         blocks.append(
             Charts(
+                title=name if len(names) > 1 else "",
                 charts=[
                     Chart(
-                        title=f"{name}: predicted against true",
+                        title="Predicted against true",
                         svg=figures.predicted_against_true(truth_N, said_N, name),
                         note="On the dashed line the prediction is right.",
                     ),
                     Chart(
-                        title=f"{name}: residuals",
+                        title="Residuals",
                         svg=figures.residual_histogram(truth_N, said_N, name),
                         note="Left of zero too low, right of it too high.",
                     ),
                     Chart(
-                        title=f"{name}: residuals against predicted",
+                        title="Residuals against predicted",
                         svg=figures.residuals_against_predicted(truth_N, said_N, name),
                         note="A pattern here is something the model has not learnt.",
                     ),
-                ]
+                ],
             )
         )
     note = (

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -32,7 +32,7 @@ VARIABLES = {
 # For what is drawn as pixels and cannot follow the page: it reads on white and on black.
 BETWEEN = "#3f87c6"
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's typeface
     "svg.hashsalt": "lamina",  # the same content gives the same bytes
     "text.parse_math": False,  # a name may hold $, _ and ^
@@ -90,19 +90,33 @@ def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: in
 
 def readable(axis: Axis) -> None:
     """Plain numbers at the ticks, on linear and logarithmic axes (matplotlib's own would need its mathematics)."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if axis.get_scale() == "log":
         low, high = sorted(axis.get_view_interval())
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,), numticks=6))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,), numticks=6))
         axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    elif isinstance(axis.get_major_locator(), AutoLocator):
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+
+
+def _short(value: float) -> str:
+    """A number at an axis: "0.25", "150k", "1e−5"."""
+    if 1e4 <= abs(value) < 1e6:
+        return f"{tick(value / 1e3)}k"
+    return f"{tick(value / 1e6)}M" if 1e6 <= abs(value) < 1e9 else tick(value)
 
 
 def legend(axes: Axes, columns: int = 3) -> None:
     """The legend above the axes, where it can hide nothing."""
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 0.99), ncols=columns, borderpad=0.2, handlelength=1.6, columnspacing=1.4
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 0.99),
+        ncols=columns,
+        borderpad=0.2,
+        handlelength=1.6,
+        columnspacing=1.4,
     )
 
 
@@ -132,12 +146,16 @@ def _inline(document: bytes, alt: str) -> str:
             elif key == "style":
                 element.set(key, _style(value))
             elif key in ("d", "x", "y", "transform"):
-                element.set(key, re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", " ".join(value.split())))
+                element.set(
+                    key, re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", " ".join(value.split()))
+                )
             elif key != "id":
                 element.set(key, value)
     box = root.get("viewBox", "")
     root.attrib.clear()
-    root.attrib.update({"viewBox": box, "role": "img", "aria-label": clean(alt), "style": f"--width: {box.split()[2]}px"})
+    root.attrib.update(
+        {"viewBox": box, "role": "img", "aria-label": clean(alt), "style": f"--width: {box.split()[2]}px"}
+    )
     return ElementTree.tostring(root, encoding="unicode")
 
 

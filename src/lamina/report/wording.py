@@ -45,32 +45,40 @@ def metric(name: str, value: float | None, samples: int) -> str:
 
 
 def share(value: float | None, samples: int = 0) -> str:
-    """A share of one in per cent: "98.3 %"."""
+    """A share of one in per cent: "98.3 %". Only all is "100.0 %", and only none "0.0 %"."""
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{100 * value:.{2 if samples >= 5000 else 1}f} %"
+    digits = 2 if samples >= 5000 else 1
+    while digits < 6 and 1e-9 < value < 1 - 1e-9 and round(100 * value, digits) in (0, 100):
+        digits += 1
+    return f"{100 * value:.{digits}f}\u00a0%"  # a space that does not break
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """``digits`` significant digits, thousands apart, no exponent where none is needed: "61 706", "0.0123", "1.2e−7"."""
+    """So many significant digits, thousands apart, an exponent only where needed: "61 706", "0.01230", "1.2e−7"."""
     if value is None or math.isnan(value):
         return DASH
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if float(value).is_integer() and abs(value) < 1e15:
-        text = f"{int(value):,}".replace(",", "\u202f")  # a narrow space that does not break
+        text = f"{int(value):,}"
     elif 1e-4 <= abs(value) < 1e6:
-        text = f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+        text = f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
     else:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         text = f"{float(mantissa):g}e{int(exponent)}"
-    return text.replace("-", "−")
+    return text.replace("-", "−").replace(",", "\u202f")  # a narrow space that does not break
 
 
 def tick(value: float) -> str:
-    """A number at an axis: as few digits as it needs."""
+    """A number with as few digits as it needs: "0.25", "1e−5"."""
     short = f"{value:.6g}" if 1e-4 <= abs(value) < 1e6 else f"{value:.4g}"
     return re.sub(r"e([+-])0*(\d+)", lambda found: f"e{found[1].strip('+')}{found[2]}", short).replace("-", "−")
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    """At most so many significant digits, no zeros at the end: "0.001", "97.6"."""
+    return tick(float(f"{value:.{digits}g}"))
 
 
 def plain(value: object) -> str:
@@ -82,7 +90,7 @@ def plain(value: object) -> str:
     if isinstance(value, int):
         return number(value)
     if isinstance(value, float):
-        return number(value, 6)
+        return number(value) if not math.isfinite(value) or value.is_integer() else tick(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {plain(item)}" for key, item in value.items()) or DASH
     if isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):

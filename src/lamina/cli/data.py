@@ -1,0 +1,101 @@
+"""``lamina data``: what is in a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lamina.cli.fields import fields_of, given
+from lamina.cli.output import as_json, facts, note, size, table
+from lamina.cli.parser import Parser, dashed
+from lamina.data.catalogue import EMBEDDED
+from lamina.data.options import DataOptions
+
+MOST = 20
+"""classes or columns listed; all of them are in the JSON"""
+
+
+def parser() -> Parser:
+    text = "What is in a data set, as training would read it. Without a name: the sets that need no files."
+    examples = "\ndigits\nphotos/\nhouses.csv --target price\nhf:mnist@main"
+    parser = Parser("data", "[NAME | PATH | hf:DATASET@REVISION] [options]", text, examples)
+    parser.add_argument("data", metavar="DATA", nargs="?", help="an embedded set, a path, or hf:<dataset>@<revision>")
+    parser.add_fields("reading and dividing the data", fields_of(DataOptions))
+    parser.add_common()
+    return parser
+
+
+def command(argv: Sequence[str]) -> int:
+    reader = parser()
+    args = reader.read(dashed(argv))
+    options = given(reader.fields, args.as_dict())
+    if args.data is None:
+        if args.json:
+            as_json(EMBEDDED)
+        else:
+            table(("data", "what it is"), EMBEDDED.items())
+        return 0
+
+    from lamina.data.description import describe
+    from lamina.data.opening import open_source
+    from lamina.options import typed
+
+    described = describe(open_source(args.data, options=DataOptions(**typed(DataOptions, options, "option"))))
+    if args.json:
+        as_json(described)
+        return 0
+    show(described)
+    return 0
+
+
+def show(described: Mapping[str, Any]) -> None:
+    """Print what ``describe`` gives."""
+    is_image = described["kind"] == "image"
+    facts(
+        {
+            "data": described["name"],
+            "kind": described["kind"],
+            "task": described["task"],
+            "samples": ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
+            "images": _images(described) if is_image else "",
+            "targets": ", ".join(described["targets"]),
+            "licence": described["licence"],
+            "fingerprint": described["fingerprint"],
+        }
+    )
+    if classes := described.get("classes"):
+        print()
+        splits = list(described["sizes"])
+        rows = [(name, *(counts[split] for split in splits)) for name, counts in classes.items()]
+        table(("class", *splits), rows[:MOST], right=range(1, len(splits) + 1))
+        _more(rows, "classes")
+    if ranges := described.get("target_range"):
+        print()
+        rows = [(name, split, f"{low:g}", f"{high:g}") for split, of in ranges.items() for name, (low, high) in of.items()]
+        table(("target", "split", "min", "max"), rows[:MOST], right=(2, 3))
+        _more(rows, "targets")
+    if columns := described.get("columns"):
+        print()
+        rows = [(one["name"], one["kind"], one["missing"], _extent(one)) for one in columns]
+        table(("column", "kind", "missing", "values"), rows[:MOST], right=(2,))
+        _more(rows, "columns")
+    for name in described["skipped"]:
+        note(f"left out as unreadable: {name}")
+
+
+def _images(described: Mapping[str, Any]) -> str:
+    height, width = described["height"], described["width"]
+    pixels = "of different sizes" if height is None or width is None else f"{size((height, width))} pixels"
+    channels = described["channels"]
+    return f"{pixels}, {'grey and colour mixed' if channels is None else f'{channels} channel' + 's' * (channels > 1)}"
+
+
+def _extent(column: Mapping[str, Any]) -> str:
+    if "categories" in column:
+        return f"{column['categories']:,} different"
+    return f"{column['min']:g} to {column['max']:g}" if "min" in column else "-"
+
+
+def _more(rows: Sequence[object], what: str) -> None:
+    if len(rows) > MOST:
+        print(f"... and {len(rows) - MOST:,} more {what}: --json lists all")

@@ -1,0 +1,37 @@
+"""``lamina evaluate``: the metrics of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lamina.cli.naming import add_run, run_path
+from lamina.cli.output import as_json, facts, number
+from lamina.cli.parser import Parser, dashed
+
+
+def parser() -> Parser:
+    text = "The metrics of a run's best weights on a split of its data."
+    parser = Parser("evaluate", "RUN [--split SPLIT]", text, "runs/lenet5-digits\nlenet5-digits --split validation")
+    add_run(parser)
+    parser.add_argument(
+        "--split", type=str, metavar="SPLIT", help="train, validation or test (default: test, or else validation)"
+    )
+    parser.add_common()
+    return parser
+
+
+def command(argv: Sequence[str]) -> int:
+    args = parser().read(dashed(argv))
+    path = run_path(args.run, args.runs)
+
+    from lamina.runs.run import open_run
+
+    run = open_run(path)
+    split = args.split or run.final_split
+    metrics = run.evaluate(split)
+    samples = run.source.spec.sizes[split]
+    if args.json:
+        as_json({"run": str(path), "split": split, "samples": samples, "metrics": metrics})
+        return 0
+    facts({"run": path, "split": f"{split}, {samples:,} samples", **{k: number(v) for k, v in metrics.items()}})
+    return 0

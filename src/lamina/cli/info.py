@@ -1,0 +1,124 @@
+"""``lamina info``: the facts and the layers of a model or a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.cards import Card
+from lamina.cli.naming import add_run, run_names, run_path
+from lamina.cli.output import as_json, count, facts, note, size, table
+from lamina.cli.parser import Parser, dashed
+from lamina.errors import UsageError, unknown
+from lamina.registry import canonical, card, list_models
+
+if TYPE_CHECKING:
+    from lamina.inspection.layers import LayerRow
+
+
+def parser() -> Parser:
+    text = "The facts of a model or a run: paper, reported results, differences from the paper; every layer."
+    parser = Parser("info", "MODEL | RUN", text, "lenet5\nruns/lenet5-digits")
+    add_run(parser, "MODEL|RUN")
+    parser.add_common()
+    return parser
+
+
+def command(argv: Sequence[str]) -> int:
+    args = parser().read(dashed(argv))
+    path = _run(args.run, args.runs)
+    if path is None:
+        name = canonical(args.run)
+        title, facts_, rows = {"model": name}, card(name), _layers_of(name)
+    else:
+        title, facts_, rows = _opened(path)
+    if args.json:
+        layers = [dataclasses.asdict(row) for row in rows]
+        as_json({**title, "card": facts_ and dataclasses.asdict(facts_), "layers": layers})
+        return 0
+    facts({**title, **(_of_card(facts_) if facts_ else {})})
+    if rows:
+        print()
+        _show_layers(rows)
+    return 0
+
+
+def _run(name: str, runs: str) -> Path | None:
+    """The folder of the run that ``name`` names, or None where it names a model. Raises UsageError for neither."""
+    try:
+        canonical(name)
+        return None
+    except UsageError:
+        if "/" in name or Path(name).is_dir() or name in run_names(runs):
+            return run_path(name, runs)
+        raise unknown("model or run", name, [*list_models(), *run_names(runs)]) from None
+
+
+def _layers_of(name: str) -> list[LayerRow]:
+    from lamina.inspection.layers import layer_table
+    from lamina.registry import create_model
+
+    rows = layer_table(create_model(name), card(name).input)
+    return rows
+
+
+def _opened(path: Path) -> tuple[dict[str, object], Card | None, list[LayerRow]]:
+    """Of a run: what it trains, the variant's card, and the layers of the model as it was built for the data."""
+    from lamina.data.preprocess import ImagePreprocess
+    from lamina.inspection.layers import layer_table
+    from lamina.runs.run import open_run
+    from lamina.runs.summary import summarise
+
+    run = open_run(path)
+    summary = summarise(run)
+    options = {key: value for key, value in run.directory.read("card.json").get("config", {}).items()}
+    title: dict[str, object] = {
+        "run": path,
+        "state": f"{summary.state}, {summary.epochs} epochs, {summary.step} steps, {summary.minutes:.1f} minutes",
+        "data": run.config.data,
+        "model": run.config.name,
+        "options": ", ".join(f"{key}={value}" for key, value in options.items()),
+    }
+    if not options:
+        note("the run holds a module of your own, which only your code can build: its layers are not listed")
+        return title, None, []
+    made = run.preprocess
+    shape = (made.channels, made.height, made.width) if isinstance(made, ImagePreprocess) else (len(made.feature_names),)
+    return title, card(run.config.name), layer_table(run.untrained(), shape)
+
+
+def _of_card(card: Card) -> dict[str, object]:
+    results = [f"{r.dataset}: {r.metric} {r.value} ({'; '.join(filter(None, (r.source, r.note)))})" for r in card.reported]
+    arxiv = f", arXiv {card.arxiv}" if card.arxiv else ""
+    return {
+        "title": card.title,
+        "summary": card.summary,
+        "paper": f"{card.authors}: {card.paper}, {card.year}{arxiv}",
+        "takes": ", ".join(card.inputs),
+        "tasks": ", ".join(card.tasks),
+        "parameters": f"{count(card.parameters)} as named",
+        "MACs": f"{count(card.macs)} for an input of {size(card.input)}",
+        "differences": card.differences,
+        "reported": results,
+        "reference": card.reference,
+        "licence": card.licence,
+        "recipe": card.recipe,
+        "also called": ", ".join(card.aliases),
+    }
+
+
+def _show_layers(rows: Sequence[LayerRow]) -> None:
+    from lamina.inspection.layers import total
+
+    whole = total(rows)
+    table(
+        ("layer", "type", "output", "parameters", "MACs", "receptive field"),
+        (
+            (row.name, row.type, size(row.output_shape), count(row.parameters), count(row.macs), size(row.receptive_field))
+            for row in rows
+        ),
+        right=(3, 4),
+        last=(whole.name, "", "", count(whole.parameters), count(whole.macs), ""),
+    )

@@ -1,0 +1,47 @@
+"""A run as the user names it: its path, or its name among the runs."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from lamina.cli.parser import Parser
+from lamina.errors import UsageError, nearest
+
+RUNS = "runs"
+
+
+def add_run(parser: Parser, metavar: str = "RUN") -> None:
+    """The argument RUN and the option --runs."""
+    what = "a run, by its path or its name" if metavar == "RUN" else "a model, or a run by its path or its name"
+    parser.add_argument("run", metavar=metavar, help=what)
+    add_runs(parser)
+
+
+def add_runs(group: Any) -> None:
+    """The option --runs, in a parser or a group of one."""
+    group.add_argument("--runs", type=str, metavar="DIR", default=RUNS, help=f"the folder of the runs (default: {RUNS})")
+
+
+def run_path(name: str, runs: str) -> Path:
+    """The folder of a run. Raises UsageError, with the nearest name, where there is none."""
+    for path in (Path(name).expanduser(), Path(runs) / name):
+        if path.is_dir():
+            return path
+    if Path(name).exists():
+        raise UsageError(f"{name} is not a run: it is no folder")
+    near = nearest(Path(name).name, run_names(Path(name).parent if "/" in name else runs))
+    advice = f"; did you mean '{near}'?" if near else ""
+    raise UsageError(f"no such run: {name if '/' in name else Path(runs) / name}{advice}")
+
+
+def run_names(runs: str | Path) -> list[str]:
+    """Names of the runs in a folder."""
+    return sorted(path.parent.name for path in Path(runs).glob("*/config.yaml"))
+
+
+def resume_command(path: Path) -> str:
+    """The command line that goes on with a stopped run."""
+    where = "" if str(path.parent) == RUNS else f" --runs {shlex.quote(str(path.parent))}"
+    return f"lamina train --name {shlex.quote(path.name)} --resume{where}"

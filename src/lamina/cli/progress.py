@@ -1,0 +1,144 @@
+"""Training as it is watched: a line for each epoch and, on a terminal, a bar under them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from lamina.cli.output import number
+from lamina.training.events import EpochDone, Event, StepDone, Stopped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    from lamina.runs.training import Training
+
+EVERY = 0.1
+"""seconds between two looks at the loss: reading it may wait for the device"""
+
+
+class Progress:
+    """A consumer of events that prints to stderr. A context manager: the bar is taken away at its end."""
+
+    def __init__(self, training: Training, *, quiet: bool = False) -> None:
+        self.training, self.quiet = training, quiet
+        unit, amount = training.config.recipe.length
+        self.epochs = f"/{amount}" if unit == "epochs" else ""
+        self.bar = _bar(self._console()) if not quiet and _has_bar() else None
+        self.began = self.epoch_began = self.looked = time.monotonic()
+        self.share_before: float | None = None
+        self.samples_before = 0
+        self.columns: list[tuple[str, str]] = []
+
+    def __enter__(self) -> Progress:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Take in one event of ``fit``."""
+        if self.quiet:
+            return
+        match event:
+            case StepDone():
+                self._step(event)
+            case EpochDone():
+                self._epoch(event)
+            case Stopped(reason="patience"):
+                patience = self.training.config.recipe.patience
+                self._print(f"stopped early: no better validation metric for more than {patience} epochs")
+            case _:
+                pass
+
+    def _step(self, event: StepDone) -> None:
+        now = time.monotonic()
+        share = self.training.engine.progress_after
+        if self.share_before is None:
+            self.share_before, self.samples_before, self.began, self.epoch_began = share, event.samples, now, now
+        if self.bar is None or now - self.looked < EVERY:
+            return
+        self.looked = now
+        logs = "  ".join(f"{name} {number(float(value))}" for name, value in event.logs.items())
+        seconds = now - self.epoch_began
+        rate = (event.samples - self.samples_before) / seconds if seconds > 0 else 0.0
+        done = share - self.share_before
+        left = _clock((now - self.began) * (1 - share) / done) if done > 0 else "-"
+        task = self.bar.task_ids[0]
+        epoch = f"epoch {event.epoch + 1}{self.epochs}"
+        self.bar.update(task, completed=share, epoch=epoch, logs=logs, rate=f"{rate:,.0f}/s", left=f"{left} left")
+        self.bar.refresh()
+
+    def _epoch(self, event: EpochDone) -> None:
+        now = time.monotonic()
+        if not self.columns:
+            groups = {"train": event.train, "validation": event.validation}
+            self.columns = [(group, name) for group, logs in groups.items() for name in sorted(logs, key=_loss_first)]
+            for line in _header(self.columns):
+                self._print(line)
+        values = [{"train": event.train, "validation": event.validation}[group].get(name) for group, name in self.columns]
+        cells = [f"{number(value):>{_width(name)}}" for value, (_, name) in zip(values, self.columns, strict=True)]
+        best = "  best" if event.best and event.validation else ""
+        self._print(f"{f'{event.epoch}{self.epochs}':>7}{''.join(cells)}{_clock(now - self.epoch_began):>8}{best}")
+        self.epoch_began, self.samples_before = now, self.training.engine.images_seen
+
+    def _print(self, line: str) -> None:
+        if self.bar is not None:
+            self.bar.console.print(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(file=sys.stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def _has_bar() -> bool:
+    """Whether stderr is a terminal that can move its cursor."""
+    import os
+
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def _bar(console: Console) -> Bar:
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    names = ("epoch", "logs", "rate", "left")
+    text = {name: TextColumn("{task.fields[" + name + "]}", markup=False) for name in names}
+    columns = (text["epoch"], BarColumn(bar_width=None), text["logs"], text["rate"], text["left"])
+    bar = Bar(*columns, console=console, auto_refresh=False, transient=True, expand=True)
+    bar.add_task("", total=1.0, **dict.fromkeys(names, ""))
+    return bar
+
+
+def _header(columns: list[tuple[str, str]]) -> tuple[str, str]:
+    """Two lines: what the figures are of, and their names."""
+    groups, names, last = " " * 7, "  epoch", ""
+    for group, name in columns:
+        groups += f"{group if group != last else '':>{_width(name)}}"
+        names += f"{name:>{_width(name)}}"
+        last = group
+    return groups.rstrip(), f"{names}{'time':>8}"
+
+
+def _loss_first(name: str) -> bool:
+    return name != "loss"
+
+
+def _width(name: str) -> int:
+    return max(len(name), 8) + 2
+
+
+def _clock(seconds: float) -> str:
+    """0:07, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,79 @@
+"""``lamina runs``: list and compare runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.cli.naming import RUNS
+from lamina.cli.output import as_json, note, number, table
+from lamina.cli.parser import Parser, dashed
+from lamina.errors import LaminaError, UsageError
+
+if TYPE_CHECKING:
+    from lamina.runs.run import Run
+    from lamina.runs.summary import RunSummary
+
+
+def parser() -> Parser:
+    text = "List runs. Of several runs named one by one, also say where their configurations differ."
+    parser = Parser("runs", "[DIR | RUN...]", text, "\nruns/lenet5-digits runs/lenet5-digits-2")
+    parser.add_argument(
+        "where", metavar="DIR|RUN", nargs="*", default=[RUNS], help=f"a folder of runs, or runs (default: {RUNS})"
+    )
+    parser.add_common()
+    return parser
+
+
+def command(argv: Sequence[str]) -> int:
+    args = parser().read(dashed(argv))
+    for name in args.where:
+        if not Path(name).is_dir() and [name] != [RUNS]:
+            raise UsageError(f"no such folder: {name}")
+
+    from lamina.runs.summary import differences, run_paths
+
+    paths = [path for name in args.where for path in run_paths(name)]
+    opened = [pair for path in paths if (pair := _open(path)) is not None]
+    summaries = [summary for _, summary in opened]
+    compare = len(args.where) > 1 and len(opened) > 1
+    changed = differences([run for run, _ in opened]) if compare else {}
+    if args.json:
+        rows = [dataclasses.asdict(summary) for summary in summaries]
+        as_json({"runs": rows, "differences": changed} if compare else rows)
+        return 0
+    if not summaries:
+        print(f"no runs in {', '.join(args.where)}; begin one with: lamina train lenet5 --data digits")
+        return 0
+    table(
+        ("run", "model", "data", "state", "epochs", "steps", "best validation", "minutes"),
+        (
+            (s.path, s.model, s.data, s.state, s.epochs, s.step, _best(s), f"{s.minutes:.1f}")
+            for s in summaries
+        ),
+        right=(4, 5, 7),
+    )
+    if compare:
+        print()
+        names = [Path(summary.path).name for summary in summaries]
+        table(("option", *names), ((option, *values) for option, values in changed.items()))
+    return 0
+
+
+def _open(path: Path) -> tuple[Run, RunSummary] | None:
+    """A run and its summary; a damaged one is named and left out, so that the others are listed."""
+    from lamina.runs.run import open_run
+    from lamina.runs.summary import summarise
+
+    try:
+        run = open_run(path)
+        return run, summarise(run)
+    except LaminaError as error:
+        note(f"{path} is left out: {error}")
+        return None
+
+
+def _best(summary: RunSummary) -> str:
+    return "-" if summary.best is None else f"{summary.metric} {number(summary.best)} (epoch {summary.best_epoch})"

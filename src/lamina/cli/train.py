@@ -1,0 +1,212 @@
+"""``lamina train``: train a model on data, or go on with a run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import Namespace
+
+from lamina.cli.fields import fields_of, given
+from lamina.cli.naming import add_runs, resume_command, run_path
+from lamina.cli.output import as_json, clean, count, facts, note, number
+from lamina.cli.parser import LATER, Parser, dashed
+from lamina.data.options import DataOptions
+from lamina.errors import UsageError
+from lamina.registry import canonical, card
+from lamina.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lamina.runs.training import Training
+
+EXAMPLES = """lenet5 --data digits
+lenet5 --data photos/ --epochs 30 --lr 0.001 --flip --name photos
+mlp --data houses.csv --target price --model.hidden 64,64
+--config runs/lenet5-digits/config.yaml --seed 1
+--name lenet5-digits --resume --epochs 40"""
+SKIPPED_SHOWN = 10
+
+
+def parser(name: str | None = None) -> Parser:
+    """``name``: the model, when it is known; then its options are among the parser's, and its recipe's defaults shown."""
+    text = "Train a model on data; the run is written to runs/NAME. Ctrl-C stops cleanly; --resume goes on."
+    parser = Parser("train", "MODEL --data DATA [options]", text, EXAMPLES)
+    parser.hint = "data are named with --data"
+    parser.add_argument("variant", metavar="MODEL", nargs="?", help="what to train: lamina models lists the models")
+    what = parser.add_argument_group("what")
+    what.add_argument("--data", type=str, metavar="DATA", help="an embedded set, a path, or hf:<dataset>@<revision>")
+    what.add_argument(
+        "--config", type=str, metavar="FILE", help="options from a YAML file, a run's config.yaml, or a published recipe"
+    )
+    what.add_argument("--name", type=str, metavar="RUN", help="name of the run (default: MODEL-DATA)")
+    add_runs(what)
+    what.add_argument("--resume", action="store_true", help="go on from the run's latest checkpoint")
+    what.add_argument("--dry-run", action="store_true", help="prepare everything, say what would happen, write nothing")
+    what.add_argument("--print-config", action="store_true", help="print every option as YAML for --config, and stop")
+    if name is None:
+        parser.add_fields("recipe (the model's own comes before these defaults: lamina train MODEL --help)", fields_of(Recipe))
+    else:
+        from lamina.registry import variant
+        from lamina.runs.config import published
+
+        config = variant(name).config
+        defaults = {field: getattr(config, field) for field in config.__dataclass_fields__}
+        parser.add_fields(f"recipe of {name}", fields_of(Recipe, defaults=published(card(name).recipe)))
+        parser.add_fields(f"options of {name}", fields_of(type(config), under="model", defaults=defaults))
+    parser.add_fields("reading and dividing the data", fields_of(DataOptions, skip={"seed"}))
+    parser.add_common()
+    parser.add_argument("--quiet", action="store_true", help="no progress: only notes and the result")
+    return parser
+
+
+def command(argv: Sequence[str]) -> int:
+    words = dashed(argv)
+    reader, args = _read(words)
+    values = args.as_dict()
+    asked = {**given(reader.fields, values), "data": args.data}
+    asked["model"] = given(reader.fields, values.get("model") or {}, under="model")
+    _expect_enough(args)
+    if args.print_config:
+        return _print_config(args, asked)
+
+    from lamina.cli.progress import Progress
+    from lamina.runs.training import prepare, stoppable
+
+    training = prepare(
+        args.variant, asked, config=args.config, name=args.name, directory=args.runs, resume=args.resume, dry=args.dry_run
+    )
+    leads = training.fabric.is_global_zero  # of several processes one speaks
+    if leads:
+        _notes(training)
+    if args.dry_run:
+        return _plan(training, args) if leads else 0
+    progress = Progress(training, quiet=args.quiet or not leads)
+    try:
+        with closing(training.events()) as events, progress:
+            for event in stoppable(events):
+                progress.show(event)
+    except KeyboardInterrupt as stop:
+        if leads:
+            how = resume_command(training.directory.path)
+            print(f"stopped at step {training.engine.step}; go on with: {how}", file=sys.stderr)
+        return 128 + signal.Signals[str(stop) or "SIGINT"]
+    return _finish(training, args) if leads else 0
+
+
+def _read(words: list[str]) -> tuple[Parser, Namespace]:
+    """The parser with the model's options in it where they are needed, and what it read.
+
+    What is wrong without knowing the model is told first: that is before torch is imported.
+    """
+    reader = parser()
+    reader.check_options(words, later=True)
+    positionals, values = reader.scan(words)
+    name = canonical(positionals[0]) if positionals else None
+    late = [option for option in values if option.startswith(LATER)]
+    if late or values.keys() & {"-h", "--help"}:
+        name = name or _name_in_files(values)
+        if late and name is None:
+            raise UsageError(f"{late[0]}: which model? give its name, or a --config that names one")
+        reader = parser(name)
+    args = reader.read(words)
+    return reader, args
+
+
+def _name_in_files(values: Mapping[str, str]) -> str | None:
+    """The model that --config, or the run to be resumed, names."""
+    from lamina.runs.config import read_config
+
+    if config := values.get("--config"):
+        name = read_config(config).get("name")
+    elif "--resume" in values and "--name" in values:
+        name = read_config(str(run_path(values["--name"], values.get("--runs", "runs")) / "config.yaml")).get("name")
+    else:
+        name = None
+    return canonical(name) if isinstance(name, str) else None
+
+
+def _expect_enough(args: Namespace) -> None:
+    """Raise UsageError where model or data can come from nowhere."""
+    if args.resume and args.print_config:
+        raise UsageError("--print-config shows the options of a new run: leave --resume out")
+    if args.resume or args.config is not None:
+        return
+    if args.variant is None:
+        raise UsageError("which model? lamina train MODEL --data DATA (lamina models lists the models)")
+    if args.data is None:
+        raise UsageError("--data is missing: an embedded set (lamina data lists them), a path, or hf:<dataset>@<revision>")
+
+
+def _print_config(args: Namespace, asked: Mapping[str, Any]) -> int:
+    import yaml
+
+    from lamina.runs.config import make_config
+
+    name = None if args.variant is None else canonical(args.variant)
+    config = make_config(name, asked, config=args.config).to_dict()
+    if args.json:
+        as_json(config)
+    else:
+        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+def _notes(training: Training) -> None:
+    for text in training.parts.preprocess.notes:
+        note(text)
+    skipped = training.source.spec.skipped
+    for name in skipped[:SKIPPED_SHOWN]:
+        note(f"left out as unreadable: {name}")
+    if len(skipped) > SKIPPED_SHOWN:
+        note(f"... and {len(skipped) - SKIPPED_SHOWN:,} more")
+
+
+def _plan(training: Training, args: Namespace) -> int:
+    """Say what would be trained."""
+    recipe, spec, path = training.config.recipe, training.source.spec, training.directory.path
+    unit, amount = recipe.length
+    parameters = sum(p.numel() for p in training.parts.model.parameters() if p.requires_grad)
+    batches = training.stream.per_epoch
+    if args.json:
+        plan = {"run": path, "parameters": parameters, "sizes": dict(spec.sizes), "length": [amount, unit]}
+        as_json({**plan, "batches_per_epoch": batches, "config": training.config.to_dict()})
+        return 0
+    facts(
+        {
+            "model": f"{training.config.name}, {count(parameters)} parameters",
+            "data": f"{spec.name}: {spec.task}, {', '.join(f'{split} {n:,}' for split, n in spec.sizes.items())} samples",
+            "length": f"{amount:,} {unit}; an epoch is {batches:,} batches of {recipe.batch_size}",
+            "optimizer": f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
+            "device": f"{training.fabric.device}, {recipe.precision}",
+            "run": f"{path}{'' if args.resume or not path.exists() else ' is taken: a number will be added'}",
+        }
+    )
+    print("dry run: nothing was trained or written")
+    return 0
+
+
+def _finish(training: Training, args: Namespace) -> int:
+    """Evaluate, write the report, say how it went and where everything is."""
+    from lamina.runs.summary import summarise
+
+    run = training.run
+    split = run.final_split
+    metrics = run.evaluate(split)
+    report = run.report()
+    summary = summarise(run)
+    if args.json:
+        best = {"metric": summary.metric, "value": summary.best, "epoch": summary.best_epoch}
+        found = {"run": str(run.path), "report": str(report), "epochs": summary.epochs, "steps": summary.step}
+        as_json({**found, "minutes": summary.minutes, "best": best, "split": split, "metrics": metrics})
+        return 0
+    if summary.best is not None:
+        print(f"best validation {summary.metric}: {number(summary.best)}, in epoch {summary.best_epoch}")
+    ordered = sorted(metrics, key=lambda name: name != summary.metric)  # what chose the weights comes first
+    print(f"{split}: {', '.join(f'{name} {number(metrics[name])}' for name in ordered)}")
+    print(f"run: {clean(run.path)}")
+    print(f"report: {clean(Path(report))}")
+    return 0

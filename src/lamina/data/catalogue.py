@@ -1,0 +1,24 @@
+"""The names of the embedded sets and where they come from. Imports no torch: names answer at once."""
+
+from __future__ import annotations
+
+EMBEDDED = {
+    "digits": "1,797 handwritten digits, 8 x 8 grey, 10 classes",
+    "iris": "150 flowers, 4 measurements, 3 classes",
+    "wine": "178 wines, 13 measurements, 3 classes",
+    "breast-cancer": "569 tumours, 30 measurements, 2 classes",
+    "diabetes": "442 patients, 10 measurements, disease progression a year on (regression)",
+}
+LICENCES = {
+    "digits": "UCI Machine Learning Repository, CC BY 4.0",
+    "iris": "UCI Machine Learning Repository, CC BY 4.0",
+    "wine": "UCI Machine Learning Repository, CC BY 4.0",
+    "breast-cancer": "UCI Machine Learning Repository, CC BY 4.0",
+    "diabetes": "Efron, Hastie, Johnstone, Tibshirani, Least Angle Regression, 2004",
+}
+
+
+def embedded_name(data: str) -> str | None:
+    """The embedded set that ``data`` names, case, ``-`` and ``_`` folded; None where it names none."""
+    folded = data.casefold().replace("_", "-")
+    return {name.replace("-", ""): name for name in EMBEDDED}.get(folded.replace("-", ""))

@@ -1,0 +1,1 @@
+"""A trained thing on disk: train, open, resume, evaluate, predict, embed, report."""

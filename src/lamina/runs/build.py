@@ -1,0 +1,101 @@
+"""From a configuration and a source to what is trained: preprocessing fitted on the training split, model, task."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lamina import registry
+from lamina.data.preprocess import Preprocess, fit_preprocess
+from lamina.data.source import Source
+from lamina.data.spec import DataSpec
+from lamina.errors import UsageError
+from lamina.randomness import derive
+from lamina.runs.config import TrainConfig
+from lamina.tasks.base import Task
+from lamina.tasks.classification import Classification, Multilabel, class_weights
+from lamina.tasks.regression import Regression
+from lamina.training.recipe import Recipe
+
+DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features")
+"""options of a model that the data decide"""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a training puts together."""
+
+    task: Task
+    preprocess: Preprocess
+    model: nn.Module
+
+
+def build(config: TrainConfig, source: Source, module: nn.Module | None = None) -> Parts:
+    """Fit the preprocessing, then build model and task to it. ``module`` takes the place of a variant by name.
+
+    Raises UsageError where model and data do not fit each other.
+    """
+    if module is None:
+        _check_fit(config.name, source.spec)
+        row = registry.variant(config.name)
+        defaults = registry.configure(row, config.model)  # a misspelt option is told before the data are read through
+        size = getattr(defaults, "image_size", None)
+    else:
+        size = None
+    preprocess = fit_preprocess(
+        source,
+        channels=config.model.get("in_channels"),
+        size=None if size is None else (size, size),
+        resize=config.recipe.resize,
+    )
+    if module is None:
+        module = make_model(config, preprocess)
+    weights = None
+    if config.recipe.class_weights:
+        if source.spec.task == "regression":
+            raise UsageError("class_weights: the task is regression, which has no classes")
+        weights = class_weights(source.splits["train"].targets, len(source.spec.classes))
+    return Parts(make_task(preprocess, config.recipe, weights), preprocess, module)
+
+
+def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
+    """The variant that fits the preprocessed data, its weights drawn from the recipe's seed."""
+    row = registry.variant(config.name)
+    fields = {field.name for field in dataclasses.fields(row.config)}
+    decided = {name: value for name, value in preprocess.model_options().items() if name in fields}
+    for name in DATA_OPTIONS:
+        asked: Any = config.model.get(name)
+        if asked is not None and asked != decided.get(name, asked):
+            raise UsageError(f"model option {name}={asked} does not fit the data, which call for {decided[name]}")
+    options = registry.configure(row, {**decided, **config.model})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config.recipe.seed, "weights"))
+        return registry.build(row, options)
+
+
+def make_task(preprocess: Preprocess, recipe: Recipe, weights: torch.Tensor | None = None) -> Task:
+    """The task that the preprocessed targets call for."""
+    outputs, key = preprocess.model_options()["num_classes"], preprocess.input_key
+    match preprocess.target.task:
+        case "classification":
+            return Classification(outputs, key, label_smoothing=recipe.label_smoothing, class_weights=weights)
+        case "multilabel":
+            return Multilabel(outputs, key, label_smoothing=recipe.label_smoothing, class_weights=weights)
+        case "regression":
+            return Regression(torch.tensor(preprocess.target.mean), torch.tensor(preprocess.target.std), key)
+
+
+def _check_fit(name: str, spec: DataSpec) -> None:
+    card = registry.card(name)
+    if spec.kind not in card.inputs:
+        raise UsageError(f"{name} takes {_either(card.inputs)} data, but '{spec.name}' is {spec.kind} data")
+    if spec.task not in card.tasks:
+        raise UsageError(f"{name} can be trained for {_either(card.tasks)}, but '{spec.name}' calls for {spec.task}")
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return " or ".join(words)

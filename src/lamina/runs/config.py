@@ -1,0 +1,124 @@
+"""What was asked of a training: one mapping, the same in a recipe file, on the command line and in ``config.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lamina.data.options import DataOptions
+from lamina.errors import UsageError, unknown
+from lamina.options import typed
+from lamina.registry import card
+from lamina.runs.directory import FORMAT
+from lamina.training.recipe import Recipe
+
+OPTION_FIELDS = frozenset(field.name for field in dataclasses.fields(DataOptions))
+RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All that decides a training."""
+
+    name: str
+    """the variant, or the class name of a module of the user's own"""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """options of the model that were asked for; those that the data decide are not among them"""
+    data: str
+    """an embedded set, a path, or hf:<dataset>@<revision>"""
+    options: DataOptions
+    """how the data are read and divided"""
+    recipe: Recipe
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``config.yaml`` holds it, and ``--config`` reads it."""
+        options, recipe, model = (
+            {key: list(value) if isinstance(value, tuple) else value for key, value in part.items()}
+            for part in (dataclasses.asdict(self.options), dataclasses.asdict(self.recipe), self.model)
+        )
+        return {"format": FORMAT, "name": self.name, "data": self.data, "model": model, **options, **recipe}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Raises UsageError for a key or value that does not belong."""
+        values = {key: value for key, value in values.items() if key != "format"}
+        known = {"name", "data", "model"} | OPTION_FIELDS | RECIPE_FIELDS
+        for key in values:
+            if key not in known:
+                raise unknown("key", key, known)
+        for key in ("name", "data"):
+            if not isinstance(values.get(key), str):
+                raise UsageError(f"the configuration does not say '{key}'")
+        model = values.get("model") or {}
+        if not isinstance(model, Mapping):
+            raise UsageError("key 'model': expected options of the model by name")
+        options = {key: value for key, value in values.items() if key in OPTION_FIELDS}
+        recipe = {key: value for key, value in values.items() if key in RECIPE_FIELDS}
+        return cls(
+            name=values["name"],
+            model={key: tuple(value) if isinstance(value, list) else value for key, value in model.items()},
+            data=values["data"],
+            options=DataOptions(**typed(DataOptions, options, "data option")),
+            recipe=Recipe(**typed(Recipe, recipe, "recipe option")),
+        )
+
+
+def published_recipes() -> list[str]:
+    """Names of the recipes in the package."""
+    names = [path.name for path in resources.files("lamina.recipes").iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def published(name: str) -> dict[str, Any]:
+    """A published recipe as it is written. Raises UsageError for an unknown name."""
+    if name not in published_recipes():
+        raise unknown("recipe", name, published_recipes())
+    text = (resources.files("lamina.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
+
+
+def read_config(where: str) -> dict[str, Any]:
+    """A recipe file, or a published recipe by name. Raises UsageError."""
+    path = Path(where)
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml") or "/" in where:
+            raise UsageError(f"no such file: {where}")
+        return published(where)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{where} holds no options: expected 'key: value' lines")
+    return values
+
+
+def make_config(
+    name: str | None, asked: Mapping[str, Any], *, config: str | None = None, default_recipe: bool = True
+) -> TrainConfig:
+    """The whole configuration: defaults, then the variant's own recipe, then ``config``, then what was ``asked``.
+
+    ``asked`` is flat, as a recipe file is, with the model's options under "model". Raises UsageError.
+    """
+    file = read_config(config) if config else {}
+    name = name or file.get("name")
+    if name is None:
+        raise UsageError("which model? give its name, or a --config that names one")
+    own = published(card(name).recipe) if default_recipe else {}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    lengths = ("epochs", "steps", "images")  # one replaces another, whatever its unit
+    layers: list[Mapping[str, Any]] = [own, file, asked]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if any(layer.get(key) is not None for key in lengths):
+            merged = {key: value for key, value in merged.items() if key not in lengths}
+        model = {**merged.get("model", {}), **(layer.get("model") or {})}
+        merged = {**merged, **layer, "model": model}
+    return TrainConfig.from_dict({**merged, "name": name})

@@ -1,0 +1,189 @@
+"""The folder of a run: its files, its lock, and nothing that is ever overwritten by another run."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from lamina.errors import RunError, UsageError
+from lamina.training.checkpoints import Checkpoints, write_whole
+
+FORMAT = 1
+
+_LOCKS: set[IO[str]] = set()
+
+
+def _release_in_child() -> None:
+    """A fork shares its parent's locks: a data worker that outlives a killed training would keep the run locked."""
+    for file in _LOCKS:
+        file.close()
+    _LOCKS.clear()
+
+
+os.register_at_fork(after_in_child=_release_in_child)
+
+
+class RunDirectory:
+    """Paths and small files of one run.
+
+    ``config.yaml`` what was asked; ``model.safetensors`` the best weights; ``card.json``, ``data.json``,
+    ``preprocess.json`` what is needed to use them; ``checkpoints/``; ``metrics.csv`` a row for each epoch;
+    ``status.json`` how training ended; ``report.html``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self.weights = path / "model.safetensors"
+        self.metrics = path / "metrics.csv"
+        self.report = path / "report.html"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def create(cls, parent: Path, name: str, files: Mapping[str, Mapping[str, Any]]) -> RunDirectory:
+        """A new run, ``name`` or ``name-2``, ``name-3``, ... where that is taken.
+
+        ``files`` are there from its first moment: a killed process leaves no half-made run behind. Raises UsageError
+        for a name that is no folder name, RunError where nothing can be written.
+        """
+        if not re.fullmatch(r"[\w][\w.+@ -]*", name):
+            raise UsageError(f"'{name}' cannot be the name of a run: use letters, digits, '-', '_', '.'")
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            for stale in parent.glob(f".{name}.*.new"):
+                _remove_if_dead(stale)
+            draft = parent / f".{name}.{os.getpid()}.new"
+            draft.mkdir()
+        except OSError as error:
+            raise RunError(f"cannot make a run in {parent}: {error.strerror}") from error
+        for file, content in files.items():
+            RunDirectory(draft).write(file, content)
+        number = 1
+        while True:
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            try:
+                if not path.exists():
+                    os.rename(draft, path)
+                    return cls(path)
+            except OSError as error:  # another process took the name between the question and the answer
+                if not path.exists():
+                    raise RunError(f"cannot make the run {path}: {error.strerror}") from error
+            number += 1
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Raises UsageError for a folder that is no run."""
+        if not path.exists():
+            raise UsageError(f"no such run: {path}")
+        if not (path / "config.yaml").is_file():
+            raise UsageError(f"{path} is not a run: it has no config.yaml")
+        return cls(path)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for training; raises RunError where another process does.
+
+        The lock is the operating system's: it ends with the process, however that ends.
+        """
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"{self.path} is being trained by another process") from None
+            _LOCKS.add(file)
+            try:
+                yield
+            finally:
+                _LOCKS.discard(file)
+
+    def is_locked(self) -> bool:
+        """Whether a process is training the run now."""
+        try:
+            with self.locked():
+                return False
+        except RunError:
+            return True
+
+    def status(self) -> dict[str, Any]:
+        """How the last training of the run ended; empty where it was killed before it ended, or never began."""
+        return self.read("status.json") if (self.path / "status.json").exists() else {}
+
+    def write(self, file: str, content: Mapping[str, Any]) -> None:
+        """A small JSON or YAML file, whole or not at all."""
+        if file.endswith(".yaml"):
+            text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+        else:
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_whole(self.path / file, lambda handle: handle.write(text.encode()))
+
+    def read(self, file: str) -> dict[str, Any]:
+        """Raises RunError for a file that is missing or not of this format."""
+        path = self.path / file
+        try:
+            text = path.read_text(encoding="utf-8")
+            content = yaml.safe_load(text) if file.endswith(".yaml") else json.loads(text)
+        except FileNotFoundError:
+            raise RunError(f"{self.path} is incomplete: it has no {file}") from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        if not isinstance(content, dict):
+            raise RunError(f"{path} cannot be read: it is no mapping")
+        if file == "config.yaml" and content.get("format") != FORMAT:
+            raise RunError(f"{path} has format {content.get('format')}; this version of lamina reads {FORMAT}")
+        return content
+
+    def add_row(self, row: Mapping[str, float]) -> None:
+        """Append a row to metrics.csv. The first row decides the columns."""
+        new = not self.metrics.exists() or self.metrics.stat().st_size == 0
+        try:
+            with open(self.metrics, "a", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                if new:
+                    writer.writerow(row)
+                writer.writerow([repr(value) for value in row.values()])
+        except OSError as error:
+            raise RunError(f"cannot write {self.metrics}: {error.strerror}") from error
+
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of metrics.csv."""
+        if not self.metrics.exists():
+            return []
+        with open(self.metrics, newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+    def keep_rows(self, count: int) -> None:
+        """Drop the rows after the first ``count``: those written between a checkpoint and the end of its process."""
+        if self.metrics.exists():
+            lines = self.metrics.read_bytes().splitlines(keepends=True)
+            kept = b"".join(lines[: count + 1]) if count else b""
+            write_whole(self.metrics, lambda handle: handle.write(kept))
+
+    def remove_temporaries(self) -> None:
+        """Remove what a killed process left half written."""
+        self.checkpoints.remove_temporaries()
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def _remove_if_dead(draft: Path) -> None:
+    """Remove the draft of a run whose process is gone."""
+    pid = draft.name.split(".")[-2]
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        shutil.rmtree(draft, ignore_errors=True)
+    except (PermissionError, ValueError):
+        return

@@ -1,0 +1,72 @@
+"""A run in one line of a list: what it trains, how far it got, how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lamina.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What ``lamina runs`` shows of a run, cheap to find out: no weights are read."""
+
+    path: str
+    model: str
+    data: str
+    state: Literal["finished", "training", "stopped"]
+    """stopped: it can be resumed"""
+    step: int
+    """optimiser steps done"""
+    epochs: int
+    """whole epochs done"""
+    metric: str | None
+    """what the best epoch was chosen by; None where nothing chooses"""
+    best: float | None
+    """its value on the validation split, in the epoch whose weights are kept"""
+    best_epoch: int | None
+    minutes: float
+    """of training, over all resumptions; of those that ended by themselves or by a signal that can be caught"""
+
+
+def summarise(run: Run) -> RunSummary:
+    """Raises RunError for a run with a file that is missing or damaged."""
+    rows, status = run.history, run.directory.status()
+    kept = next((row for row in reversed(rows) if row.get("best")), None)
+    metric = run.task.monitor[0] if run.task.monitor else None
+    finished = bool(status.get("finished"))
+    return RunSummary(
+        path=str(run.path),
+        model=run.config.name,
+        data=run.config.data,
+        state="training" if run.directory.is_locked() else "finished" if finished else "stopped",
+        step=max(int(status.get("step", 0)), int(rows[-1]["step"]) if rows else 0),
+        epochs=len(rows),
+        metric=metric,
+        best=kept.get(f"validation_{metric}") if kept else None,
+        best_epoch=int(kept["epoch"]) if kept else None,
+        minutes=round(status.get("seconds", 0.0) / 60, 2),
+    )
+
+
+def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The keys of the runs' configurations in which they differ, with the value of each run."""
+    plain = [run.config.to_dict() for run in runs]
+    flat = [
+        {**{k: v for k, v in one.items() if k != "model"}, **{f"model.{k}": v for k, v in one["model"].items()}}
+        for one in plain
+    ]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    found = {key: [one.get(key) for one in flat] for key in keys}
+    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+
+
+def run_paths(where: str | Path) -> list[Path]:
+    """``where`` if it is a run, else the runs in that folder, in order of name."""
+    folder = Path(where)
+    if (folder / "config.yaml").is_file():
+        return [folder]
+    return [path.parent for path in sorted(folder.glob("*/config.yaml"))]

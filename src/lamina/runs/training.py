@@ -1,0 +1,337 @@
+"""Train: prepare everything, run the loop, keep the run directory true at every moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from lamina import registry
+from lamina.data.augment import Geometric
+from lamina.data.opening import open_source
+from lamina.data.preprocess import holds
+from lamina.data.source import Source
+from lamina.data.streams import InMemory, InOrder, Shuffled, Streamed
+from lamina.errors import RunError, UsageError
+from lamina.runs.build import Parts, build
+from lamina.runs.config import TrainConfig, make_config
+from lamina.runs.directory import RunDirectory
+from lamina.runs.evaluation import measure
+from lamina.runs.run import Run
+from lamina.runs.weights import save_weights
+from lamina.training.checkpoints import load_checkpoint
+from lamina.training.engine import FABRIC_PRECISION, Engine
+from lamina.training.events import EpochDone, Event, Stopped
+from lamina.training.loop import fit
+from lamina.training.recipe import Recipe
+
+LENGTHS = ("epochs", "steps", "images")
+MAY_CHANGE = (*LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
+"""recipe options that a resumed run may have otherwise than it began"""
+
+
+class Training:
+    """A training about to run or under way: iterate over ``events()``, or let ``train`` do it."""
+
+    def __init__(
+        self, directory: RunDirectory, config: TrainConfig, source: Source, parts: Parts, fabric: Fabric, resume: bool
+    ) -> None:
+        self.directory, self.config, self.source, self.parts = directory, config, source, parts
+        self.fabric, self.resume = fabric, resume
+        self.engine = Engine(fabric, parts.task, _players(parts), config.recipe)
+        self.stream = self._shuffled()
+        self.validation = self._in_order("validation")
+
+    @property
+    def run(self) -> Run:
+        return Run(self.directory.path, model=self.parts.model)
+
+    def events(self) -> Generator[Event]:
+        """Train; closing stops cleanly. An EpochDone is yielded when its row and the best weights are on the disk."""
+        if not self.fabric.is_global_zero:
+            yield from self._fit()
+            return
+        with self.directory.locked():
+            self.directory.remove_temporaries()
+            self.directory.keep_rows(self._rows_of_checkpoint())
+            began, before = time.monotonic(), self.directory.status().get("seconds", 0.0)
+            finished = False
+            try:
+                with closing(self._fit()) as events:
+                    for event in events:
+                        if isinstance(event, EpochDone):
+                            self._keep(event)
+                        finished = isinstance(event, Stopped)
+                        yield event
+            finally:
+                seconds = round(before + time.monotonic() - began, 1)
+                status = {"finished": finished, "step": self.engine.step, "seconds": seconds}
+                self.directory.write("status.json", status)
+
+    def _fit(self) -> Generator[Event]:
+        return fit(
+            self.engine,
+            self.stream,
+            evaluate=None if self.validation is None else self._evaluate,
+            checkpoints=self.directory.checkpoints,
+            resume=self.resume,
+        )
+
+    def _keep(self, event: EpochDone) -> None:
+        self.directory.add_row(_row(event))
+        if event.best:
+            with self.engine.averaged():
+                save_weights(self.parts.model, self.directory.weights)
+
+    def _rows_of_checkpoint(self) -> int:
+        latest = self.directory.checkpoints.latest() if self.resume else None
+        return 0 if latest is None else int(load_checkpoint(latest)["rows"])
+
+    def _evaluate(self) -> dict[str, float]:
+        assert self.validation is not None
+        with self.fabric.autocast():
+            return measure(self.parts.task, self.parts.model, self.validation)
+
+    def _shuffled(self) -> Shuffled:
+        recipe, preprocess = self.config.recipe, self.parts.preprocess
+        if preprocess.kind != "image" and (recipe.flip or recipe.shift):
+            raise UsageError("flip and shift change images, but the data are a table")
+        return Shuffled(
+            self._samples("train"),
+            recipe.batch_size,
+            recipe.seed,
+            prepare=preprocess.prepare,
+            augment=Geometric(flip=recipe.flip, shift=recipe.shift) if recipe.flip or recipe.shift else None,
+            workers=recipe.workers,
+            device=self.fabric.device,
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+        )
+
+    def _in_order(self, split: str) -> InOrder | None:
+        if split not in self.source.splits:
+            return None
+        recipe, preprocess = self.config.recipe, self.parts.preprocess
+        return InOrder(
+            self._samples(split),
+            max(recipe.batch_size, 256) // self.fabric.world_size,
+            prepare=preprocess.prepare,
+            workers=recipe.workers,
+            device=self.fabric.device,
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+        )
+
+    def _samples(self, split: str) -> InMemory | Streamed:
+        """A split held on the device, or decoded while training, as the recipe's ``memory`` says."""
+        hold = holds(self.parts.preprocess, self.source, self.config.recipe.memory)
+        samples = self.parts.preprocess.encode(self.source.splits[split], hold)
+        return samples.to(self.fabric.device) if isinstance(samples, InMemory) else samples
+
+
+def prepare(
+    model: str | nn.Module | None,
+    asked: Mapping[str, Any],
+    *,
+    config: str | None = None,
+    name: str | None = None,
+    directory: str | Path = "runs",
+    resume: bool = False,
+    dry: bool = False,
+) -> Training:
+    """Everything up to the first step: configuration, data, preprocessing, model, run directory.
+
+    ``model`` is a variant's name or a module of the user's; ``asked`` is flat, as a recipe file is:
+    ``{"data": "digits", "epochs": 5, "model": {"activation": "relu"}}``. ``dry`` writes nothing: what it returns is to
+    be looked at, not trained. Raises UsageError, DataError or RunError.
+    """
+    own = model if isinstance(model, nn.Module) else None
+    if own is not None:
+        label: str | None = type(own).__name__.lower()
+    else:
+        label = registry.canonical(model) if isinstance(model, str) else None
+    parent = Path(directory)
+    if resume:
+        if config is not None:
+            raise UsageError("--resume goes on with the run's own configuration: leave --config out")
+        found = _find(parent, name, label, asked)
+        wanted = _resumed(found, label, asked)
+    else:
+        wanted = make_config(label, asked, config=config, default_recipe=own is None)
+        found = None
+    fabric = _fabric(wanted.recipe)
+    source = open_source(wanted.data, options=wanted.options)
+    if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
+        raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data}' has changed")
+    parts = build(wanted, source, own)
+    planned = found or RunDirectory(parent / (name or f"{wanted.name}-{_short(wanted.data)}"))
+    training = Training(planned, wanted, source, parts, fabric, resume)  # what does not fit is told before we write
+    if dry:
+        return training
+    if found is None:
+        training.directory = _begin(parent, planned.name, wanted, source, parts, fabric)
+    elif fabric.is_global_zero:
+        with found.locked():  # another process may be training it: then this is the place to stop
+            found.write("config.yaml", wanted.to_dict())
+    return training
+
+
+def train(
+    model: str | nn.Module | None = None,
+    data: str | None = None,
+    *,
+    recipe: Recipe | None = None,
+    model_options: Mapping[str, Any] | None = None,
+    config: str | None = None,
+    name: str | None = None,
+    directory: str | Path = "runs",
+    resume: bool = False,
+    report: bool = True,
+    **options: Any,
+) -> Run:
+    """Train a model on data, and return its run: ``lamina.train("lenet5", data="digits", epochs=5)``.
+
+    ``model``: a variant's name, or any ``nn.Module``. ``data``: an embedded set, a path, or
+    ``hf:<dataset>@<revision>``. ``options``: fields of ``Recipe`` and ``DataOptions`` by name; ``model_options`` the
+    model's own; ``recipe`` a whole recipe in place of the variant's default. The run is ``directory/name``; a name
+    that is taken gets ``-2``. ``resume`` goes on from the latest checkpoint. Ctrl-C stops after the step under way,
+    saves and raises KeyboardInterrupt.
+
+    Raises UsageError, DataError, RunError, TrainingError.
+    """
+    whole = {} if recipe is None else dataclasses.asdict(recipe)
+    asked = {**whole, **options, "data": data, "model": dict(model_options or {})}
+    training = prepare(model, asked, config=config, name=name, directory=directory, resume=resume)
+    for _ in stoppable(training.events()):
+        pass
+    run = training.run
+    if report and training.fabric.is_global_zero:
+        run.report()
+    return run
+
+
+def stoppable(events: Generator[Event]) -> Iterator[Event]:
+    """The same events; SIGINT and SIGTERM stop after the step under way, save, and then raise KeyboardInterrupt.
+
+    Outside the main thread signals cannot be caught, and the events pass unchanged.
+    """
+    with closing(events), _caught_signals() as caught:
+        for event in events:
+            yield event
+            if caught:
+                events.close()
+                raise KeyboardInterrupt(signal.Signals(caught[0]).name)
+
+
+@contextmanager
+def _caught_signals() -> Iterator[list[int]]:
+    caught: list[int] = []
+    try:
+        before = {s: signal.signal(s, lambda number, _: caught.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        before = {}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _players(parts: Parts) -> dict[str, nn.Module]:
+    if parts.task.players == ("model",):
+        return {"model": parts.model}
+    return {player: getattr(parts.model, player) for player in parts.task.players}
+
+
+def _row(event: EpochDone) -> dict[str, float]:
+    return {
+        "epoch": event.epoch,
+        "step": event.step,
+        "lr": event.lr,
+        **{f"train_{name}": value for name, value in event.train.items()},
+        **{f"validation_{name}": value for name, value in event.validation.items()},
+        "best": int(event.best),
+    }
+
+
+def _fabric(recipe: Recipe) -> Fabric:
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    strategy = "ddp" if recipe.devices > 1 else "auto"
+    try:
+        fabric = Fabric(
+            accelerator=recipe.accelerator,
+            devices=recipe.devices,
+            strategy=strategy,
+            precision=FABRIC_PRECISION[recipe.precision],
+        )
+    except (RuntimeError, ValueError, AssertionError) as error:
+        where = f"accelerator '{recipe.accelerator}' with {recipe.devices} devices"
+        raise UsageError(f"cannot train on {where}: {error}") from None
+    if recipe.devices > 1:
+        fabric.launch()
+    return fabric
+
+
+def _short(data: str) -> str:
+    """The last part of a data source's name, fit for a folder's name."""
+    stem = data.removeprefix("hf:").split("@")[0].rstrip("/").split("/")[-1].split(".")[0]
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "data"
+
+
+def _find(parent: Path, name: str | None, label: str | None, asked: Mapping[str, Any]) -> RunDirectory:
+    if name is None:
+        if label is None or not asked.get("data"):
+            raise UsageError("--resume needs the run's --name, or the model and --data it was begun with")
+        name = f"{label}-{_short(asked['data'])}"
+    return RunDirectory.open(parent / name)
+
+
+def _resumed(found: RunDirectory, label: str | None, asked: Mapping[str, Any]) -> TrainConfig:
+    """The run's own configuration, with what may change changed. Raises UsageError where anything else is asked."""
+    begun = TrainConfig.from_dict(found.read("config.yaml"))
+    if label is not None and label != begun.name:
+        raise UsageError(f"{found.path} trains {begun.name}, not {label}")
+    stated = {key: value for key, value in begun.to_dict().items() if key != "format"}
+    given = {key: value for key, value in asked.items() if value is not None}
+    longer = any(key in given for key in LENGTHS)
+    base = {key: value for key, value in stated.items() if not (longer and key in LENGTHS)}
+    model = {**begun.model, **given.get("model", {})}
+    wanted = make_config(begun.name, {**base, **given, "model": model}, default_recipe=False)
+    for key, value in wanted.to_dict().items():
+        if key in stated and stated[key] != value and key not in MAY_CHANGE:
+            was = f"{key}={stated[key]}"
+            raise UsageError(f"{found.path} was begun with {was}; it cannot be resumed with {key}={value}")
+    return wanted
+
+
+def _begin(parent: Path, name: str, config: TrainConfig, source: Source, parts: Parts, fabric: Fabric) -> RunDirectory:
+    path = ""
+    if fabric.is_global_zero:
+        files: dict[str, Mapping[str, Any]] = {
+            "config.yaml": config.to_dict(),
+            "data.json": dataclasses.asdict(source.spec),
+            "preprocess.json": parts.preprocess.to_dict(),
+            "card.json": _card(config, parts.model),
+        }
+        path = str(RunDirectory.create(parent, name, files).path)
+    if fabric.world_size > 1:
+        path = fabric.broadcast(path)
+    return RunDirectory(Path(path))
+
+
+def _card(config: TrainConfig, model: nn.Module) -> dict[str, Any]:
+    """The facts of the trained model: the variant's card where it is one, and the options it was built with."""
+    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters() if p.requires_grad)}
+    built_with = getattr(model, "config", None)
+    if dataclasses.is_dataclass(built_with) and not isinstance(built_with, type):
+        facts = {"variant": config.name, "card": dataclasses.asdict(registry.card(config.name)), **facts}
+        facts["config"] = dataclasses.asdict(built_with)
+    return facts

@@ -1,0 +1,37 @@
+"""Weights as safetensors: written whole, read without executing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lamina.errors import RunError
+from lamina.training.checkpoints import write_whole
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Raises RunError where the file cannot be written; then the old one stands."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    data = save(tensors, metadata={"format": "pt"})
+    write_whole(path, lambda file: file.write(data))
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Raises RunError for a file that is missing, damaged or of another model."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise RunError(f"{path.parent} has no weights yet: it was stopped before its first epoch was done") from None
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise RunError(f"{path} does not fit the model: {'; '.join(lines)}") from None

@@ -1,0 +1,145 @@
+"""The hub through a stand-in of the datasets library: nothing is downloaded in tests."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lamina.data.opening import open_source
+from lamina.data.options import DataOptions
+from lamina.data.preprocess import fit_preprocess
+from lamina.data.source import ImageFiles
+from lamina.errors import DataError, UsageError
+
+
+class ImageFeature:
+    def __init__(self, decode: bool = True) -> None:
+        self.decode = decode
+
+
+class ClassLabel:
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+
+class Part:
+    """As much of datasets.Dataset as is used."""
+
+    def __init__(self, features: dict[str, Any], columns: dict[str, list[Any]]) -> None:
+        self.features, self.columns = features, columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __iter__(self) -> Any:
+        for i in range(len(self)):
+            row = {name: values[i] for name, values in self.columns.items()}
+            for name, value in row.items():
+                if isinstance(self.features[name], ImageFeature) and self.features[name].decode:
+                    row[name] = Image.open(io.BytesIO(value["bytes"]))
+            yield row
+
+    def select_columns(self, names: list[str]) -> Part:
+        return Part({name: self.features[name] for name in names}, {name: self.columns[name] for name in names})
+
+    def cast_column(self, name: str, feature: Any) -> Part:
+        return Part({**self.features, name: feature}, self.columns)
+
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame(self.columns)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("datasets")
+    module.Image, module.ClassLabel = ImageFeature, ClassLabel  # type: ignore[attr-defined]
+    module.calls = []  # type: ignore[attr-defined]
+    module.parts = {}  # type: ignore[attr-defined]
+
+    def load_dataset(*arguments: Any, **options: Any) -> Any:
+        module.calls.append((arguments, options))  # type: ignore[attr-defined]
+        if isinstance(module.parts, Exception):
+            raise module.parts
+        return module.parts
+
+    module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    return module
+
+
+def encoded(size: int, seed: int, kind: str) -> dict[str, Any]:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return {"bytes": file.getvalue(), "path": None}
+
+
+def test_images_become_files_of_the_cache(hub: Any, tmp_path: Path) -> None:
+    features = {"img": ImageFeature(), "fine": ClassLabel("cat", "dog"), "text": object()}
+    local = tmp_path / "local.png"
+    Image.new("RGB", (5, 5)).save(local)
+
+    def part(count: int) -> Part:
+        images = [encoded(4 + i % 2, i, ("PNG", "JPEG")[i % 2]) for i in range(count - 1)]
+        images.append({"bytes": None, "path": str(local)})
+        return Part(features, {"img": images, "fine": [i % 2 for i in range(count)], "text": ["x"] * count})
+
+    hub.parts = {"train": part(20), "test": part(6)}
+    source = open_source("hf:some/pets:small@v1.0")
+    assert hub.calls == [(("some/pets", "small"), {"revision": "v1.0"})]
+    assert (source.spec.kind, source.spec.classes) == ("image", ("cat", "dog"))
+    assert dict(source.spec.sizes) == {"train": 18, "validation": 2, "test": 6}
+    test = source.splits["test"]
+    assert isinstance(test, ImageFiles)
+    assert test.targets.tolist() == [0, 1] * 3
+    assert {path.suffix for path in test.paths} == {".png", ".jpg"}
+    assert test.paths[0].read_bytes() == hub.parts["test"].columns["img"][0]["bytes"]
+    assert all(path.is_relative_to(tmp_path / "cache") for path in test.paths)
+    assert fit_preprocess(source, size=(4, 4)).model_options()["num_classes"] == 2
+    assert open_source("hf:some/pets:small@v1.0").spec.fingerprint == source.spec.fingerprint
+
+
+def test_tables(hub: Any, refused: Any) -> None:
+    features = {"age": object(), "kind": object(), "income": ClassLabel("low", "high")}
+    columns = {"age": list(range(30)), "kind": ["a", "b", "c"] * 10, "income": [0, 1] * 15}
+    hub.parts = {"train": Part(features, columns)}
+    source = open_source("hf:adult@main")
+    assert (source.spec.kind, source.spec.classes, source.spec.targets) == ("table", ("low", "high"), ("income",))
+    assert [column.kind for column in source.spec.columns] == ["numeric", "categorical"]
+    value = open_source("hf:adult@main", options=DataOptions(target="age"))
+    assert value.spec.task == "regression"
+    with refused(UsageError, "'incom'", "did you mean 'income'?"):
+        open_source("hf:adult@main", options=DataOptions(target="incom"))
+    hub.parts["train"].columns["income"][4] = -1
+    with refused(DataError, "hf:adult@main, row 5", "target is missing"):
+        open_source("hf:adult@main")
+    hub.parts["train"].columns["income"][4] = 0
+    hub.parts["test"] = Part(features, {**columns, "income": [-1] * 30})  # published without its labels
+    source = open_source("hf:adult@main")
+    assert sum(source.spec.sizes.values()) == 30
+    assert source.spec.skipped == ("test: no labels",)
+
+
+def test_what_the_hub_cannot_give(hub: Any, refused: Any) -> None:
+    for data in ("hf:mnist", "hf:@main", "hf:a/b/c@main", "hf:../x@main"):
+        if data == "hf:../x@main":
+            hub.parts = FileNotFoundError("no such\ndataset")
+        with refused(UsageError, data):
+            open_source(data)
+    hub.parts = {"unsupervised": Part({"a": object()}, {"a": [1]})}
+    with refused(UsageError, "no train split", "unsupervised"):
+        open_source("hf:x@main")
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with refused(UsageError, "hf:mnist@main", "pip install lamina[hub]"):
+        open_source("hf:mnist@main")

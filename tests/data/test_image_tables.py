@@ -1,0 +1,79 @@
+"""A table of image paths: labels of every kind, and paths that lead nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lamina.data.opening import open_source
+from lamina.data.options import DataOptions
+from lamina.data.source import ImageFiles
+from lamina.errors import DataError, UsageError
+
+WHOLE: dict[str, Any] = {"validation": 0, "test": 0}
+FILES = [f"pool/{i}.png" for i in range(12)]
+
+
+@pytest.fixture
+def table(image_folder: Callable[..., Path]) -> Callable[..., str]:
+    root = image_folder({"pool": 12})
+
+    def write(name: str = "labels.csv", **columns: Any) -> str:
+        pd.DataFrame(columns).to_csv(root / name, index=False)
+        return str(root / name)
+
+    return write
+
+
+def test_labels_of_every_kind(table: Callable[..., str]) -> None:
+    path = table(file=FILES, kind=["cat", "dog"] * 6)  # the only other column is the label, whatever it is called
+    source = open_source(path, options=DataOptions(**WHOLE))
+    spec = source.spec
+    assert (spec.kind, spec.task, spec.classes, spec.targets) == ("image", "classification", ("cat", "dog"), ("kind",))
+    split = source.splits["train"]
+    assert isinstance(split, ImageFiles)
+    assert [path.name for path in split.paths] == [Path(file).name for file in FILES]
+    assert split.targets.tolist() == [0, 1] * 6
+
+    several = table(file=FILES, tags=["a|b", "b", "c|a"] * 4)
+    assert open_source(several).spec.classes == ("a", "b", "c")
+    assert open_source(several).spec.task == "multilabel"
+    hot = table(file=FILES, red=[0, 1] * 6, big=[1, 1, 0] * 4)
+    source = open_source(hot, options=DataOptions(**WHOLE))
+    assert (source.spec.task, source.spec.classes) == ("multilabel", ("red", "big"))
+    assert source.splits["train"].targets[1].tolist() == [1, 1]
+    value = table(age=[1.5 * i for i in range(12)], file=FILES)
+    assert open_source(value).spec.task == "regression"
+
+
+def test_beside_other_columns_the_target_is_named(table: Callable[..., str], refused: Any) -> None:
+    path = table(file=FILES, kind=["cat", "dog"] * 6, camera=["x", "y", "z"] * 4)
+    with refused(UsageError, "one of: kind, camera"):
+        open_source(path)
+    assert open_source(path, options=DataOptions(target="camera")).spec.classes == ("x", "y", "z")
+    named = table(file=FILES, label=["cat", "dog"] * 6, camera=["x", "y", "z"] * 4)
+    assert open_source(named).spec.targets == ("label",)
+
+
+def test_a_folder_of_images_and_their_table(table: Callable[..., str]) -> None:
+    path = Path(table(file=FILES, label=["cat", "dog"] * 6))
+    assert open_source(str(path.parent)).spec.classes == ("cat", "dog")
+
+
+def test_images_that_are_not_there(table: Callable[..., str], refused: Any) -> None:
+    path = table(file=[*FILES[:-1], "pool/gone.png"], label=["cat", "dog"] * 6)
+    with refused(DataError, "pool/gone.png", "no such file"):
+        open_source(path)
+    source = open_source(path, options=DataOptions(skip_bad=True))
+    assert source.spec.skipped == ("pool/gone.png",)
+    assert sum(source.spec.sizes.values()) == 11
+    with refused(DataError, "labels.csv, row 1", "'elsewhere/0.png'", "column 'file'"):
+        open_source(table(file=[f"elsewhere/{i}.png" for i in range(12)], label=["cat", "dog"] * 6))
+    with refused(DataError, "row 3", "'file'"):
+        open_source(table(file=[*FILES[:2], None, *FILES[3:]], label=["cat", "dog"] * 6))
+    with refused(DataError, "row 4", "'label'"):
+        open_source(table(file=FILES, label=["cat", "dog", "cat", None] * 3))

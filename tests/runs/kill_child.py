@@ -1,0 +1,148 @@
+"""Train once undisturbed and once killed again and again, then compare every bit: ``kill_child.py CASE FOLDER SEED``.
+
+Imports happen once, in the parent; every training is a fork of it, so that a kill costs no start-up. The parent itself
+never computes, for a process with running threads must not fork.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sklearn.datasets  # noqa: F401 # imported late by the library: here once, for all forks
+import torch
+import torchmetrics.classification  # noqa: F401
+
+import lamina.runs.training
+from lamina.training.checkpoints import Checkpoints, load_checkpoint
+
+KILLS = 20
+CASES: dict[str, dict[str, Any]] = {
+    "memory": {"memory": "hold"},
+    "stream-0": {"memory": "stream", "workers": 0},
+    "stream-2": {"memory": "stream", "workers": 2},
+}
+ASKED = {
+    "data": "digits",
+    "epochs": 20,
+    "batch_size": 16,
+    "accumulate": 2,
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "ema": 0.95,
+    "clip": 1.0,
+    "flip": True,
+    "shift": 1,
+    "checkpoint_every": 7,
+    "model": {"hidden": (64,), "norm": "batch", "dropout": 0.3},
+}
+
+
+def train(case: str, folder: Path) -> None:
+    torch.set_num_threads(1)
+    begun = (folder / "run" / "config.yaml").exists()
+    lamina.runs.training.train(
+        "mlp", directory=folder, name="run", resume=begun, report=False, model_options=ASKED["model"],
+        **{key: value for key, value in ASKED.items() if key != "model"}, **CASES[case],
+    )  # fmt: skip
+
+
+def fork(case: str, folder: Path) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setsid()  # so that a kill of the group takes the workers too
+    code = 1
+    try:
+        train(case, folder)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def finish(pid: int) -> None:
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "a training failed"
+
+
+def killed_run(case: str, folder: Path, whole: float) -> list[int]:
+    """Train with KILLS kills at random moments; the steps of the newest checkpoint after each.
+
+    Every fifth life is cut short wherever it is, start-up included; the others some time after their first checkpoint,
+    and before their share of the steps is used up, so that all kills fall before the end.
+    """
+    total, steps = last_step(folder.parent / "undisturbed"), []
+    for kill in range(KILLS):
+        pid = fork(case, folder)
+        before, share = last_step(folder), total * (kill + 1) // (KILLS + 1)
+        if kill % 5 == 0:
+            time.sleep(random.uniform(0, 0.1) * whole)
+        else:
+            deadline = time.monotonic() + 60
+            while last_step(folder) == before < share:
+                assert time.monotonic() < deadline, "the training writes no checkpoints"
+                time.sleep(0.001)
+            end = time.monotonic() + random.uniform(0, 0.03) * whole
+            while time.monotonic() < end and last_step(folder) < share:
+                time.sleep(0.001)
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        steps.append(last_step(folder))
+    finish(fork(case, folder))
+    return steps
+
+
+def last_step(folder: Path) -> int:
+    latest = Checkpoints(folder / "run" / "checkpoints").latest()
+    return int(latest.stem.split("-")[1]) if latest else 0
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}/{key}")
+    elif isinstance(value, list | tuple):
+        for key, item in enumerate(value):
+            yield from leaves(item, f"{path}/{key}")
+    else:
+        yield path, value
+
+
+def differences(a: Path, b: Path) -> list[str]:
+    """What is not the same, bit for bit, in two finished runs."""
+    last = [Checkpoints(run / "checkpoints").latest() for run in (a, b)]
+    assert last[0] is not None
+    assert last[1] is not None
+    one, two = (dict(leaves(load_checkpoint(path))) for path in last)  # type: ignore[arg-type]
+    found = [f"only in one: {key}" for key in one.keys() ^ two.keys()]
+    for key in one.keys() & two.keys():
+        same = torch.equal(one[key], two[key]) if isinstance(one[key], torch.Tensor) else one[key] == two[key]
+        found += [] if same else [key]
+    for file in ("metrics.csv", "model.safetensors"):
+        found += [] if (a / file).read_bytes() == (b / file).read_bytes() else [file]
+    left = sorted(path.name for path in b.rglob("*") if path.name.endswith((".tmp", ".new")))
+    return found + [f"left over: {name}" for name in left]
+
+
+def main() -> None:
+    case, folder = sys.argv[1], Path(sys.argv[2])
+    random.seed(int(sys.argv[3]))
+    start = time.monotonic()
+    finish(fork(case, folder / "undisturbed"))
+    whole = time.monotonic() - start
+    steps = killed_run(case, folder / "killed", whole)
+    different = differences(folder / "undisturbed" / "run", folder / "killed" / "run")
+    print(f"kills={len(steps)} distinct={len(set(steps))} different={len(different)}", steps, different)
+
+
+if __name__ == "__main__":
+    main()
