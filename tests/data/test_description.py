@@ -34,7 +34,7 @@ def test_tables_and_several_targets(tmp_path: Path) -> None:
         {"name": "c", "kind": "categorical", "missing": 1, "categories": 3},
         {"name": "d", "kind": "numeric", "missing": 20},
     ]
-    assert facts["target_range"] == {"p": {"train": [0, 19]}, "q": {"train": [-19, 0]}}
+    assert facts["target_range"] == {"train": {"p": [0, 19], "q": [-19, 0]}}
 
 
 def test_labels_are_counted_each(tmp_path: Path) -> None:

@@ -198,6 +198,22 @@ def test_regression_targets_are_standardised_over_train() -> None:
     assert preprocess.model_options()["num_classes"] == 2
 
 
+def test_another_source_that_does_not_fit(image_folder: Callable[..., Path], refused: Any) -> None:
+    files = open_source(str(image_folder({"a": 9, "b": 9})), options=WHOLE).splits["train"]
+    bytes_, floats = arrays(noise(20, 1, 6, 8)), arrays(noise(20, 1, 6, 8) / 255.0, value_range=(0.0, 1.0))
+    with refused(DataError, "stored as uint8", "float32"):
+        fitted(bytes_).encode(floats.splits["train"])
+    with refused(DataError, "stored as float32", "uint8"):
+        fitted(floats).encode(bytes_.splits["train"], hold=False)
+    with refused(DataError, "floating-point", "files"):
+        fitted(floats).encode(files)
+    with refused(DataError, "5 channels", "3"):
+        fitted(arrays(noise(20, 5, 6, 8))).encode(files)
+    with refused(DataError, "1 channels", "5"):
+        fitted(bytes_).encode(arrays(noise(20, 5, 6, 8)).splits["train"])
+    assert len(fitted(bytes_).encode(files)) == 18
+
+
 # --- one image to predict -------------------------------------------------------------------------------------------
 
 

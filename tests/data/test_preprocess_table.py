@@ -127,6 +127,23 @@ def test_rows_to_predict(tmp_path: Path) -> None:
     assert torch.equal(preprocess.encode_input(shuffled)["features"], expected[list(shuffled.index)])
 
 
+def test_marks_of_missing_values_are_remembered(tmp_path: Path) -> None:
+    table = TABLE.astype({"age": object}).fillna({"age": "?"})
+    source = opened(tmp_path, table, missing=("?",), validation=0, test=0)
+    preprocess = fitted(source)
+    again = load_preprocess(json.loads(json.dumps(preprocess.to_dict())))
+    expected = preprocess.encode(source.splits["train"]).tensors["features"]
+    assert torch.equal(again.encode_input(tmp_path / "data.csv")["features"], expected)
+    assert torch.equal(again.encode_input(table)["features"], expected)
+
+
+def test_another_table_without_the_columns(tmp_path: Path, refused: Any) -> None:
+    preprocess = fitted(opened(tmp_path))
+    other = opened(tmp_path, TABLE.drop(columns="age"))
+    with refused(DataError, "lacks 1", "age"):
+        preprocess.encode(other.splits["test"])
+
+
 def test_rows_that_do_not_fit(tmp_path: Path, refused: Any) -> None:
     preprocess = fitted(opened(tmp_path))
     with refused(DataError, "lacks 2", "age, flag", "there is 'Age'"):
@@ -144,11 +161,12 @@ def test_rows_that_do_not_fit(tmp_path: Path, refused: Any) -> None:
         preprocess.encode_input(3)
 
 
-def test_tables_with_nothing_to_learn_from(tmp_path: Path, refused: Any) -> None:
+def test_tables_with_nothing_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
     with refused(DataError, "no column has anything to learn from", "'same'"):
         fit_preprocess(opened(tmp_path, TABLE[["same", "tone", "target"]]))
-    wide = pd.DataFrame({f"c{k}": [f"{k} {i % 20}" for i in range(ROWS)] for k in range(1001)})
-    with refused(DataError, "20020 features"):
+    monkeypatch.setattr("lamina.data.preprocess_table.MOST_FEATURES", 100)
+    wide = pd.DataFrame({f"c{k}": [f"{k} {i % 20}" for i in range(ROWS)] for k in range(6)})
+    with refused(DataError, "120 features, more than 100"):
         fit_preprocess(opened(tmp_path, wide.assign(target=TABLE["target"]), validation=0, test=0))
 
 

@@ -39,7 +39,7 @@ def test_every_sample_is_in_one_split_and_classes_keep_their_shares(
     counts: list[int], test: float, validation: float, seed: int
 ) -> None:
     targets = [k for k, count in enumerate(counts) for _ in range(count)]
-    options = DataOptions(test=test, validation=validation, seed=seed)
+    options = DataOptions(test=test, validation=validation, split_seed=seed)
     source = complete(spec(len(counts)), {"train": arrays(targets)}, options)
     seen = torch.cat([split.images_NCHW.flatten() for split in source.splits.values()])  # type: ignore[union-attr]
     assert sorted(seen.tolist()) == list(range(len(targets)))
@@ -56,9 +56,9 @@ def test_every_sample_is_in_one_split_and_classes_keep_their_shares(
 
 
 def test_the_seed_and_nothing_else_decides() -> None:
-    first, again = (open_source("digits", options=DataOptions(seed=4)) for _ in range(2))
+    first, again = (open_source("digits", options=DataOptions(split_seed=4)) for _ in range(2))
     torch.manual_seed(99)
-    other = open_source("digits", options=DataOptions(seed=5))
+    other = open_source("digits", options=DataOptions(split_seed=5))
     images = [source.splits["test"].images_NCHW for source in (first, again, other)]  # type: ignore[union-attr]
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])

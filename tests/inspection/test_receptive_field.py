@@ -32,6 +32,14 @@ def test_lenet5_sees_what_its_paper_says() -> None:
     assert receptive_field(net, (1, 32, 32)) is None
 
 
+class Cut(nn.Module):
+    """Every fourth position from the fifth on, by a step and by splits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rest = x.split([1, x.shape[2] - 1], dim=2)[1][:, :, :, 1:]
+        return rest[:, :, 4::4, 4::4]
+
+
 @pytest.mark.parametrize(
     ("layers", "wanted"),
     [
@@ -50,6 +58,8 @@ def test_lenet5_sees_what_its_paper_says() -> None:
         ([nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(7)], None),  # windows of several widths
         ([nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1)], None),
         ([nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)], None),
+        ([nn.Conv2d(3, 4, 3), nn.LayerNorm([62])], None),
+        ([nn.Conv2d(3, 4, 3), Cut()], (3, 4, 5)),
         ([nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2)], None),
         ([nn.ConvTranspose2d(3, 4, 4, stride=2)], None),
         ([nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")], None),

@@ -60,6 +60,20 @@ def test_dropout_works_in_training_alone(name: str) -> None:
     assert torch.equal(net(x), net(x))
 
 
+@pytest.mark.parametrize(("name", "first"), [("lenet5", 0), ("mlp", 1)])
+def test_dropout_stands_before_each_linear_layer_but_the_input(name: str, first: int) -> None:
+    net = lamina.create_model(name, dropout=0.5, activation="tanh")  # which is never exactly zero
+    linear = [module for module in net.modules() if isinstance(module, torch.nn.Linear)]
+    zeros = []
+    for module in linear:
+        module.register_forward_pre_hook(lambda _, inputs: zeros.append((inputs[0] == 0).double().mean().item()))
+    torch.manual_seed(0)
+    net(torch.rand(8, *lamina.card(name).input))
+    assert len(zeros) == 3
+    assert all(0.4 < share < 0.6 for share in zeros[first:])
+    assert all(share < 0.01 for share in zeros[:first])
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -99,6 +113,11 @@ def test_lenet5_refuses_other_shapes_in_one_line(shape: tuple[int, ...]) -> None
     with pytest.raises(ValueError, match=r"expected images of shape \(batch, 1, 32, 32\), got ") as caught:
         lamina.create_model("lenet5")(torch.zeros(shape))
     assert str(caught.value).endswith(str(shape))
+
+
+def test_mlp_of_one_feature_refuses_an_input_without_a_batch() -> None:
+    with pytest.raises(ValueError, match=r"expected inputs of 1 features each, \(batch, 1\), got \(5,\)"):
+        lamina.create_model("mlp", in_features=1)(torch.zeros(5))
 
 
 @pytest.mark.parametrize("shape", [(784,), (2, 783), (2, 3, 28, 28), (0,)])

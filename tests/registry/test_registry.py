@@ -131,6 +131,7 @@ def test_options_replace_the_fields_of_the_config() -> None:
         ("LE-N*", ["lenet5"]),
         ("?lp", ["mlp"]),
         ("[a-l]*", ["lenet5"]),
+        ("[!a-m]*", []),
         ("x*", []),
     ],
 )

@@ -21,7 +21,7 @@ def parser() -> Parser:
     examples = "runs/lenet5-digits --out features.npy\nruns/lenet5-digits a.png b.png --out features.csv"
     parser = Parser("embed", "RUN [ITEM...] [--out FILE]", text, examples)
     add_run(parser)
-    parser.add_argument("items", metavar="ITEM", nargs="*", help="an image, a table, or a row as JSON: '{...}'")
+    parser.add_argument("item", metavar="ITEM", nargs="*", help="an image, a table, or a row as JSON: '{...}'")
     parser.add_argument("--out", type=str, metavar="FILE", help="where to write: .npy or .csv (default: CSV, printed)")
     parser.add_common()
     return parser
@@ -35,7 +35,7 @@ def command(argv: Sequence[str]) -> int:
         raise UsageError(f"--out {args.out}: the name must end in {' or '.join(SUFFIXES)}")
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {args.out}: there is no folder {out.parent}")
-    items = [(text, row_or_path(text)) for text in args.items]
+    items = [(text, row_or_path(text)) for text in args.item]
 
     from lamina.runs.run import open_run
 

@@ -24,7 +24,8 @@ VERBS = {
 }
 HELP = f"""usage: lamina VERB [options]
 
-The canonical deep-learning architectures: faithful, readable, trainable with one command.
+The canonical deep-learning architectures: faithful to their papers, readable,
+trainable with one command, open to look inside.
 
 verbs:
 {chr(10).join(f"  {verb:<10}{summary}" for verb, summary in VERBS.items())}

@@ -32,6 +32,13 @@ def count(value: object) -> str:
     return f"{value:,}"
 
 
+def clock(seconds: float) -> str:
+    """A time as 0:07, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def size(shape: Sequence[int] | None) -> str:
     """6 x 28 x 28; a dash for none."""
     return "-" if shape is None else " x ".join(str(n) for n in shape)

@@ -36,11 +36,12 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
         self.fields: dict[str, Field] = {}
         self.hint = ""  # said after an argument too many
 
-    def add_common(self, *, json: bool = True) -> None:
+    def add_common(self, *, quiet: bool = False) -> None:
         """The options that every verb has; --debug is taken by ``main`` wherever it stands."""
         group = self.add_argument_group("output")
-        if json:
-            group.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+        if quiet:
+            group.add_argument("--quiet", action="store_true", help="no progress: only notes and the result")
+        group.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
         group.add_argument("--debug", action="store_true", help="show where in the code a fault arose")
 
     def add_fields(self, title: str, fields: Iterable[Field]) -> None:
@@ -96,11 +97,13 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
                 return self.fields[key].complaint(value)
             return f"--{key.replace('_', '-')} cannot take '{value}'"
         if found := re.match(r"unrecognized arguments: (.*)", message):
-            return f"unexpected argument '{found[1]}'" + (f"; {self.hint}" if self.hint else "")
+            word = found[1].split()[0]
+            hint = "a switch takes no value: --flip or --no-flip" if word in ("true", "false") else self.hint
+            return f"unexpected argument '{word}'" + (f"; {hint}" if hint else "")
         if found := re.match(r"argument (\S+): expected (one|at least one) argument", message):
             return f"{found[1]} needs a value"
         if found := re.match(r"argument (\S+): ignored explicit argument", message):
-            return f"{found[1]} takes no value"
+            return f"{found[1].replace('/', ' or ')} takes no value"
         if found := re.match(r"the following arguments are required: (.*)", message):
             names = {a.dest: a.option_strings[0] if a.option_strings else a.metavar for a in self._actions}
             missing = [names.get(dest.strip()) or dest.strip() for dest in found[1].split(",")]

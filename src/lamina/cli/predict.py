@@ -17,7 +17,7 @@ def parser() -> Parser:
     examples = "runs/lenet5-digits photo.png\nruns/mlp-wine new.csv\nruns/mlp-people '{\"age\": 31, \"city\": \"Turin\"}'"
     parser = Parser("predict", "RUN ITEM...", text, examples)
     add_run(parser)
-    parser.add_argument("items", metavar="ITEM", nargs="+", help="an image, a table, or a row as JSON: '{...}'")
+    parser.add_argument("item", metavar="ITEM", nargs="+", help="an image, a table, or a row as JSON: '{...}'")
     parser.add_common()
     return parser
 
@@ -25,7 +25,7 @@ def parser() -> Parser:
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
     path = run_path(args.run, args.runs)
-    items = [(text, row_or_path(text)) for text in args.items]
+    items = [(text, row_or_path(text)) for text in args.item]
 
     from lamina.runs.run import open_run
 
@@ -36,7 +36,7 @@ def command(argv: Sequence[str]) -> int:
         return 0
     first = said[0][1]
     if "class" in first:
-        rows = [(label, one["class"], number(one["probability"]), _next(one)) for label, one in said]
+        rows = [(label, one["class"], f"{one['probability']:.4f}", _next(one)) for label, one in said]
         table(("item", "class", "probability", "then"), rows, right=(2,))
     elif "labels" in first:
         rows_of_labels = [(label, ", ".join(one["labels"]) or "-", _next(one, 3)) for label, one in said]
@@ -68,4 +68,4 @@ def _next(said: Mapping[str, Any], most: int = 2) -> str:
     """The most probable classes after the one said, or of all labels."""
     ranked = sorted(said["probabilities"].items(), key=lambda pair: -pair[1])
     ranked = [pair for pair in ranked if pair[0] != said.get("class")]
-    return ", ".join(f"{name} {number(probability)}" for name, probability in ranked[:most])
+    return ", ".join(f"{name} {probability:.4f}" for name, probability in ranked[:most])

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lamina.cli.output import number
+from lamina.cli.output import clock, number
 from lamina.training.events import EpochDone, Event, StepDone, Stopped
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Progress:
         seconds = now - self.epoch_began
         rate = (event.samples - self.samples_before) / seconds if seconds > 0 else 0.0
         done = share - self.share_before
-        left = _clock((now - self.began) * (1 - share) / done) if done > 0 else "-"
+        left = clock((now - self.began) * (1 - share) / done) if done > 0 else "-"
         task = self.bar.task_ids[0]
         epoch = f"epoch {event.epoch + 1}{self.epochs}"
         self.bar.update(task, completed=share, epoch=epoch, logs=logs, rate=f"{rate:,.0f}/s", left=f"{left} left")
@@ -85,7 +85,7 @@ class Progress:
         values = [{"train": event.train, "validation": event.validation}[group].get(name) for group, name in self.columns]
         cells = [f"{number(value):>{_width(name)}}" for value, (_, name) in zip(values, self.columns, strict=True)]
         best = "  best" if event.best and event.validation else ""
-        self._print(f"{f'{event.epoch}{self.epochs}':>7}{''.join(cells)}{_clock(now - self.epoch_began):>8}{best}")
+        self._print(f"{f'{event.epoch}{self.epochs}':>7}{''.join(cells)}{clock(now - self.epoch_began):>8}{best}")
         self.epoch_began, self.samples_before = now, self.training.engine.images_seen
 
     def _print(self, line: str) -> None:
@@ -135,10 +135,3 @@ def _loss_first(name: str) -> bool:
 
 def _width(name: str) -> int:
     return max(len(name), 8) + 2
-
-
-def _clock(seconds: float) -> str:
-    """0:07, 12:34 or 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli.naming import RUNS
-from lamina.cli.output import as_json, note, number, table
+from lamina.cli.output import as_json, clock, note, number, table
 from lamina.cli.parser import Parser, dashed
 from lamina.errors import LaminaError, UsageError
 
@@ -48,9 +48,9 @@ def command(argv: Sequence[str]) -> int:
         print(f"no runs in {', '.join(args.where)}; begin one with: lamina train lenet5 --data digits")
         return 0
     table(
-        ("run", "model", "data", "state", "epochs", "steps", "best validation", "minutes"),
+        ("run", "model", "data", "state", "epochs", "steps", "best validation", "time"),
         (
-            (s.path, s.model, s.data, s.state, s.epochs, s.step, _best(s), f"{s.minutes:.1f}")
+            (s.path, s.model, s.data, s.state, s.epochs, s.step, _best(s), clock(60 * s.minutes))
             for s in summaries
         ),
         right=(4, 5, 7),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from lamina.runs.training import Training
 
 EXAMPLES = """lenet5 --data digits
-lenet5 --data photos/ --epochs 30 --lr 0.001 --flip --name photos
+lenet5 --data photos/ --epochs 30 --lr 0.001 --flip
 mlp --data houses.csv --target price --model.hidden 64,64
 --config runs/lenet5-digits/config.yaml --seed 1
 --name lenet5-digits --resume --epochs 40"""
@@ -33,7 +34,7 @@ SKIPPED_SHOWN = 10
 
 def parser(name: str | None = None) -> Parser:
     """``name``: the model, when it is known; then its options are among the parser's, and its recipe's defaults shown."""
-    text = "Train a model on data; the run is written to runs/NAME. Ctrl-C stops cleanly; --resume goes on."
+    text = "Train a model on data. The run is written to runs/NAME and never overwritten.\nCtrl-C stops cleanly; --resume goes on."
     parser = Parser("train", "MODEL --data DATA [options]", text, EXAMPLES)
     parser.hint = "data are named with --data"
     parser.add_argument("variant", metavar="MODEL", nargs="?", help="what to train: lamina models lists the models")
@@ -48,18 +49,19 @@ def parser(name: str | None = None) -> Parser:
     what.add_argument("--dry-run", action="store_true", help="prepare everything, say what would happen, write nothing")
     what.add_argument("--print-config", action="store_true", help="print every option as YAML for --config, and stop")
     if name is None:
-        parser.add_fields("recipe (the model's own comes before these defaults: lamina train MODEL --help)", fields_of(Recipe))
+        parser.add_fields("recipe (a model's own changes some defaults: lamina train MODEL --help)", fields_of(Recipe))
     else:
         from lamina.registry import variant
+        from lamina.runs.build import DATA_OPTIONS
         from lamina.runs.config import published
 
         config = variant(name).config
-        defaults = {field: getattr(config, field) for field in config.__dataclass_fields__}
+        defaults = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+        defaults |= dict.fromkeys(set(DATA_OPTIONS) - {"image_size"}, "decided by the data")
         parser.add_fields(f"recipe of {name}", fields_of(Recipe, defaults=published(card(name).recipe)))
         parser.add_fields(f"options of {name}", fields_of(type(config), under="model", defaults=defaults))
-    parser.add_fields("reading and dividing the data", fields_of(DataOptions, skip={"seed"}))
-    parser.add_common()
-    parser.add_argument("--quiet", action="store_true", help="no progress: only notes and the result")
+    parser.add_fields("reading and dividing the data", fields_of(DataOptions))
+    parser.add_common(quiet=True)
     return parser
 
 
@@ -76,8 +78,12 @@ def command(argv: Sequence[str]) -> int:
     from lamina.cli.progress import Progress
     from lamina.runs.training import prepare, stoppable
 
+    name, directory = args.name, args.runs
+    if args.resume and name is not None:
+        path = run_path(name, directory)
+        name, directory = path.name, str(path.parent)
     training = prepare(
-        args.variant, asked, config=args.config, name=args.name, directory=args.runs, resume=args.resume, dry=args.dry_run
+        args.variant, asked, config=args.config, name=name, directory=directory, resume=args.resume, dry=args.dry_run
     )
     leads = training.fabric.is_global_zero  # of several processes one speaks
     if leads:

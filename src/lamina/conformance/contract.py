@@ -26,7 +26,10 @@ def check_meta(model: str | Variant) -> None:
     for player, count in wanted.items():
         got = sum(weight.numel() for weight in net.get_submodule(player).parameters() if weight.requires_grad)
         require(got == count, f"{player or 'the model'} has {got:,} parameters, its card says {count}")
-    if isinstance(row.card.macs, int):
+    if row.card.macs is not None:
+        require(
+            isinstance(row.card.macs, int), "a card states one input: multiply-adds of each player cannot be counted"
+        )
         got = _macs(net, row.card.input)
         require(got == row.card.macs, f"one input takes {got:,} multiply-adds, the card says {row.card.macs:,}")
 

@@ -69,7 +69,8 @@ def to_tensor(image: Image.Image, channels: int, *, deep: bool = False) -> Tenso
     """
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(0x0112, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError("holds floating-point values; store such images in an .npz file")
     if image.mode == "I" or image.mode.startswith("I;16"):

@@ -19,11 +19,11 @@ def describe(source: Source) -> dict[str, Any]:
     }
     if spec.task == "regression":
         out["target_range"] = {
-            name: {
-                split: [float(part.targets[:, k].min()), float(part.targets[:, k].max())]
-                for split, part in source.splits.items()
+            split: {
+                name: [float(part.targets[:, k].min()), float(part.targets[:, k].max())]
+                for k, name in enumerate(spec.targets)
             }
-            for k, name in enumerate(spec.targets)
+            for split, part in source.splits.items()
         }
     else:
         counts = {split: _counts(part, len(spec.classes)) for split, part in source.splits.items()}

@@ -34,7 +34,7 @@ class DataOptions:
     """share set aside to choose the best weights, where the source has no validation split"""
     test: float = 0.2
     """share set aside for the final figure, where the source has no test split"""
-    seed: int = 0
+    split_seed: int = 0
     """decides which samples are set aside"""
     max_extracted_bytes: int = 20 * GIB
     """most bytes that an archive or a compressed array may inflate to"""

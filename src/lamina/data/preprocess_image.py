@@ -17,7 +17,7 @@ from lamina.data.resizing import Resize, convert_channels, resize
 from lamina.data.source import ImageArrays, ImageFiles, Source, Split
 from lamina.data.streams import Batch, InMemory, Streamed
 from lamina.data.target_code import TargetCode, fit_targets
-from lamina.errors import UsageError
+from lamina.errors import DataError, UsageError
 
 Stored = Literal["uint8", "int32", "float32"]
 CHUNK_VALUES = 2**20
@@ -68,8 +68,10 @@ class ImagePreprocess:
     def encode(self, split: Split, hold: bool = True) -> InMemory | Streamed:
         """A split as {"image": (N, C, H, W) as stored, "target"}: decoded and resized now, or sample by sample.
 
-        Both give the same numbers. Raises DataError naming the files that cannot be read (now, or when they come up).
+        Both give the same numbers. Raises DataError naming the files that cannot be read (now, or when they come up),
+        and for images of another type or with other channels than those trained on, where they are not convertible.
         """
+        self._check(split)
         targets = self.target.encode(split.targets)
         if not hold:
             loader = FileLoader(self, split.paths, targets) if isinstance(split, ImageFiles) else None
@@ -127,6 +129,21 @@ class ImagePreprocess:
         values |= {key: tuple(data[key]) for key in ("value_range", "mean", "std")}
         return cls(target=TargetCode.from_dict(data["target"]), **values)
 
+    def _check(self, split: Split) -> None:
+        """Refuse what would be converted wrongly: it can only come from another source than the one fitted on."""
+        if isinstance(split, ImageArrays):
+            images = split.images_NCHW
+            dtype = torch.int32 if images.dtype == torch.uint16 else images.dtype
+            if dtype != getattr(torch, self.dtype):
+                raise DataError(f"the model was trained on images stored as {self.dtype}, these are {images.dtype}")
+            have = {images.shape[1]}
+        else:
+            if self.dtype == "float32":
+                raise DataError("the model was trained on arrays of floating-point images, these are files")
+            have = {3}
+        if have != {self.channels} and not {*have, self.channels} <= {1, 3}:
+            raise DataError(f"the model was trained on images of {self.channels} channels, these have {have.pop()}")
+
     def _held(self, split: Split) -> Tensor:
         if isinstance(split, ImageArrays):
             images = split.images_NCHW
@@ -157,7 +174,7 @@ class ArrayLoader:
     """Sample i of an array, resized when asked for."""
 
     preprocess: ImagePreprocess
-    images_NCHW: Tensor  # noqa: N815
+    images_NCHW: Tensor
     targets: Tensor
 
     def __call__(self, index: int) -> Batch:

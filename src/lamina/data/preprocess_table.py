@@ -56,6 +56,8 @@ class TablePreprocess:
 
     target: TargetCode
     columns: tuple[Number | Category, ...]
+    missing: tuple[str, ...] = ()
+    """texts that mean a missing value"""
     notes: tuple[str, ...] = ()
     """what was left out, and why: for the user to read"""
 
@@ -84,9 +86,12 @@ class TablePreprocess:
         return 4 * len(split) * len(self.feature_names)
 
     def encode(self, split: Split, hold: bool = True) -> InMemory:
-        """A split as {"features": (N, F) float32, "target"}; always held, as the table itself is."""
+        """A split as {"features": (N, F) float32, "target"}; always held, as the table itself is.
+
+        Raises DataError for columns that are not there, in a table other than the one trained on.
+        """
         table = cast(Table, split)
-        features = self._features(table.frame, lambda row: f"row {row + 1}")
+        features = self._features(table.frame, "the table")
         return InMemory({"features": torch.from_numpy(features), "target": self.target.encode(table.targets)})
 
     def prepare(self, batch: Batch) -> Batch:
@@ -112,17 +117,14 @@ class TablePreprocess:
                 raise UsageError(f"no such file: {item}")
             if not is_table(path):
                 raise UsageError(f"'{item}' is no table (CSV, TSV, Parquet or JSON lines)")
-            frame, name = read_frame(path), path.name
+            frame, name = read_frame(path, self.missing), path.name
         else:
             raise UsageError(
                 f"rows come as a dictionary, a DataFrame or the path of a table, not {type(item).__name__}"
             )
-        absent = [column.name for column in self.columns if column.name not in frame.columns]
-        if absent:
-            near = nearest(absent[0], [str(column) for column in frame.columns])
-            hint = f" (there is '{near}')" if near else ""
-            raise DataError(f"{name} lacks {len(absent)} of the columns trained on: {', '.join(absent)}{hint}")
-        return {"features": torch.from_numpy(self._features(frame, lambda row: f"{name}, row {row + 1}"))}
+        if self.missing:
+            frame = frame.mask(frame.isin(list(self.missing)))
+        return {"features": torch.from_numpy(self._features(frame, name))}
 
     def decode_target(self, outputs: torch.Tensor) -> torch.Tensor:
         """Regression outputs in the target's own units."""
@@ -143,6 +145,7 @@ class TablePreprocess:
             "kind": self.kind,
             "target": self.target.to_dict(),
             "columns": columns,
+            "missing": list(self.missing),
             "notes": list(self.notes),
         }
 
@@ -156,9 +159,18 @@ class TablePreprocess:
             else:
                 columns.append(Category(**{**values, "categories": tuple(values["categories"])}))
         target = TargetCode.from_dict(data["target"])
-        return cls(target=target, columns=tuple(columns), notes=tuple(data["notes"]))
+        return cls(target=target, columns=tuple(columns), missing=tuple(data["missing"]), notes=tuple(data["notes"]))
 
-    def _features(self, frame: pd.DataFrame, place: Place) -> Array:
+    def _features(self, frame: pd.DataFrame, name: str) -> Array:
+        absent = [column.name for column in self.columns if column.name not in frame.columns]
+        if absent:
+            near = nearest(absent[0], [str(column) for column in frame.columns])
+            hint = f" (there is '{near}')" if near else ""
+            raise DataError(f"{name} lacks {len(absent)} of the columns trained on: {', '.join(absent)}{hint}")
+
+        def place(row: int) -> str:
+            return f"{name}, row {row + 1}"
+
         out = np.zeros((len(frame), len(self.feature_names)), dtype=np.float32)
         start = 0
         for column in self.columns:
@@ -204,7 +216,9 @@ def fit_table(source: Source) -> TablePreprocess:
             notes.append(f"column '{column.name}' has {len(found)} texts in {len(series)} rows, like a name: left out")
         else:
             columns.append(Category(name=column.name, categories=found, missing=missing))
-    fitted = TablePreprocess(target=fit_targets(source), columns=tuple(columns), notes=tuple(notes))
+    fitted = TablePreprocess(
+        target=fit_targets(source), columns=tuple(columns), missing=source.spec.missing, notes=tuple(notes)
+    )
     count = len(fitted.feature_names)
     if not 0 < count <= MOST_FEATURES:
         reason = "no column has anything to learn from" if not count else f"{count} features, more than {MOST_FEATURES}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ImageArrays:
     """Images of one size held as stored: (N, C, H, W) uint8, uint16 or float32."""
 
-    images_NCHW: Tensor  # noqa: N815
+    images_NCHW: Tensor
     targets: Tensor
 
     def __len__(self) -> int:

@@ -42,6 +42,8 @@ class DataSpec:
     """least and greatest value a pixel can have, as stored"""
     columns: tuple[Column, ...] = ()
     """input columns of a table"""
+    missing: tuple[str, ...] = ()
+    """texts that the user said mean a missing value in it"""
     fingerprint: str = ""
     """hash of the data (of file names and sizes where it is not read as a whole)"""
     skipped: tuple[str, ...] = ()

@@ -46,7 +46,7 @@ def complete(spec: DataSpec, splits: Mapping[str, Split], options: DataOptions) 
         raise UsageError(f"{spec.name} has {len(pool)} samples: too few to set {' and '.join(counts)} data aside")
     divided: dict[str, Split] = dict(splits)
     if counts:
-        order = _order(pool.targets if spec.task == "classification" else None, len(pool), options.seed)
+        order = _order(pool.targets if spec.task == "classification" else None, len(pool), options.split_seed)
         start = 0
         for name, count in counts.items():
             divided[name] = pool.subset(order[start : start + count].sort().values.tolist())

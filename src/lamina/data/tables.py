@@ -84,6 +84,7 @@ def table_source(
         classes=labels.classes,
         targets=labels.names,
         columns=tuple(Column(name=column, kind=found.kind) for column, found in columns.items()),
+        missing=options.missing,
         fingerprint=of_frame(frame, labels.values),
         licence=licence,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lamina.data.source import Source
 from lamina.data.spec import TaskName
+from lamina.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,3 +66,32 @@ def fit_targets(source: Source) -> TargetCode:
     std = values.std(0, correction=0)
     std = torch.where(std > 0, std, 1.0)
     return TargetCode(task=spec.task, names=spec.targets, mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
+
+
+def align(source: Source, code: TargetCode) -> Source:
+    """Another source with its classes numbered as the model knows them, so that it can be evaluated on.
+
+    Raises DataError for another task, for a class that the model does not know, and for other regression targets.
+    """
+    spec = source.spec
+    if spec.task != code.task:
+        raise DataError(f"{spec.name} calls for {spec.task}, the model was trained for {code.task}")
+    if code.task == "regression":
+        if spec.targets != code.names:
+            have, want = ", ".join(spec.targets), ", ".join(code.names)
+            raise DataError(f"{spec.name} has the targets {have}, the model was trained on {want}")
+        return source
+    for name in spec.classes:
+        if name not in code.classes:
+            raise DataError(f"{spec.name} has the class '{name}', which the model does not know")
+    place = torch.tensor([code.classes.index(name) for name in spec.classes])
+
+    def renumbered(targets: Tensor) -> Tensor:
+        if code.task == "classification":
+            return place[targets]
+        out = torch.zeros(len(targets), len(code.classes))
+        out[:, place] = targets
+        return out
+
+    splits = {name: replace(split, targets=renumbered(split.targets)) for name, split in source.splits.items()}
+    return Source(replace(spec, classes=code.classes), splits)

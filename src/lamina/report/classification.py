@@ -11,7 +11,7 @@ from lamina.report.blocks import Block, Cell, Chart, Charts, Matrix, Section, Ta
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.mistakes import mistakes_section
 from lamina.report.statistics import Floats, Ints, PerClass
-from lamina.report.wording import DASH, number, share
+from lamina.report.wording import DASH, label, number, share
 
 CELLS = 25
 """classes up to which the matrix is a table of numbers; beyond, it is an image beside a list of top confusions"""
@@ -21,7 +21,7 @@ PIXELS = 400
 
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     """Of one split."""
-    said_NK = np.asarray(outcome.said, dtype=np.float64).reshape(len(outcome.truth), -1)
+    said_NK = statistics.as_rows(outcome.said, len(outcome.truth))
     truth_N = np.asarray(outcome.truth).astype(np.int64).reshape(-1)
     classes = max(said_NK.shape[1], len(content.classes))
     names = class_names(content.classes, classes)
@@ -101,7 +101,7 @@ def _matrix(counts_KK: Ints, names: Sequence[str], split: str) -> Matrix:
                 share=_short(share_KK[i, j]) if counts_KK[i, j] else "",
                 depth=round(float(depth_KK[i, j]), 3),
                 right=i == j,
-                alt=f"true {names[i]}, said {names[j]}: {counts_KK[i, j]}",
+                alt=f"true {label(names[i])}, said {label(names[j])}: {counts_KK[i, j]}",
             )
             for j in range(len(names))
         ]

@@ -17,8 +17,8 @@ CURVES = 8
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     """Of one split; a label counts as said from a probability of one half."""
     samples = len(outcome.truth)
-    said_NK = np.asarray(outcome.said, dtype=np.float64).reshape(samples, -1)
-    truth_NK = np.asarray(outcome.truth, dtype=np.float64).reshape(said_NK.shape) > 0.5
+    said_NK = statistics.as_rows(outcome.said, samples)
+    truth_NK = statistics.as_rows(outcome.truth, samples) > 0.5
     usable_N = np.isfinite(said_NK).all(1)
     truth_NK, said_NK = truth_NK[usable_N], said_NK[usable_N]
     if not len(truth_NK):

@@ -18,8 +18,8 @@ DRAWN = 3
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     """Of one split."""
     samples = len(outcome.truth)
-    said_NK = np.asarray(outcome.said, dtype=np.float64).reshape(samples, -1) if samples else np.empty((0, 0))
-    truth_NK = np.asarray(outcome.truth, dtype=np.float64).reshape(said_NK.shape)
+    said_NK = statistics.as_rows(outcome.said, samples)
+    truth_NK = statistics.as_rows(outcome.truth, samples)
     usable_N = np.isfinite(said_NK).all(1) & np.isfinite(truth_NK).all(1)
     truth_NK, said_NK = truth_NK[usable_N], said_NK[usable_N]
     if not len(truth_NK):

@@ -58,6 +58,12 @@ class Errors:
     """mean error"""
 
 
+def as_rows(values: NDArray[np.generic], samples: int) -> Floats:
+    """(N,) or (N, K) as (N, K), also for no samples."""
+    rows_NK = np.asarray(values, dtype=np.float64)
+    return rows_NK if rows_NK.ndim == 2 else rows_NK.reshape(samples, 1)
+
+
 def confusion_matrix(truth_N: Ints, said_N: Ints, classes: int) -> Ints:
     """Counts (K, K): row the true class, column what was said."""
     pairs_N = truth_N * classes + said_N

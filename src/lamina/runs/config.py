@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -76,7 +78,17 @@ def published_recipes() -> list[str]:
 
 
 def published(name: str) -> dict[str, Any]:
-    """A published recipe as it is written. Raises UsageError for an unknown name."""
+    """The options of a published recipe. Raises UsageError for an unknown name."""
+    return {key: value for key, value in _published(name).items() if key != "result"}
+
+
+def published_result(name: str) -> dict[str, Any] | None:
+    """What a published recipe is to reach: its section "result"; None where it has none. Raises UsageError."""
+    result: dict[str, Any] | None = _published(name).get("result")
+    return result
+
+
+def _published(name: str) -> dict[str, Any]:
     if name not in published_recipes():
         raise unknown("recipe", name, published_recipes())
     text = (resources.files("lamina.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
@@ -121,4 +133,14 @@ def make_config(
             merged = {key: value for key, value in merged.items() if key not in lengths}
         model = {**merged.get("model", {}), **(layer.get("model") or {})}
         merged = {**merged, **layer, "model": model}
-    return TrainConfig.from_dict({**merged, "name": name})
+    return TrainConfig.from_dict({**merged, "name": name, "data": _expanded(merged.get("data"))})
+
+
+def _expanded(data: Any) -> Any:
+    """Environment variables in a data path filled in. Raises UsageError for one that is not set."""
+    if not isinstance(data, str):
+        return data
+    whole = os.path.expandvars(data)
+    if missing := re.search(r"\$\{?(\w+)", whole):
+        raise UsageError(f"the data are at '{data}', but the environment variable {missing[1]} is not set")
+    return whole

@@ -59,8 +59,7 @@ class RunDirectory:
         ``files`` are there from its first moment: a killed process leaves no half-made run behind. Raises UsageError
         for a name that is no folder name, RunError where nothing can be written.
         """
-        if not re.fullmatch(r"[\w][\w.+@ -]*", name):
-            raise UsageError(f"'{name}' cannot be the name of a run: use letters, digits, '-', '_', '.'")
+        check_name(name)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             for stale in parent.glob(f".{name}.*.new"):
@@ -176,6 +175,12 @@ class RunDirectory:
         self.checkpoints.remove_temporaries()
         for path in self.path.glob(".*.tmp"):
             path.unlink(missing_ok=True)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for what cannot be the name of a run."""
+    if not re.fullmatch(r"[\w][\w.+@ -]*", name):
+        raise UsageError(f"'{name}' cannot be the name of a run: use letters, digits, '-', '_', '.'")
 
 
 def _remove_if_dead(draft: Path) -> None:

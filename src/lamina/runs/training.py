@@ -23,7 +23,7 @@ from lamina.data.streams import InMemory, InOrder, Shuffled, Streamed
 from lamina.errors import RunError, UsageError
 from lamina.runs.build import Parts, build
 from lamina.runs.config import TrainConfig, make_config
-from lamina.runs.directory import RunDirectory
+from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import measure
 from lamina.runs.run import Run
 from lamina.runs.weights import save_weights
@@ -167,12 +167,13 @@ def prepare(
     else:
         wanted = make_config(label, asked, config=config, default_recipe=own is None)
         found = None
+    planned = found or RunDirectory(parent / (name or f"{wanted.name}-{_short(wanted.data)}"))
+    check_name(planned.name if name is None else name)
     fabric = _fabric(wanted.recipe)
     source = open_source(wanted.data, options=wanted.options)
     if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
         raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data}' has changed")
     parts = build(wanted, source, own)
-    planned = found or RunDirectory(parent / (name or f"{wanted.name}-{_short(wanted.data)}"))
     training = Training(planned, wanted, source, parts, fabric, resume)  # what does not fit is told before we write
     if dry:
         return training

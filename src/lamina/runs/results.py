@@ -1,0 +1,180 @@
+"""Reproduced results: a published recipe run over its seeds, its figures kept as a file, all of them rendered."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lamina
+from lamina.errors import UsageError
+from lamina.options import typed
+from lamina.runs.config import published_recipes, published_result
+from lamina.runs.run import Run
+from lamina.runs.training import train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """The section "result" of a recipe: what it is to reach, fixed before it is run."""
+
+    seeds: tuple[int, ...] = (0,)
+    split_seeds: tuple[int, ...] = ()
+    """one division of the data for each seed; empty: the recipe's for all"""
+    split: str = "test"
+    metric: str = "accuracy"
+    bar: float | None = None
+    """the mean over seeds must reach it"""
+    baseline: str | None = None
+    """"ridge": scikit-learn's ridge regression on the same rows takes the place of a bar"""
+    margin: float = 0.0
+    """how far below the baseline the mean may fall"""
+    paper: float | None = None
+    paper_source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a recipe reached on one kind of machine."""
+
+    recipe: str
+    expected: Expected
+    values: tuple[float, ...]
+    """the metric for each seed"""
+    bar: float | None
+    minutes: float
+    hardware: str
+    command: str
+    versions: dict[str, str]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation over seeds; 0 for one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+    @property
+    def reached(self) -> bool | None:
+        """None where there is no bar."""
+        return None if self.bar is None else self.mean >= self.bar
+
+
+def results_expected() -> list[str]:
+    """The published recipes that state a result."""
+    return [name for name in published_recipes() if published_result(name) is not None]
+
+
+def expected(recipe: str) -> Expected:
+    """Raises UsageError for an unknown recipe and for one that states no result."""
+    section = published_result(recipe)
+    if section is None:
+        raise UsageError(f"recipe '{recipe}' states no result to reproduce; these do: {', '.join(results_expected())}")
+    return Expected(**typed(Expected, section, "result option"))
+
+
+def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
+    """Train a recipe once for each of its seeds and evaluate. Raises what ``train`` raises."""
+    wanted = expected(recipe)
+    values, bars, seconds = [], [], 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for i, seed in enumerate(wanted.seeds):
+            options: dict[str, Any] = {"split_seed": wanted.split_seeds[i]} if wanted.split_seeds else {}
+            run = train(config=recipe, directory=folder, seed=seed, report=False, **options)
+            value = run.evaluate(wanted.split)[wanted.metric]
+            values.append(value)
+            seconds += run.directory.status()["seconds"]
+            bar = wanted.bar if wanted.baseline is None else _ridge(run, wanted.split) - wanted.margin
+            bars.append(bar)
+            say(f"{recipe} seed {seed}: {wanted.split} {wanted.metric} {value:.4f}")
+    known = [bar for bar in bars if bar is not None]
+    return Result(
+        recipe=recipe,
+        expected=wanted,
+        values=tuple(values),
+        bar=statistics.fmean(known) if known else None,
+        minutes=round(seconds / 60, 2),
+        hardware=hardware(),
+        command=f"lamina reproduce {recipe}",
+        versions={"lamina": lamina.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    )
+
+
+def hardware() -> str:
+    """A short name of the machine's kind, fit for a file name: "cpu" or the accelerator's."""
+    if torch.cuda.is_available():
+        return "".join(c if c.isalnum() else "-" for c in torch.cuda.get_device_name().lower())
+    return "cpu"
+
+
+def save_result(result: Result, folder: Path) -> Path:
+    """``<recipe>@<hardware>.json``: a machine's result never replaces another kind's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.recipe}@{result.hardware}.json"
+    path.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def load_results(folder: Path) -> list[Result]:
+    """The results in a folder, in order of recipe and hardware."""
+    found = []
+    for path in sorted(folder.glob("*@*.json")):
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["expected"] = Expected(**typed(Expected, content["expected"], f"{path.name}: result option"))
+        found.append(Result(**{**content, "values": tuple(content["values"])}))
+    return found
+
+
+def render_results(results: Sequence[Result]) -> str:
+    """The text of RESULTS.md."""
+    lines = [
+        "# Results",
+        "",
+        "Written by `lamina reproduce --render` from the files in `results/`; no number is typed by hand.",
+        "Mean over seeds, ± sample standard deviation. A row that falls short of its bar stays and says so.",
+        "",
+        "| recipe | what | paper | ours | bar | reached | seeds | minutes | hardware | command |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        wanted = result.expected
+        paper = "-" if wanted.paper is None else f"{wanted.paper:.4g}"
+        bar = "-" if result.bar is None else f"{result.bar:.4f}"
+        if wanted.baseline:
+            bar += f" ({wanted.baseline} - {wanted.margin:g})"
+        reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
+        ours = f"{result.mean:.4f} ± {result.std:.4f}"
+        lines.append(
+            f"| {result.recipe} | {wanted.split} {wanted.metric} | {paper} | {ours} | {bar} | {reached} "
+            f"| {len(result.values)} | {result.minutes:.1f} | {result.hardware} | `{result.command}` |"
+        )
+    sources = [f"- {r.recipe}: {r.expected.paper_source}" for r in results if r.expected.paper_source]
+    if sources:
+        lines += ["", "What the paper column says:", "", *dict.fromkeys(sources)]
+    return "\n".join(lines) + "\n"
+
+
+def _ridge(run: Run, split: str) -> float:
+    """R2 of ridge regression, its strength chosen by cross-validation, fitted on the rows the run was trained on."""
+    import numpy as np
+    from sklearn.linear_model import RidgeCV
+    from sklearn.metrics import r2_score
+
+    from lamina.data.streams import InMemory
+
+    parts = {}
+    for name in ("train", split):
+        samples = run.preprocess.encode(run.source.splits[name], hold=True)
+        assert isinstance(samples, InMemory)
+        parts[name] = (samples.tensors["features"].numpy(), run.source.splits[name].targets.numpy())
+    model = RidgeCV(alphas=np.logspace(-3, 3, 25)).fit(*parts["train"])
+    return float(r2_score(parts[split][1], model.predict(parts[split][0])))
