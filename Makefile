@@ -60,6 +60,10 @@ peers: .peers/.ready
 bench: .peers/.ready
 	.peers/bin/python -m benchmarks.run
 
+# LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
+reproduce: $(VENV)/.ready
+	$(VENV)/bin/lamina reproduce --all --render
+
 conformance: $(VENV)/.export
 	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md
 

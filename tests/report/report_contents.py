@@ -62,10 +62,8 @@ def history(epochs: int, **more: float) -> list[dict[str, float]]:
         {
             "epoch": epoch,
             "step": 10 * epoch,
-            "lr": 0.001 / epoch,
             "train_loss": 2.0 / epoch,
             "validation_loss": 2.5 / epoch,
-            "validation_accuracy": 1 - 0.5 / epoch,
             "best": 1.0,
             **more,
         }

@@ -38,7 +38,7 @@ def test_classification_report() -> None:
         "LeNet-5 (modern) on digits",
         "finished",
         "classification, 4 classes",
-        "61\u202f706 parameters",
+        "61 706 parameters",
         f"{100 * accuracy:.1f} %",
         "0.1235",
         "2 files were skipped",
@@ -68,7 +68,7 @@ def test_the_numbers_of_the_confusion_matrix_and_the_class_table() -> None:
     truth_N = np.array([0] * 8 + [1] * 4)
     said_NK = np.array([[0.9, 0.1]] * 6 + [[0.3, 0.7]] * 2 + [[0.2, 0.8]] * 3 + [[0.6, 0.4]])
     outcome = Outcome(split="test", metrics={"accuracy": 0.75}, truth=truth_N, said=said_NK)
-    found = page(classification(names=["cat", "dog"], outcomes=[outcome]))
+    found = page(classification(2, names=["cat", "dog"], outcomes=[outcome]))
     cells = [(a["title"], a["class"]) for a in found.all("td") if a.get("title")]
     assert cells == [
         ("true cat, said cat: 6", "right deep"),
@@ -144,9 +144,16 @@ def test_test_split_before_validation() -> None:
     assert "All splits" in page(classification(outcomes=[validation, test])).text
 
 
-def test_the_epoch_of_the_kept_weights() -> None:
-    rows = [{**row, "best": float(row["epoch"] in (1, 3))} for row in history(6)]
-    assert "The weights kept are those after epoch 3 (dotted line)" in page(classification(history=rows)).text
+def test_learning_curves() -> None:
+    rows = [{**row, "best": float(row["epoch"] in (1, 3))} for row in history(6, lr=0.001, validation_accuracy=0.75)]
+    found = page(classification(history=rows, outcomes=[]))
+    assert found.labels() == [
+        "loss over training: train 2 to 0.333, validation 2.5 to 0.417",
+        "accuracy in % over training: validation 75 to 75",
+        "learning rate over training: 0.001 to 0.001",
+    ]
+    assert "At the end: train 0.333, validation 0.417" in found.text
+    assert "The weights kept are those after epoch 3 (dotted line)" in found.text
 
 
 # ---------------------------------------------------------------- alone, without script, small
@@ -344,7 +351,7 @@ def nothing_of(content: object, width: int) -> object:
         (classification(history=[]), "No epoch was finished"),
         (classification(history=history(1)), "LeNet-5"),
         (classification(history=[{"epoch": 1, "train_loss": math.nan}]), "No finite value was logged"),
-        (classification(history=[{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": math.inf}]), "no validation"),
+        (classification(history=[{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": math.inf}]), "no valid"),
         (classification(history=[{"step": 5, "train_loss": 0.0, "validation_f1": 0.2}, {"step": 9, "lr": 0.0}]), "F1"),
         (classification(outcomes=[]), "Nothing was evaluated"),
         (classification(card={}, recipe={}, facts={}, environment={}), "Nothing is recorded"),

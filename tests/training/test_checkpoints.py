@@ -162,19 +162,18 @@ class Payload:
         return (os.system, (f"touch {self.target}",))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_hostile_file_is_refused_and_not_executed(tmp_path: Path) -> None:
     target, path = tmp_path / "executed", tmp_path / "step-00000001.ckpt"
-    for protocol in (2, 4):
+    for protocol, named in ((2, r" \(posix.system\)"), (4, "")):
         torch.save({"format": 1, "x": Payload(target)}, path, pickle_protocol=protocol)
-        with pytest.raises(RunError, match=r"is refused: it holds something other than tensors and plain values") as caught:
+        with pytest.raises(RunError, match=f"is refused: it holds something other than tensors and plain values{named}$"):
             load_checkpoint(path)
-        assert "system" in str(caught.value)
-        assert "\n" not in str(caught.value)
     path.write_bytes(pickle.dumps(Payload(target)))
     with pytest.raises(RunError, match="is damaged"):
         load_checkpoint(path)
     assert not target.exists()
-    torch.load(path, weights_only=False)  # the payload is a real one
+    pickle.loads(path.read_bytes())  # the payload is a real one
     assert target.exists()
 
 

@@ -47,10 +47,11 @@ def command(argv: Sequence[str]) -> int:
     if not summaries:
         print(f"no runs in {', '.join(args.where)}; begin one with: lamina train lenet5 --data digits")
         return 0
+    one_folder = len({path.parent for path in paths}) == 1
     table(
         ("run", "model", "data", "state", "epochs", "steps", "best validation", "time"),
         (
-            (s.path, s.model, s.data, s.state, s.epochs, s.step, _best(s), clock(60 * s.minutes))
+            (Path(s.path).name if one_folder else s.path, s.model, s.data, s.state, s.epochs, s.step, _best(s), clock(60 * s.minutes))
             for s in summaries
         ),
         right=(4, 5, 7),
@@ -76,4 +77,4 @@ def _open(path: Path) -> tuple[Run, RunSummary] | None:
 
 
 def _best(summary: RunSummary) -> str:
-    return "-" if summary.best is None else f"{summary.metric} {number(summary.best)} (epoch {summary.best_epoch})"
+    return "-" if summary.best is None else f"{summary.metric} {number(summary.best)}"

@@ -100,6 +100,7 @@ def command(argv: Sequence[str]) -> int:
             how = resume_command(training.directory.path)
             print(f"stopped at step {training.engine.step}; go on with: {how}", file=sys.stderr)
         return 128 + signal.Signals[str(stop) or "SIGINT"]
+    training.disband()
     return _finish(training, args) if leads else 0
 
 

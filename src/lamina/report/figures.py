@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from lamina.report.statistics import Calibration, Floats, Ints
 from lamina.report.svg import BETWEEN, INK, MUTED, PAGE, SERIES, draw, legend, readable
-from lamina.report.wording import label, number, share
+from lamina.report.wording import label, number, rounded, share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ AS_PIXELS = 600
 def curves(title: str, lines: Mapping[str, Points], x_name: str, kept: float | None = None) -> Markup:
     """One quantity over training, a line for each of "train" and "validation"; ``kept``: where the weights are from."""
     drawn = {line: points for line, points in lines.items() if len(points[0])}
-    words = [f"{line} {number(y[0])} to {number(y[-1])}".strip() for line, (_, y) in drawn.items()]
+    words = [f"{line} {rounded(y[0])} to {rounded(y[-1])}".strip() for line, (_, y) in drawn.items()]
 
     def paint(figure: Figure) -> None:
         from matplotlib.ticker import MaxNLocator

@@ -23,7 +23,7 @@ def _blocks(outcome: Outcome, regression: bool) -> list[Block]:
     if not len(outcome.truth):
         return [Text(text=f"The {outcome.split} split has no samples.")]
     if not outcome.mistakes:
-        return [Text(text=f"None is listed for the {outcome.split} split.")]
+        return [Text(text=f"No {'errors are' if regression else 'mistakes are'} listed for the {outcome.split} split.")]
     order = "by size of the error" if regression else "by the probability the model gave its answer"
     pictured = [mistake for mistake in outcome.mistakes if mistake.image_HWC is not None]
     blocks: list[Block] = []

@@ -16,7 +16,7 @@ import torch
 import lamina
 from lamina.errors import UsageError
 from lamina.options import typed
-from lamina.runs.config import published_recipes, published_result
+from lamina.runs.config import published, published_recipes, published_result
 from lamina.runs.run import Run
 from lamina.runs.training import train
 
@@ -80,6 +80,20 @@ def expected(recipe: str) -> Expected:
     if section is None:
         raise UsageError(f"recipe '{recipe}' states no result to reproduce; these do: {', '.join(results_expected())}")
     return Expected(**typed(Expected, section, "result option"))
+
+
+def in_words(recipe: str) -> tuple[str, str, str]:
+    """(recipe, its data, what it is to reach)."""
+    wanted = expected(recipe)
+    goal = f"{wanted.baseline} - {wanted.margin:g}" if wanted.baseline else f"{wanted.bar}"
+    return recipe, str(published(recipe)["data"]), f"{wanted.split} {wanted.metric} >= {goal}"
+
+
+def outcome_in_words(result: Result) -> str:
+    """What was reached, and whether it was enough."""
+    known = {True: "reached", False: "NOT reached", None: ""}[result.reached]
+    bar = "no bar" if result.bar is None else f"bar {result.bar:.4f} {known}"
+    return f"{result.mean:.4f} ± {result.std:.4f} over {len(result.values)} seeds, {bar}"
 
 
 def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:

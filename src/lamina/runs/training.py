@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -75,6 +76,12 @@ class Training:
                 seconds = round(before + time.monotonic() - began, 1)
                 status = {"finished": finished, "step": self.engine.step, "seconds": seconds}
                 self.directory.write("status.json", status)
+
+    def disband(self) -> None:
+        """After the last event: end the work with the other processes, so that each may go on (or end) alone."""
+        if self.fabric.world_size > 1:
+            self.fabric.barrier()
+            torch.distributed.destroy_process_group()
 
     def _fit(self) -> Generator[Event]:
         return fit(
@@ -213,6 +220,7 @@ def train(
     training = prepare(model, asked, config=config, name=name, directory=directory, resume=resume)
     for _ in stoppable(training.events()):
         pass
+    training.disband()
     run = training.run
     if report and training.fabric.is_global_zero:
         run.report()

@@ -61,7 +61,8 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """Oldest first."""
-        return sorted(path for path in self.folder.glob("step-*.ckpt") if re.fullmatch(r"step-\d{8,}\.ckpt", path.name))
+        found = [path for path in self.folder.glob("step-*.ckpt") if re.fullmatch(r"step-\d{8,}\.ckpt", path.name)]
+        return sorted(found, key=_step)
 
     def latest(self) -> Path | None:
         paths = self.paths()
@@ -128,8 +129,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
+
+
 def _older(path: Path) -> str:
-    others = [other for other in Checkpoints(path.parent).paths() if other.name < path.name]
-    if others:
-        return f"delete it to go on from the one before, {others[-1].name}"
+    paths = Checkpoints(path.parent).paths()
+    if path in paths[1:]:
+        return f"delete it to go on from the one before, {paths[paths.index(path) - 1].name}"
     return "there is no earlier one"
