@@ -194,6 +194,7 @@ def test_figures_follow_the_page() -> None:
             drawn = attributes.get("style") or ""
             assert not re.search(r"#[0-9a-f]{3,6}|\brgb", drawn), drawn
             used |= set(re.findall(r"var\((--[\w-]+)\)", drawn))
+    assert "DejaVu" not in found.source  # text is set in the page's typeface
     assert {"--muted", "--rule", "--series-1", "--series-2"} <= used
     for name in used:
         assert style.count(f"{name}:") == 2, name

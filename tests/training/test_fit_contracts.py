@@ -83,7 +83,7 @@ def test_frozen_gives_gradients_back() -> None:
     engine = gan(images=640).engine
     engine.raw["critic"][0].bias.requires_grad_(False)
     before = [p.requires_grad for p in engine.raw["critic"].parameters()]
-    with pytest.raises(ValueError, match="inside"), engine.frozen("critic"):
+    with pytest.raises(ValueError, match="inside"), engine.frozen("critic"):  # noqa: PT012
         assert not any(p.requires_grad for p in engine.raw["critic"].parameters())
         raise ValueError("inside")
     assert [p.requires_grad for p in engine.raw["critic"].parameters()] == before
@@ -143,9 +143,7 @@ def test_phases_resume_anywhere(tmp_path: Path) -> None:
         (104, "ssssssEc" + "sEc" + "ssEc" + "."),  # or one step into the next epoch
     ],
 )
-def test_a_phase_that_turns_near_the_epochs_end_ends_each_epoch_once(
-    tmp_path: Path, turn: int, expected: str
-) -> None:
+def test_a_phase_that_turns_near_the_epochs_end_ends_each_epoch_once(tmp_path: Path, turn: int, expected: str) -> None:
     events = assert_resumes_anywhere(partial(growing, Growing(turn, 64), images=128), tmp_path)
     assert places(events) == expected
 

@@ -59,7 +59,9 @@ def test_lengths(length: dict[str, int], expected: str) -> None:
     assert engine.images_seen == steps * 10 * length.get("accumulate", 1)
     assert [row.epoch for row in log.rows] == list(range(1, len(log.rows) + 1))
     assert [row.step for row in log.rows] == [expected[:i].count("s") for i, e in enumerate(expected) if e == "E"]
-    assert [epoch for epoch, _, _ in log.steps.values()] == [expected[:i].count("E") for i, e in enumerate(expected) if e == "s"]
+    assert [epoch for epoch, _, _ in log.steps.values()] == [
+        expected[:i].count("E") for i, e in enumerate(expected) if e == "s"
+    ]
     assert log.reason == "finished"
 
 
@@ -197,7 +199,9 @@ def test_a_finished_fit_resumed_does_nothing(tmp_path: Path) -> None:
     case = partial(classification, epochs=2)
     whole = run(case, tmp_path)
     made = case()
-    events = list(fit(made.engine, made.streams, evaluate=made.evaluate, checkpoints=Checkpoints(tmp_path), resume=True))
+    events = list(
+        fit(made.engine, made.streams, evaluate=made.evaluate, checkpoints=Checkpoints(tmp_path), resume=True)
+    )
     assert places(events) == "."
     assert differences(whole[0].state_dict(), made.engine.state_dict()) == []
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from toys import Classify, Fit, classification, gan
 from torch import Tensor, nn
+from toys import Classify, Fit, classification, gan
 
 from lamina.data.streams import Batch
 from lamina.errors import TrainingError
@@ -96,7 +96,9 @@ def test_a_loss_that_spoils_the_weights_spoils_no_checkpoint(tmp_path: Path, cli
     """Step 11 has a finite loss and an infinite gradient, and a checkpoint is due after it: it must not be written."""
     message, step = fails(broken(steep, checkpoint_every=11, clip=clip), tmp_path)
     assert step == 11
-    assert message.startswith("a weight of 'model' is not finite after step 11 (rate 0.05); the last good checkpoint is")
+    assert message.startswith(
+        "a weight of 'model' is not finite after step 11 (rate 0.05); the last good checkpoint is"
+    )
     assert assert_good(tmp_path) == 7  # the end of the first epoch
 
 
@@ -105,7 +107,9 @@ def test_closing_writes_no_spoilt_checkpoint(tmp_path: Path) -> None:
     events = fit(made.engine, made.streams, checkpoints=Checkpoints(tmp_path))
     while made.engine.step < 11:
         next(events)
-    with pytest.raises(TrainingError, match=r"a weight of 'model' is not finite .* the last good checkpoint is .*07.ckpt"):
+    with pytest.raises(
+        TrainingError, match=r"a weight of 'model' is not finite .* the last good checkpoint is .*07.ckpt"
+    ):
         events.close()
     assert assert_good(tmp_path) == 7
 

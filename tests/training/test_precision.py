@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 from toys import (
     Classify,
     Fit,
@@ -21,7 +22,6 @@ from toys import (
     run,
     run_interrupted,
 )
-from torch import Tensor, nn
 
 from lamina.data.streams import Batch, InMemory, Shuffled
 from lamina.tasks.base import Task
@@ -120,7 +120,9 @@ class Reconstruct(Task):
 def test_methods_other_than_forward_run_in_the_recipes_precision(precision: str, inner: torch.dtype) -> None:
     inside: list[torch.dtype] = []
     torch.manual_seed(0)
-    engine = make_engine(Reconstruct(), {"model": AutoEncoder()}, precision=precision, batch_size=10, lr=0.01, epochs=20)
+    engine = make_engine(
+        Reconstruct(), {"model": AutoEncoder()}, precision=precision, batch_size=10, lr=0.01, epochs=20
+    )
     for layer in (engine.raw["model"].encoder, engine.raw["model"].decoder):
         layer.register_forward_hook(lambda module, args, output: inside.append(output.dtype))
     assert engine.models["model"].encode(points(8)["x"]).dtype is torch.float32

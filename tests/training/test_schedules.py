@@ -37,7 +37,12 @@ def rates(**recipe: Any) -> list[float]:
         ({"schedule": "linear"}, 0.4, 0.2, 0.02),
         ({"schedule": "linear", "final_lr": 0.2}, 0.4, 0.3, 0.21),
         ({"schedule": "constant", "warmup": 0.2}, 0.1, 0.4, 0.4),
-        ({"schedule": "cosine", "warmup": 0.2}, 0.1, 0.2 * (1 + math.cos(math.pi * 0.375)), 0.2 * (1 + math.cos(math.pi * 0.9375))),
+        (
+            {"schedule": "cosine", "warmup": 0.2},
+            0.1,
+            0.2 * (1 + math.cos(math.pi * 0.375)),
+            0.2 * (1 + math.cos(math.pi * 0.9375)),
+        ),
         ({"schedule": "linear", "warmup": 0.5}, 0.04, 0.4, 0.04),
         ({"schedule": "inverse-sqrt", "warmup": 0.2}, 0.1, 0.4 * math.sqrt(4 / 11), 0.4 * math.sqrt(4 / 20)),
     ],

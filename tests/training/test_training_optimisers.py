@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import Classify, make_engine, plain_net, points
 from torch import Tensor, nn
+from toys import Classify, make_engine, plain_net, points
 
 from lamina.data.streams import InMemory, Shuffled
 from lamina.training.loop import fit
 from lamina.training.optimisers import make_optimiser
 from lamina.training.recipe import Recipe
+
 
 def trained(count: int = 160, batch_size: int = 8, model: nn.Module | None = None, **recipe: Any) -> Any:
     engine = make_engine(Classify(), {"model": model or plain_net()}, batch_size=batch_size, **recipe)
@@ -96,7 +97,12 @@ class Mixed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear, self.conv = nn.Linear(4, 4), nn.Conv1d(4, 4, 1)
-        self.batch, self.layer, self.group, self.rms = nn.BatchNorm1d(4), nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.RMSNorm(4)
+        self.batch, self.layer, self.group, self.rms = (
+            nn.BatchNorm1d(4),
+            nn.LayerNorm(4),
+            nn.GroupNorm(2, 4),
+            nn.RMSNorm(4),
+        )
         self.lstm, self.attention = nn.LSTM(4, 4), nn.MultiheadAttention(4, 2)
         self.embedding, self.slope = nn.Embedding(5, 4), nn.PReLU()
         self.own = nn.Parameter(torch.ones(4))
@@ -150,6 +156,7 @@ def test_spared_parameters_are_not_decayed_by_a_step() -> None:
 
 def test_the_average_is_the_one_computed_by_hand() -> None:
     """Over parameters and floating-point buffers, after every step, from the initial weights on."""
+
     def make() -> nn.Module:
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
@@ -216,7 +223,9 @@ def test_optimise_says_when_it_stepped() -> None:
 
 
 def test_a_task_that_logs_under_accumulation_logs_means() -> None:
-    made = make_engine(Classify(), {"model": plain_net()}, batch_size=8, accumulate=4, steps=1, optimizer="sgd", lr=1e-9)
+    made = make_engine(
+        Classify(), {"model": plain_net()}, batch_size=8, accumulate=4, steps=1, optimizer="sgd", lr=1e-9
+    )
     (step, epoch, _) = list(fit(made, Shuffled(InMemory(points(32)), 8, 0)))
     data = points(32)
     logits = plain_net()(data["x"])

@@ -165,9 +165,7 @@ class Classify(Task):
 def net(width: int = 16, seed: int = 0) -> nn.Sequential:
     """Everything that has a state or draws random numbers: batch norm and dropout."""
     torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Linear(6, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, 3)
-    )
+    return nn.Sequential(nn.Linear(6, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, 3))
 
 
 def plain_net(width: int = 16, seed: int = 0) -> nn.Sequential:
@@ -261,11 +259,17 @@ class WGANGP(Task):
 
 def small_mlp(inputs: int, outputs: int, width: int = 32) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(inputs, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, outputs)
+        nn.Linear(inputs, width),
+        nn.LeakyReLU(0.2),
+        nn.Linear(width, width),
+        nn.LeakyReLU(0.2),
+        nn.Linear(width, outputs),
     )
 
 
-def gan(samples: int = 640, batch_size: int = 64, task: WGANGP | None = None, fabric: Fabric | None = None, **r: Any) -> Fit:
+def gan(
+    samples: int = 640, batch_size: int = 64, task: WGANGP | None = None, fabric: Fabric | None = None, **r: Any
+) -> Fit:
     """A generator that must find N(1, 0.3)."""
     torch.manual_seed(0)
     models = {"generator": nn.Linear(2, 1), "critic": small_mlp(1, 1)}
@@ -313,7 +317,12 @@ def growing(task: Growing | None = None, samples: int = 104, **recipe: Any) -> F
     x[:, :, :, :4] += (2.0 * y - 1)[:, None, None, None]  # the left half is bright or dark
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2)
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 2),
     )
     recipe = {"batch_size": 16, "optimizer": "adam", "lr": 0.02, "images": 200, "ema": 0.9} | recipe
     engine = make_engine(task or Growing(), {"model": model}, **recipe)

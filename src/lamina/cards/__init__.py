@@ -39,6 +39,12 @@ class Card:
     """Kinds of data it takes: "image", "table", "text", "series"."""
     tasks: tuple[str, ...]
     """What it can be trained for: "classification", "multilabel", "regression", ..."""
+    classes: int | None = None
+    """The one number of classes it can tell apart, where its definition fixes it."""
+    objective: str | None = None
+    """How it is trained where the paper's loss is not the usual one of its task: "perceptron-rule", "rbf-map"."""
+    sloped: str = "forward"
+    """The method whose output has a gradient: another one where forward ends in a step."""
     input: tuple[int, ...]
     """Shape of one input, without the batch, at which ``macs`` holds."""
     parameters: Count

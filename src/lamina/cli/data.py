@@ -71,7 +71,9 @@ def show(described: Mapping[str, Any]) -> None:
         _more(rows, "classes")
     if ranges := described.get("target_range"):
         print()
-        rows = [(name, split, f"{low:g}", f"{high:g}") for split, of in ranges.items() for name, (low, high) in of.items()]
+        rows = [
+            (name, split, f"{low:g}", f"{high:g}") for split, of in ranges.items() for name, (low, high) in of.items()
+        ]
         table(("target", "split", "min", "max"), rows[:MOST], right=(2, 3))
         _more(rows, "targets")
     if columns := described.get("columns"):

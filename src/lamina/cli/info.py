@@ -85,12 +85,16 @@ def _opened(path: Path) -> tuple[dict[str, object], Card | None, list[LayerRow]]
         note("the run holds a module of your own, which only your code can build: its layers are not listed")
         return title, None, []
     made = run.preprocess
-    shape = (made.channels, made.height, made.width) if isinstance(made, ImagePreprocess) else (len(made.feature_names),)
+    shape = (
+        (made.channels, made.height, made.width) if isinstance(made, ImagePreprocess) else (len(made.feature_names),)
+    )
     return title, card(run.config.name), layer_table(run.untrained(), shape)
 
 
 def _of_card(card: Card) -> dict[str, object]:
-    results = [f"{r.dataset}: {r.metric} {r.value} ({'; '.join(filter(None, (r.source, r.note)))})" for r in card.reported]
+    results = [
+        f"{r.dataset}: {r.metric} {r.value} ({'; '.join(filter(None, (r.source, r.note)))})" for r in card.reported
+    ]
     arxiv = f", arXiv {card.arxiv}" if card.arxiv else ""
     return {
         "title": card.title,
@@ -116,7 +120,14 @@ def _show_layers(rows: Sequence[LayerRow]) -> None:
     table(
         ("layer", "type", "output", "parameters", "MACs", "receptive field"),
         (
-            (row.name, row.type, size(row.output_shape), count(row.parameters), count(row.macs), size(row.receptive_field))
+            (
+                row.name,
+                row.type,
+                size(row.output_shape),
+                count(row.parameters),
+                count(row.macs),
+                size(row.receptive_field),
+            )
             for row in rows
         ),
         right=(3, 4),

@@ -21,7 +21,9 @@ def add_run(parser: Parser, metavar: str = "RUN") -> None:
 
 def add_runs(group: Any) -> None:
     """The option --runs, in a parser or a group of one."""
-    group.add_argument("--runs", type=str, metavar="DIR", default=RUNS, help=f"the folder of the runs (default: {RUNS})")
+    group.add_argument(
+        "--runs", type=str, metavar="DIR", default=RUNS, help=f"the folder of the runs (default: {RUNS})"
+    )
 
 
 def run_path(name: str, runs: str) -> Path:

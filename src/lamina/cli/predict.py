@@ -14,7 +14,7 @@ from lamina.errors import UsageError
 
 def parser() -> Parser:
     text = "What a run says of image files, table files (a prediction for each row), or rows written as JSON."
-    examples = "runs/lenet5-digits photo.png\nruns/mlp-wine new.csv\nruns/mlp-people '{\"age\": 31, \"city\": \"Turin\"}'"
+    examples = 'runs/lenet5-digits photo.png\nruns/mlp-wine new.csv\nruns/mlp-people \'{"age": 31, "city": "Turin"}\''
     parser = Parser("predict", "RUN ITEM...", text, examples)
     add_run(parser)
     parser.add_argument("item", metavar="ITEM", nargs="+", help="an image, a table, or a row as JSON: '{...}'")

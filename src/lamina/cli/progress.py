@@ -38,7 +38,9 @@ class Progress:
             self.bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.bar is not None:
             self.bar.stop()
 
@@ -82,7 +84,9 @@ class Progress:
             self.columns = [(group, name) for group, logs in groups.items() for name in sorted(logs, key=_loss_first)]
             for line in _header(self.columns):
                 self._print(line)
-        values = [{"train": event.train, "validation": event.validation}[group].get(name) for group, name in self.columns]
+        values = [
+            {"train": event.train, "validation": event.validation}[group].get(name) for group, name in self.columns
+        ]
         cells = [f"{number(value):>{_width(name)}}" for value, (_, name) in zip(values, self.columns, strict=True)]
         best = "  best" if event.best and event.validation else ""
         self._print(f"{f'{event.epoch}{self.epochs}':>7}{''.join(cells)}{clock(now - self.epoch_began):>8}{best}")

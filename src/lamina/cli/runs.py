@@ -51,7 +51,16 @@ def command(argv: Sequence[str]) -> int:
     table(
         ("run", "model", "data", "state", "epochs", "steps", "best validation", "time"),
         (
-            (Path(s.path).name if one_folder else s.path, s.model, s.data, s.state, s.epochs, s.step, _best(s), clock(60 * s.minutes))
+            (
+                Path(s.path).name if one_folder else s.path,
+                s.model,
+                s.data,
+                s.state,
+                s.epochs,
+                s.step,
+                _best(s),
+                clock(60 * s.minutes),
+            )
             for s in summaries
         ),
         right=(4, 5, 7),

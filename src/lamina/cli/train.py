@@ -41,7 +41,10 @@ def parser(name: str | None = None) -> Parser:
     what = parser.add_argument_group("what")
     what.add_argument("--data", type=str, metavar="DATA", help="an embedded set, a path, or hf:<dataset>@<revision>")
     what.add_argument(
-        "--config", type=str, metavar="FILE", help="options from a YAML file, a run's config.yaml, or a published recipe"
+        "--config",
+        type=str,
+        metavar="FILE",
+        help="options from a YAML file, a run's config.yaml, or a published recipe",
     )
     what.add_argument("--name", type=str, metavar="RUN", help="name of the run (default: MODEL-DATA)")
     add_runs(what)
@@ -145,7 +148,9 @@ def _expect_enough(args: Namespace) -> None:
     if args.variant is None:
         raise UsageError("which model? lamina train MODEL --data DATA (lamina models lists the models)")
     if args.data is None:
-        raise UsageError("--data is missing: an embedded set (lamina data lists them), a path, or hf:<dataset>@<revision>")
+        raise UsageError(
+            "--data is missing: an embedded set (lamina data lists them), a path, or hf:<dataset>@<revision>"
+        )
 
 
 def _print_config(args: Namespace, asked: Mapping[str, Any]) -> int:

@@ -14,3 +14,13 @@ def expect_image(x_BCHW: Tensor, channels: int, size: tuple[int, int] | None = N
         raise ValueError(f"expected images of shape {wanted}, got {shape}")
     if size is None and min(shape[2:]) < least:
         raise ValueError(f"expected images of at least {least} x {least} pixels, got {shape[2]} x {shape[3]}")
+
+
+def expect_features(x: Tensor, features: int) -> Tensor:
+    """``x``, (B, features) or of more dimensions that hold so many numbers (an image), as (B, features).
+
+    Raises ValueError for any other shape.
+    """
+    if x.ndim < 2 or x.shape[1:].numel() != features:
+        raise ValueError(f"expected inputs of {features} features each, (batch, {features}), got {tuple(x.shape)}")
+    return x.flatten(1)

@@ -63,7 +63,7 @@ def _summary(truth_N: Ints, said_N: Ints, names: Sequence[str], split: str) -> s
     common = int(counts_K.argmax())
     return (
         f"{number(right)} of {number(total)} {split} samples are right: {share(right / total, total)} "
-        f"(95 % interval {share(low, total)} to {share(high, total)}). Always saying the most frequent class, "
+        f"(95\u00a0% interval {share(low, total)} to {share(high, total)}). Always saying the most frequent class, "
         f"{names[common]}, would reach {share(counts_K[common] / total, total)}."
     )
 

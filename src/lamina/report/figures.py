@@ -39,10 +39,11 @@ def curves(title: str, lines: Mapping[str, Points], x_name: str, kept: float | N
             axes.plot(x, y, color=colour, label=line, marker="o" if len(x) <= 30 else "", markersize=3.5)
         if len(drawn) > 1:
             legend(axes)
-        if everything.min() > 0 and everything.max() > 50 * everything.min():
+        low, high = float(everything.min()), float(everything.max())
+        if "loss" in title and low > 0 and high > 50 * low:
             axes.set_yscale("log")
-        elif everything.min() == everything.max() > 0:  # a constant: matplotlib would show it through a microscope
-            axes.set_ylim(0, 2 * everything[0])
+        elif low == high > 0:  # a constant: matplotlib would show it through a microscope
+            axes.set_ylim(0, 2 * high)
         if kept is not None:
             axes.axvline(kept, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -65,7 +66,7 @@ def reliability(found: Calibration) -> Markup:
         upper.plot(
             found.confidence_K[seen], found.accuracy_K[seen], "o", color=SERIES[0], markersize=4.5, label="model"
         )
-        upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share right")
+        upper.set(xlim=(0, 1), ylim=(-0.03, 1.03), ylabel="share right")
         legend(upper)
         lower.bar(left, found.count_K, width * 0.92, align="edge", color=MUTED, alpha=0.6)
         lower.set(xlabel="stated probability", ylabel="samples")
@@ -179,7 +180,7 @@ def residual_histogram(truth_N: Floats, said_N: Floats, name: str) -> Markup:
         axes.set(xlabel=f"predicted − true {label(name)}", ylabel="samples")
         legend(axes)
         readable(axes.xaxis)
-        readable(axes.yaxis)
+        readable(axes.yaxis, whole=True)
 
     words = f"median {number(float(middle))}, nine of ten between {number(float(low))} and {number(float(high))}"
     return draw(paint, f"Histogram of residuals of {name}: {words}", height=300)
@@ -226,7 +227,7 @@ def gradient_flow(rows: Sequence[tuple[str, float]]) -> Markup:
             axes.plot(ratios, place, color=SERIES[0], linewidth=1.2, marker="o", markersize=2.5)
             named = np.unique(np.linspace(0, len(rows) - 1, 12).round().astype(int))
             axes.set_yticks(named, [label(rows[i][0], 28) for i in named])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xscale("log")
         axes.set_xlim(low, high)
         axes.set_xlabel("gradient norm / weight norm")

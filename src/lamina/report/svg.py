@@ -88,8 +88,8 @@ def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: in
     return Markup(_inline(sheet.getvalue(), alt))
 
 
-def readable(axis: Axis) -> None:
-    """Plain numbers at the ticks, on linear and logarithmic axes (matplotlib's own would need its mathematics)."""
+def readable(axis: Axis, *, whole: bool = False) -> None:
+    """Plain numbers at the ticks (``whole``: integers, of counts), on linear and logarithmic axes (matplotlib's own would need its mathematics)."""
     from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if axis.get_scale() == "log":
@@ -97,7 +97,7 @@ def readable(axis: Axis) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,), numticks=6))
         axis.set_minor_formatter(NullFormatter())
     elif isinstance(axis.get_major_locator(), AutoLocator):
-        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=whole))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
 
 
@@ -167,4 +167,5 @@ def _references(element: ElementTree.Element) -> list[str]:
 def _style(value: str) -> str:
     """Placeholders become the page's variables; the typeface is left to the page, its size is kept."""
     value = re.sub(r"#[0-9a-f]{6}", lambda found: VARIABLES.get(found[0], found[0]), value)
-    return re.sub(r"(?<![-\w])font:[^;]*?(\d+(?:\.\d+)?px)[^;]*", r"font-size: \1", value)
+    value = re.sub(r"(?<![-\w])font:[^;]*?(\d+(?:\.\d+)?px)[^;]*", r"font-size: \1", value)  # matplotlib before 3.11
+    return re.sub(r"font-family:[^;]*;?\s*", "", value)

@@ -13,16 +13,20 @@ from lamina import registry
 from lamina.data.preprocess import Preprocess, fit_preprocess
 from lamina.data.source import Source
 from lamina.data.spec import DataSpec
-from lamina.errors import UsageError
+from lamina.errors import UsageError, unknown
 from lamina.randomness import derive
 from lamina.runs.config import TrainConfig
 from lamina.tasks.base import Task
 from lamina.tasks.classification import Classification, Multilabel, class_weights
+from lamina.tasks.perceptron import PerceptronRule
+from lamina.tasks.rbf import RBFMaximumAPosteriori
 from lamina.tasks.regression import Regression
 from lamina.training.recipe import Recipe
 
 DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features")
 """options of a model that the data decide"""
+OBJECTIVES = {"perceptron-rule": PerceptronRule, "rbf-map": RBFMaximumAPosteriori}
+"""classifications with a loss of their own, as cards name them"""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,12 @@ def build(config: TrainConfig, source: Source, module: nn.Module | None = None) 
     """
     if module is None:
         _check_fit(config.name, source.spec)
+        objective = registry.card(config.name).objective
         row = registry.variant(config.name)
         defaults = registry.configure(row, config.model)  # a misspelt option is told before the data are read through
         size = getattr(defaults, "image_size", None)
     else:
-        size = None
+        size = objective = None
     preprocess = fit_preprocess(
         source,
         channels=config.model.get("in_channels"),
@@ -59,7 +64,7 @@ def build(config: TrainConfig, source: Source, module: nn.Module | None = None) 
         if source.spec.task == "regression":
             raise UsageError("class_weights: the task is regression, which has no classes")
         weights = class_weights(source.splits["train"].targets, len(source.spec.classes))
-    return Parts(make_task(preprocess, config.recipe, weights), preprocess, module)
+    return Parts(make_task(preprocess, config.recipe, objective, weights), preprocess, module)
 
 
 def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
@@ -77,10 +82,21 @@ def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
         return registry.build(row, options)
 
 
-def make_task(preprocess: Preprocess, recipe: Recipe, weights: torch.Tensor | None = None) -> Task:
-    """The task that the preprocessed targets call for."""
+def make_task(
+    preprocess: Preprocess, recipe: Recipe, objective: str | None = None, weights: torch.Tensor | None = None
+) -> Task:
+    """The task that the preprocessed targets call for, in the form that the card's ``objective`` names.
+
+    Raises UsageError for an objective that is not known, and for label smoothing where one is: it has none.
+    """
     outputs, key = preprocess.model_options()["num_classes"], preprocess.input_key
     match preprocess.target.task:
+        case "classification" if objective is not None:
+            if objective not in OBJECTIVES:
+                raise unknown("objective", objective, OBJECTIVES)
+            if recipe.label_smoothing:
+                raise UsageError(f"label_smoothing smooths cross-entropy, but the objective is '{objective}'")
+            return OBJECTIVES[objective](outputs, key, class_weights=weights)
         case "classification":
             return Classification(outputs, key, label_smoothing=recipe.label_smoothing, class_weights=weights)
         case "multilabel":
@@ -95,6 +111,8 @@ def _check_fit(name: str, spec: DataSpec) -> None:
         raise UsageError(f"{name} takes {_either(card.inputs)} data, but '{spec.name}' is {spec.kind} data")
     if spec.task not in card.tasks:
         raise UsageError(f"{name} can be trained for {_either(card.tasks)}, but '{spec.name}' calls for {spec.task}")
+    if card.classes is not None and len(spec.classes) != card.classes:
+        raise UsageError(f"{name} tells {card.classes} classes apart, but '{spec.name}' has {len(spec.classes)}")
 
 
 def _either(words: tuple[str, ...]) -> str:

@@ -47,7 +47,8 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        return make_task(self.preprocess, self.config.recipe)
+        objective = self.directory.read("card.json").get("card", {}).get("objective")
+        return make_task(self.preprocess, self.config.recipe, objective)
 
     @cached_property
     def model(self) -> nn.Module:

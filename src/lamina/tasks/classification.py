@@ -34,8 +34,14 @@ class Classification(Task):
         weights = self.class_weights
         if weights is not None:
             weights = self.class_weights = weights.to(logits_BK)
-        loss = F.cross_entropy(logits_BK, target_B, weight=weights, label_smoothing=self.label_smoothing)
+        loss = self.cost(logits_BK, target_B, weights, self.label_smoothing)
         return loss, {"accuracy": (logits_BK.detach().argmax(1) == target_B).float().mean()}
+
+    def cost(
+        self, logits_BK: Tensor, target_B: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """What is minimised, a mean over the batch; evaluation asks for it without weights and smoothing."""
+        return F.cross_entropy(logits_BK, target_B, weight=weights, label_smoothing=label_smoothing)
 
     def metrics(self) -> Any:
         from torchmetrics import MeanMetric, MetricCollection
@@ -54,7 +60,7 @@ class Classification(Task):
         logits_BK, target_B = model(batch[self.input_key]).float(), batch["target"]
         for name, metric in metrics.items(keep_base=True):
             if name == "loss":
-                metric.update(F.cross_entropy(logits_BK, target_B), weight=len(target_B))
+                metric.update(self.cost(logits_BK, target_B), weight=len(target_B))
             else:
                 metric.update(logits_BK, target_B)
 

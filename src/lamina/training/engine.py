@@ -137,7 +137,9 @@ class Engine:
         for player, module in self.raw.items():
             largest = nn.utils.get_total_norm([p.detach() for p in module.parameters() if p.numel()], math.inf)
             if not math.isfinite(largest.item()):
-                raise TrainingError(f"a weight of '{player}' is not finite after step {self.step} (rate {self.rate:.3g})")
+                raise TrainingError(
+                    f"a weight of '{player}' is not finite after step {self.step} (rate {self.rate:.3g})"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of the engine that the next step depends on. Collective where the engine ``gathers``."""

@@ -157,8 +157,8 @@ def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None)
         for module in engine.raw.values():
             module.eval()
         with engine.averaged(), torch.no_grad():
-            measured = engine.fabric.broadcast(evaluate())  # every process must come to the same decision
-        validation = {name: float(value) for name, value in measured.items()}
+            validation = {name: float(value) for name, value in evaluate().items()}
+        validation = engine.fabric.broadcast(validation)  # every process must come to the same decision
     best, better = progress.best, True
     if evaluate is not None and engine.task.monitor is not None:
         score = _score(engine, validation)

@@ -1,0 +1,123 @@
+"""What a claim is, and how its verdict follows from measured numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isnan
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lamina.randomness import derive
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Verdict = Literal["holds", "fails", "inconclusive"]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every choice of an experiment, as scalars and tuples of them; a claim adds its own. Fixed before the verdict."""
+
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """Where one number must lie: ``at_most`` or ``at_least``. The number has a natural zero and is never negative."""
+
+    number: str
+    why: str
+    """where the bar comes from"""
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def clearance(self, value: float) -> float:
+        """How many times over ``value`` clears the bar: 1 is just, below 1 is not. Not a number clears nothing."""
+        if isnan(value):
+            return 0.0
+        if self.at_most is not None:
+            return inf if value <= 0 else self.at_most / value
+        assert self.at_least is not None
+        return value / self.at_least
+
+    def __post_init__(self) -> None:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError(f"the bar of {self.number} needs one of at_most and at_least")
+        if not ((self.at_most or self.at_least or 0) > 0):
+            raise ValueError(f"the bar of {self.number} must be above zero")
+
+    def __str__(self) -> str:
+        return f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one seed gave."""
+
+    numbers: dict[str, float]
+    arrays: dict[str, Array] = field(default_factory=dict)
+    """for the figure only"""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(Generic[S]):
+    """A statement and the experiment that tests it."""
+
+    name: str
+    sentence: str
+    source: str
+    """authors, title, where, year"""
+    settings: S
+    measure: Callable[[S, int], Measurement]
+    """(settings, seed) -> numbers; draws nothing but from that seed"""
+    bars: tuple[Bar, ...]
+    universal: bool
+    """True: said of every case, so one counter-example refutes it. False: a tendency, which seeds may disagree on"""
+    figure: Callable[[Figure, S, Sequence[Measurement]], None]
+    """paints the measurements of all seeds"""
+    caption: str
+    """what the figure shows"""
+    reading: str
+    """a paragraph on what the numbers say; {name} stands for a number's mean over seeds"""
+    names: Mapping[str, str]
+    """each number in words"""
+    arxiv: str = ""
+    loose: str = ""
+    """a loose or wrong form in which it is often told, and what is right"""
+    margin: float = 1.0
+    """how many times over every seed must clear every bar: 2 where the number was known when the bar was set"""
+
+
+def judge(bars: Sequence[Bar], numbers: Mapping[str, Sequence[float]], *, universal: bool, margin: float = 1.0) -> Verdict:
+    """"holds" where every seed clears every bar ``margin`` times over. "fails" where no seed clears all of them, or where
+    one does not and the claim is universal. All else (seeds that disagree, a bar cleared too narrowly): "inconclusive".
+    """
+    by_seed = clearances(bars, numbers)
+    if min(by_seed) >= margin:
+        return "holds"
+    if max(by_seed) < 1 or (universal and min(by_seed) < 1):
+        return "fails"
+    return "inconclusive"
+
+
+def clearances(bars: Sequence[Bar], numbers: Mapping[str, Sequence[float]]) -> list[float]:
+    """For each seed, how many times over it clears the bar that it comes nearest to."""
+    per_bar = [[bar.clearance(value) for value in numbers[bar.number]] for bar in bars]
+    return [min(of_seed) for of_seed in zip(*per_bar, strict=True)]
+
+
+def generator(seed: int, *purpose: object) -> torch.Generator:
+    """Random numbers for one purpose within one seed of a claim."""
+    return torch.Generator().manual_seed(derive(seed, *purpose))
+
+
+AnyClaim = Claim[Any]

@@ -1,0 +1,50 @@
+"""The claims by name: each is ``CLAIM`` in the file of its name. Knowing the names takes no torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from lamina.errors import unknown
+
+if TYPE_CHECKING:
+    from lamina.claims.frame import AnyClaim
+
+NAMES = (
+    "xor",
+    "mistake-bound",
+    "universal-approximation",
+    "relu-interpolation",
+    "vanishing-gradients",
+    "relu-sparsity",
+    "gelu-approximation",
+    "translation-equivariance",
+    "cross-correlation",
+    "outliers",
+    "momentum",
+    "adam-first-step",
+    "weight-decay",
+    "batch-norm-rate",
+    "dropout",
+)
+"""In the order of the page."""
+
+
+def list_claims() -> list[str]:
+    """The names of all claims."""
+    return list(NAMES)
+
+
+def check_name(name: str) -> str:
+    """The name as it is written here (case, ``_`` and ``-`` are one). Raises UsageError, with the nearest name."""
+    folded = name.casefold().replace("_", "-")
+    if folded not in NAMES:
+        raise unknown("claim", name, NAMES)
+    return folded
+
+
+def get_claim(name: str) -> AnyClaim:
+    """Raises UsageError for an unknown name."""
+    module = importlib.import_module(f"lamina.claims.{check_name(name).replace('-', '_')}")
+    claim: AnyClaim = module.CLAIM
+    return claim

@@ -1,0 +1,37 @@
+"""The discriminative criterion of LeNet-5's radial basis outputs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lamina.tasks.classification import Classification
+
+
+class RBFMaximumAPosteriori(Classification):
+    """E = y_D + log(e^-j + sum_i e^-y_i), mean over the batch (LeCun et al. 1998, eq. 9); models give -y (B, K).
+
+    y_i is the penalty of class i, D the right one. E is the negative logarithm of e^-y_D / (e^-j + sum_i e^-y_i): the
+    posterior of the right class among all classes and one of rubbish, whose penalty is the constant ``j`` > 0. It is a
+    cross-entropy with one logit more, -j; the paper gives no value for j. Probabilities predicted are those among the
+    classes, rubbish left out.
+    """
+
+    name = "rbf-map"
+
+    def __init__(
+        self, classes: int, input_key: str = "image", *, class_weights: Tensor | None = None, j: float = 1.0
+    ) -> None:
+        super().__init__(classes, input_key, class_weights=class_weights)
+        if not j > 0:
+            raise ValueError(f"j must be greater than 0, got {j}")
+        self.j = j
+
+    def cost(
+        self, logits_BK: Tensor, target_B: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        rubbish_B1 = logits_BK.new_full((len(logits_BK), 1), -self.j)
+        if weights is not None:
+            weights = torch.cat([weights, weights.new_ones(1)])  # rubbish is nobody's target: its weight is not used
+        return F.cross_entropy(torch.cat([logits_BK, rubbish_B1], 1), target_B, weight=weights)

@@ -1,0 +1,56 @@
+"""What the README tells people to type works, as typed; training lengths are cut."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import lamina
+from lamina.cli.main import main
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the picture of a digit."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray((load_digits().images[3] * 15.9).astype("uint8")).save("digit.png")
+    return tmp_path
+
+
+def test_the_python_runs(folder: Path) -> None:
+    (code,) = blocks("python")
+    assert "epochs=5" in code
+    names: dict[str, object] = {}
+    exec(code.replace("epochs=5", "epochs=1"), names)
+    run = names["run"]
+    assert isinstance(run, lamina.Run)
+    assert run.path == Path("runs/lenet5-digits")
+
+
+def test_the_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [line.split("  #")[0].strip() for line in blocks("sh")[1].splitlines() if line.startswith("lamina ")]
+    assert len(commands) >= 9
+    for command in commands:
+        words = shlex.split(command.replace("--epochs 5", "--epochs 1").replace("--epochs 8", "--epochs 2"))
+        if "diabetes" in words:
+            words += ["--epochs", "2"]
+        assert main(words[1:]) == 0, f"{command}: {capsys.readouterr().err}"
+    assert (folder / "runs/lenet5-digits/report.html").exists()
+
+
+def test_the_table_lists_the_architectures_that_exist() -> None:
+    listed = dict(re.findall(r"^\| `([\w-]+)` \|.*?\| ([\d,]+)", README, flags=re.M))
+    assert sorted(listed) == sorted(lamina.list_models())
+    for name, parameters in listed.items():
+        assert int(parameters.replace(",", "")) == lamina.card(name).parameters

@@ -1,0 +1,147 @@
+"""What ``test_ddp.py`` runs in two processes: every fit writes, for each rank, what the test compares."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from toys import Classify, Fit, Jitter, Log, differences, gan, make_engine, plain_net, points, recall
+
+from lamina.data.streams import Batch, InMemory, Shuffled
+from lamina.tasks.base import Task
+from lamina.training.checkpoints import Checkpoints
+from lamina.training.engine import Engine
+from lamina.training.events import EpochDone, StepDone
+from lamina.training.loop import fit
+
+
+def stream(engine: Engine, batch: Batch, size: int, **options: Any) -> Shuffled:
+    rank, world = engine.fabric.global_rank, engine.fabric.world_size
+    return Shuffled(InMemory(batch), size, 0, rank=rank, world=world, **options)
+
+
+# ---------------------------------------------------------------- the fits
+
+
+def classifier(fabric: Fabric, **recipe: Any) -> Fit:
+    """Fifty steps of SGD in fp64 with augmentation, clipping and accumulation; no batch norm, no dropout."""
+    options = {"batch_size": 16, "steps": 50, "optimizer": "sgd", "lr": 0.2, "schedule": "cosine", "accumulate": 2}
+    options |= {"precision": "fp64", "clip": 1.0, "ema": 0.9}
+    engine = make_engine(Classify(), {"model": plain_net()}, fabric, **options | recipe)
+    return Fit(engine, stream(engine, points(200), 16, augment=Jitter()))
+
+
+class VAE(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.norm, self.decoder = nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(2, 6)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.norm(self.encoder(x)).chunk(2, -1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z)
+
+
+class Variational(Task):
+    """Calls encode and decode, never forward; the noise is each rank's own."""
+
+    name = "variational"
+    forward_methods = {"model": ("encode", "decode")}  # noqa: RUF012
+
+    def loss(self, model: nn.Module, batch: Batch, engine: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        mean, log_variance = model.encode(batch["x"])
+        noise = torch.randn_like(mean)
+        x = model.decode(mean + noise * (log_variance / 2).exp())
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        return F.mse_loss(x, batch["x"], reduction="none").sum(1).mean() + 0.1 * kl, {"noise": noise.mean()}
+
+
+def vae(fabric: Fabric, **recipe: Any) -> Fit:
+    torch.manual_seed(fabric.global_rank)  # ranks that begin with other weights are given those of the first
+    options = {"batch_size": 16, "epochs": 8, "optimizer": "adam", "lr": 0.02, "ema": 0.9} | recipe
+    engine = make_engine(Variational(), {"model": VAE()}, fabric, **options)
+    x = points(160)["x"] @ torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+    return Fit(engine, stream(engine, {"x": x}, 16))
+
+
+def wgan(fabric: Fabric, **recipe: Any) -> Fit:
+    return gan(320, 32, fabric=fabric, **{"epochs": 6} | recipe)
+
+
+def judged(fabric: Fabric, **recipe: Any) -> Fit:
+    """Each rank would judge epochs differently: the first rank's verdict must hold for all."""
+    made = classifier(fabric, **{"steps": None, "epochs": 9, "patience": 2} | recipe)
+    made.evaluate = lambda: {"accuracy": (-1.0) ** fabric.global_rank * made.engine.step}
+    return made
+
+
+# ---------------------------------------------------------------- running them
+
+
+def full(make: Any, fabric: Fabric) -> dict[str, Any]:
+    made, log = make(fabric), Log()
+    for event in fit(made.engine, made.streams, evaluate=made.evaluate):
+        log.add(event)
+    return report(made.engine, log)
+
+
+def resumed(make: Any, fabric: Fabric, folder: Path, stop: int) -> dict[str, Any]:
+    """Closed after step ``stop`` by all ranks, resumed by fresh engines."""
+    made, log = make(fabric, checkpoint_every=4), Log()
+    for event in fit(made.engine, made.streams, checkpoints=Checkpoints(folder)):
+        if isinstance(event, StepDone) and event.step == stop:
+            break
+    fabric.barrier()
+    saved = [path.name for path in Checkpoints(folder).paths()]
+    made = make(fabric, checkpoint_every=4)
+    for event in fit(made.engine, made.streams, checkpoints=Checkpoints(folder), resume=True):
+        log.add(event)
+    return report(made.engine, log) | {"saved": saved}
+
+
+def report(engine: Engine, log: Log) -> dict[str, Any]:
+    mine = {"models": engine.raw, "optimisers": engine.optimisers}
+    state = {kind: {player: part.state_dict() for player, part in parts.items()} for kind, parts in mine.items()}
+    state |= {"average": engine.average, "carry": engine.carry, "task": engine.task.state_dict()}
+    rows = [[row.epoch, row.best, row.validation, row.train] for row in log.rows if isinstance(row, EpochDone)]
+    return {
+        "state": state,
+        "rows": rows,
+        "steps": {n: logs for n, (_, _, logs) in log.steps.items()},
+        "step": engine.step,
+    }
+
+
+def all_fits(fabric: Fabric, folder: Path) -> dict[str, Any]:
+    long = partial(recall, epochs=3)
+    return {
+        "classifier": full(classifier, fabric),
+        "classifier resumed": resumed(classifier, fabric, folder / "classifier", 23),
+        "vae": full(vae, fabric),
+        "vae resumed": resumed(vae, fabric, folder / "vae", 33),
+        "wgan": full(wgan, fabric),
+        "wgan resumed": resumed(wgan, fabric, folder / "wgan", 6),
+        "recall": full(lambda fabric, **recipe: long(fabric=fabric, **recipe), fabric),
+        "recall resumed": resumed(
+            lambda fabric, **recipe: long(fabric=fabric, **recipe), fabric, folder / "recall", 10
+        ),
+        "judged": full(judged, fabric),
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+    out = Path(sys.argv[1])
+    torch.save(all_fits(fabric, out), out / f"rank{fabric.global_rank}.pt")
+    assert differences(fabric.broadcast(fabric.world_size), 2) == []
+    torch.distributed.destroy_process_group()

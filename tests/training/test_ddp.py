@@ -1,0 +1,133 @@
+"""Two processes: equal to one, equal to each other, and resumed bit for bit."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import children
+import pytest
+import torch
+from ddp_child import classifier, wgan
+from toys import differences, leaves, single
+
+from lamina.errors import RunError
+from lamina.training.checkpoints import Checkpoints, load_checkpoint
+from lamina.training.loop import fit
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything two processes did, written by them."""
+    folder = tmp_path_factory.mktemp("ddp")
+    children.finish(children.start("ddp_child.py", folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranks(folder: Path) -> list[dict[str, Any]]:
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def test_two_processes_equal_one(ranks: list[dict[str, Any]]) -> None:
+    """Fifty steps of SGD with momentum at the same global batch, augmented, accumulated, clipped, averaged."""
+    made = classifier(single("32-true"))
+    list(fit(made.engine, made.streams))
+    for rank in ranks:
+        two = rank["classifier"]
+        assert two["step"] == made.engine.step == 50
+        for ours, theirs in (
+            (made.engine.raw["model"].state_dict(), two["state"]["models"]["model"]),
+            (made.engine.average["model"], two["state"]["average"]["model"]),
+        ):
+            assert ours.keys() == theirs.keys()
+            assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) <= 1e-10
+    start = classifier(single("32-true")).engine.raw["model"].state_dict()
+    moved = ranks[0]["classifier"]["state"]["models"]["model"]
+    assert max((start[name] - moved[name]).abs().max().item() for name in start) > 0.1
+    seen = [rank["classifier"]["steps"][50]["loss"] for rank in ranks]
+    assert seen[0] != seen[1]  # each saw its own half
+
+
+@pytest.mark.parametrize("name", ["classifier", "vae", "wgan", "recall"])
+def test_both_ranks_hold_the_same_weights(ranks: list[dict[str, Any]], name: str) -> None:
+    """Also under methods other than forward, noise of each rank's own, and the gradient penalty's double backward."""
+    one, other = (
+        {
+            place: value
+            for place, value in leaves(rank[name]["state"])
+            if "running" not in place and "tracked" not in place
+        }
+        for rank in ranks
+    )
+    shared = ("/models", "/optimisers", "/average")
+    one, other = ({k: v for k, v in side.items() if k.startswith(shared)} for side in (one, other))
+    assert len(one) > 8
+    assert differences(one, other) == []
+    steps = [rank[name]["steps"] for rank in ranks]
+    assert all(a["loss"] != b["loss"] for a, b in zip(steps[0].values(), steps[1].values(), strict=True))
+
+
+def test_they_learn(ranks: list[dict[str, Any]]) -> None:
+    for name, share in (("classifier", 0.7), ("vae", 0.8)):
+        rows = ranks[0][name]["rows"]
+        assert rows[-1][3]["loss"] < share * rows[0][3]["loss"], name
+    noise = [rank["vae"]["steps"][1]["noise"] for rank in ranks]
+    assert noise[0] != noise[1]
+    bias = wgan(single("32-true")).engine.raw["generator"].bias.item()
+    assert abs(ranks[0]["wgan"]["state"]["models"]["generator"]["bias"].item() - bias) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "stop", "saved"),
+    [
+        ("classifier", 23, [20, 23]),  # 6 updates an epoch; closing saves
+        ("vae", 33, [32, 33]),
+        ("wgan", 6, [2, 4]),  # the task has a state on each rank: closing cannot collect it, the last checkpoint stands
+        ("recall", 10, [6, 8]),  # and so with a carry
+    ],
+)
+def test_a_fit_of_two_processes_resumes_bit_for_bit(
+    ranks: list[dict[str, Any]], name: str, stop: int, saved: list[int]
+) -> None:
+    for rank in ranks:
+        whole, again = rank[name], rank[f"{name} resumed"]
+        assert again["step"] == whole["step"] > stop
+        assert differences(whole["state"], again["state"]) == []
+        assert again["saved"][-1] == f"step-{saved[-1]:08d}.ckpt"
+        assert again["rows"] == whole["rows"][-len(again["rows"]) :] or rank is ranks[1]
+        assert again["steps"] == {n: logs for n, logs in whole["steps"].items() if n in again["steps"]}
+
+
+def test_a_checkpoint_holds_what_every_rank_carries(ranks: list[dict[str, Any]], folder: Path) -> None:
+    newest = Checkpoints(folder / "recall").latest()
+    assert newest is not None
+    carried = load_checkpoint(newest)["engine"]["carried"]
+    assert len(carried) == 2
+    assert not torch.equal(carried[0]["carry"][0], carried[1]["carry"][0])
+    for rank, mine in zip(ranks, carried, strict=True):
+        assert differences(rank["recall resumed"]["state"]["carry"], mine["carry"]) == []
+
+
+def test_one_process_does_not_resume_what_two_carried(folder: Path) -> None:
+    made = wgan(single("32-true"), epochs=9)
+    with pytest.raises(RunError, match="2 processes carried the state: resume with --devices 2"):
+        next(fit(made.engine, made.streams, checkpoints=Checkpoints(folder / "wgan"), resume=True))
+
+
+def test_one_process_may_resume_what_two_began(tmp_path: Path, folder: Path, ranks: list[dict[str, Any]]) -> None:
+    """Where nothing is carried the position is the same for any number of processes."""
+    shutil.copy(folder / "classifier" / "step-00000048.ckpt", tmp_path)
+    made = classifier(single("32-true"))
+    list(fit(made.engine, made.streams, checkpoints=Checkpoints(tmp_path), resume=True))
+    ours, theirs = made.engine.raw["model"].state_dict(), ranks[0]["classifier"]["state"]["models"]["model"]
+    assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) <= 1e-10
+
+
+def test_all_ranks_come_to_the_first_ones_verdict(ranks: list[dict[str, Any]]) -> None:
+    """The second rank's metric falls all the time: alone it would have lost patience."""
+    rows = [[row[:3] for row in rank["judged"]["rows"]] for rank in ranks]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 9
+    assert all(best for _, best, _ in rows[0])
