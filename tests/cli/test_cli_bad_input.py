@@ -68,7 +68,8 @@ Lamina = Callable[..., tuple[int, str, str]]
 def test_misuse_is_one_line(line: str, says: str, lamina: Lamina, tmp_path: Path) -> None:
     status, out, err = lamina(*line.split())
     assert (status, out) == (2, ""), err
-    assert err.startswith("lamina: ") and err.count("\n") == 1, err
+    assert err.startswith("lamina: "), err
+    assert err.count("\n") == 1, err
     assert says in err
     assert not any(tmp_path.iterdir()), "a call that fails writes nothing"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import process
+from cli_process import process
 
 CALL = """
 import sys
@@ -30,6 +30,7 @@ print("STATUS", status, "HEAVY", heavy)
         ("info lennet5", 2, "unknown model or run 'lennet5'; did you mean 'lenet5'?"),
         ("train lenet5 --data digits --epocs 3", 2, "unknown option '--epocs'; did you mean '--epochs'?"),
         ("train lenet5", 2, "--data is missing"),
+        ("train lenet5 --data digts", 2, "unknown data 'digts'; did you mean 'digits'?"),
     ],
 )
 def test_answers_without_torch(line: str, status: int, says: str, tmp_path: Path) -> None:

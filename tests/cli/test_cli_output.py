@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import process
+from cli_process import process
 
 from lamina.cli.output import as_json, clean, clock, count, facts, number, table
 

@@ -61,6 +61,7 @@ class Part:
 def hub(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("datasets")
     module.Image, module.ClassLabel = ImageFeature, ClassLabel  # type: ignore[attr-defined]
+    module.__version__ = "4.1.0"  # type: ignore[attr-defined]
     module.calls = []  # type: ignore[attr-defined]
     module.parts = {}  # type: ignore[attr-defined]
 
@@ -129,14 +130,30 @@ def test_tables(hub: Any, refused: Any) -> None:
 
 
 def test_what_the_hub_cannot_give(hub: Any, refused: Any) -> None:
-    for data in ("hf:mnist", "hf:@main", "hf:a/b/c@main", "hf:../x@main"):
-        if data == "hf:../x@main":
-            hub.parts = FileNotFoundError("no such\ndataset")
-        with refused(UsageError, data):
+    for data in ("hf:mnist", "hf:@main", "hf:a/b/c@main", "hf:../x@main", "hf:/etc@main"):
+        with refused(UsageError, data, "no hub data set"):
             open_source(data)
+    hub.parts = FileNotFoundError("no such\ndataset")
+    with refused(UsageError, "hf:a/b@main", "no such dataset"):
+        open_source("hf:a/b@main")
     hub.parts = {"unsupervised": Part({"a": object()}, {"a": [1]})}
     with refused(UsageError, "no train split", "unsupervised"):
         open_source("hf:x@main")
+
+
+def test_no_code_and_no_local_folder_in_place_of_the_hub(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    hub.parts = RuntimeError("offline")
+    hub.__version__ = "3.6.0"
+    with refused(UsageError, "offline"):
+        open_source("hf:pets@main")
+    assert hub.calls == [(("pets", None), {"revision": "main", "trust_remote_code": False})]
+    (tmp_path / "pets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with refused(UsageError, "hf:pets@main", "the local 'pets'"):
+        open_source("hf:pets@main")
+    assert len(hub.calls) == 1
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:

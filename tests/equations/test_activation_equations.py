@@ -109,6 +109,17 @@ def test_prelu_and_the_gradient_of_its_slope(shape: tuple[int, ...], slopes: int
         close(eq.prelu_slope_gradient(g, x, a), da)
 
 
+@pytest.mark.parametrize("name", ["relu6", "hard-sigmoid"])
+def test_flat_and_sloping_parts_meet_as_in_torch(name: str) -> None:
+    ends = torch.tensor([-3.0, 0.0, 3.0, 6.0], dtype=torch.float64)
+    close(eq.PAIRS[name][1](ends), slope(TORCH[name], ends))
+
+
+def test_the_default_of_swish_is_silu() -> None:
+    close(eq.d_swish_d_beta(POINTS), eq.d_swish_d_beta(POINTS, 1.0))
+    close(eq.d_swish(POINTS), slope(functional.silu, POINTS))
+
+
 @pytest.mark.parametrize("beta", [-1.0, 0.0, 0.5, 1.0, 3.0])
 def test_swish_and_its_derivatives_in_x_and_beta(beta: float) -> None:
     b = torch.full_like(POINTS, beta).requires_grad_()

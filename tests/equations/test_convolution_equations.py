@@ -98,6 +98,21 @@ def test_im2col_equals_unfold(case) -> None:  # type: ignore[no-untyped-def]
     close(convolution.im2col(x, kernel, **options), functional.unfold(x, kernel, **options))
 
 
+def test_without_options_all_forms_equal_torch() -> None:
+    x, w, y = randn(0, 2, 3, 7, 6).requires_grad_(), randn(1, 4, 3, 3, 2).requires_grad_(), randn(2, 2, 4, 5, 5)
+    wanted = functional.conv2d(x, w)
+    dx, dw = torch.autograd.grad((wanted * y).sum(), [x, w])
+    with torch.no_grad():
+        close(convolution.cross_correlation(x, w), wanted)
+        close(convolution.cross_correlation_im2col(x, w), wanted)
+        close(convolution.im2col(x, (3, 2)), functional.unfold(x, (3, 2)))
+        close(convolution.transposed_convolution(y, w), functional.conv_transpose2d(y, w))
+        ours = convolution.cross_correlation_gradients(y, x, w)
+        close(ours[0], dx)
+        close(ours[1], dw)
+        close(convolution.true_convolution(x, w), functional.conv2d(x, w.flip(2, 3)))
+
+
 def test_cross_correlation_does_not_flip_the_kernel_and_true_convolution_does() -> None:
     x = torch.arange(9, dtype=torch.float64).reshape(1, 1, 3, 3)
     corner = torch.zeros(1, 1, 3, 3, dtype=torch.float64)

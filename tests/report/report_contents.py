@@ -125,7 +125,7 @@ def classification(classes: int = 4, samples: int = 200, **changes: Any) -> Repo
         recipe={"lr": 0.001, "optimizer": "adamw", "clip": None, "flip": False},
         facts={"parameters": 61706, "data hash": "sha256:abc", "command": "lamina train lenet5 --data digits"},
         environment={"torch": "2.13.0"},
-        history=history(4),
+        history=[],
         outcomes=[outcome],
     )
     return replace(content, **changes)

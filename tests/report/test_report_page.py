@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from report_contents import classification, history, inside, multilabel, page, probabilities, regression
 
-from lamina.report.content import Inside, Mistake, Outcome
+from lamina.report.content import Inside, Mistake, Outcome, ReportContent
 from lamina.report.page import chosen, render_report
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -30,7 +30,7 @@ ASKS = {
 
 
 def test_classification_report() -> None:
-    content = classification(inside=inside(), notes=["2 files were skipped"])
+    content = classification(inside=inside(), history=history(3), notes=["2 files were skipped"])
     found = page(content)
     accuracy = content.outcomes[0].metrics["accuracy"]
     for words in (
@@ -159,16 +159,14 @@ def test_learning_curves() -> None:
 # ---------------------------------------------------------------- alone, without script, small
 
 
-@pytest.mark.parametrize("content", [classification(inside=inside()), multilabel(), regression(inside=inside())])
-def test_the_page_asks_nobody_for_anything(content: object) -> None:
-    found = page(content)  # type: ignore[arg-type]
+@pytest.mark.parametrize("content", [classification(inside=inside(), history=history(2)), multilabel(), regression()])
+def test_the_page_asks_nobody_for_anything(content: ReportContent) -> None:
+    found = page(content)
     for tag, attributes in found.elements:
         for name, value in attributes.items():
             if name in ASKS:
                 assert re.fullmatch(ASKS[name], value or ""), (tag, name, value)
-    assert not {"script", "iframe", "object", "embed", "form", "audio", "video", "use-external"} & {
-        t for t, _ in found.elements
-    }
+    assert not {"script", "iframe", "object", "embed", "form", "audio", "video"} & {t for t, _ in found.elements}
     assert "@import" not in found.source
     assert not re.search(r"url\((?!#)", found.source)
     policy = [a["content"] for a in found.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
@@ -186,7 +184,7 @@ def test_identifiers_are_unique_and_references_resolve() -> None:
 
 def test_figures_follow_the_page() -> None:
     """Every colour of a drawing is a variable of the style sheet, which has a value for light and for dark."""
-    found = page(classification(inside=inside()))
+    found = page(classification(inside=inside(), history=history(2)))
     style = found.source[found.source.index("<style>") : found.source.index("</style>")]
     used = set()
     for tag, attributes in found.elements:
@@ -234,7 +232,7 @@ def test_large_photographs_are_shrunk() -> None:
 
 
 def test_the_same_content_gives_the_same_bytes() -> None:
-    assert render_report(classification(inside=inside())) == render_report(classification(inside=inside()))
+    assert render_report(classification(history=history(2))) == render_report(classification(history=history(2)))
 
 
 def test_heavy_libraries_wait_until_a_page_is_rendered(tmp_path: Path) -> None:
@@ -265,9 +263,9 @@ def test_rendering_leaves_matplotlib_as_it_was() -> None:
 # ---------------------------------------------------------------- hostile names
 
 
-def hostile(content: object, name: str) -> object:
+def hostile(content: ReportContent, name: str) -> ReportContent:
     """``name`` wherever a name can stand."""
-    content = replace(  # type: ignore[type-var]
+    content = replace(
         content,
         run=name,
         model=name,
@@ -286,8 +284,8 @@ def hostile(content: object, name: str) -> object:
         Mistake(truth=name, said=name, probability=0.5, where=name, values={name: name}),
         Mistake(truth=name, said=name, probability=0.5, where=name, image_HWC=np.zeros((4, 4, 1), np.uint8)),
     ]
-    outcome = replace(content.outcomes[0], mistakes=mistakes, metrics={name: 1.0, "accuracy": 0.5})  # type: ignore[attr-defined]
-    return replace(content, outcomes=[outcome, replace(outcome, split=name)])  # type: ignore[type-var]
+    outcome = replace(content.outcomes[0], mistakes=mistakes, metrics={name: 1.0, "accuracy": 0.5})
+    return replace(content, outcomes=[outcome, replace(outcome, split=name)])
 
 
 @pytest.mark.parametrize(
@@ -300,8 +298,8 @@ def hostile(content: object, name: str) -> object:
     ],
     ids=["classes", "many classes", "labels", "outputs"],
 )
-def test_names_are_never_markup(content: object) -> None:
-    found = page(hostile(content, EVIL))  # type: ignore[arg-type]
+def test_names_are_never_markup(content: ReportContent) -> None:
+    found = page(hostile(content, EVIL))
     names = [tag for tag, _ in found.elements]
     assert "script" not in names
     assert not [a for a in found.all("img") if a.get("src") == "x"]
@@ -329,7 +327,7 @@ def test_names_of_any_alphabet_and_of_none() -> None:
     content = hostile(classification(5, names=names), "bad\x00name\udcff")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = page(content)  # type: ignore[arg-type]
+        found = page(content)
     found.source.encode()
     assert "猫" in found.text
     assert "\x00" not in found.source
@@ -338,12 +336,12 @@ def test_names_of_any_alphabet_and_of_none() -> None:
 # ---------------------------------------------------------------- what is missing
 
 
-def nothing_of(content: object, width: int) -> object:
+def nothing_of(content: ReportContent, width: int) -> ReportContent:
     """The same, of a split without samples."""
-    first = content.outcomes[0]  # type: ignore[attr-defined]
+    first = content.outcomes[0]
     truth = np.empty((0,) if first.truth.ndim == 1 else (0, width))
     empty = replace(first, truth=truth, said=np.empty((0, width)), mistakes=(), metrics={"accuracy": math.nan})
-    return replace(content, outcomes=[empty])  # type: ignore[type-var]
+    return replace(content, outcomes=[empty])
 
 
 @pytest.mark.parametrize(
@@ -368,10 +366,10 @@ def nothing_of(content: object, width: int) -> object:
         (nothing_of(regression(2), 2), "The test split has no samples"),
     ],
 )  # fmt: skip
-def test_a_page_is_whole_without(content: object, words: str) -> None:
+def test_a_page_is_whole_without(content: ReportContent, words: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = page(content)  # type: ignore[arg-type]
+        found = page(content)
     assert words in found.text
     assert not re.search(r"\b(nan|None|inf)\b", found.text)
 

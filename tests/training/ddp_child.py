@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn import functional
 from toys import Classify, Fit, Jitter, Log, differences, gan, make_engine, plain_net, points, recall
 
 from lamina.data.streams import Batch, InMemory, Shuffled
@@ -61,7 +61,7 @@ class Variational(Task):
         noise = torch.randn_like(mean)
         x = model.decode(mean + noise * (log_variance / 2).exp())
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
-        return F.mse_loss(x, batch["x"], reduction="none").sum(1).mean() + 0.1 * kl, {"noise": noise.mean()}
+        return functional.mse_loss(x, batch["x"], reduction="none").sum(1).mean() + 0.1 * kl, {"noise": noise.mean()}
 
 
 def vae(fabric: Fabric, **recipe: Any) -> Fit:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from toys import (
     Classify,
     Fit,
@@ -46,7 +46,7 @@ def test_fp64_computes_in_fp64() -> None:
     x = {name: p.detach().double() for name, p in plain_net().named_parameters()}
     for batch in made.streams.batches(0):
         h = torch.tanh(batch["x"].double() @ x["0.weight"].T + x["0.bias"])
-        g = (F.softmax(h @ x["2.weight"].T + x["2.bias"], 1) - F.one_hot(batch["y"], 3)) / 8
+        g = (functional.softmax(h @ x["2.weight"].T + x["2.bias"], 1) - functional.one_hot(batch["y"], 3)) / 8
         gh = (g @ x["2.weight"]) * (1 - h * h)
         x["2.weight"] = x["2.weight"] - 0.1 * g.T @ h
         x["2.bias"] = x["2.bias"] - 0.1 * g.sum(0)
@@ -113,7 +113,7 @@ class Reconstruct(Task):
     forward_methods = {"model": ("encode", "decode")}  # noqa: RUF012
 
     def loss(self, model: nn.Module, batch: Batch, engine: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        return F.mse_loss(model.decode(model.encode(batch["x"])), batch["x"]), {}
+        return functional.mse_loss(model.decode(model.encode(batch["x"])), batch["x"]), {}
 
 
 @pytest.mark.parametrize(("precision", "inner"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])

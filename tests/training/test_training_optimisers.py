@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from toys import Classify, make_engine, plain_net, points
 
 from lamina.data.streams import InMemory, Shuffled
@@ -31,7 +31,7 @@ def by_hand(optimiser: torch.optim.Optimizer, model: nn.Module, steps: int, clip
             return
         steps -= 1
         optimiser.zero_grad()
-        F.cross_entropy(model(batch["x"]), batch["y"]).backward()
+        functional.cross_entropy(model(batch["x"]), batch["y"]).backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimiser.step()
@@ -85,7 +85,7 @@ def test_the_fused_form_is_the_plain_one(name: str) -> None:
     stream = Shuffled(InMemory(points(160)), 8, 0)
     for batch in stream.batches(0):
         optimiser.zero_grad()
-        F.cross_entropy(theirs(batch["x"].double()), batch["y"]).backward()
+        functional.cross_entropy(theirs(batch["x"].double()), batch["y"]).backward()
         optimiser.step()
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
@@ -192,7 +192,7 @@ def test_clipping_bounds_the_norm_of_all_gradients_together() -> None:
         engine = make_engine(Classify(), {"model": plain_net()}, optimizer="sgd", momentum=0.0, lr=1.0, clip=clip)
         before = nn.utils.parameters_to_vector(engine.raw["model"].parameters()).clone()
         data = points(8)
-        engine.optimise(10 * F.cross_entropy(engine.models["model"](data["x"]), data["y"]))
+        engine.optimise(10 * functional.cross_entropy(engine.models["model"](data["x"]), data["y"]))
         return nn.utils.parameters_to_vector(engine.raw["model"].parameters()) - before
 
     free, clipped, loose = step(None), step(0.5), step(1000.0)
@@ -217,7 +217,7 @@ def test_four_batches_of_eight_are_one_of_thirty_two(optimizer: str) -> None:
 def test_optimise_says_when_it_stepped() -> None:
     engine = make_engine(Classify(), {"model": plain_net()}, accumulate=3)
     data = points(8)
-    said = [engine.optimise(F.cross_entropy(engine.models["model"](data["x"]), data["y"])) for _ in range(6)]
+    said = [engine.optimise(functional.cross_entropy(engine.models["model"](data["x"]), data["y"])) for _ in range(6)]
     assert said == [False, False, True] * 2
     assert engine.settled
 
@@ -229,6 +229,6 @@ def test_a_task_that_logs_under_accumulation_logs_means() -> None:
     (step, epoch, _) = list(fit(made, Shuffled(InMemory(points(32)), 8, 0)))
     data = points(32)
     logits = plain_net()(data["x"])
-    assert step.logs["loss"].item() == pytest.approx(F.cross_entropy(logits, data["y"]).item(), rel=1e-5)
+    assert step.logs["loss"].item() == pytest.approx(functional.cross_entropy(logits, data["y"]).item(), rel=1e-5)
     assert step.logs["accuracy"].item() == pytest.approx((logits.argmax(1) == data["y"]).float().mean().item())
     assert epoch.train["loss"] == pytest.approx(step.logs["loss"].item())

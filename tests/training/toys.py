@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lamina.data.streams import Batch, InMemory, Shuffled, Stream
 from lamina.randomness import derive
@@ -159,7 +159,7 @@ class Classify(Task):
     def loss(self, model: nn.Module, batch: Batch, engine: Any) -> tuple[Tensor, dict[str, Tensor]]:
         logits = model(batch["x"])
         accuracy = (logits.argmax(1) == batch["y"]).float().mean()
-        return F.cross_entropy(logits, batch["y"]), {"accuracy": accuracy}
+        return functional.cross_entropy(logits, batch["y"]), {"accuracy": accuracy}
 
 
 def net(width: int = 16, seed: int = 0) -> nn.Sequential:
@@ -299,15 +299,15 @@ class Growing(Task):
 
     def loss(self, model: nn.Module, batch: Batch, engine: Any) -> tuple[Tensor, dict[str, Tensor]]:
         phase, x = engine.phase, batch["x"]
-        coarse = F.avg_pool2d(x, 2)
+        coarse = functional.avg_pool2d(x, 2)
         if phase.resolution == 4:
             x = coarse
         else:
-            x = phase.fade * x + (1 - phase.fade) * F.interpolate(coarse, scale_factor=2)
+            x = phase.fade * x + (1 - phase.fade) * functional.interpolate(coarse, scale_factor=2)
         logits = model(x)
         logs = {"accuracy": (logits.argmax(1) == batch["y"]).float().mean(), "rate": torch.tensor(engine.rate)}
         logs |= {"fade": torch.tensor(phase.fade), "side": torch.tensor(float(x.shape[-1]))}
-        return F.cross_entropy(logits, batch["y"]), logs
+        return functional.cross_entropy(logits, batch["y"]), logs
 
 
 def growing(task: Growing | None = None, samples: int = 104, **recipe: Any) -> Fit:
@@ -358,7 +358,7 @@ class Recall(Task):
         engine.carry = tuple(tensor.detach() for tensor in state)
         target = batch["target"]
         accuracy = (logits.argmax(2) == target).float().mean()
-        return F.cross_entropy(logits.flatten(0, 1), target.flatten()), {"accuracy": accuracy}
+        return functional.cross_entropy(logits.flatten(0, 1), target.flatten()), {"accuracy": accuracy}
 
 
 @dataclass(frozen=True)

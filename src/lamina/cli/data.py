@@ -8,7 +8,7 @@ from typing import Any
 from lamina.cli.fields import fields_of, given
 from lamina.cli.output import as_json, facts, note, size, table
 from lamina.cli.parser import Parser, dashed
-from lamina.data.catalogue import EMBEDDED
+from lamina.data.catalogue import EMBEDDED, expect_known
 from lamina.data.options import DataOptions
 
 MOST = 20
@@ -35,6 +35,8 @@ def command(argv: Sequence[str]) -> int:
         else:
             table(("data", "what it is"), EMBEDDED.items())
         return 0
+
+    expect_known(args.data)
 
     from lamina.data.description import describe
     from lamina.data.opening import open_source

@@ -17,6 +17,8 @@ from lamina.registry import canonical, card, list_models
 if TYPE_CHECKING:
     from lamina.inspection.layers import LayerRow
 
+    Found = tuple[dict[str, object], Card | None, list[LayerRow]]
+
 
 def parser() -> Parser:
     text = "The facts of a model or a run: paper, reported results, differences from the paper; every layer."
@@ -31,9 +33,9 @@ def command(argv: Sequence[str]) -> int:
     path = _run(args.run, args.runs)
     if path is None:
         name = canonical(args.run)
-        title, facts_, rows = {"model": name}, card(name), _layers_of(name)
+        title, facts_, rows = _of_model(name)
     else:
-        title, facts_, rows = _opened(path)
+        title, facts_, rows = _of_run(path)
     if args.json:
         layers = [dataclasses.asdict(row) for row in rows]
         as_json({**title, "card": facts_ and dataclasses.asdict(facts_), "layers": layers})
@@ -56,24 +58,23 @@ def _run(name: str, runs: str) -> Path | None:
         raise unknown("model or run", name, [*list_models(), *run_names(runs)]) from None
 
 
-def _layers_of(name: str) -> list[LayerRow]:
+def _of_model(name: str) -> Found:
     from lamina.inspection.layers import layer_table
     from lamina.registry import create_model
 
-    rows = layer_table(create_model(name), card(name).input)
-    return rows
+    return {"model": name}, card(name), layer_table(create_model(name), card(name).input)
 
 
-def _opened(path: Path) -> tuple[dict[str, object], Card | None, list[LayerRow]]:
+def _of_run(path: Path) -> Found:
     """Of a run: what it trains, the variant's card, and the layers of the model as it was built for the data."""
-    from lamina.data.preprocess import ImagePreprocess
+    from lamina.data.preprocess_image import ImagePreprocess
     from lamina.inspection.layers import layer_table
     from lamina.runs.run import open_run
     from lamina.runs.summary import summarise
 
     run = open_run(path)
     summary = summarise(run)
-    options = {key: value for key, value in run.directory.read("card.json").get("config", {}).items()}
+    options: dict[str, object] = run.directory.read("card.json").get("config", {})
     title: dict[str, object] = {
         "run": path,
         "state": f"{summary.state}, {summary.epochs} epochs, {summary.step} steps, {summary.minutes:.1f} minutes",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -25,11 +26,13 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
     """Options are written with dashes, and understood with underscores, too. No abbreviations."""
 
     def __init__(self, verb: str, arguments: str, description: str, examples: str = "") -> None:
+        lines = [f"  lamina {verb} {line}".rstrip() for line in examples.splitlines()]
         super().__init__(
             prog=f"lamina {verb}",
             usage=f"lamina {verb} {arguments}",
-            description=description,
-            epilog=examples and "examples:\n" + "\n".join(f"  lamina {verb} {line}" for line in examples.splitlines()),
+            description="\n".join(textwrap.fill(line, 78) for line in description.splitlines()),
+            epilog=examples
+            and "examples:\n" + "\n".join(f"  lamina {verb} {line}".rstrip() for line in examples.splitlines()),
             formatter_class=_Help,
             allow_abbrev=False,
         )

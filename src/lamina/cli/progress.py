@@ -84,10 +84,8 @@ class Progress:
             self.columns = [(group, name) for group, logs in groups.items() for name in sorted(logs, key=_loss_first)]
             for line in _header(self.columns):
                 self._print(line)
-        values = [
-            {"train": event.train, "validation": event.validation}[group].get(name) for group, name in self.columns
-        ]
-        cells = [f"{number(value):>{_width(name)}}" for value, (_, name) in zip(values, self.columns, strict=True)]
+        logs = {"train": event.train, "validation": event.validation}
+        cells = [f"{number(logs[group].get(name)):>{_width(name)}}" for group, name in self.columns]
         best = "  best" if event.best and event.validation else ""
         self._print(f"{f'{event.epoch}{self.epochs}':>7}{''.join(cells)}{clock(now - self.epoch_began):>8}{best}")
         self.epoch_began, self.samples_before = now, self.training.engine.images_seen
@@ -119,7 +117,7 @@ def _bar(console: Console) -> Bar:
     text = {name: TextColumn("{task.fields[" + name + "]}", markup=False) for name in names}
     columns = (text["epoch"], BarColumn(bar_width=None), text["logs"], text["rate"], text["left"])
     bar = Bar(*columns, console=console, auto_refresh=False, transient=True, expand=True)
-    bar.add_task("", total=1.0, **dict.fromkeys(names, ""))
+    bar.add_task("", total=1.0, epoch="", logs="", rate="", left="")
     return bar
 
 

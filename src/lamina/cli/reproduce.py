@@ -13,8 +13,8 @@ from lamina.errors import UsageError
 
 def parser() -> Parser:
     text = (
-        "Train published recipes once for each of their seeds; what they reach is kept in results/<recipe>@<hardware>.json. "
-        "Without a name: list them."
+        "Train published recipes once for each of their seeds; what they reach is kept in\n"
+        "results/<recipe>@<hardware>.json. Without a name: list them."
     )
     parser = Parser("reproduce", "[RECIPE ...] [--render]", text, "lenet5-digits\n--all\n--render")
     parser.add_argument("recipes", metavar="RECIPE", nargs="*", help="published recipes that state a result")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from lamina.cli.fields import fields_of, given
-from lamina.cli.naming import add_runs, resume_command, run_path
+from lamina.cli.naming import RUNS, add_runs, resume_command, run_path
 from lamina.cli.output import as_json, clean, count, facts, note, number
 from lamina.cli.parser import LATER, Parser, dashed
+from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError
 from lamina.registry import canonical, card
@@ -24,6 +25,8 @@ from lamina.training.recipe import Recipe
 if TYPE_CHECKING:
     from lamina.runs.training import Training
 
+TEXT = """Train a model on data. The run is written to runs/NAME and never overwritten.
+Ctrl-C stops cleanly; --resume goes on."""
 EXAMPLES = """lenet5 --data digits
 lenet5 --data photos/ --epochs 30 --lr 0.001 --flip
 mlp --data houses.csv --target price --model.hidden 64,64
@@ -33,9 +36,8 @@ SKIPPED_SHOWN = 10
 
 
 def parser(name: str | None = None) -> Parser:
-    """``name``: the model, when it is known; then its options are among the parser's, and its recipe's defaults shown."""
-    text = "Train a model on data. The run is written to runs/NAME and never overwritten.\nCtrl-C stops cleanly; --resume goes on."
-    parser = Parser("train", "MODEL --data DATA [options]", text, EXAMPLES)
+    """With the model's ``name`` its options are among the parser's, and its recipe's defaults are shown."""
+    parser = Parser("train", "MODEL --data DATA [options]", TEXT, EXAMPLES)
     parser.hint = "data are named with --data"
     parser.add_argument("variant", metavar="MODEL", nargs="?", help="what to train: lamina models lists the models")
     what = parser.add_argument_group("what")
@@ -128,21 +130,24 @@ def _read(words: list[str]) -> tuple[Parser, Namespace]:
 
 def _name_in_files(values: Mapping[str, str]) -> str | None:
     """The model that --config, or the run to be resumed, names."""
+    config = values.get("--config")
+    if "--resume" in values and "--name" in values:
+        config = str(run_path(values["--name"], values.get("--runs", RUNS)) / "config.yaml")
+    if not config:
+        return None
+
     from lamina.runs.config import read_config
 
-    if config := values.get("--config"):
-        name = read_config(config).get("name")
-    elif "--resume" in values and "--name" in values:
-        name = read_config(str(run_path(values["--name"], values.get("--runs", "runs")) / "config.yaml")).get("name")
-    else:
-        name = None
+    name = read_config(config).get("name")
     return canonical(name) if isinstance(name, str) else None
 
 
 def _expect_enough(args: Namespace) -> None:
-    """Raise UsageError where model or data can come from nowhere."""
+    """Raise UsageError where model or data can come from nowhere, before anything heavy is imported."""
     if args.resume and args.print_config:
         raise UsageError("--print-config shows the options of a new run: leave --resume out")
+    if args.data is not None and "$" not in args.data:  # else there is a variable to be filled in
+        expect_known(args.data)
     if args.resume or args.config is not None:
         return
     if args.variant is None:
@@ -190,7 +195,8 @@ def _plan(training: Training, args: Namespace) -> int:
     facts(
         {
             "model": f"{training.config.name}, {count(parameters)} parameters",
-            "data": f"{spec.name}: {spec.task}, {', '.join(f'{split} {n:,}' for split, n in spec.sizes.items())} samples",
+            "data": f"{spec.name}, {spec.task}",
+            "samples": ", ".join(f"{split} {n:,}" for split, n in spec.sizes.items()),
             "length": f"{amount:,} {unit}; an epoch is {batches:,} batches of {recipe.batch_size}",
             "optimizer": f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
             "device": f"{training.fabric.device}, {recipe.precision}",

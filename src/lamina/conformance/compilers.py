@@ -31,12 +31,15 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
     plain, net = build(row, dtype=torch.float32), build(row, dtype=torch.float32)
     torch.compiler.reset()
     try:
-        compiled = torch.compile(net, backend=backend, fullgraph=True)
-        for batch in (3, 5):  # the second size makes the batch dynamic
-            x = inputs(row, batch, dtype=torch.float32)
-            wanted, got = first(plain(x)), first(compiled(x))
-            expect_close(got, wanted, 1e-5, f"outputs compiled with {backend}, batch {batch}")
-            same(gradients(net, got), gradients(plain, wanted), 1e-4, f"compiled with {backend}, batch {batch}")
+        for method in dict.fromkeys(("forward", row.card.sloped)):
+            whole = method == "forward"
+            compiled = torch.compile(net if whole else getattr(net, method), backend=backend, fullgraph=True)
+            for batch in (3, 5):  # the second size makes the batch dynamic
+                x, how = inputs(row, batch, dtype=torch.float32), f"compiled with {backend}, batch {batch}"
+                wanted, got = first((plain if whole else getattr(plain, method))(x)), first(compiled(x))
+                expect_close(got, wanted, 1e-5, f"outputs of {method} {how}")
+                if method == row.card.sloped:
+                    same(gradients(net, got), gradients(plain, wanted), 1e-4, how)
     finally:
         torch.compiler.reset()
 

@@ -91,10 +91,16 @@ def check_wrong_shape(model: str | Variant) -> None:
 
 
 def check_image_interface(model: str | Variant) -> None:
-    """An image classifier has features, embed and reset_head, and takes any number of channels and classes."""
+    """An image classifier has features, embed and reset_head, and takes any number of channels and classes.
+
+    One whose card fixes the number of classes refuses every other, and has nothing else to show.
+    """
     row = row_of(model)
     if "image" not in row.card.inputs or "classification" not in row.card.tasks:
         raise NotApplicableError("not an image classifier")
+    if row.card.classes is not None:
+        _check_fixed_classes(row, row.card.classes)
+        raise NotApplicableError(f"a head for {row.card.classes} classes is the only one it can have")
     for method in ("features", "embed", "reset_head"):
         require(callable(getattr(row.build, method, None)), f"it has no method {method}")
     options = {"num_classes": 3}
@@ -106,6 +112,16 @@ def check_image_interface(model: str | Variant) -> None:
     require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward gives {tuple(run(net, x).shape)}")
     _check_features(net, x)
     _check_head(row, net, x)
+
+
+def _check_fixed_classes(row: Variant, classes: int) -> None:
+    for other in (0, classes + 1):
+        try:
+            build(row, {"num_classes": other})
+        except UsageError as error:
+            require(f"num_classes={other}" in str(error), f"num_classes={other} is refused by: {error}")
+        else:
+            raise AssertionError(f"num_classes={other} is taken, though its card says {classes}")
 
 
 def _check_features(net: Any, x: torch.Tensor) -> None:

@@ -71,6 +71,11 @@ def first(output: Any) -> Tensor:
     return tensors[0]
 
 
+def sloped(row: Variant, model: nn.Module, x: Tensor) -> Tensor:
+    """What training takes gradients of: forward's first tensor, or that of the method which the card names."""
+    return first(model(x) if row.card.sloped == "forward" else getattr(model, row.card.sloped)(x))
+
+
 def gradients(model: nn.Module, output: Tensor) -> dict[str, Tensor]:
     """The gradient of every trainable parameter, for a loss in which each output has a weight of its own."""
     scale = torch.randn(output.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

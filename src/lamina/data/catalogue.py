@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from lamina.errors import UsageError, unknown
+
 EMBEDDED = {
     "digits": "1,797 handwritten digits, 8 x 8 grey, 10 classes",
     "iris": "150 flowers, 4 measurements, 3 classes",
@@ -22,3 +26,12 @@ def embedded_name(data: str) -> str | None:
     """The embedded set that ``data`` names, case, ``-`` and ``_`` folded; None where it names none."""
     folded = data.casefold().replace("_", "-")
     return {name.replace("-", ""): name for name in EMBEDDED}.get(folded.replace("-", ""))
+
+
+def expect_known(data: str) -> None:
+    """Raise UsageError for what is neither an embedded set, nor ``hf:``, nor a file or folder that is there."""
+    if data.startswith("hf:") or embedded_name(data) or (data and Path(data).expanduser().exists()):
+        return
+    if "/" in data or "\\" in data or Path(data).suffix:
+        raise UsageError(f"no such file or folder: {data}")
+    raise unknown("data", data, EMBEDDED)

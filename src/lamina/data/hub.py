@@ -25,7 +25,7 @@ from lamina.errors import DataError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-SPELLING = re.compile(r"hf:(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.-]+))?@(?P<revision>[\w./-]+)")
+SPELLING = re.compile(r"hf:(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<config>[\w.-]+))?@(?P<revision>[\w./-]+)")
 UNLABELLED = -1
 """the hub's class index of a row without a class"""
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp", b"II": ".tif"}
@@ -45,8 +45,12 @@ def open_hub(data: str, options: DataOptions) -> Source:
         hub = importlib.import_module("datasets")
     except ImportError as error:
         raise UsageError(f"'{data}' needs the datasets library: pip install lamina[hub]") from error
+    if Path(match["name"]).exists():
+        raise UsageError(f"'{data}': the datasets library would read the local '{match['name']}' in place of the hub's")
+    # before version 4 a variable of the environment could let code from the hub run; since then none can
+    safe = {"trust_remote_code": False} if int(hub.__version__.split(".")[0]) < 4 else {}
     try:
-        loaded = hub.load_dataset(match["name"], match["config"], revision=match["revision"])
+        loaded = hub.load_dataset(match["name"], match["config"], revision=match["revision"], **safe)
     except Exception as error:  # the network, the hub and the library raise many kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(f"cannot load '{data}': {reason}") from error

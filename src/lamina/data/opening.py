@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lamina.data.archives import extract
-from lamina.data.catalogue import EMBEDDED, embedded_name
+from lamina.data.catalogue import embedded_name, expect_known
 from lamina.data.embedded import open_embedded
 from lamina.data.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
 from lamina.data.frames import TABLE_SUFFIXES, is_table
@@ -14,7 +14,7 @@ from lamina.data.npz import open_npz
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tables import open_table
-from lamina.errors import UsageError, unknown
+from lamina.errors import UsageError
 
 
 def open_source(data: str, *, options: DataOptions | None = None) -> Source:
@@ -30,11 +30,8 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         return open_hub(data, options)
     if name := embedded_name(data):
         return open_embedded(name, options)
+    expect_known(data)
     path = Path(data).expanduser()
-    if not data or not path.exists():
-        if "/" in data or "\\" in data or Path(data).suffix:
-            raise UsageError(f"no such file or folder: {data}")
-        raise unknown("data", data, EMBEDDED)
     if path.is_dir():
         return open_folder(data, path, options)
     if is_table(path):

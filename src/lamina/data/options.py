@@ -17,7 +17,7 @@ class DataOptions:
     target: str | tuple[str, ...] | None = None
     """target column of a table, or several: one output each; none: the column called target, label, class or y"""
     task: Literal["auto", "classification", "multilabel", "regression"] = "auto"
-    """what the targets call for; auto: text and up to 20 different whole numbers are classes, other numbers are values"""
+    """what the targets call for; auto: text and up to 20 different whole numbers are classes, other numbers not"""
     separator: str = "|"
     """between the labels of one sample, where several stand in one cell"""
     categorical: tuple[str, ...] = ()

@@ -89,7 +89,10 @@ def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: in
 
 
 def readable(axis: Axis, *, whole: bool = False) -> None:
-    """Plain numbers at the ticks (``whole``: integers, of counts), on linear and logarithmic axes (matplotlib's own would need its mathematics)."""
+    """Plain numbers at the ticks of linear and logarithmic axes (matplotlib's own would need its mathematics).
+
+    ``whole``: integers only, for counts.
+    """
     from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if axis.get_scale() == "log":
