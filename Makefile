@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers conformance reproduce bench clean
+.PHONY: help demo test check format index peers conformance claims reproduce bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -13,6 +13,7 @@ help:
 	@echo "make check        ruff, mypy, import-linter"
 	@echo "make index        rewrite the torch-free index of the cards"
 	@echo "make conformance  every check on every architecture, ONNX and the inductor among them"
+	@echo "make claims       every claim's experiment, a few minutes; writes results/claims/, docs/claims.md, docs/claims.html"
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
 	@echo "make clean        remove the environments and caches"
@@ -66,6 +67,9 @@ reproduce: $(VENV)/.ready
 
 conformance: $(VENV)/.export
 	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md
+
+claims: $(VENV)/.ready
+	$(VENV)/bin/lamina claims --all --out docs/claims.html --results results/claims --table docs/claims.md
 
 clean:
 	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

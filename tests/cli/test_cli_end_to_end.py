@@ -121,6 +121,7 @@ def test_runs_are_listed_compared_and_never_overwritten(lamina: Lamina, tmp_path
     train = ("train", "mlp", "--data", "iris", "--model.hidden", "8", "--quiet", "--json")
     status, out, err = lamina(*train, "--epochs", "2")
     assert (status, json.loads(out)["run"]) == (0, "runs/mlp-iris"), err
+    assert err == "", "--quiet"
     before = (tmp_path / "runs/mlp-iris/metrics.csv").read_bytes()
     status, out, err = lamina(*train, "--epochs", "3", "--lr", "0.01")
     assert (status, json.loads(out)["run"]) == (0, "runs/mlp-iris-2"), err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lamina.cli.fields import given
-from lamina.cli.parser import dashed
+from lamina.cli.fields import fields_of, given
+from lamina.cli.parser import Parser, dashed
 from lamina.cli.train import parser
+from lamina.errors import UsageError
 
 Lamina = Callable[..., tuple[int, str, str]]
 
@@ -46,15 +48,36 @@ def test_lists_are_comma_separated_quoted_or_repeated() -> None:
     assert asked("mlp --target price") == {"target": "price"}
     assert asked("mlp --target x,y") == {"target": ["x", "y"]}
     assert asked("mlp --missing -1") == {"missing": ["-1"]}
-    for hidden in ("64,32", "[64,32]", "64,"):
-        wanted = [64, 32] if hidden != "64," else None
-        if wanted:
-            assert asked(f"mlp --model.hidden {hidden}", "mlp") == {"model": {"hidden": wanted}}
+    for hidden in ("64,32", "[64,32]"):
+        assert asked(f"mlp --model.hidden {hidden}", "mlp") == {"model": {"hidden": [64, 32]}}
+    assert asked("mlp --model.hidden 64", "mlp") == {"model": {"hidden": [64]}}
     assert asked("mlp --model.hidden ", "mlp") == {"model": {"hidden": []}}
 
 
 def test_texts_stay_texts() -> None:
     assert asked("mlp --target 007 --separator null") == {"target": "007", "separator": "null"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Toy:
+    """Options."""
+
+    deep: bool = False
+    """whether ``deep``,
+    at 100 %"""
+    width: int | None = None
+    """how wide"""
+
+
+def test_switches_of_a_model_take_a_value() -> None:
+    """So that they can be told from the model's name before the model is known."""
+    reader = Parser("toy", "", "")
+    reader.add_fields("toy", fields_of(Toy, under="model"))
+    values = reader.read(["--model.deep", "true"]).as_dict()
+    assert given(reader.fields, values["model"], under="model") == {"deep": True}
+    assert "--model.deep true|false whether deep, at 100 % (default: no)" in " ".join(reader.format_help().split())
+    with pytest.raises(UsageError, match=r"--model\.width: expected a whole number, got 'wide'"):
+        reader.read(["--model.width", "wide"])
 
 
 def test_the_models_name_is_found_among_options(lamina: Lamina) -> None:

@@ -59,6 +59,13 @@ def test_features_number_by_number(tmp_path: Path) -> None:
     assert features.dtype == torch.float32
 
 
+def test_categories_are_sorted_whatever_their_order_in_the_data(tmp_path: Path) -> None:
+    letters = "qwertyuiopas"
+    table = TABLE.assign(city=[letters[i % 12] for i in range(ROWS)])
+    names = fitted(opened(tmp_path, table)).feature_names
+    assert [name for name in names if name.startswith("city=")] == [f"city={letter}" for letter in sorted(letters)]
+
+
 def test_what_is_left_out_is_noted(tmp_path: Path) -> None:
     notes = fitted(opened(tmp_path)).notes
     assert len(notes) == 3

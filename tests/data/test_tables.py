@@ -223,6 +223,9 @@ def test_a_file_for_each_split(tmp_path: Path, refused: Any) -> None:
     csv(tmp_path, bad, "val.csv")
     with refused(DataError, "val.csv, row 3", "'target'"):
         opened(str(tmp_path))
+    dropped = opened(str(tmp_path), skip_bad=True)
+    assert dict(dropped.spec.sizes) == {"train": 20, "validation": 5, "test": 14}
+    assert frame(dropped)["visits"].tolist() == list(range(20))
     csv(tmp_path, GOOD[26:].drop(columns="city"), "test.csv")
     with refused(DataError, "test.csv", "'city'"):
         opened(str(tmp_path))

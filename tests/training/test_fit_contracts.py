@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from toys import (
     WGANGP,
+    Classify,
     Growing,
     Recall,
     assert_resumes_anywhere,
@@ -24,6 +27,7 @@ from toys import (
     two_sides,
 )
 
+from lamina.data.streams import Batch
 from lamina.training.events import EpochDone, StepDone
 from lamina.training.loop import fit
 
@@ -48,6 +52,22 @@ def test_a_classifier_resumes_anywhere(tmp_path: Path) -> None:
     """Dropout, batch norm, augmentation, momentum, cosine, warm-up, clipping, averages; 7 batches make 3.5 updates."""
     events = assert_resumes_anywhere(partial(classification, epochs=3, checkpoint_every=3, **RICH), tmp_path)
     assert places(events) == "ssscsEc" + "sscsEc" + "sscssEc" + "."
+
+
+def test_every_step_and_every_seed_has_noise_of_its_own() -> None:
+    class Noisy(Classify):
+        def loss(self, model: nn.Module, batch: Batch, engine: Any) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, _ = super().loss(model, batch, engine)
+            return loss, {"noise": torch.rand(())}
+
+    drawn = []
+    for seed in (0, 1):
+        made = classification(epochs=3, seed=seed)
+        made.engine.task = Noisy()
+        log = list(fit(made.engine, made.streams, evaluate=made.evaluate))
+        drawn += [float(event.logs["noise"]) for event in log if isinstance(event, StepDone)]
+        drawn += [event.validation["noise"] for event in log if isinstance(event, EpochDone)]
+    assert len(set(drawn)) == len(drawn) == 2 * (21 + 3)
 
 
 # ---------------------------------------------------------------- several players

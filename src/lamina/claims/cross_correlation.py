@@ -15,6 +15,7 @@ from lamina.report.svg import INK, SERIES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def figure(figure: Figure, settings: CornerSettings, measured: Sequence[Measurem
         axes[i + 1].add_patch(_frame(0, out, SERIES[i]))
 
 
-def _frame(start: int, size: int, colour: str):  # type: ignore[no-untyped-def]
+def _frame(start: int, size: int, colour: str) -> Rectangle:
     from matplotlib.patches import Rectangle
 
     return Rectangle((start - 0.48, start - 0.48), size - 0.04, size - 0.04, fill=False, edgecolor=colour, linewidth=2)
@@ -74,8 +75,8 @@ def _numbers(axes: Axes, values_HW: Array, title: str) -> None:
 
 CLAIM = Claim(
     name="cross-correlation",
-    sentence="The “convolution” of neural networks is cross-correlation: a kernel with a single 1 at its top left picks the input "
-    "at the top left; true convolution, which flips the kernel, picks the one at the bottom right.",
+    sentence="The “convolution” of neural networks is cross-correlation: a kernel with a single 1 at its top left "
+    "picks the input at the top left; true convolution, which flips the kernel, picks the one at the bottom right.",
     source="Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016",
     arxiv="1603.07285",
     loose="“Convolution: element-wise multiplication and sum”: without the flip that is cross-correlation.",
@@ -95,7 +96,7 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="The first seed's input, and the parts of it that the two operations pick",
-    reading="Cross-correlation returns the top-left inputs up to {correlation}, true convolution the bottom-right ones up to "
-    "{convolution}; the two differ by {apart}. A learned kernel is as good flipped as not, so libraries save the flip; it "
-    "matters where kernels are set by hand or carried over from signal processing.",
+    reading="Cross-correlation returns the top-left inputs up to {correlation}, true convolution the bottom-right "
+    "ones up to {convolution}; the two differ by {apart}. A learned kernel is as good flipped as not, so libraries "
+    "save the flip; it matters where kernels are set by hand or carried over from signal processing.",
 )

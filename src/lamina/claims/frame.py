@@ -90,6 +90,9 @@ class Claim(Generic[S]):
     """a paragraph on what the numbers say; {name} stands for a number's mean over seeds"""
     names: Mapping[str, str]
     """each number in words"""
+    width: int = 560
+    height: int = 280
+    """of the figure, in CSS pixels"""
     arxiv: str = ""
     loose: str = ""
     """a loose or wrong form in which it is often told, and what is right"""
@@ -97,10 +100,11 @@ class Claim(Generic[S]):
     """how many times over every seed must clear every bar: 2 where the number was known when the bar was set"""
 
 
-def judge(bars: Sequence[Bar], numbers: Mapping[str, Sequence[float]], *, universal: bool, margin: float = 1.0) -> Verdict:
-    """"holds" where every seed clears every bar ``margin`` times over. "fails" where no seed clears all of them, or where
-    one does not and the claim is universal. All else (seeds that disagree, a bar cleared too narrowly): "inconclusive".
-    """
+def judge(
+    bars: Sequence[Bar], numbers: Mapping[str, Sequence[float]], *, universal: bool, margin: float = 1.0
+) -> Verdict:
+    """Holds where every seed clears every bar ``margin`` times over. Fails where no seed clears all of them, or where
+    one does not and the claim is universal. Else (seeds disagree, a bar is cleared too narrowly) inconclusive."""
     by_seed = clearances(bars, numbers)
     if min(by_seed) >= margin:
         return "holds"

@@ -79,7 +79,8 @@ def figure(figure: Figure, settings: MistakeSettings, measured: Sequence[Measure
 
 CLAIM = Claim(
     name="mistake-bound",
-    sentence="On data that a line separates with margin γ, within radius R, the perceptron makes at most (R/γ)² mistakes.",
+    sentence="On data that a line separates with margin γ, within radius R, the perceptron makes at most (R/γ)² "
+    "mistakes.",
     source="Novikoff, On convergence proofs for perceptrons, Symposium on the Mathematical Theory of Automata, 1962",
     settings=MistakeSettings(),
     measure=measure,
@@ -95,7 +96,8 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="Mistakes against the bound of each data set: all must lie below the dashed line",
-    reading="γ is taken of the line that made the data, so the bound is a little looser than that of the widest margin. "
-    "The worst data set of a seed reaches {worst_share} of its bound, the average one {mean_share}: the theorem is safe "
-    "and rarely tight. The learning rate ({setting.rate}) only scales the weights and appears nowhere in the bound.",
+    reading="γ is taken of the line that made the data, so the bound is a little looser than that of the widest "
+    "margin. The worst data set of a seed reaches {worst_share} of its bound, the average one {mean_share}: the "
+    "theorem is safe and rarely tight. The learning rate ({setting.rate}) only scales the weights and appears nowhere "
+    "in the bound.",
 )

@@ -84,7 +84,14 @@ def figure(figure: Figure, settings: InterpolationSettings, measured: Sequence[M
     for i, one in enumerate(measured):
         shown = {"label": "largest error"} if i == 0 else {}
         right.plot(units, one.arrays["errors"], "o", color=SERIES[0], markersize=4, **shown)
-        right.plot(units, one.arrays["bounds"], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="bounds" if i == 0 else None)
+        right.plot(
+            units,
+            one.arrays["bounds"],
+            color=MUTED,
+            linewidth=1,
+            linestyle=(0, (4, 3)),
+            label="bounds" if i == 0 else None,
+        )
     right.set(xscale="log", yscale="log", xlabel="ReLU units")
     right.set_xticks(units, [str(count) for count in units])
     right.minorticks_off()
@@ -96,8 +103,8 @@ def figure(figure: Figure, settings: InterpolationSettings, measured: Sequence[M
 
 CLAIM = Claim(
     name="relu-interpolation",
-    sentence="A hidden layer of n−1 ReLU units is exactly the piecewise-linear interpolation of n knots: its error is at most "
-    "max|f″| Δx²/8, and none at the knots.",
+    sentence="A hidden layer of n−1 ReLU units is exactly the piecewise-linear interpolation of n knots: its error is "
+    "at most max|f″| Δx²/8, and none at the knots.",
     source="the bound: Davis, Interpolation and Approximation, 1963; the construction is folklore",
     settings=InterpolationSettings(),
     measure=measure,
@@ -112,8 +119,9 @@ CLAIM = Claim(
         "order": "power of 1/n by which the error falls",
     },
     figure=figure,
-    caption="The first seed's function and its interpolation by the fewest units (left); largest errors of all seeds and their "
-    "bounds, dashed (right)",
-    reading="Nothing is trained: a unit's weight is the change of slope at its knot. The largest error reaches {worst_share} of "
-    "the bound, which is nearly tight once the knots are close, and falls with the power {order} of the number of knots.",
+    caption="The first seed's function and its interpolation by the fewest units (left); largest errors of all seeds "
+    "and their bounds, dashed (right)",
+    reading="Nothing is trained: a unit's weight is the change of slope at its knot. The largest error reaches "
+    "{worst_share} of the bound, which is nearly tight once the knots are close, and falls with the power {order} of "
+    "the number of knots.",
 )

@@ -56,7 +56,16 @@ def figure(figure: Figure, settings: SparsitySettings, measured: Sequence[Measur
     layers = np.arange(1, settings.layers + 1)
     for i, (name, label) in enumerate((("relu", "ReLU"), ("elu", "ELU"))):
         for j, one in enumerate(measured):
-            axes.plot(layers, one.arrays[name], "o-", color=SERIES[i], markersize=4, linewidth=1, alpha=0.7, label=None if j else label)
+            axes.plot(
+                layers,
+                one.arrays[name],
+                "o-",
+                color=SERIES[i],
+                markersize=4,
+                linewidth=1,
+                alpha=0.7,
+                label=None if j else label,
+            )
     axes.axhspan(0.45, 0.55, color=MUTED, alpha=0.15, linewidth=0)
     axes.set(xlabel="layer", ylabel="share of outputs that are 0", ylim=(-0.03, 1))
     axes.set_xticks(layers)
@@ -66,10 +75,11 @@ def figure(figure: Figure, settings: SparsitySettings, measured: Sequence[Measur
 
 CLAIM = Claim(
     name="relu-sparsity",
-    sentence="In a ReLU network at a symmetric random initialisation half of the hidden outputs are zero (0.45 to 0.55).",
+    sentence="In a ReLU network at a symmetric random initialisation half of the hidden outputs are zero (0.45 to "
+    "0.55).",
     source="Glorot, Bordes & Bengio, Deep sparse rectifier neural networks, AISTATS 2011",
-    loose="“Sparse activation” as an advantage: half are zero before training; the same zeros let units die, hence the leaky "
-    "variants.",
+    loose="“Sparse activation” as an advantage: half are zero before training; the same zeros let units die, hence "
+    "the leaky variants.",
     settings=SparsitySettings(),
     measure=measure,
     universal=False,
@@ -82,7 +92,7 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="Share of zeros by layer, a line for each seed; the band is 0.45 to 0.55",
-    reading="{zeros} of all ReLU outputs are zero, since a sum with symmetric random weights is as often below zero as above. A "
-    "single layer strays further (by {worst_layer}): deeper in, samples look alike and whole units are on or off together. "
-    "ELU on the same weights: {elu_zeros}.",
+    reading="{zeros} of all ReLU outputs are zero, since a sum with symmetric random weights is as often below zero "
+    "as above. A single layer strays further (by {worst_layer}): deeper in, samples look alike and whole units are on "
+    "or off together. ELU on the same weights: {elu_zeros}.",
 )

@@ -46,7 +46,9 @@ def measure(settings: EquivarianceSettings, seed: int) -> Measurement:
         return convolution.cross_correlation(x, w, padding=(p, p))
 
     def strided(x: Tensor) -> Tensor:
-        return convolution.cross_correlation(wrap(x, p), w, stride=(2, 2)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return (
+            convolution.cross_correlation(wrap(x, p), w, stride=(2, 2)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        )
 
     worst = {"circular": 0.0, "zeros": 0.0, "strided": 0.0}
     seen = torch.zeros(side, side, dtype=torch.float64)
@@ -76,11 +78,12 @@ def figure(figure: Figure, settings: EquivarianceSettings, measured: Sequence[Me
 
 CLAIM = Claim(
     name="translation-equivariance",
-    sentence="Convolution commutes with translation: shifting the input and then convolving is convolving and then shifting, "
-    "exactly, where nothing is lost at the border (circular padding).",
+    sentence="Convolution commutes with translation: shifting the input and then convolving is convolving and then "
+    "shifting, exactly, where nothing is lost at the border (circular padding).",
     source="LeCun et al., Proc. IEEE 86(11), 1998, section II; Cohen & Welling, ICML 2016",
     arxiv="1602.07576",
-    loose="“CNNs are translation invariant”: convolution is equivariant, and only away from the border and at stride 1.",
+    loose="“CNNs are translation invariant”: convolution is equivariant, and only away from the border and at stride "
+    "1.",
     settings=EquivarianceSettings(),
     measure=measure,
     universal=True,
@@ -95,7 +98,7 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="With zero padding: where the two orders differ after a shift by 3 rows and 4 columns (first seed)",
-    reading="With circular padding the two orders differ by {circular} over all shifts. With zero padding they differ by up to "
-    "{zeros}, along the borders and where the borders were shifted to; with stride 2 by up to {strided}, since a shift by an "
-    "odd number of pixels falls between two outputs.",
+    reading="With circular padding the two orders differ by {circular} over all shifts. With zero padding they differ "
+    "by up to {zeros}, along the borders and where the borders were shifted to; with stride 2 by up to {strided}, "
+    "since a shift by an odd number of pixels falls between two outputs.",
 )

@@ -93,10 +93,10 @@ _WHY = "rho {} {:g} a layer, over " + str(_PAIRS) + " pairs of layers"
 
 CLAIM = Claim(
     name="vanishing-gradients",
-    sentence="Back through 20 layers the gradient vanishes with sigmoid units (less than 0.3 a layer), but not with tanh under "
-    "Xavier or ReLU under He initialisation (more than 0.85), nor through residual layers (more than 0.8).",
-    source="Hochreiter, diploma thesis, TU München, 1991; Bengio, Simard & Frasconi, IEEE Trans. Neural Networks 5, 1994; "
-    "Glorot & Bengio, AISTATS 2010",
+    sentence="Back through 20 layers the gradient vanishes with sigmoid units (less than 0.3 a layer), but not with "
+    "tanh under Xavier or ReLU under He initialisation (more than 0.85), nor through residual layers (more than 0.8).",
+    source="Hochreiter, diploma thesis, TU München, 1991; Bengio, Simard & Frasconi, IEEE Trans. Neural Networks 5, "
+    "1994; Glorot & Bengio, AISTATS 2010",
     settings=_SETTINGS,
     measure=measure,
     universal=False,
@@ -123,8 +123,8 @@ CLAIM = Claim(
     figure=figure,
     caption="Norm of each layer's weight gradient over that of the last layer, geometric mean over seeds",
     reading="Of the gradient at the last layer, {sigmoid} arrives at the first with sigmoid units: a factor rho of "
-    "{sigmoid_rho} for each layer, as σ′ ≤ 1/4 would have it. With tanh {tanh} arrives, with ReLU {relu}; the residual form "
-    "h + f(Wh)/√20 saves even the sigmoid: {residual_sigmoid}. The margin is taken on the ratio of first to last layer; "
-    "on rho itself it is far smaller, since the bars there are powers. For ReLU without biases the ratio does not depend on "
-    "the scale of the weights, so it is no argument for He against Xavier.",
+    "{sigmoid_rho} for each layer, as σ′ ≤ 1/4 would have it. With tanh {tanh} arrives, with ReLU {relu}; the "
+    "residual form h + f(Wh)/√20 saves even the sigmoid: {residual_sigmoid}. The margin is taken on the ratio of "
+    "first to last layer; on rho itself it is far smaller, since the bars there are powers. For ReLU without biases "
+    "the ratio does not depend on the scale of the weights, so it is no argument for He against Xavier.",
 )

@@ -21,6 +21,7 @@ VERBS = {
     "predict": "what a run says of files or rows",
     "embed": "the features that a run's output layer sees",
     "runs": "list and compare runs",
+    "claims": "run experiments that test statements of the field",
     "reproduce": "run published recipes and keep what they reach",
 }
 HELP = f"""usage: lamina VERB [options]

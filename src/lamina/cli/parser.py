@@ -31,8 +31,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             prog=f"lamina {verb}",
             usage=f"lamina {verb} {arguments}",
             description="\n".join(textwrap.fill(line, 78) for line in description.splitlines()),
-            epilog=examples
-            and "examples:\n" + "\n".join(f"  lamina {verb} {line}".rstrip() for line in examples.splitlines()),
+            epilog="\n".join(["examples:", *lines]) if lines else None,
             formatter_class=_Help,
             allow_abbrev=False,
         )

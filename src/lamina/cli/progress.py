@@ -27,6 +27,7 @@ class Progress:
         self.training, self.quiet = training, quiet
         unit, amount = training.config.recipe.length
         self.epochs = f"/{amount}" if unit == "epochs" else ""
+        self.first_width = max(7, 2 * len(self.epochs) + 1)
         self.bar = _bar(self._console()) if not quiet and _has_bar() else None
         self.began = self.epoch_began = self.looked = time.monotonic()
         self.share_before: float | None = None
@@ -82,12 +83,13 @@ class Progress:
         if not self.columns:
             groups = {"train": event.train, "validation": event.validation}
             self.columns = [(group, name) for group, logs in groups.items() for name in sorted(logs, key=_loss_first)]
-            for line in _header(self.columns):
+            for line in _header(self.columns, self.first_width):
                 self._print(line)
         logs = {"train": event.train, "validation": event.validation}
         cells = [f"{number(logs[group].get(name)):>{_width(name)}}" for group, name in self.columns]
         best = "  best" if event.best and event.validation else ""
-        self._print(f"{f'{event.epoch}{self.epochs}':>7}{''.join(cells)}{clock(now - self.epoch_began):>8}{best}")
+        first = f"{f'{event.epoch}{self.epochs}':>{self.first_width}}"
+        self._print(f"{first}{''.join(cells)}{clock(now - self.epoch_began):>8}{best}")
         self.epoch_began, self.samples_before = now, self.training.engine.images_seen
 
     def _print(self, line: str) -> None:
@@ -121,9 +123,9 @@ def _bar(console: Console) -> Bar:
     return bar
 
 
-def _header(columns: list[tuple[str, str]]) -> tuple[str, str]:
+def _header(columns: list[tuple[str, str]], first_width: int) -> tuple[str, str]:
     """Two lines: what the figures are of, and their names."""
-    groups, names, last = " " * 7, "  epoch", ""
+    groups, names, last = " " * first_width, f"{'epoch':>{first_width}}", ""
     for group, name in columns:
         groups += f"{group if group != last else '':>{_width(name)}}"
         names += f"{name:>{_width(name)}}"

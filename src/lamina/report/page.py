@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 
 from lamina.report import about, classification, inside, learning, multilabel, regression
 from lamina.report.blocks import Table
 from lamina.report.content import Outcome, ReportContent
-from lamina.report.wording import clean, metric, metric_name, number, plain
+from lamina.report.templates import render
+from lamina.report.wording import metric, metric_name, number, plain
 
 ANALYSES = {
     "classification": classification.sections,
@@ -22,15 +22,6 @@ def render_report(content: ReportContent) -> str:
 
     Every name in it comes out escaped: text of classes, files and columns is never markup.
     """
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     outcome = chosen(content.outcomes)
     sections = [learning.section(content.history)]
     if outcome is not None and content.task in ANALYSES:
@@ -38,7 +29,8 @@ def render_report(content: ReportContent) -> str:
     if content.inside is not None:
         sections += inside.sections(content.inside)
     sections += about.sections(content)
-    page = environment.get_template("page.html").render(
+    return render(
+        "page.html",
         content=content,
         title=content.card.get("title") or content.model,
         kind=_kind(content),
@@ -49,17 +41,12 @@ def render_report(content: ReportContent) -> str:
         splits=_splits(content.outcomes),
         sections=sections,
     )
-    return clean(page)
 
 
 def chosen(outcomes: Sequence[Outcome]) -> Outcome | None:
     """The split that the page is about."""
     named = {outcome.split: outcome for outcome in outcomes}
     return named.get("test") or named.get("validation") or next(iter(outcomes), None)
-
-
-def _template(name: str) -> str:
-    return resources.files("lamina.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _kind(content: ReportContent) -> str:

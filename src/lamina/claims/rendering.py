@@ -1,0 +1,137 @@
+"""Results as a Markdown table and as one HTML page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lamina.claims.frame import AnyClaim, Bar
+from lamina.claims.registry import get_claim
+from lamina.claims.running import ClaimResult, reading
+from lamina.report.blocks import Chart, Charts, Pairs, Table
+from lamina.report.svg import draw
+from lamina.report.templates import render
+from lamina.report.wording import DASH, number, plain, rounded
+
+BADGES = {"holds": "done", "fails": "wrong", "inconclusive": "open"}
+
+
+def render_table(results: Sequence[ClaimResult]) -> str:
+    """The text of docs/claims.md: a row a claim with its tightest bar, then every bar."""
+    lines = [
+        "# Claims",
+        "",
+        "Written by `make claims` from the files in `results/claims/`; no number is typed by hand. Measured: mean over",
+        "seeds ± sample standard deviation. A claim *holds* where every seed clears every bar (twice over where the",
+        "number was known when the bar was set), *fails* where none does or, for a statement about every case, where",
+        "one does not; else it is *inconclusive*. Margin: how many times over the worst seed clears the bar (the ratio",
+        "of the two); ∞ where an error is exactly 0. The figures are in [claims.html](claims.html).",
+        "",
+        "| claim | sentence | verdict | number | measured | bar | margin | source |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        bar = tightest(result)
+        cells = [
+            f"`{result.name}`",
+            result.sentence,
+            f"**{result.verdict}**",
+            get_claim(result.name).names[bar.number],
+            spread(result, bar.number),
+            str(bar),
+            times(result.clearance(bar)),
+            result.source,
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines += [
+        "",
+        "## Every bar",
+        "",
+        "| claim | number | measured | bar | margin | why this bar |",
+        "|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        names = get_claim(result.name).names
+        for bar in result.bars:
+            row = [names[bar.number], spread(result, bar.number), str(bar), times(result.clearance(bar)), bar.why]
+            lines.append(f"| `{result.name}` | " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def render_page(results: Sequence[ClaimResult]) -> str:
+    """One self-contained page of fresh results: a file's result has no figure, and raises ValueError."""
+    return render(
+        "claims.html",
+        package="lamina.claims",
+        badges=BADGES,
+        counts=[(verdict, count) for verdict in BADGES if (count := sum(r.verdict == verdict for r in results))],
+        entries=[_entry(get_claim(result.name), result) for result in results],
+        environment=Pairs(pairs=[(name, plain(value)) for name, value in results[0].environment.items()]),
+    )
+
+
+def _entry(claim: AnyClaim, result: ClaimResult) -> dict[str, object]:
+    """What the template shows of one claim."""
+    if result.paint is None:
+        raise ValueError(f"the result of {result.name} was read from a file: run the claim for its figure")
+    text = reading(claim, result)
+    figure = draw(result.paint, f"{claim.caption}. {text}", width=claim.width, height=claim.height)
+    bar = tightest(result)
+    return {
+        "result": result,
+        "margin": times(result.margin),
+        "tightest": f"{claim.names[bar.number]}: {spread(result, bar.number)} ({bar})",
+        "reading": text,
+        "loose": claim.loose,
+        "figure": Charts(charts=[Chart(title="", svg=figure, note=claim.caption)]),
+        "numbers": _numbers(claim, result),
+        "bars": [f"{claim.names[bar.number]} {bar}: {bar.why}" for bar in result.bars],
+        "settings": Pairs(pairs=[(name.replace("_", " "), plain(value)) for name, value in result.settings.items()]),
+    }
+
+
+def _numbers(claim: AnyClaim, result: ClaimResult) -> Table:
+    """Every number with its bars first, each seed in a column."""
+    seeds = result.settings["seeds"]
+    barred = {bar.number: [b for b in result.bars if b.number == bar.number] for bar in result.bars}
+    rows = []
+    for name in [*barred, *(name for name in result.numbers if name not in barred)]:
+        bars = barred.get(name, [])
+        rows.append(
+            [
+                claim.names.get(name, name),
+                *([spread(result, name)] if len(seeds) > 1 else []),
+                " and ".join(map(str, bars)) or DASH,
+                times(min(map(result.clearance, bars))) if bars else DASH,
+                *(_written(value) for value in result.numbers[name]),
+            ]
+        )
+    many = len(seeds) > 1
+    columns = [
+        "number",
+        *(["mean"] if many else []),
+        "bar",
+        "margin",
+        *(f"seed {seed}" if many else "value" for seed in seeds),
+    ]
+    return Table(title="", columns=columns, rows=rows)
+
+
+def tightest(result: ClaimResult) -> Bar:
+    """The bar that the worst seed comes nearest to."""
+    return min(result.bars, key=result.clearance)
+
+
+def spread(result: ClaimResult, name: str) -> str:
+    """A number's mean over seeds, ± its sample standard deviation."""
+    mean, std = _written(result.mean(name)), result.std(name)
+    return mean if len(result.numbers[name]) == 1 or std == 0 or math.isnan(std) else f"{mean} ± {rounded(std, 2)}"
+
+
+def times(clearance: float) -> str:
+    """A margin: "2.3×", "∞"."""
+    return "∞" if math.isinf(clearance) else f"{rounded(clearance, 2 if clearance < 100 else 1)}×"
+
+
+def _written(value: float) -> str:
+    return rounded(value, 4) if math.isfinite(value) else number(value)

@@ -1,0 +1,183 @@
+"""Run a claim over its seeds; keep what it gave as a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lamina.claims.frame import AnyClaim, Bar, Settings, Verdict, clearances, judge
+from lamina.claims.registry import NAMES, get_claim
+from lamina.errors import DataError
+from lamina.report.wording import plain, rounded
+from lamina.runs.reporting import environment
+from lamina.training.checkpoints import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMAT = 1
+DIGITS = 8
+"""significant digits of a number that is kept and judged"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimResult:
+    """What a claim gave: everything its verdict rests on."""
+
+    name: str
+    sentence: str
+    source: str
+    settings: dict[str, Any]
+    bars: tuple[Bar, ...]
+    margin_asked: float
+    """how many times over every seed had to clear every bar"""
+    numbers: dict[str, tuple[float, ...]]
+    """by name, in the order of the seeds"""
+    verdict: Verdict
+    margin: float
+    """how many times over the worst seed clears the bar that it comes nearest to; infinite where an error is 0"""
+    seconds: float
+    environment: dict[str, Any]
+    paint: Callable[[Figure], None] | None = field(default=None, compare=False, repr=False)
+    """draws the figure; None where the result was read from a file, which holds no arrays"""
+
+    def mean(self, number: str) -> float:
+        """Over seeds."""
+        return statistics.fmean(self.numbers[number])
+
+    def std(self, number: str) -> float:
+        """Sample standard deviation over seeds; 0 for one, not a number where one is infinite."""
+        values = self.numbers[number]
+        if not all(map(math.isfinite, values)):
+            return math.nan
+        return statistics.stdev(values) if len(values) > 1 else 0.0
+
+    def clearance(self, bar: Bar) -> float:
+        """Of the worst seed."""
+        return min(clearances([bar], self.numbers))
+
+
+def run_claim(name: str, settings: Settings | None = None) -> ClaimResult:
+    """Measure every seed and judge. ``settings`` replaces the claim's own (the verdict is then of those).
+
+    Raises UsageError for an unknown name.
+    """
+    return run(get_claim(name), settings)
+
+
+def run(claim: AnyClaim, settings: Settings | None = None) -> ClaimResult:
+    """The same for a claim that has no name here."""
+    chosen = claim.settings if settings is None else settings
+    start = time.perf_counter()
+    with _one_thread():
+        measured = [claim.measure(chosen, seed) for seed in chosen.seeds]
+        where = environment()
+    seconds = time.perf_counter() - start
+    numbers = {
+        name: tuple(float(f"{one.numbers[name]:.{DIGITS}g}") for one in measured) for name in measured[0].numbers
+    }
+    return ClaimResult(
+        name=claim.name,
+        sentence=claim.sentence,
+        source=claim.source + (f", arXiv {claim.arxiv}" if claim.arxiv else ""),
+        settings=as_plain(chosen),
+        bars=claim.bars,
+        margin_asked=claim.margin,
+        numbers=numbers,
+        verdict=judge(claim.bars, numbers, universal=claim.universal, margin=claim.margin),
+        margin=min(clearances(claim.bars, numbers)),
+        seconds=round(seconds, 2),
+        environment=where,
+        paint=lambda sheet: claim.figure(sheet, chosen, measured),
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums then do not depend on the machine's number of cores; for nets this small it is the fastest, too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def as_plain(settings: Settings) -> dict[str, Any]:
+    """As JSON would give them back: tuples are lists."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return values
+
+
+def reading(claim: AnyClaim, result: ClaimResult) -> str:
+    """The claim's paragraph on the result: ``{name}`` is a number's mean, ``{setting.name}`` a setting.
+
+    Raises KeyError for another name.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if name.startswith("setting."):
+            return plain(result.settings[name.removeprefix("setting.")])
+        mean = result.mean(name)
+        return rounded(mean) if math.isfinite(mean) else plain(mean)
+
+    return re.sub(r"\{([\w.]+)\}", value, claim.reading)
+
+
+def content(result: ClaimResult) -> dict[str, Any]:
+    """The result as plain values: all but the figure, and each number's mean and standard deviation."""
+    kept: dict[str, Any] = {"format": FORMAT}
+    kept |= {one.name: getattr(result, one.name) for one in fields(result) if one.name != "paint"}
+    kept["bars"] = [{key: value for key, value in asdict(bar).items() if value is not None} for bar in result.bars]
+    return {**kept, "summary": {name: {"mean": result.mean(name), "std": result.std(name)} for name in result.numbers}}
+
+
+def write_result(result: ClaimResult, folder: Path) -> Path:
+    """``<folder>/<name>.json``. Raises RunError where it cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_storable(content(result)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    path = folder / f"{result.name}.json"
+    write_whole(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def read_result(path: Path) -> ClaimResult:
+    """Raises DataError for a file that is no result of this version."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept.pop("format") != FORMAT:
+            raise ValueError("another format")
+        del kept["summary"]
+        kept["bars"] = tuple(Bar(**bar) for bar in kept["bars"])
+        kept["numbers"] = {name: tuple(float(value) for value in values) for name, values in kept["numbers"].items()}
+        kept["margin"] = float(kept["margin"])
+        return ClaimResult(**kept)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} is not the result of a claim: {error}") from None
+
+
+def read_results(folder: Path) -> list[ClaimResult]:
+    """The results in a folder, in the order of the page."""
+    return [read_result(folder / f"{name}.json") for name in NAMES if (folder / f"{name}.json").is_file()]
+
+
+def _storable(value: Any) -> Any:
+    """JSON has no infinity: "inf", "-inf" and "nan" are kept as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value
