@@ -255,3 +255,18 @@ def test_wrong_options_are_told_in_one_line(short: dict, asked: dict, message: s
 def test_model_and_data_of_different_kinds(short: dict) -> None:
     with pytest.raises(UsageError, match="lenet5 takes image data, but 'iris' is table data"):
         lamina.train("lenet5", **short)
+
+
+def test_other_data_are_judged_by_their_class_names(tmp_path: Path) -> None:
+    """Another file whose classes come in another order, one of them absent."""
+    rows = [(u, v, "high" if u > v else "low" if u < v else "even") for u in range(12) for v in range(12)]
+    for name, part in (("one.csv", rows), ("other.csv", [row for row in rows[::-1] if row[2] != "even"])):
+        (tmp_path / name).write_text("u,v,label\n" + "\n".join(f"{u},{v},{label}" for u, v, label in part))
+    run = lamina.train(
+        "mlp", data=str(tmp_path / "one.csv"), epochs=30, batch_size=16, directory=tmp_path, report=False
+    )
+    assert run.evaluate(data=str(tmp_path / "other.csv"))["accuracy"] >= 0.95
+    with pytest.raises(UsageError, match="takes table data, but 'digits' is image data"):
+        run.evaluate(data="digits")
+    with pytest.raises(lamina.DataError, match="the class 'setosa', which the model does not know"):
+        run.evaluate(data="iris")

@@ -29,30 +29,37 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """Where one number must lie: ``at_most`` or ``at_least``. The number has a natural zero and is never negative."""
+    """Where one number must lie: one of ``at_most``, ``at_least``, and ``equals`` for what is met exactly or not at all.
+
+    The number has a natural zero and is never negative.
+    """
 
     number: str
     why: str
     """where the bar comes from"""
     at_most: float | None = None
     at_least: float | None = None
+    equals: float | None = None
 
     def clearance(self, value: float) -> float:
         """How many times over ``value`` clears the bar: 1 is just, below 1 is not. Not a number clears nothing."""
         if isnan(value):
             return 0.0
+        if self.equals is not None:
+            return inf if value == self.equals else 0.0
         if self.at_most is not None:
             return inf if value <= 0 else self.at_most / value
         assert self.at_least is not None
         return value / self.at_least
 
     def __post_init__(self) -> None:
-        if (self.at_most is None) == (self.at_least is None):
-            raise ValueError(f"the bar of {self.number} needs one of at_most and at_least")
-        if not ((self.at_most or self.at_least or 0) > 0):
-            raise ValueError(f"the bar of {self.number} must be above zero")
+        given = [value for value in (self.at_most, self.at_least, self.equals) if value is not None]
+        if len(given) != 1 or not given[0] > 0:
+            raise ValueError(f"the bar of {self.number} needs one of at_most, at_least and equals, above zero")
 
     def __str__(self) -> str:
+        if self.equals is not None:
+            return f"= {self.equals:g}"
         return f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}"
 
 

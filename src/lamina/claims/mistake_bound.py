@@ -87,7 +87,7 @@ CLAIM = Claim(
     universal=True,
     bars=(
         Bar(number="worst_share", at_most=1.0, why="the theorem"),
-        Bar(number="converged", at_least=1.0, why="after the last mistake a pass is free of them"),
+        Bar(number="converged", equals=1.0, why="after the last mistake a pass is free of them"),
     ),
     names={
         "worst_share": "mistakes / bound, the worst data set",

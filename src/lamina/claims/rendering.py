@@ -25,7 +25,7 @@ def render_table(results: Sequence[ClaimResult]) -> str:
         "seeds ± sample standard deviation. A claim *holds* where every seed clears every bar (twice over where the",
         "number was known when the bar was set), *fails* where none does or, for a statement about every case, where",
         "one does not; else it is *inconclusive*. Margin: how many times over the worst seed clears the bar (the ratio",
-        "of the two); ∞ where an error is exactly 0. The figures are in [claims.html](claims.html).",
+        "of the two); exact where an error is 0 or a number is just what it must be. The figures are in [claims.html](claims.html).",
         "",
         "| claim | sentence | verdict | number | measured | bar | margin | source |",
         "|---|---|---|---|---|---|---|---|",
@@ -129,8 +129,8 @@ def spread(result: ClaimResult, name: str) -> str:
 
 
 def times(clearance: float) -> str:
-    """A margin: "2.3×", "∞"."""
-    return "∞" if math.isinf(clearance) else f"{rounded(clearance, 2 if clearance < 100 else 1)}×"
+    """A margin: "2.3×", "exact"."""
+    return "exact" if math.isinf(clearance) else f"{rounded(clearance, 2 if clearance < 100 else 1)}×"
 
 
 def _written(value: float) -> str:

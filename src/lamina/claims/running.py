@@ -45,7 +45,7 @@ class ClaimResult:
     """by name, in the order of the seeds"""
     verdict: Verdict
     margin: float
-    """how many times over the worst seed clears the bar that it comes nearest to; infinite where an error is 0"""
+    """how many times over the worst seed clears the bar that it comes nearest to; infinite where all are exact"""
     seconds: float
     environment: dict[str, Any]
     paint: Callable[[Figure], None] | None = field(default=None, compare=False, repr=False)

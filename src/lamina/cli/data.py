@@ -84,7 +84,7 @@ def show(described: Mapping[str, Any]) -> None:
         table(("column", "kind", "missing", "values"), rows[:MOST], right=(2,))
         _more(rows, "columns")
     for name in described["skipped"]:
-        note(f"left out as unreadable: {name}")
+        note(f"left out: {name}")
 
 
 def _images(described: Mapping[str, Any]) -> str:

@@ -10,12 +10,13 @@ from lamina.cli.parser import Parser, dashed
 
 
 def parser() -> Parser:
-    text = "The metrics of a run's best weights on a split of its data."
+    text = "The metrics of a run's best weights on a split of its data, or of other data."
     parser = Parser("evaluate", "RUN [--split SPLIT]", text, "runs/lenet5-digits\nlenet5-digits --split validation")
     add_run(parser)
     parser.add_argument(
         "--split", type=str, metavar="SPLIT", help="train, validation or test (default: test, or else validation)"
     )
+    parser.add_argument("--data", type=str, metavar="DATA", help="other data than the run's own, of the same kind")
     parser.add_common()
     return parser
 
@@ -24,12 +25,13 @@ def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
     path = run_path(args.run, args.runs)
 
-    from lamina.runs.run import open_run
+    from lamina.runs.run import final_split, open_run
 
     run = open_run(path)
-    split = args.split or run.final_split
-    metrics = run.evaluate(split)
-    samples = run.source.spec.sizes[split]
+    source = run.other_source(args.data) if args.data else run.source
+    split = args.split or final_split(source)
+    metrics = run.evaluate(split, data=source)
+    samples = source.spec.sizes[split]
     if args.json:
         as_json({"run": str(path), "split": split, "samples": samples, "metrics": metrics})
         return 0

@@ -177,7 +177,7 @@ def _notes(training: Training) -> None:
         note(text)
     skipped = training.source.spec.skipped
     for name in skipped[:SKIPPED_SHOWN]:
-        note(f"left out as unreadable: {name}")
+        note(f"left out: {name}")
     if len(skipped) > SKIPPED_SHOWN:
         note(f"... and {len(skipped) - SKIPPED_SHOWN:,} more")
 

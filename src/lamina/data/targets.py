@@ -59,7 +59,7 @@ def target_columns(columns: Sequence[str], options: DataOptions, source: str) ->
     if len(usual) == 1:
         return (usual[0],)
     listed = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
-    raise UsageError(f"{source}: name the target column, one of: {listed}")
+    raise UsageError(f"{source}: name the target column with --target, one of: {listed}")
 
 
 def infer_task(columns: Sequence[Typed], separator: str) -> TaskName:

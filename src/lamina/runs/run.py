@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from lamina.data.opening import open_source
 from lamina.data.preprocess import Preprocess, load_preprocess
 from lamina.data.source import Source
 from lamina.data.streams import Batch, InOrder
+from lamina.data.target_code import align
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.build import make_model, make_task
 from lamina.runs.config import TrainConfig
@@ -89,13 +91,25 @@ class Run:
 
     @property
     def final_split(self) -> str:
-        """The split that figures are given for: "test", where there is none "validation", else "train"."""
-        return next(name for name in ("test", "validation", "train") if name in self.source.splits)
+        """The split that figures are given for."""
+        return final_split(self.source)
 
-    def evaluate(self, split: str | None = None) -> dict[str, float]:
-        """The task's metrics on a split; by default the final one."""
+    def other_source(self, data: str) -> Source:
+        """Other data of the same kind, undivided where they come undivided, classes numbered as the model knows them.
+
+        Raises UsageError or DataError for data that cannot be read, or that the model cannot judge.
+        """
+        options = dataclasses.replace(self.config.options, validation=0.0, test=0.0)
+        source = open_source(data, options=options)
+        if source.spec.kind != self.preprocess.kind:
+            raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
+        return align(source, self.preprocess.target)
+
+    def evaluate(self, split: str | None = None, *, data: str | Source | None = None) -> dict[str, float]:
+        """The task's metrics on a split, by default the final one; of other ``data`` than the run's, where given."""
+        source = self.other_source(data) if isinstance(data, str) else data
         with evaluating(self.model):
-            return measure(self.task, self.model, self.batches(split))
+            return measure(self.task, self.model, self.batches(split, source))
 
     def outcome(self, split: str | None = None) -> dict[str, Tensor]:
         """Every prediction on a split beside its truth: "probabilities" (N, K) or "values" (N, K), and "target"."""
@@ -133,13 +147,13 @@ class Run:
 
         return write_report(self)
 
-    def batches(self, split: str | None) -> InOrder:
+    def batches(self, split: str | None, source: Source | None = None) -> InOrder:
         """Preprocessed batches of a split, in order. Raises UsageError for a split that the data do not have."""
-        if split is None:
-            split = self.final_split
-        if split not in self.source.splits:
-            raise unknown("split", split, self.source.splits)
-        samples = self.preprocess.encode(self.source.splits[split], hold=False)
+        source = self.source if source is None else source
+        split = final_split(source) if split is None else split
+        if split not in source.splits:
+            raise unknown("split", split, source.splits)
+        samples = self.preprocess.encode(source.splits[split], hold=False)
         return InOrder(samples, EVALUATION_BATCH, prepare=self.preprocess.prepare)
 
     def _inputs(self, items: Sequence[Any]) -> Iterator[Batch]:
@@ -156,6 +170,11 @@ class Run:
             return {"labels": labels, "probabilities": probabilities}
         best = max(probabilities, key=probabilities.__getitem__)
         return {"class": best, "probability": probabilities[best], "probabilities": probabilities}
+
+
+def final_split(source: Source) -> str:
+    """The split that figures are given for: "test", where there is none "validation", else "train"."""
+    return next(name for name in ("test", "validation", "train") if name in source.splits)
 
 
 def open_run(path: str | Path, model: nn.Module | None = None) -> Run:
