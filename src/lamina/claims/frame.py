@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lamina.randomness import derive
+from lamina.report.wording import rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """Where one number must lie: one of ``at_most``, ``at_least``, and ``equals`` for what is met exactly or not at all.
+    """Where one number must lie: one of ``at_most``, ``at_least``, and ``equals`` for what is exact or wrong.
 
     The number has a natural zero and is never negative.
     """
@@ -58,9 +59,10 @@ class Bar:
             raise ValueError(f"the bar of {self.number} needs one of at_most, at_least and equals, above zero")
 
     def __str__(self) -> str:
-        if self.equals is not None:
-            return f"= {self.equals:g}"
-        return f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}"
+        for sign, value in (("=", self.equals), ("≤", self.at_most), ("≥", self.at_least)):
+            if value is not None:
+                return f"{sign} {rounded(value)}"
+        raise AssertionError("a bar has one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,8 @@ class Claim(Generic[S]):
     caption: str
     """what the figure shows"""
     reading: str
-    """a paragraph on what the numbers say; {name} stands for a number's mean over seeds"""
+    """a paragraph on what the numbers say; {name} stands for a number's mean over seeds, {name:5} for five digits of
+    it, {setting.name} for a setting"""
     names: Mapping[str, str]
     """each number in words"""
     width: int = 560

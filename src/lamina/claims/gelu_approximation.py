@@ -86,7 +86,7 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="Distance of both approximations from GELU",
-    reading="The tanh form is off by {tanh_error} at most, at |x| = {tanh_place}; the sigmoid form by "
-    "{sigmoid_error}. A number rounded correctly is off by half a unit of its last digit at most, so a bar of one "
+    reading="The tanh form is off by {tanh_error:5} at most, at |x| = {tanh_place:5}; the sigmoid form by "
+    "{sigmoid_error:4}. A number rounded correctly is off by half a unit of its last digit at most, so a bar of one "
     "unit leaves a margin of 2 or more.",
 )

@@ -120,7 +120,8 @@ def as_plain(settings: Settings) -> dict[str, Any]:
 
 
 def reading(claim: AnyClaim, result: ClaimResult) -> str:
-    """The claim's paragraph on the result: ``{name}`` is a number's mean, ``{setting.name}`` a setting.
+    """The claim's paragraph on the result: ``{name}`` is a number's mean in three digits, ``{name:5}`` in five, and
+    ``{setting.name}`` a setting.
 
     Raises KeyError for another name.
     """
@@ -130,9 +131,9 @@ def reading(claim: AnyClaim, result: ClaimResult) -> str:
         if name.startswith("setting."):
             return plain(result.settings[name.removeprefix("setting.")])
         mean = result.mean(name)
-        return rounded(mean) if math.isfinite(mean) else plain(mean)
+        return rounded(mean, int(found[2] or 3)) if math.isfinite(mean) else plain(mean)
 
-    return re.sub(r"\{([\w.]+)\}", value, claim.reading)
+    return re.sub(r"\{([\w.]+)(?::(\d))?\}", value, claim.reading)
 
 
 def content(result: ClaimResult) -> dict[str, Any]:

@@ -97,7 +97,8 @@ CLAIM = Claim(
         "strided": "largest difference, circular padding at stride 2",
     },
     figure=figure,
-    caption="With zero padding: where the two orders differ after a shift by 3 rows and 4 columns (first seed)",
+    caption="With zero padding: where the two orders differ after a shift by 3 rows and 4 columns (first seed; the "
+    "darker, the more)",
     reading="With circular padding the two orders differ by {circular} over all shifts. With zero padding they differ "
     "by up to {zeros}, along the borders and where the borders were shifted to; with stride 2 by up to {strided}, "
     "since a shift by an odd number of pixels falls between two outputs.",

@@ -90,6 +90,6 @@ CLAIM = Claim(
     figure=figure,
     caption="The four inputs of each function (squares: 1) and the line that the learning rule finds",
     reading="The best of all random units has {xor_best} of XOR right; together they compute {functions} of the 16 "
-    "functions of two bits. The learning rule ends on AND with {and_learned} right, on OR with {or_learned}, and on XOR "
-    "never ends: it was stopped at {xor_learned}.",
+    "functions of two bits. The learning rule ends on AND with {and_learned} right, on OR with {or_learned}, and on "
+    "XOR never ends: it was stopped at {xor_learned}.",
 )

@@ -39,7 +39,7 @@ class Engine:
             if recipe.precision == "fp64":
                 module.double()
             if recipe.compile:
-                module.compile()
+                _compile(module)
             wrapped, optimiser = fabric.setup(module, make_optimiser(module, recipe))
             for method in task.forward_methods.get(player, ()):
                 if fabric.world_size > 1:
@@ -199,6 +199,19 @@ class Engine:
 
     def _not_finite(self, player: str, when: str) -> None:
         raise TrainingError(f"the loss of '{player}' is not finite {when} step {self.step + 1} (rate {self.rate:.3g})")
+
+
+def _compile(module: nn.Module) -> None:
+    """``module.compile()``, which torch 2.13 ignores without a word for modules of its own, a bare nn.Sequential say.
+
+    A function of ours around the call is what makes the compiler look into them. The parameters keep their names.
+    """
+    call = module._call_impl
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)
+
+    module._compiled_call_impl = torch.compile(forward)
 
 
 def _cast(fabric: Fabric, method: Callable[..., Any]) -> Callable[..., Any]:

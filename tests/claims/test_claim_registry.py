@@ -1,0 +1,90 @@
+"""Every claim is complete, and its committed result is that of its settings."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from lamina.claims.registry import NAMES, check_name, get_claim, list_claims
+from lamina.claims.rendering import render_table
+from lamina.claims.running import as_plain, read_result, read_results, reading, run_claim
+from lamina.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results" / "claims"
+SLOW = {"universal-approximation", "batch-norm-rate", "dropout"}
+
+
+def test_every_file_is_registered_and_every_name_has_its_file() -> None:
+    assert list_claims() == list(NAMES)
+    folder = ROOT / "src" / "lamina" / "claims"
+    holds = {path.stem.replace("_", "-") for path in folder.glob("*.py") if "CLAIM = Claim(" in path.read_text()}
+    assert holds == set(NAMES)
+
+
+def test_a_wrong_name_is_told_the_nearest() -> None:
+    assert check_name("Mistake_Bound") == "mistake-bound"
+    with pytest.raises(UsageError, match="unknown claim 'momentun'; did you mean 'momentum'"):
+        get_claim("momentun")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_is_complete(name: str) -> None:
+    claim = get_claim(name)
+    assert claim.name == name
+    for text in (claim.sentence, claim.source, claim.caption, claim.reading):
+        assert len(text) > 15
+    assert re.search(r"\b(19|20)\d\d\b", claim.source), "the year"
+    assert not claim.arxiv or re.fullmatch(r"\d{4}\.\d{4,5}", claim.arxiv)
+    assert claim.margin in (1.0, 2.0)
+    assert claim.bars
+    assert all(bar.why for bar in claim.bars)
+    assert {bar.number for bar in claim.bars} <= set(claim.names)
+    values = [getattr(claim.settings, field.name) for field in fields(claim.settings)]
+    assert all(
+        isinstance(item, int | float) for value in values for item in (value if type(value) is tuple else [value])
+    )
+    assert type(claim.settings).__dataclass_params__.frozen
+    assert len(claim.settings.seeds) >= 5 or "nothing is random" in Path(str(_file(name))).read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_result_is_that_of_the_code(name: str) -> None:
+    claim, result = get_claim(name), read_result(RESULTS / f"{name}.json")
+    advice = "run make claims"
+    assert result.settings == as_plain(claim.settings), advice
+    assert result.bars == claim.bars, advice
+    assert result.sentence == claim.sentence, advice
+    assert result.source.startswith(claim.source), advice
+    assert result.margin_asked == claim.margin, advice
+    assert set(result.numbers) == set(claim.names), "every number is named in words"
+    assert all(len(values) == len(claim.settings.seeds) for values in result.numbers.values())
+    assert "{" not in reading(claim, result)
+
+
+def test_what_was_known_before_holds_with_its_margin() -> None:
+    known = [result for result in read_results(RESULTS) if result.margin_asked == 2]
+    assert len(known) == 9
+    assert [(r.name, r.verdict) for r in known if r.verdict != "holds" or r.margin < 2] == []
+
+
+def test_the_table_in_the_docs_is_that_of_the_results() -> None:
+    assert (ROOT / "docs" / "claims.md").read_text(encoding="utf-8") == render_table(read_results(RESULTS))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])
+def test_a_cheap_claim_gives_its_committed_numbers_again(name: str) -> None:
+    committed, again = read_result(RESULTS / f"{name}.json"), run_claim(name)
+    assert again.verdict == committed.verdict
+    for number, values in committed.numbers.items():
+        # other machines round sums in another order; an error of 1e-14 is as good as none
+        assert again.numbers[number] == pytest.approx(values, rel=1e-2, abs=1e-9), number
+        assert all(map(math.isfinite, values))
+
+
+def _file(name: str) -> Path:
+    return ROOT / "src" / "lamina" / "claims" / f"{name.replace('-', '_')}.py"

@@ -1,0 +1,107 @@
+"""A claim whose equation is broken on purpose fails, under settings in which the right one holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lamina.claims import translation_equivariance
+from lamina.claims.registry import get_claim
+from lamina.claims.running import run_claim
+from lamina.equations import activations, convolution, losses, optimisers, perceptron, regularisation
+
+
+def adamw_with_l2(theta: Tensor, g: Tensor, state: Any, lr: float, wd: float) -> Any:
+    return optimisers.adam(theta, optimisers.l2_gradient(g, theta, wd), state, lr)
+
+
+def zero_padding(x: Tensor, p: int) -> Tensor:
+    return torch.nn.functional.pad(x, (p, p, p, p))
+
+
+def gelu_tanh_with_another_constant(x: Tensor) -> Tensor:
+    return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.0447 * x**3)))
+
+
+def no_velocity(theta: Tensor, g: Tensor, v: Tensor | None, lr: float, mu: float) -> tuple[Tensor, Tensor]:
+    return theta - lr * g, g
+
+
+def nothing_normalised(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    return gamma * x + beta
+
+
+ONE_SEED = {"seeds": (0,)}
+BROKEN: dict[str, tuple[str, object, str, Callable[..., Any], dict[str, Any]]] = {
+    "a window in place of a threshold solves XOR": ("xor", perceptron, "step", lambda z: (z.abs() < 1).float(), {}),
+    "a rule that does not learn": ("mistake-bound", perceptron, "learn_one", lambda w, x, t, lr: w, {"passes": 30}),
+    "leaky units do not interpolate": ("relu-interpolation", activations, "relu", activations.leaky_relu, {}),
+    "a sigmoid without saturation": ("vanishing-gradients", activations, "sigmoid", lambda x: 0.5 + 4 * x, {}),
+    "leaky units are never zero": ("relu-sparsity", activations, "relu", activations.leaky_relu, ONE_SEED),
+    "another constant": ("gelu-approximation", activations, "gelu_tanh", gelu_tanh_with_another_constant, {}),
+    "zeros in place of circular padding": (
+        "translation-equivariance",
+        translation_equivariance,
+        "wrap",
+        zero_padding,
+        ONE_SEED,
+    ),
+    "a flipped kernel": (
+        "cross-correlation",
+        convolution,
+        "cross_correlation",
+        lambda x, w: torch.nn.functional.conv2d(x, w.flip(2, 3)),
+        {},
+    ),
+    "squared error under another name": ("outliers", losses, "mae_gradient", losses.mse_gradient, {"steps": 1000}),
+    "momentum without velocity": ("momentum", optimisers, "momentum", no_velocity, {}),
+    "Adam without bias correction": (
+        "adam-first-step",
+        optimisers,
+        "adam",
+        partial(optimisers.adam, correct=False),
+        ONE_SEED,
+    ),
+    "L2 in place of decoupled decay": ("weight-decay", optimisers, "adamw", adamw_with_l2, ONE_SEED),
+    "decay twice as strong": (
+        "weight-decay",
+        optimisers,
+        "decoupled_decay",
+        lambda theta, lr, wd: (1 - 2 * lr * wd) * theta,
+        ONE_SEED,
+    ),
+    "nothing is normalised": (
+        "batch-norm-rate",
+        regularisation,
+        "batch_norm",
+        nothing_normalised,
+        {"seeds": (0,), "steps": 40, "rates": (1.0,)},
+    ),
+    "nothing is dropped": (
+        "dropout",
+        regularisation,
+        "inverted_dropout",
+        lambda x, keep, p: x,
+        {"seeds": (0,), "steps": 150, "test_samples": 2000, "width": 128, "lr": 2e-3},
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_equation_fails(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, home, attribute, wrong, changes = BROKEN[fault]
+    settings = replace(get_claim(name).settings, **changes)
+    assert run_claim(name, settings).verdict == "holds"
+    monkeypatch.setattr(home, attribute, wrong)
+    assert run_claim(name, settings).verdict == "fails"
+
+
+def test_nets_that_are_not_trained_approximate_nothing() -> None:
+    claim = get_claim("universal-approximation")
+    assert run_claim(claim.name, replace(claim.settings, seeds=(0,), steps=3)).verdict == "fails"
