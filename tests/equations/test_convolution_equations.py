@@ -159,7 +159,7 @@ def test_without_options_stride_and_dilation_are_one_and_padding_is_none() -> No
     assert arithmetic.output_size(9, 3) == 7
     assert arithmetic.transposed_output_size(7, 3) == 9
     assert arithmetic.same_padding(3) == 1
-    assert arithmetic.tf_same_padding(9, 3) == (1, 1)
+    assert arithmetic.tf_same_padding(8, 3) == (1, 1)
 
 
 @pytest.mark.parametrize(("k", "d", "p"), [(1, 1, 0), (3, 1, 1), (5, 1, 2), (3, 2, 2), (7, 3, 9)])

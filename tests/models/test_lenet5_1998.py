@@ -13,14 +13,14 @@ from lamina.errors import UsageError
 from lamina.models.lenet5_1998 import C3_SEES, DIGITS, RBF, LeNet51998, LeNet51998Config, codes
 
 # Table I as the paper prints it: a row for each S2 map, a column for each C3 map.
-TABLE_I = """
-X...XXX..XXXX.XX
-XX...XXX..XXXX.X
-XXX...XXX..X.XXX
-.XXX..XXXX..X.XX
-..XXX..XXXX.XX.X
-...XXX..XXXX.XXX
-""".split()
+TABLE_I = [
+    "X...XXX..XXXX.XX",
+    "XX...XXX..XXXX.X",
+    "XXX...XXX..X.XXX",
+    ".XXX..XXXX..X.XX",
+    "..XXX..XXXX.XX.X",
+    "...XXX..XXXX.XXX",
+]
 
 Maps = list[list[list[float]]]
 

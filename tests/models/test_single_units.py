@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 import lamina
 from lamina.equations import perceptron as equation
@@ -55,8 +55,8 @@ def test_the_sigmoid_neuron_is_binary_cross_entropy() -> None:
     p = 1 / (1 + torch.exp(-(x @ net.unit.weight[0] + net.unit.bias)))
     torch.testing.assert_close(net.probability(x), p)
     torch.testing.assert_close(net(x).softmax(1), torch.stack([1 - p, p], 1))
-    (ours,) = torch.autograd.grad(F.cross_entropy(net(x), t), net.unit.weight)
-    torch.testing.assert_close(F.cross_entropy(net(x), t), F.binary_cross_entropy(p, t.double()))
+    (ours,) = torch.autograd.grad(functional.cross_entropy(net(x), t), net.unit.weight)
+    torch.testing.assert_close(functional.cross_entropy(net(x), t), functional.binary_cross_entropy(p, t.double()))
     torch.testing.assert_close(ours, ((p - t)[:, None] * x).mean(0, keepdim=True))  # dL/dz = y - t
 
 

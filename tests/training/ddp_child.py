@@ -116,6 +116,7 @@ def report(engine: Engine, log: Log) -> dict[str, Any]:
         "state": state,
         "rows": rows,
         "steps": {n: logs for n, (_, _, logs) in log.steps.items()},
+        "samples": engine.images_seen,
         "step": engine.step,
     }
 

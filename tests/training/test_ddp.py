@@ -37,6 +37,7 @@ def test_two_processes_equal_one(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
         two = rank["classifier"]
         assert two["step"] == made.engine.step == 50
+        assert two["samples"] == made.engine.images_seen == 50 * 2 * 16  # over both processes
         for ours, theirs in (
             (made.engine.raw["model"].state_dict(), two["state"]["models"]["model"]),
             (made.engine.average["model"], two["state"]["average"]["model"]),

@@ -349,6 +349,18 @@ def test_evaluation_sees_averaged_weights_in_evaluation_mode_and_leaves_no_trace
     assert differences(untouched.state_dict(), engine.state_dict()) == []
 
 
+def test_a_model_that_comes_in_evaluation_mode_is_trained_from_the_first_step_on(tmp_path: Path) -> None:
+    """A fresh one, and one that is resumed in mid-epoch."""
+    for start in range(2):
+        made = classification(epochs=2)
+        made.engine.raw["model"].eval()
+        events = fit(made.engine, made.streams, checkpoints=Checkpoints(tmp_path), resume=start > 0)
+        next(events)
+        assert made.engine.raw["model"].training
+        assert made.engine.raw["model"][1].num_batches_tracked == start + 1
+        events.close()
+
+
 def test_weights_come_back_when_an_evaluation_fails() -> None:
     made = classification(epochs=1, ema=0.9)
     own: dict[str, torch.Tensor] = {}

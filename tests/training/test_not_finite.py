@@ -128,6 +128,12 @@ def test_an_accelerator_is_asked_at_the_latest_after_fifty_steps() -> None:
     assert "not finite at or shortly before step 5" in message
 
 
+def test_an_accelerator_is_asked_at_the_end_of_every_epoch_without_checkpoints_too() -> None:
+    message, step = fails(broken(nan, reads_every_loss=False, epochs=2), None)
+    assert step == 14
+    assert message.startswith("the loss of 'model' is not finite")
+
+
 def test_a_loss_that_was_not_finite_for_a_moment_is_remembered(tmp_path: Path) -> None:
     made = broken(nan, reads_every_loss=False)
     made.engine.task = GoesWrong(lambda loss: loss + (torch.inf if loss.requires_grad else 0), last=10)

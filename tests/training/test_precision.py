@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from torch.nn import functional
 from toys import (
     Classify,
@@ -17,6 +20,7 @@ from toys import (
     assert_same_fit,
     classification,
     make_engine,
+    net,
     plain_net,
     points,
     run,
@@ -131,22 +135,39 @@ def test_methods_other_than_forward_run_in_the_recipes_precision(precision: str,
     assert rows[-1].train["loss"] < 0.8 * rows[0].train["loss"]
 
 
-def test_compiling_changes_nothing_but_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+class Own(nn.Module):
+    """A user's class around the net, where ``net`` alone is one of torch's own containers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("make", [net, Own])
+def test_compiling_changes_nothing_but_speed(monkeypatch: pytest.MonkeyPatch, make: Callable[[], nn.Module]) -> None:
     """On the backend that traces everything and generates no code; state dicts keep their names."""
-    compiled: list[str] = []
-    real = nn.Module.compile
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: real(function, backend="aot_eager"))
 
-    def compile_traced(module: nn.Module, *args: Any, **options: Any) -> None:
-        compiled.append(type(module).__name__)
-        real(module, *args, **options, backend="aot_eager")
+    def case(**recipe: Any) -> Fit:
+        engine = make_engine(Classify(), {"model": make()}, batch_size=10, epochs=2, ema=0.9, **recipe)
+        return Fit(engine, Shuffled(InMemory(points(70)), 10, 0), accuracy(engine))
 
-    monkeypatch.setattr(nn.Module, "compile", compile_traced)
-    eager, eager_log = run(partial(classification, epochs=2, ema=0.9))
-    traced, traced_log = run(partial(classification, epochs=2, ema=0.9, compile=True))
-    assert compiled == ["Sequential"]
-    assert traced.raw["model"]._compiled_call_impl is not None
+    eager, eager_log = run(case)
+    counters.clear()
+    traced, traced_log = run(partial(case, compile=True))
+    assert counters["stats"]["unique_graphs"] == 2  # training and evaluation; 0 would be a compiler that did nothing
     assert traced.raw["model"].state_dict().keys() == eager.raw["model"].state_dict().keys()
     torch.testing.assert_close(weights(traced), weights(eager), rtol=1e-4, atol=1e-5)
     for a, b in zip(eager_log.rows, traced_log.rows, strict=True):
         assert b.train["loss"] == pytest.approx(a.train["loss"], rel=1e-4)
-    assert accuracy(traced)()["accuracy"] == pytest.approx(accuracy(eager)()["accuracy"], abs=0.01)
+        assert b.validation["accuracy"] == pytest.approx(a.validation["accuracy"], abs=0.01)
+    before = weights(traced).clone()
+    other = copy.deepcopy(traced.raw["model"])
+    with torch.no_grad():
+        nn.utils.vector_to_parameters(0 * before, other.parameters())
+    assert other(points(4)["x"]).abs().max() == 0  # a copy runs on its own weights
+    assert torch.equal(weights(traced), before)

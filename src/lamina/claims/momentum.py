@@ -24,9 +24,13 @@ class QuadraticSettings(Settings):
     """largest curvature; the smallest is 1"""
     dimensions: int = 20
     """curvatures are log-uniform between, both ends among them; start N(0, 1) in each"""
-    steps: int = 200
-    from_step: int = 100
-    """the rate is measured from here to the end"""
+    steps: int = 2000
+    from_step: int = 1000
+    """The rate is measured from here to the end. Fixed at first as 100 to 200: there gradient descent was up to 1.3
+    times faster than the formula (seeds 1 and 2 missed the bar), since other directions than the slowest still counted.
+    """
+    early: int = 100
+    """the rate over as many steps after this is reported too"""
 
 
 def measure(settings: QuadraticSettings, seed: int) -> Measurement:
@@ -49,17 +53,22 @@ def measure(settings: QuadraticSettings, seed: int) -> Measurement:
     arrays: dict[str, Array] = {}
     predicted = {"plain": (kappa - 1) / (kappa + 1), "ball": (root - 1) / (root + 1)}
     for name, path in (("plain", plain), ("ball", ball)):
-        norm_T = torch.stack(path).norm(dim=1)
-        rate = (norm_T[-1] / norm_T[settings.from_step]).item() ** (1 / (settings.steps - settings.from_step))
-        numbers |= {f"{name}_rate": rate, f"{name}_told": predicted[name]}
+        path_TD = torch.stack(path)
+        most_T1 = path_TD.abs().amax(1, keepdim=True)  # taken out first: squares would underflow
+        norm_T = most_T1[:, 0] * (path_TD / most_T1).norm(dim=1)
+        rate, early = (
+            (norm_T[end] / norm_T[start]).item() ** (1 / (end - start))
+            for start, end in ((settings.from_step, settings.steps), (settings.early, 2 * settings.early))
+        )
+        numbers |= {f"{name}_rate": rate, f"{name}_early": early, f"{name}_told": predicted[name]}
         numbers[f"{name}_off"] = abs(math.log(rate) / math.log(predicted[name]) - 1)
-        arrays[name] = (norm_T / norm_T[0]).numpy()
+        arrays[name] = (norm_T / norm_T[0])[: 3 * settings.early + 1].numpy()
     return Measurement(numbers=numbers, arrays=arrays)
 
 
 def figure(figure: Figure, settings: QuadraticSettings, measured: Sequence[Measurement]) -> None:
     axes = figure.subplots()
-    steps, root = np.arange(settings.steps + 1), math.sqrt(settings.condition)
+    steps, root = np.arange(3 * settings.early + 1), math.sqrt(settings.condition)
     rates = ((settings.condition - 1) / (settings.condition + 1), (root - 1) / (root + 1))
     for i, (name, label) in enumerate((("plain", "gradient descent"), ("ball", "heavy ball"))):
         for j, one in enumerate(measured):
@@ -91,20 +100,24 @@ CLAIM = Claim(
         Bar(
             number="ball_off",
             at_most=0.1,
-            why="a tenth; t r^t, of the double root, is 3.5 % slower from step 100 to 200",
+            why="a tenth; t r^t, of the double root, is 0.3 % slower from step 1000 to 2000",
         ),
     ),
     names={
         "plain_rate": "factor a step, gradient descent",
         "ball_rate": "factor a step, heavy ball",
+        "plain_early": "factor a step early on, gradient descent",
+        "ball_early": "factor a step early on, heavy ball",
         "plain_told": "(κ−1)/(κ+1)",
         "ball_told": "(√κ−1)/(√κ+1)",
         "plain_off": "relative distance of log rate from the formula's, gradient descent",
         "ball_off": "the same, heavy ball",
     },
     figure=figure,
-    caption="Distance to the minimum, a line for each seed; dashed: the rates told",
+    caption="Distance to the minimum early on, a line for each seed; dashed: the rates told",
     reading="At κ = {setting.condition} the formulas give {plain_told:4} and {ball_told:4}; measured from step "
-    "{setting.from_step} to {setting.steps}: {plain_rate:4} and {ball_rate:4}. The heavy ball is at first slower than "
-    "its rate: at its best setting both roots of its recursion coincide, and the error falls like t·rᵗ.",
+    "{setting.from_step} to {setting.steps}: {plain_rate:4} and {ball_rate:4}. They are rates in the end: over the "
+    "{setting.early} steps after the first {setting.early} gradient descent is still faster ({plain_early:4}), since "
+    "directions other than the slowest count, and the heavy ball slower ({ball_early:4}), since at its best setting "
+    "both roots of its recursion coincide and the error falls like t·rᵗ.",
 )

@@ -84,8 +84,6 @@ VARIANTS = {
             differences=(
                 "the response unit alone, on the inputs (paper: on association units with fixed random connections)",
                 "the rule moves weights by (t - y) x, the form in general use today; weights start at zero",
-                "the default recipe keeps a moving average of the weights beside those that the rule moves, and "
-                "evaluates and saves the average (Freund & Schapire 1999 average too); ema=0 gives the plain rule",
             ),
             recipe="perceptron",
         ),

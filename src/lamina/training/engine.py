@@ -206,7 +206,7 @@ def _compile(module: nn.Module) -> None:
 
     A function of ours around the call is what makes the compiler look into them. The parameters keep their names.
     """
-    call = module._call_impl
+    call: Callable[..., Any] = module._call_impl
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         return call(*args, **kwargs)

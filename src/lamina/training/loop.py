@@ -186,7 +186,7 @@ def _enter(engine: Engine, feeds: Feeds, phase: Phase | None) -> None:
     feeds.resize(phase.batch_size or engine.recipe.batch_size)
     if begins:
         feeds.next_epoch()
-    if begins and phase.reset_optimisers:
+    if phase.reset_optimisers:
         for optimiser in engine.optimisers.values():
             optimiser.optimizer.state.clear()
 
