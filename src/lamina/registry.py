@@ -51,9 +51,12 @@ def canonical(name: str) -> str:
     found = _names().get(_fold(name))
     if found is not None:
         return found
-    names = list(_cards())
-    aliases = [alias for card in _cards().values() for alias in card.aliases]
-    raise unknown("model", name, names if nearest(name, names) else [*names, *aliases])
+    spellings = {spelling: own for own, card_ in _cards().items() for spelling in (own, *card_.aliases)}
+    near = nearest(name, spellings)
+    if near is None:
+        raise unknown("model", name, _cards())
+    # an alias is told only where the variant's own name looks nothing like what was typed
+    raise unknown("model", name, [nearest(name, [spellings[near]]) or near])
 
 
 def card(name: str) -> Card:

@@ -12,13 +12,12 @@ from lightning_fabric import Fabric
 from lamina.data.streams import InMemory, Shuffled
 from lamina.equations import perceptron as equation
 from lamina.models.perceptron import Perceptron, PerceptronConfig
-from lamina.runs.config import published
+from lamina.runs.config import make_config
 from lamina.tasks.base import EngineAtRest
 from lamina.tasks.perceptron import PerceptronRule
 from lamina.training.engine import Engine
 from lamina.training.events import StepDone
 from lamina.training.loop import fit
-from lamina.training.recipe import Recipe
 
 
 def separable(samples: int = 60) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -37,7 +36,8 @@ def weights(net: Perceptron) -> torch.Tensor:
 def trained(**changes: Any) -> Iterator[tuple[Perceptron, Shuffled, StepDone]]:
     """The published recipe in float64, with changes; after every step the net, the stream and the event."""
     x, t, _ = separable()
-    recipe = Recipe(**{**published("perceptron"), "precision": "fp64", "accelerator": "cpu", **changes})
+    asked = {"data": "none", "precision": "fp64", "accelerator": "cpu", **changes}
+    recipe = make_config("perceptron", asked).recipe
     net = Perceptron(PerceptronConfig(in_features=3))
     engine = Engine(Fabric(accelerator="cpu", devices=1), PerceptronRule(2, "features"), {"model": net}, recipe)
     stream = Shuffled(InMemory({"features": x, "target": t}), recipe.batch_size, recipe.seed)

@@ -104,7 +104,7 @@ def _numbers(claim: AnyClaim, result: ClaimResult) -> Table:
                 *([spread(result, name)] if len(seeds) > 1 else []),
                 " and ".join(map(str, bars)) or DASH,
                 times(min(map(result.clearance, bars))) if bars else DASH,
-                *(_written(value) for value in result.numbers[name]),
+                *(_written(value, 3 if len(seeds) > 1 else 5) for value in result.numbers[name]),
             ]
         )
     many = len(seeds) > 1
@@ -134,5 +134,5 @@ def times(clearance: float) -> str:
     return "exact" if math.isinf(clearance) else f"{rounded(clearance, 2 if clearance < 100 else 1)}×"
 
 
-def _written(value: float) -> str:
-    return rounded(value, 4) if math.isfinite(value) else number(value)
+def _written(value: float, digits: int = 4) -> str:
+    return rounded(value, digits) if math.isfinite(value) else number(value)

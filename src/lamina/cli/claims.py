@@ -85,7 +85,7 @@ def _show(result: ClaimResult) -> None:
             "sentence": result.sentence,
             "verdict": f"{result.verdict}, margin {times(result.margin)}",
             "numbers": [f"{name}: {spread(result, name)}{bars.get(name, '')}" for name in result.numbers],
-            "reading": reading(get_claim(result.name), result),
+            "reading": reading(get_claim(result.name), result).replace("\u202f", " "),
             "seeds": ", ".join(map(str, result.settings["seeds"])) + f"; {result.seconds:.1f} s",
         }
     )

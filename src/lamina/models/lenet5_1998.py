@@ -5,11 +5,11 @@ Paper: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to docum
 What was new: convolution, subsampling and a classifier trained as one, end to end, on raw pixels.
 
 Differences from the paper: the ten 7 x 12 bitmaps are drawn for this file, in the manner of the paper's figure 3; any
-other number of classes gets random +-1 codes, fixed once (the paper names them as the plain choice). Images are
-normalised to mean 0 and variance 1; the paper maps background to -0.1 and ink to 1.175, which comes near. At sizes other
-than 32 x 32 the kernels of C5 cover the S4 maps whole; the paper would keep them 5 x 5 and get several outputs.
-Forward gives -y_i, so that the greatest is the class. Trained with Adam in place of the stochastic diagonal
-Levenberg-Marquardt method.
+other number of classes gets random +-1 codes, fixed once, which the paper names as another choice. Images are
+normalised to mean 0 and variance 1; the paper maps background to -0.1 and ink to 1.175, which comes near. At sizes
+other than 32 x 32 the kernels of C5 cover the S4 maps whole; the paper would keep them 5 x 5 and get several outputs.
+Forward gives -y_i, so that the greatest is the class. The default recipe trains with AdamW in place of the stochastic
+diagonal Levenberg-Marquardt method.
 
 Legend: B batch, C channels, H height, W width, D features, K classes. Layers have the paper's names.
 """
@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
@@ -129,7 +128,7 @@ class Subsampling(nn.Module):
         start(self, 4)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        sum_BCHW = 4 * F.avg_pool2d(x_BCHW, 2)
+        sum_BCHW = 4 * nn.functional.avg_pool2d(x_BCHW, 2)
         return self.weight.view(-1, 1, 1) * sum_BCHW + self.bias.view(-1, 1, 1)
 
 
@@ -155,7 +154,7 @@ class SparseConvolution(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         kernels = self.weight.new_zeros(16 * 6, 5, 5).index_copy(0, self.place, self.weight)
-        return F.conv2d(x_BCHW, kernels.view(16, 6, 5, 5), self.bias)
+        return nn.functional.conv2d(x_BCHW, kernels.view(16, 6, 5, 5), self.bias)
 
 
 class RBF(nn.Module):
@@ -233,7 +232,7 @@ VARIANTS = {
                 "C5 covers the S4 maps whole at sizes other than 32 x 32 (paper: 5 x 5, and several outputs)",
                 "forward gives -y_i, so that the greatest is the class (paper: the least y_i)",
                 "C3 is calculated with zeros for the absent pairs: 240,000 of the multiply-adds, 150,000 of them real",
-                "Adam, decoupled weight decay and a cosine schedule "
+                "AdamW with a cosine schedule in the default recipe "
                 "(paper: stochastic diagonal Levenberg-Marquardt, 20 passes)",
             ),
             recipe="lenet5-1998",

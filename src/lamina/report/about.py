@@ -10,7 +10,19 @@ from lamina.report.content import ReportContent
 from lamina.report.wording import plain
 
 # Parts of a card that have a place of their own, or say nothing of this run.
-PLACED = {"title", "summary", "paper", "authors", "year", "arxiv", "reported", "differences", "aliases", "recipe"}
+PLACED = {
+    "title",
+    "summary",
+    "paper",
+    "authors",
+    "year",
+    "arxiv",
+    "reported",
+    "differences",
+    "aliases",
+    "recipe",
+    "sloped",
+}
 NAMES = {
     "inputs": "takes",
     "tasks": "trained for",

@@ -25,7 +25,10 @@ from lamina.training.recipe import Recipe
 
 DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features")
 """options of a model that the data decide"""
-OBJECTIVES = {"perceptron-rule": PerceptronRule, "rbf-map": RBFMaximumAPosteriori}
+OBJECTIVES: dict[str, type[PerceptronRule | RBFMaximumAPosteriori]] = {
+    "perceptron-rule": PerceptronRule,
+    "rbf-map": RBFMaximumAPosteriori,
+}
 """classifications with a loss of their own, as cards name them"""
 
 

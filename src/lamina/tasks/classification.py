@@ -70,7 +70,7 @@ class Classification(Task):
 
 
 class Multilabel(Task):
-    """Binary cross-entropy for each of K labels. "target" is (B, K) float, zeros and ones; models give logits (B, K)."""
+    """Binary cross-entropy for each of K labels. "target" (B, K) float, zeros and ones; models give logits (B, K)."""
 
     name = "multilabel"
     monitor = ("mean_average_precision", "max")
@@ -126,8 +126,8 @@ class Multilabel(Task):
 def class_weights(targets: Tensor, classes: int) -> Tensor:
     """Weights that make every class count alike.
 
-    ``targets`` (N,) of class indices: N / (K n_k), as scikit-learn's "balanced"; (N, K) of zeros and ones: negatives over
-    positives for each label. A class without samples gets weight 1.
+    ``targets`` (N,) of class indices: N / (K n_k), as scikit-learn's "balanced"; (N, K) of zeros and ones: negatives
+    over positives for each label. A class without samples gets weight 1.
     """
     if targets.ndim == 2:
         positive = targets.sum(0)

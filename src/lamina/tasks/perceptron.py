@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ class PerceptronRule(Classification):
     """
 
     name = "perceptron-rule"
-    forward_methods = {"model": ("score",)}
+    forward_methods: Mapping[str, tuple[str, ...]] = {"model": ("score",)}
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         z_B: Tensor = model.score(batch[self.input_key])  # type: ignore[operator]

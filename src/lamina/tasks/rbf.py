@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lamina.tasks.classification import Classification
 
@@ -34,4 +33,4 @@ class RBFMaximumAPosteriori(Classification):
         rubbish_B1 = logits_BK.new_full((len(logits_BK), 1), -self.j)
         if weights is not None:
             weights = torch.cat([weights, weights.new_ones(1)])  # rubbish is nobody's target: its weight is not used
-        return F.cross_entropy(torch.cat([logits_BK, rubbish_B1], 1), target_B, weight=weights)
+        return nn.functional.cross_entropy(torch.cat([logits_BK, rubbish_B1], 1), target_B, weight=weights)
