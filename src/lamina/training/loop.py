@@ -164,8 +164,18 @@ def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None)
         score = _score(engine, validation)
         better = best is None or score > best
         best = score if better else best
-    event = EpochDone(progress.rows + 1, engine.step, progress.means(), validation, engine.rate, better)
+    train = _over_processes(engine, progress.means())
+    event = EpochDone(progress.rows + 1, engine.step, train, validation, engine.rate, better)
     return event, _Progress(event.epoch, best, 0 if better else progress.waited + 1)
+
+
+def _over_processes(engine: Engine, means: dict[str, float]) -> dict[str, float]:
+    """What each process logged of its share of the batches, averaged: all report the same scalars."""
+    if engine.fabric.world_size == 1:
+        return means
+    values = torch.tensor(list(means.values()), dtype=torch.float64, device=engine.fabric.device)
+    torch.distributed.all_reduce(values)
+    return dict(zip(means, (values / engine.fabric.world_size).tolist(), strict=True))
 
 
 def _score(engine: Engine, validation: dict[str, float]) -> float:
