@@ -1,7 +1,8 @@
 """What does our loop cost over a raw PyTorch loop that does the same work?
 
-Every side takes the same steps on the same data in memory: gather a batch, normalise it, forward, cross-entropy, running
-loss and accuracy, backward, SGD with momentum. The DataLoader loop and Lightning's Trainer draw from a TensorDataset.
+Every side takes the same steps on the same data in memory: gather a batch, normalise it, forward, cross-entropy,
+running loss and accuracy, backward, SGD with momentum. The DataLoader loop and Lightning's Trainer draw from a
+TensorDataset.
 Milliseconds a step, median over rounds; ratio: median over rounds of the ratio to the raw loop in the same round.
 """
 

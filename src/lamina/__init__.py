@@ -1,4 +1,4 @@
-"""Lamina: the canonical deep-learning architectures, each faithful to its paper, readable, trainable, open to look inside.
+"""Lamina: the canonical deep-learning architectures, faithful to their papers, trainable, and open to look inside.
 
 Names are imported when first used: ``import lamina`` costs almost nothing.
 """
