@@ -144,6 +144,7 @@ def test_a_module_of_the_users_own(short: dict) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.layer = nn.Linear(4, 3)
+            self.config = lamina.Recipe()  # a dataclass of its own, and no variant's
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layer(x)
@@ -250,6 +251,7 @@ def test_wrong_options_are_told_in_one_line(short: dict, asked: dict, message: s
     with pytest.raises(UsageError, match=message) as caught:
         lamina.train("mlp", **{**short, **({"epochs": None} if "steps" in asked else {}), **asked})
     assert "\n" not in str(caught.value)
+    assert lamina.list_runs(short["directory"]) == []
 
 
 def test_model_and_data_of_different_kinds(short: dict) -> None:

@@ -87,7 +87,7 @@ CLAIM = Claim(
     names={
         "off": "largest relative distance of the step from −lr·sign(g)",
         "bare": "step without bias correction / lr",
-        "bare_off": "its largest relative distance from 3.16 lr",
+        "bare_off": "largest relative distance from 3.16 lr of the step without bias correction",
     },
     figure=figure,
     caption="Length of the first step against the size of the gradient",

@@ -86,8 +86,8 @@ CLAIM = Claim(
     bars=(Bar(number="off_half", at_most=0.05, why="0.45 to 0.55, over all layers"),),
     names={
         "zeros": "share of zeros, ReLU",
-        "off_half": "distance of that share from 1/2",
-        "worst_layer": "the same, worst layer",
+        "off_half": "distance of the share of zeros from 1/2",
+        "worst_layer": "distance of the share of zeros from 1/2, worst layer",
         "elu_zeros": "share of zeros, ELU",
     },
     figure=figure,

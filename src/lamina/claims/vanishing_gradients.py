@@ -118,7 +118,7 @@ CLAIM = Claim(
     ),
     names={
         **{name: f"first / last gradient norm, {label}" for name, label in NETS.items()},
-        **{f"{name}_rho": f"the same for each layer (rho), {label}" for name, label in NETS.items()},
+        **{f"{name}_rho": f"ratio of neighbouring layers (rho), {label}" for name, label in NETS.items()},
     },
     figure=figure,
     caption="Norm of each layer's weight gradient over that of the last layer, geometric mean over seeds",

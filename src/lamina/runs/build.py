@@ -39,6 +39,8 @@ class Parts:
     task: Task
     preprocess: Preprocess
     model: nn.Module
+    variant: bool
+    """whether the model is a variant of the registry, which its name can build again"""
 
 
 def build(config: TrainConfig, source: Source, module: nn.Module | None = None) -> Parts:
@@ -60,14 +62,13 @@ def build(config: TrainConfig, source: Source, module: nn.Module | None = None) 
         size=None if size is None else (size, size),
         resize=config.recipe.resize,
     )
-    if module is None:
-        module = make_model(config, preprocess)
+    model = make_model(config, preprocess) if module is None else module
     weights = None
     if config.recipe.class_weights:
         if source.spec.task == "regression":
             raise UsageError("class_weights: the task is regression, which has no classes")
         weights = class_weights(source.splits["train"].targets, len(source.spec.classes))
-    return Parts(make_task(preprocess, config.recipe, objective, weights), preprocess, module)
+    return Parts(make_task(preprocess, config.recipe, objective, weights), preprocess, model, module is None)
 
 
 def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:

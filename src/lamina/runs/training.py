@@ -31,7 +31,7 @@ from lamina.runs.weights import save_weights
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
-from lamina.training.loop import fit
+from lamina.training.loop import expect_watched, fit
 from lamina.training.recipe import Recipe
 
 LENGTHS = ("epochs", "steps", "images")
@@ -50,6 +50,7 @@ class Training:
         self.engine = Engine(fabric, parts.task, _players(parts), config.recipe)
         self.stream = self._shuffled()
         self.validation = self._in_order("validation")
+        expect_watched(self.engine, self.validation is not None)
 
     @property
     def run(self) -> Run:
@@ -328,7 +329,7 @@ def _begin(parent: Path, name: str, config: TrainConfig, source: Source, parts: 
             "config.yaml": config.to_dict(),
             "data.json": dataclasses.asdict(source.spec),
             "preprocess.json": parts.preprocess.to_dict(),
-            "card.json": _card(config, parts.model),
+            "card.json": _card(config, parts),
         }
         path = str(RunDirectory.create(parent, name, files).path)
     if fabric.world_size > 1:
@@ -336,11 +337,10 @@ def _begin(parent: Path, name: str, config: TrainConfig, source: Source, parts: 
     return RunDirectory(Path(path))
 
 
-def _card(config: TrainConfig, model: nn.Module) -> dict[str, Any]:
-    """The facts of the trained model: the variant's card where it is one, and the options it was built with."""
-    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters() if p.requires_grad)}
-    built_with = getattr(model, "config", None)
-    if dataclasses.is_dataclass(built_with) and not isinstance(built_with, type):
+def _card(config: TrainConfig, parts: Parts) -> dict[str, Any]:
+    """The facts of the trained model; of a variant its card, and the options it was built with."""
+    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in parts.model.parameters() if p.requires_grad)}
+    if parts.variant:
         facts = {"variant": config.name, "card": dataclasses.asdict(registry.card(config.name)), **facts}
-        facts["config"] = dataclasses.asdict(built_with)
+        facts["config"] = dataclasses.asdict(parts.model.config)  # type: ignore[call-overload] # Module's Any
     return facts

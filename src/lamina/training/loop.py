@@ -48,15 +48,12 @@ def fit(
     Raises TrainingError for a loss that is not finite, RunError where saving or resuming fails, UsageError where the
     recipe watches a validation that is not there, DataError for a stream that is empty, breaks off or has changed.
     """
-    recipe, task = engine.recipe, engine.task
-    if (recipe.patience is not None or recipe.schedule == "plateau") and (evaluate is None or task.monitor is None):
-        remedy = "set --validation above 0" if evaluate is None else f"the task '{task.name}' names none"
-        raise UsageError(f"early stopping and the plateau schedule watch a validation metric: {remedy}")
+    expect_watched(engine, evaluate is not None)
     feeds = Feeds({"train": streams} if isinstance(streams, Stream) else streams, engine)
     progress = _Progress()
     latest = checkpoints.latest() if checkpoints is not None else None
     if latest is None:
-        _enter(engine, feeds, task.phase(0))
+        _enter(engine, feeds, engine.task.phase(0))
     elif resume:
         _restore(latest, engine, feeds, progress)
     else:
@@ -67,6 +64,14 @@ def fit(
         last = checkpoints.latest() if checkpoints is not None else None
         advice = f"the last good checkpoint is {last}" if last else "no checkpoint was written before"
         raise TrainingError(f"{error}; {advice}; try a lower --lr or --clip") from error
+
+
+def expect_watched(engine: Engine, evaluates: bool) -> None:
+    """Raise UsageError where the recipe watches a validation metric and there is none."""
+    recipe, task = engine.recipe, engine.task
+    if (recipe.patience is not None or recipe.schedule == "plateau") and not (evaluates and task.monitor):
+        remedy = f"the task '{task.name}' names none" if evaluates else "set --validation above 0"
+        raise UsageError(f"early stopping and the plateau schedule watch a validation metric: {remedy}")
 
 
 @dataclass
