@@ -103,7 +103,7 @@ class Feeds:
     def next_epoch(self) -> None:
         """Leave the epochs under way: what is drawn next are the first batches of new ones."""
         for feed in self.feeds.values():
-            feed.start(feed.epoch + 1 if feed.index else feed.epoch)
+            feed.start(feed.epoch + 1)
 
     def state_dict(self) -> dict[str, list[int]]:
         return {name: [feed.epoch, feed.index, feed.stream.per_epoch] for name, feed in self.feeds.items()}
