@@ -88,9 +88,17 @@ def judged(fabric: Fabric, **recipe: Any) -> Fit:
 
 def full(make: Any, fabric: Fabric) -> dict[str, Any]:
     made, log = make(fabric), Log()
+    update, own = made.engine.task.update, []
+
+    def watched(*arguments: Any) -> dict[str, Tensor]:
+        logs = update(*arguments)
+        own.append({name: float(value) for name, value in logs.items()})
+        return logs
+
+    made.engine.task.update = watched  # what this rank logged, before it is averaged over both
     for event in fit(made.engine, made.streams, evaluate=made.evaluate):
         log.add(event)
-    return report(made.engine, log)
+    return report(made.engine, log) | {"own": own}
 
 
 def resumed(make: Any, fabric: Fabric, folder: Path, stop: int) -> dict[str, Any]:

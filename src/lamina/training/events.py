@@ -19,7 +19,7 @@ class StepDone:
     samples: int
     """samples seen since training began, over all processes"""
     logs: dict[str, Tensor]
-    """detached scalars of this process; reading one may wait for the device"""
+    """detached scalars, averaged over all processes; reading one may wait for the device"""
 
 
 @dataclass(frozen=True, slots=True)

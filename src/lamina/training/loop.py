@@ -141,7 +141,7 @@ def _update(engine: Engine, feeds: Feeds) -> dict[str, Tensor]:
     engine.progress = feeds.share(engine.step)
     engine.progress_after = feeds.share(engine.step + 1)  # and again with every batch drawn
     _reseed(engine, "step")
-    logs = engine.task.update(feeds, engine)
+    logs = _over_processes(engine, engine.task.update(feeds, engine))
     if not engine.settled:
         raise LaminaError(
             f"an update of the task '{engine.task.name}' ended with gradients that wait for a step: "
@@ -169,18 +169,18 @@ def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None)
         score = _score(engine, validation)
         better = best is None or score > best
         best = score if better else best
-    train = _over_processes(engine, progress.means())
-    event = EpochDone(progress.rows + 1, engine.step, train, validation, engine.rate, better)
+    event = EpochDone(progress.rows + 1, engine.step, progress.means(), validation, engine.rate, better)
     return event, _Progress(event.epoch, best, 0 if better else progress.waited + 1)
 
 
-def _over_processes(engine: Engine, means: dict[str, float]) -> dict[str, float]:
-    """What each process logged of its share of the batches, averaged: all report the same scalars."""
-    if engine.fabric.world_size == 1:
-        return means
-    values = torch.tensor(list(means.values()), dtype=torch.float64, device=engine.fabric.device)
+def _over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What each process logged of its share of the batch, averaged. At every update and not once an epoch: so the sums
+    that a checkpoint holds are those of all, and nothing has to be gathered to save them."""
+    if engine.fabric.world_size == 1 or not logs:
+        return logs
+    values = torch.stack([value.detach().to(engine.fabric.device, torch.float64) for value in logs.values()])
     torch.distributed.all_reduce(values)
-    return dict(zip(means, (values / engine.fabric.world_size).tolist(), strict=True))
+    return dict(zip(logs, values / engine.fabric.world_size, strict=True))
 
 
 def _score(engine: Engine, validation: dict[str, float]) -> float:
