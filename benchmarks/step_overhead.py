@@ -154,8 +154,8 @@ def main() -> None:
         return lamina.create_model("mlp", hidden=())
 
     cases = {
-        "LeNet-5, batch 64": (lambda: lamina.create_model("lenet5"), images, 64, 300, 1.03),
-        "logistic regression (784 inputs), batch 256": (linear, rows, 256, 600, 1.25),
+        "LeNet-5, batch 64": (lambda: lamina.create_model("lenet5"), images, 64, 120, 1.03),
+        "logistic regression (784 inputs), batch 256": (linear, rows, 256, 300, 1.25),
     }
     sides = {"raw PyTorch": raw_loop, "lamina": lamina_loop, "DataLoader": loader_loop, "Lightning Trainer": trainer}
     table = "| case | side | ms a step | ratio to raw | bar |\n|---|---|---|---|---|\n"
@@ -164,7 +164,7 @@ def main() -> None:
         def timed(side, make=make, x=x, batch=batch, steps=steps):  # type: ignore[no-untyped-def]
             return lambda: side(make, x, y, batch, steps)
 
-        found = interleaved({name: timed(side) for name, side in sides.items()}, rounds=11)
+        found = interleaved({name: timed(side) for name, side in sides.items()}, rounds=7)
         for name, times in found.items():
             limit = f"<= {bar}x" if name == "lamina" else ""
             against = ratio(times, found["raw PyTorch"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from toys import Classify, Fit, Jitter, Log, differences, gan, make_engine, plain_net, points, recall
 
+from lamina.data.augment import Geometric
 from lamina.data.streams import Batch, InMemory, Shuffled
 from lamina.tasks.base import Task
 from lamina.training.checkpoints import Checkpoints
@@ -35,6 +36,24 @@ def classifier(fabric: Fabric, **recipe: Any) -> Fit:
     options |= {"precision": "fp64", "clip": 1.0, "ema": 0.9}
     engine = make_engine(Classify(), {"model": plain_net()}, fabric, **options | recipe)
     return Fit(engine, stream(engine, points(200), 16, augment=Jitter()))
+
+
+def to_float(batch: Batch) -> Batch:
+    return {"x": batch["image"].float() / 255, "y": batch["y"]}
+
+
+def pictures(fabric: Fabric, **recipe: Any) -> Fit:
+    """Fifty steps on stored bytes, mirrored and moved as training images are."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(0, 3, (200,), generator=generator)
+    image = torch.randint(0, 256, (200, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    image[torch.arange(200), :, y + 2] = 255  # the class is the bright row
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(256, 3))
+    options = {"batch_size": 16, "steps": 50, "optimizer": "sgd", "lr": 0.1, "precision": "fp64", "ema": 0.9}
+    engine = make_engine(Classify(), {"model": model}, fabric, **options | recipe)
+    augment = Geometric(flip=True, shift=1)
+    return Fit(engine, stream(engine, {"image": image, "y": y}, 16, augment=augment, prepare=to_float))
 
 
 class VAE(nn.Module):
@@ -133,6 +152,7 @@ def all_fits(fabric: Fabric, folder: Path) -> dict[str, Any]:
     long = partial(recall, epochs=3)
     return {
         "classifier": full(classifier, fabric),
+        "pictures": full(pictures, fabric),
         "classifier resumed": resumed(classifier, fabric, folder / "classifier", 23),
         "vae": full(vae, fabric),
         "vae resumed": resumed(vae, fabric, folder / "vae", 33),

@@ -9,7 +9,7 @@ from typing import Any
 import children
 import pytest
 import torch
-from ddp_child import classifier, wgan
+from ddp_child import classifier, pictures, wgan
 from toys import differences, leaves, run, single
 
 from lamina.errors import RunError
@@ -30,25 +30,31 @@ def ranks(folder: Path) -> list[dict[str, Any]]:
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-def test_two_processes_equal_one(ranks: list[dict[str, Any]]) -> None:
-    """Fifty steps of SGD with momentum at the same global batch, augmented, accumulated, clipped, averaged."""
-    made = classifier(single("32-true"))
+@pytest.mark.parametrize(
+    ("make", "samples"),
+    [(classifier, 50 * 2 * 16), (pictures, 50 * 16)],  # two batches accumulated to a step; one
+)
+def test_two_processes_equal_one(ranks: list[dict[str, Any]], make: Any, samples: int) -> None:
+    """Fifty steps of SGD with momentum at the same global batch, augmented and averaged; clipped too."""
+    made, name = make(single("32-true")), make.__name__
+    start = {name: tensor.clone() for name, tensor in made.engine.raw["model"].state_dict().items()}
     list(fit(made.engine, made.streams))
+    ours, average = made.engine.raw["model"].state_dict(), made.engine.average["model"]
     for rank in ranks:
-        two = rank["classifier"]
+        two = rank[name]
         assert two["step"] == made.engine.step == 50
-        assert two["samples"] == made.engine.images_seen == 50 * 2 * 16  # over both processes
-        for ours, theirs in (
-            (made.engine.raw["model"].state_dict(), two["state"]["models"]["model"]),
-            (made.engine.average["model"], two["state"]["average"]["model"]),
-        ):
-            assert ours.keys() == theirs.keys()
-            assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) <= 1e-10
-    start = classifier(single("32-true")).engine.raw["model"].state_dict()
-    moved = ranks[0]["classifier"]["state"]["models"]["model"]
-    assert max((start[name] - moved[name]).abs().max().item() for name in start) > 0.1
-    seen = [rank["classifier"]["own"][-1]["loss"] for rank in ranks]
+        assert two["samples"] == made.engine.images_seen == samples  # over both processes
+        assert furthest(ours, two["state"]["models"]["model"]) <= 1e-10
+        assert furthest(average, two["state"]["average"]["model"]) <= 1e-10
+    assert furthest(start, ours) > 0.1
+    seen = [rank[name]["own"][-1]["loss"] for rank in ranks]
     assert seen[0] != seen[1]  # each saw its own half
+
+
+def furthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """The greatest difference anywhere."""
+    assert one.keys() == other.keys()
+    return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
 @pytest.mark.parametrize("name", ["classifier", "vae", "wgan", "recall"])
@@ -140,7 +146,7 @@ def test_one_process_may_resume_what_two_began(tmp_path: Path, folder: Path, ran
     made = classifier(single("32-true"))
     list(fit(made.engine, made.streams, checkpoints=Checkpoints(tmp_path), resume=True))
     ours, theirs = made.engine.raw["model"].state_dict(), ranks[0]["classifier"]["state"]["models"]["model"]
-    assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) <= 1e-10
+    assert furthest(ours, theirs) <= 1e-10
 
 
 def test_all_ranks_come_to_the_first_ones_verdict(ranks: list[dict[str, Any]]) -> None:
