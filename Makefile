@@ -58,8 +58,10 @@ $(VENV)/.export: $(VENV)/.ready
 
 peers: .peers/.ready
 
-bench: .peers/.ready
-	.peers/bin/python -m benchmarks.run
+bench: .peers/.ready $(VENV)/.ready
+	.peers/bin/python -m benchmarks.step_overhead
+	$(RUN) -m benchmarks.startup
+	$(RUN) -m benchmarks.memory
 
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
 reproduce: $(VENV)/.ready
