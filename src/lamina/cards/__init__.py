@@ -72,3 +72,6 @@ class Variant:
     config: Any
     """A frozen dataclass: the constructor's argument."""
     card: Card = field(repr=False)
+    small: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Options, smaller images among them, under which the conformance suite calculates with a variant that is too large
+    for it as it stands. The card's numbers are always checked without them."""

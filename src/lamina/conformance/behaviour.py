@@ -18,6 +18,7 @@ from lamina.conformance.setting import (
     row_of,
     run,
     same,
+    shape_of,
     sloped,
 )
 
@@ -28,7 +29,7 @@ def check_forward(model: str | Variant) -> None:
     net, x = build(row), inputs(row, 3)
     kept = x.clone()
     out = run(net, x)
-    classes = getattr(row.config, "num_classes", None)
+    classes = row.small.get("num_classes", getattr(row.config, "num_classes", None))
     if classes is not None:
         require(tuple(out.shape) == (3, classes), f"forward gives {tuple(out.shape)}, expected {(3, classes)}")
     require(out.isfinite().all(), "forward gives values that are not finite")
@@ -72,7 +73,7 @@ def check_eval_batch_independent(model: str | Variant) -> None:
 def check_channels_last(model: str | Variant) -> None:
     """Images and weights in the channels_last memory format give the same outputs and gradients."""
     row = row_of(model)
-    if len(row.card.input) != 3:
+    if len(shape_of(row)) != 3:
         raise NotApplicableError("inputs are not images")
     plain, packed = build(row), build(row).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = inputs(row, 2)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lamina import registry
 from lamina.cards import Variant
-from lamina.conformance.setting import NotApplicableError, build, expect_close, inputs, require, row_of, run
+from lamina.conformance.setting import NotApplicableError, build, expect_close, inputs, require, row_of, run, shape_of
 from lamina.errors import UsageError
 
 
@@ -42,14 +42,15 @@ def _macs(net: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) -> None:
-    """Inputs of sizes other than the card's: through the options that state the size, else just so, non-square too.
+    """Inputs of sizes other than the card's, through the options that state the size; and an image that is not square,
+    where the model does not refuse it with its one clear error.
 
     ``sizes`` are image sides or numbers of features; by default some near the card's. A size that the architecture
     refuses, with its one clear error, is passed over, so long as it takes another.
     """
     row = row_of(model)
     options = {field.name for field in fields(row.config)}
-    shape, outputs = row.card.input, run(build(row), inputs(row, 2)).shape
+    shape, outputs = shape_of(row), run(build(row), inputs(row, 2)).shape
     side = shape[-1]
     taken = 0
     for size in sizes or (side - 4, side + 1, side + 13):
@@ -60,34 +61,51 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
             require(str(size) in str(error), f"size {size} is refused by an error that does not name it: {error}")
             continue
         image = len(shape) == 3
-        other = (shape[0], size, size if option else size + 2) if image else (*shape[:-1], size)
-        out = run(net, inputs(row, 2, shape=other))
-        require(out.shape == outputs, f"an input of shape {other} gives {tuple(out.shape)}, expected {tuple(outputs)}")
-        require(out.isfinite().all(), f"an input of shape {other} gives values that are not finite")
-        taken += 1
+        shapes = [(shape[0], size, size)] if image and option else [] if image else [(*shape[:-1], size)]
+        if image and _takes(net, inputs(row, 2, shape=(shape[0], size, size + 2))):
+            shapes.append((shape[0], size, size + 2))
+        for other in shapes:
+            out = run(net, inputs(row, 2, shape=other))
+            said = f"an input of shape {other} gives {tuple(out.shape)}, expected {tuple(outputs)}"
+            require(out.shape == outputs, said)
+            require(out.isfinite().all(), f"an input of shape {other} gives values that are not finite")
+            taken += 1
     require(taken > 0, f"none of the sizes {sizes or 'near that of the card'} is taken")
 
 
+def _takes(net: nn.Module, x: torch.Tensor) -> bool:
+    """Whether the model takes the input, or refuses it with its one clear error."""
+    got = tuple(x.shape)
+    try:
+        run(net, x)
+    except ValueError as error:
+        require("\n" not in str(error), f"the error for an input of shape {got} has more than one line: {error}")
+        require(str(got) in str(error), f"the error for an input of shape {got} does not say so: {error}")
+        return False
+    except Exception as error:  # the fault looked for: an error from deep inside
+        raise AssertionError(f"an input of shape {got} gives {type(error).__name__}: {error}") from error
+    return True
+
+
 def check_wrong_shape(model: str | Variant) -> None:
-    """An input of one channel or feature too many, of another size where the config states one, or without a batch is
-    refused by a one-line ValueError that names the shape it got."""
+    """An input of one channel or feature too many, without a batch, or smaller than the model's ``least`` is refused by
+    a one-line ValueError that names what it got; so is one of another size, unless the model takes any size."""
     row = row_of(model)
-    net = build(row)
-    shape = row.card.input
-    wrongs = [inputs(row, 2, shape=(shape[0] + 1, *shape[1:])), inputs(row, 2)[0]]
+    net: Any = build(row)
+    shape = shape_of(row)
+    for wrong in (inputs(row, 2, shape=(shape[0] + 1, *shape[1:])), inputs(row, 2)[0]):
+        require(not _takes(net, wrong), f"an input of shape {tuple(wrong.shape)} is taken without an error")
     if hasattr(row.config, "image_size"):
-        wrongs.append(inputs(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
-    for wrong in wrongs:
-        got = tuple(wrong.shape)
+        _takes(net, inputs(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
+    least = getattr(net, "least", 1)
+    if least > 1:
         try:
-            run(net, wrong)
+            run(net, inputs(row, 2, shape=(shape[0], least - 1, least - 1)))
         except ValueError as error:
-            require("\n" not in str(error), f"the error for an input of shape {got} has more than one line: {error}")
-            require(str(got) in str(error), f"the error for an input of shape {got} does not say so: {error}")
-        except Exception as error:  # the fault looked for: an error from deep inside
-            raise AssertionError(f"an input of shape {got} gives {type(error).__name__}: {error}") from error
+            require(str(least) in str(error), f"an image of {least - 1} pixels is refused by: {error}")
         else:
-            raise AssertionError(f"an input of shape {got} is taken without an error")
+            raise AssertionError(f"an image of {least - 1} pixels is taken, though the least is {least}")
+        run(net, inputs(row, 2, shape=(shape[0], least, least)))
 
 
 def check_image_interface(model: str | Variant) -> None:
@@ -104,7 +122,7 @@ def check_image_interface(model: str | Variant) -> None:
     for method in ("features", "embed", "reset_head"):
         require(callable(getattr(row.build, method, None)), f"it has no method {method}")
     options = {"num_classes": 3}
-    shape = row.card.input
+    shape = shape_of(row)
     if len(shape) == 3:
         options["in_channels"] = shape[0] + 1
         shape = (shape[0] + 1, *shape[1:])

@@ -31,14 +31,15 @@ def row_of(model: str | Variant) -> Variant:
 def build(
     row: Variant, options: Mapping[str, Any] | None = None, *, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> nn.Module:
-    """The variant in evaluation mode, in float64 so that a difference is a fault and not rounding.
+    """The variant, small where it has a small form, in evaluation mode, in float64 so that a difference is a fault and
+    not rounding.
 
     Weights get noise and running statistics random values: a branch whose last scale starts at zero, or a normalisation
     that starts as the identity, would hide faults. The default generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = registry.build(row, registry.configure(row, options or {}))
+        model = registry.build(row, registry.configure(row, {**row.small, **(options or {})}))
         with torch.no_grad():
             for weight in model.parameters():
                 weight.add_(0.02 * torch.randn_like(weight))
@@ -50,11 +51,19 @@ def build(
     return model.to(dtype).eval()
 
 
+def shape_of(row: Variant) -> tuple[int, ...]:
+    """The shape of one input, without the batch: the card's, or that of the variant's small form."""
+    if not row.small.keys() & {"image_size", "in_channels"}:
+        return row.card.input
+    config = registry.configure(row, row.small)
+    return (config.in_channels, config.image_size, config.image_size)
+
+
 def inputs(
     row: Variant, batch: int, *, shape: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """Normal inputs (batch, *shape), by default of the card's shape; the same at every call."""
-    size = (batch, *(row.card.input if shape is None else shape))
+    """Normal inputs (batch, *shape), by default of the shape that ``build`` takes; the same at every call."""
+    size = (batch, *(shape_of(row) if shape is None else shape))
     return torch.randn(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
 
 

@@ -1,0 +1,51 @@
+"""Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762, equation 1), in one place."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attention(
+    q_BHTD: Tensor,
+    k_BHSD: Tensor,
+    v_BHSD: Tensor,
+    *,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    dropout: float = 0.0,
+    need_map: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """softmax(q k^T / sqrt(D) + mask) v, with its map (B, H, T, S) where ``need_map`` asks for it.
+
+    ``mask`` broadcasts to (B, H, T, S): bool, True where a query may look, or numbers to be added. ``causal``: query t
+    looks at keys up to t + S - T, so that the last query sees all keys. ``dropout``: share of the map's entries to
+    drop; the caller passes 0 in evaluation. A query that may look nowhere gives zeros.
+
+    Raises ValueError where both ``mask`` and ``causal`` are given.
+    """
+    if causal and mask is not None:
+        raise ValueError("give a mask or causal=True, not both")
+    length, keys = q_BHTD.shape[-2], k_BHSD.shape[-2]
+    if causal and (need_map or length != keys):
+        mask = torch.ones(length, keys, dtype=torch.bool, device=q_BHTD.device).tril(keys - length)
+    if not need_map:
+        whole = causal and mask is None
+        out_BHTD = F.scaled_dot_product_attention(
+            q_BHTD, k_BHSD, v_BHSD, attn_mask=mask, dropout_p=dropout, is_causal=whole
+        )
+        return out_BHTD, None
+    scores_BHTS = q_BHTD @ k_BHSD.transpose(-2, -1) / math.sqrt(q_BHTD.shape[-1])
+    if mask is not None:
+        added = mask
+        if mask.dtype == torch.bool:
+            added = torch.zeros_like(mask, dtype=scores_BHTS.dtype).masked_fill(~mask, -math.inf)
+        blind = added.isneginf().all(-1, keepdim=True)
+        scores_BHTS = (scores_BHTS + added).masked_fill(blind, 0.0)
+    attn_BHTS = scores_BHTS.softmax(-1)
+    if mask is not None:
+        attn_BHTS = attn_BHTS.masked_fill(blind, 0.0)
+    return F.dropout(attn_BHTS, dropout) @ v_BHSD, attn_BHTS

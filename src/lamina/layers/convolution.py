@@ -1,0 +1,39 @@
+"""Convolution, normalisation, activation: the unit that most convolutional families repeat."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+from lamina.layers.activations import Activation, activation
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    act: Activation | None = "relu",
+    eps: float = 1e-5,
+    momentum: float = 0.1,
+) -> nn.Sequential:
+    """Convolution without bias, padded by kernel // 2 (odd kernels keep the size at stride 1), batch norm, activation.
+
+    (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)); parts named ``conv``, ``norm`` and, unless ``act`` is
+    None, ``act``.
+    """
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    parts = OrderedDict[str, nn.Module](conv=conv, norm=nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum))
+    if act is not None:
+        parts["act"] = activation(act)
+    return nn.Sequential(parts)
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """``value`` rounded to a multiple of ``divisor``, at least ``divisor`` and never below 0.9 ``value`` (the released
+    code of MobileNet V2 and EfficientNet)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded

@@ -1,0 +1,46 @@
+"""A layout: how another project names the parts of one of our architectures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The names that one project gives to the modules and tensors of an architecture."""
+
+    source: str
+    """the project: "torchvision", "timm", "microsoft/Swin-Transformer" """
+    names: Callable[[Any], Iterable[tuple[str, str]]]
+    """for a model of ours, pairs (their name, our name) of modules ("layer1.0.conv1", "stages.0.0.conv1") or single
+    tensors; of several pairs that begin a tensor's name, the longest counts"""
+    ignored: tuple[str, ...] = ()
+    """regular expressions of whole tensor names that carry nothing: buffers which our model calculates itself"""
+
+    def translation(self, model: Any) -> Translation:
+        """The translation of names for this model."""
+        return Translation(dict(self.names(model)), tuple(re.compile(pattern) for pattern in self.ignored))
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Names of a layout, translated for one model."""
+
+    pairs: dict[str, str]
+    ignored: tuple[re.Pattern[str], ...]
+
+    def ours(self, theirs: str) -> str | None:
+        """Our name of their tensor; None where the layout has no such name."""
+        begin = theirs
+        while begin:
+            if begin in self.pairs:
+                return self.pairs[begin] + theirs[len(begin) :]
+            begin = begin.rpartition(".")[0]
+        return None
+
+    def ignores(self, theirs: str) -> bool:
+        """Whether their tensor is one that carries nothing."""
+        return any(pattern.fullmatch(theirs) for pattern in self.ignored)
