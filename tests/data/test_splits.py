@@ -55,6 +55,24 @@ def test_every_sample_is_in_one_split_and_classes_keep_their_shares(
     assert source.splits["train"].targets.unique().tolist() == list(range(len(counts)))
 
 
+def test_a_limit_keeps_so_many_training_samples_in_proportion() -> None:
+    targets = [0] * 60 + [1] * 30 + [2] * 10
+    for validation in (0.0, 0.2):
+        whole = complete(spec(3), {"train": arrays(targets)}, DataOptions(test=0.1, validation=validation))
+        cut = complete(spec(3), {"train": arrays(targets)}, DataOptions(test=0.1, validation=validation, limit=20))
+        assert cut.splits["train"].targets.bincount().tolist() == [12, 6, 2]
+        assert cut.spec.sizes["train"] == 20
+        assert torch.equal(cut.splits["test"].images_NCHW, whole.splits["test"].images_NCHW)  # type: ignore[union-attr]
+        kept, all_ = (set(s.splits["train"].images_NCHW.flatten().tolist()) for s in (cut, whole))  # type: ignore[union-attr]
+        assert kept < all_
+    own = {"train": arrays(targets), "test": arrays(targets)}
+    assert complete(spec(3), own, DataOptions(validation=0.0, limit=20)).spec.sizes == {"train": 20, "test": 100}
+    with pytest.raises(UsageError, match="limit: 91 training samples are asked for, s leaves 90"):
+        complete(spec(3), {"train": arrays(targets)}, DataOptions(test=0.1, validation=0.0, limit=91))
+    with pytest.raises(UsageError, match="limit must be at least 1"):
+        DataOptions(limit=0)
+
+
 def test_the_seed_and_nothing_else_decides() -> None:
     first, again = (open_source("digits", options=DataOptions(split_seed=4)) for _ in range(2))
     torch.manual_seed(99)

@@ -34,8 +34,10 @@ class DataOptions:
     """share set aside to choose the best weights, where the source has no validation split"""
     test: float = 0.2
     """share set aside for the final figure, where the source has no test split"""
+    limit: int | None = None
+    """train on so many samples only, classes in proportion"""
     split_seed: int = 0
-    """decides which samples are set aside"""
+    """decides which samples are set aside, and which a limit keeps"""
     max_extracted_bytes: int = 20 * GIB
     """most bytes that an archive or a compressed array may inflate to"""
 
@@ -45,6 +47,8 @@ class DataOptions:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.validation + self.test >= 1:
             raise UsageError("validation and test leave nothing to train on: their shares must add up to less than 1")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit must be at least 1, got {self.limit}")
         if not self.separator:
             raise UsageError("separator must not be empty")
 

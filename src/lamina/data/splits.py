@@ -33,8 +33,9 @@ ORDER: tuple[str, ...] = ("train", "validation", "test")
 def complete(spec: DataSpec, splits: Mapping[str, Split], options: DataOptions) -> Source:
     """A source with test and validation splits, set aside from train where it brings none and the share is not 0.
 
-    Shares are of what the source calls train. Classes keep their proportions; the order is drawn from the seed.
-    Raises DataError where there is one class only, or a class that is not in train; UsageError for too few samples.
+    Shares are of what the source calls train; a limit keeps so many samples of the rest. Classes keep their proportions;
+    the order is drawn from the seed. Raises DataError where there is one class only, or a class that is not in train;
+    UsageError for too few samples.
     """
     _check_targets(spec, splits)
     pool = splits["train"]
@@ -45,13 +46,17 @@ def complete(spec: DataSpec, splits: Mapping[str, Split], options: DataOptions) 
     if sum(counts.values()) >= len(pool):
         raise UsageError(f"{spec.name} has {len(pool)} samples: too few to set {' and '.join(counts)} data aside")
     divided: dict[str, Split] = dict(splits)
-    if counts:
+    if counts or options.limit is not None:
         order = _order(pool.targets if spec.task == "classification" else None, len(pool), options.split_seed)
         start = 0
         for name, count in counts.items():
             divided[name] = pool.subset(order[start : start + count].sort().values.tolist())
             start += count
-        divided["train"] = pool.subset(order[start:].sort().values.tolist())
+        end = len(pool) if options.limit is None else start + options.limit
+        if end > len(pool):
+            left = len(pool) - start
+            raise UsageError(f"limit: {options.limit:,} training samples are asked for, {spec.name} leaves {left:,}")
+        divided["train"] = pool.subset(order[start:end].sort().values.tolist())
     named = {name: divided[name] for name in ORDER if name in divided}
     return Source(replace(spec, sizes={name: len(split) for name, split in named.items()}), named)
 

@@ -1,0 +1,154 @@
+"""Give a peer and our variant the same weights and inputs, and write how far their outputs and gradients are apart.
+
+Evaluation mode; weights, running statistics and inputs from ``benchmarks.parity.numbers``. The distance is
+max|a - b| / max|b|; gradients are those of a weighted sum of the logits to the input and to three weights, in float64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.parity.numbers import image, weight
+from benchmarks.parity.rows import ROWS, Row
+from benchmarks.peers import declare_missing_operators
+
+declare_missing_operators()
+
+import timm  # noqa: E402 # the operators must be declared first
+import torchvision  # noqa: E402
+from lamina.weights.loading import translation_for  # noqa: E402
+
+import lamina  # noqa: E402
+
+BOUND_64, BOUND_32, BOUND_32_DEEP = 1e-10, 1e-5, 1e-4
+PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The largest distances of one comparison, over its inputs."""
+
+    float64: float
+    float32: float
+    gradients: float
+    seconds: float
+
+    def holds(self, row: Row) -> bool:
+        """Whether every distance is within its bound."""
+        bound = BOUND_32_DEEP if row.deep else BOUND_32
+        return self.float64 <= BOUND_64 and self.gradients <= BOUND_64 and self.float32 <= bound
+
+
+def peer(row: Row, size: tuple[int, int]) -> nn.Module:
+    """Their model in evaluation mode, with their default options."""
+    keywords: dict[str, Any] = dict(row.keywords)
+    if row.sized:
+        keywords["img_size"] = size
+    if row.library == "timm":
+        model: nn.Module = timm.create_model(row.theirs, pretrained=False, **keywords)
+    else:
+        model = getattr(torchvision.models, row.theirs)(weights=None, **keywords)
+    return model.eval()
+
+
+def distance(got: Tensor, wanted: Tensor) -> float:
+    """max|got - wanted| / max|wanted|; infinite where not finite. Shapes may differ by axes of length 1."""
+    got, wanted = got.double().reshape(wanted.shape), wanted.double()
+    found = ((got - wanted).abs().max() / wanted.abs().max()).item()
+    return found if found == found else float("inf")
+
+
+def graded(model: nn.Module, x: Tensor, names: list[str]) -> tuple[Tensor, list[Tensor]]:
+    """Logits, and the gradients of their weighted sum to the input and to the weights named."""
+    x = x.clone().requires_grad_()
+    logits = model(x)
+    scale = torch.linspace(-1, 2, logits.numel(), dtype=logits.dtype).view_as(logits)
+    weights = dict(model.named_parameters())
+    return logits.detach(), list(torch.autograd.grad((logits * scale).sum(), [x, *(weights[name] for name in names)]))
+
+
+def compare(row: Row) -> Found:
+    """The distances of one row. Raises AssertionError where a name has no counterpart."""
+    begun = time.perf_counter()
+    apart = {"float64": 0.0, "float32": 0.0, "gradients": 0.0}
+    ours = lamina.create_model(row.ours, **row.options).double().eval()
+    for size in row.sizes:
+        theirs = peer(row, size).double()
+        state = {name: weight(name, tuple(tensor.shape)) for name, tensor in theirs.state_dict().items()}
+        theirs.load_state_dict(state)
+        names = translation_for(ours, state, row.library)
+        mine = ours.state_dict()
+        assert set(names.values()) == set(mine), f"not reached: {sorted(set(mine) - set(names.values()))[:5]}"
+        ours.load_state_dict({own: state[name].reshape(mine[own].shape) for name, own in names.items()})
+        del state, mine
+        trained = [name for name, tensor in theirs.named_parameters() if tensor.ndim > 1]
+        chosen = [trained[0], trained[len(trained) // 2], trained[-1]]
+        x = image(2, 3, *size)
+        wanted, wanted_gradients = graded(theirs, x, chosen)
+        got, got_gradients = graded(ours, x, [names[name] for name in chosen])
+        apart["float64"] = max(apart["float64"], distance(got, wanted))
+        for one, other in zip(got_gradients, wanted_gradients, strict=True):
+            apart["gradients"] = max(apart["gradients"], distance(one, other))
+        with torch.no_grad():
+            theirs, ours = theirs.float(), ours.float()
+            apart["float32"] = max(apart["float32"], distance(ours(x.float()), theirs(x.float())))
+        ours = ours.double()
+        del theirs, got_gradients, wanted_gradients
+        gc.collect()
+    return Found(**apart, seconds=time.perf_counter() - begun)
+
+
+def main() -> int:
+    """Compare the rows asked for; write the page when all were. The exit status: 1 when one is out of bounds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="our variants (default: all, and the page is written)")
+    names = parser.parse_args().names
+    rows = [row for row in ROWS if not names or row.ours in names]
+    lines, failed = [], 0
+    for row in rows:
+        found = compare(row)
+        failed += not found.holds(row)
+        inputs = ", ".join(f"{height}x{width}" for height, width in row.sizes)
+        options = "".join(f", {name}={value}" for name, value in row.options.items())
+        mark = "yes" if found.holds(row) else "**no**"
+        line = (
+            f"| {row.ours}{options} | {row.library} `{row.theirs}` | {inputs} | {found.float64:.1e} | "
+            f"{found.float32:.1e} | {found.gradients:.1e} | {mark} |"
+        )
+        print(line, f"{found.seconds:.0f} s", flush=True)
+        lines.append(line)
+    if not names:
+        PAGE.write_text(page(lines), encoding="utf-8")
+    print(f"{len(rows) - failed} of {len(rows)} agree", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def page(lines: list[str]) -> str:
+    """The page, in Markdown."""
+    head = [
+        "# Parity",
+        "",
+        "Written by `make parity`. " + " ".join((__doc__ or "").split()),
+        "",
+        f"Bounds: {BOUND_64:.0e} in float64, gradients too; {BOUND_32:.0e} in float32, {BOUND_32_DEEP:.0e} beyond 50 "
+        f"layers. torch {torch.__version__}, torchvision {torchvision.__version__}, timm {timm.__version__}, "
+        f"{platform.machine()}, CPU.",
+        "",
+        "| ours | theirs | inputs | float64 | float32 | gradients (float64) | within bounds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
