@@ -26,9 +26,10 @@ declare_missing_operators()
 
 import timm  # noqa: E402 # the operators must be declared first
 import torchvision  # noqa: E402
-from lamina.weights.loading import translation_for  # noqa: E402
 
 import lamina  # noqa: E402
+from lamina.weights.loading import layouts_of, load_weights  # noqa: E402
+from lamina.weights.reading import StateDict  # noqa: E402
 
 BOUND_64, BOUND_32, BOUND_32_DEEP = 1e-10, 1e-5, 1e-4
 PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
@@ -84,18 +85,17 @@ def compare(row: Row) -> Found:
     ours = lamina.create_model(row.ours, **row.options).double().eval()
     for size in row.sizes:
         theirs = peer(row, size).double()
-        state = {name: weight(name, tuple(tensor.shape)) for name, tensor in theirs.state_dict().items()}
+        state = {name: weight(name, tensor) for name, tensor in theirs.state_dict().items()}
         theirs.load_state_dict(state)
-        names = translation_for(ours, state, row.library)
-        mine = ours.state_dict()
-        assert set(names.values()) == set(mine), f"not reached: {sorted(set(mine) - set(names.values()))[:5]}"
-        ours.load_state_dict({own: state[name].reshape(mine[own].shape) for name, own in names.items()})
-        del state, mine
+        loaded = load_weights(ours, StateDict(path=Path(row.theirs), tensors=state))
+        assert not loaded.kept, f"not in the file: {loaded.kept[:5]}"
+        del state
+        translation = next(layout.translation(ours) for layout in layouts_of(ours) if layout.source == loaded.source)
         trained = [name for name, tensor in theirs.named_parameters() if tensor.ndim > 1]
         chosen = [trained[0], trained[len(trained) // 2], trained[-1]]
-        x = image(2, 3, *size)
+        x = image(1 if max(size) > 200 else 2, 3, *size)
         wanted, wanted_gradients = graded(theirs, x, chosen)
-        got, got_gradients = graded(ours, x, [names[name] for name in chosen])
+        got, got_gradients = graded(ours, x, [translation.ours(name) or name for name in chosen])
         apart["float64"] = max(apart["float64"], distance(got, wanted))
         for one, other in zip(got_gradients, wanted_gradients, strict=True):
             apart["gradients"] = max(apart["gradients"], distance(one, other))

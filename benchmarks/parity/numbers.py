@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 
-def weight(name: str, shape: tuple[int, ...]) -> Tensor:
-    """A float64 tensor for the entry ``name`` of a state dict; for a counter of batches, zero.
+def weight(name: str, like: Tensor) -> Tensor:
+    """A float64 tensor for the entry ``name`` of a state dict; a counter or an index stays as it is.
 
     Matrices and kernels keep the scale of what passes through them; scales lie near 1, variances in [0.5, 2].
     """
-    if name.endswith("num_batches_tracked"):
-        return torch.zeros(shape, dtype=torch.int64)
+    if not like.is_floating_point():
+        return like
+    shape = tuple(like.shape)
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     if name.endswith("running_var"):
         return torch.rand(shape, generator=generator, dtype=torch.float64) * 1.5 + 0.5

@@ -52,26 +52,45 @@ def _timm() -> list[Row]:
         return Row(ours=ours, library="timm", theirs=theirs, **more)
 
     return [
-        *(row(f"vgg{n}{bn}", f"vgg{n}{bn.replace('-', '_')}", sizes=WHOLE) for n in (11, 16) for bn in ("", "-bn")),
+        *(
+            row(f"vgg{n}{bn}", f"vgg{n}{bn.replace('-', '_')}", sizes=((224, 224), (192, 224)))
+            for n in (11, 13, 16, 19)
+            for bn in ("", "-bn")
+        ),
         *(row(f"resnet{n}", f"resnet{n}", deep=n > 50) for n in (18, 34, 50, 101, 152)),
         *(row(f"densenet{n}", f"densenet{n}", deep=True) for n in (121, 161, 169, 201)),
-        row("mobilenet-v1", "mobilenetv1_100"),
-        row("mobilenet-v1", "mobilenetv1_125", options={"alpha": 1.25}),
-        *(row("mobilenet-v2", f"mobilenetv2_{n:03}", options={"alpha": n / 100}, deep=True) for n in (50, 100, 140)),
-        *(row(f"mobilenet-v3-{size}", f"mobilenetv3_{size}_100", deep=True) for size in ("small", "large")),
-        *(row(f"efficientnet-b{n}", f"efficientnet_b{n}", deep=True) for n in range(8)),
+        row("mobilenet-v1", "mobilenetv1_100", options={"activation": "relu6"}),
+        row("mobilenet-v1", "mobilenetv1_125", options={"activation": "relu6", "alpha": 1.25}),
+        *(
+            row("mobilenet-v2", f"mobilenetv2_{n:03}", options={"alpha": n / 100}, deep=True)
+            for n in (35, 50, 75, 100, 140)
+        ),
+        *(
+            row(f"mobilenet-v3-{size}", f"mobilenetv3_{size}_100", options={"eps": 1e-5}, deep=True)
+            for size in ("small", "large")
+        ),
+        *(
+            row(f"efficientnet-b{n}", f"efficientnet_b{n}", options={"eps": 1e-5} if n > 4 else {}, deep=True)
+            for n in range(8)
+        ),
         *(
             row(f"convnext-{s}", f"convnext_{s}", deep=s != "tiny")
             for s in ("tiny", "small", "base", "large", "xlarge")
         ),
         *(
-            row(f"swin-{s}", f"swin_{s}_patch4_window7_224", sizes=WHOLE, sized=True, deep=s != "tiny")
+            row(
+                f"swin-{s}",
+                f"swin_{s}_patch4_window7_224",
+                sizes=((224, 224), (448, 224)),
+                sized=True,
+                deep=s != "tiny",
+            )
             for s in ("tiny", "small", "base", "large")
         ),
         row(
             "swin-base-384",
             "swin_base_patch4_window12_384",
-            sizes=((384, 384), (384, 480)),
+            sizes=((384, 384),),
             sized=True,
             deep=True,
         ),

@@ -11,10 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamina.claims import translation_equivariance
+from lamina.claims import (
+    depthwise_separable_cost,
+    fire_module,
+    layer_scale_identity,
+    residual_depth,
+    stacked_3x3,
+    swin_linear,
+    swin_windows,
+    translation_equivariance,
+)
 from lamina.claims.registry import get_claim
 from lamina.claims.running import run_claim
 from lamina.equations import activations, convolution, losses, optimisers, perceptron, regularisation
+from lamina.models import densenet, resnet, squeezenet, swin
+from lamina.registry import create_model
 
 
 def adamw_with_l2(theta: Tensor, g: Tensor, state: Any, lr: float, wd: float) -> Any:
@@ -35,6 +46,13 @@ def no_velocity(theta: Tensor, g: Tensor, v: Tensor | None, lr: float, mu: float
 
 def nothing_normalised(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     return gamma * x + beta
+
+
+def new_maps_first(block: densenet.DenseBlock, x_BCHW: Tensor) -> Tensor:
+    maps = [x_BCHW]
+    for layer in block:
+        maps.append(layer(maps))
+    return torch.cat(maps[::-1], 1)
 
 
 ONE_SEED = {"seeds": (0,)}
@@ -108,6 +126,59 @@ BROKEN: dict[str, tuple[str, object, str, Callable[..., Any], dict[str, Any]]] =
         lambda x, keep, p: x,
         {"seeds": (0,), "steps": 100, "test_samples": 2000, "width": 64, "lr": 4e-3},
     ),
+    "all scales start at one": (
+        "zero-gamma-identity",
+        resnet,
+        "initialise_residual",
+        lambda model, zero_gamma: None,
+        {"seeds": (0,), "side": 32},
+    ),
+    "a layer too few": (
+        "stacked-3x3",
+        stacked_3x3,
+        "stack",
+        lambda channels, kernels, right=stacked_3x3.stack: right(channels, kernels[1:] or kernels),
+        ONE_SEED,
+    ),
+    "new maps before the old ones": ("densenet-growth", densenet.DenseBlock, "forward", new_maps_first, ONE_SEED),
+    "nothing is squeezed": (
+        "fire-module",
+        fire_module,
+        "fires",
+        lambda: [squeezenet.Fire(128, 128, 64, 64)],
+        {},
+    ),
+    "all channels in the depthwise layer": (
+        "depthwise-separable-cost",
+        depthwise_separable_cost,
+        "separable",
+        lambda i, o, k: torch.nn.Sequential(
+            torch.nn.Conv2d(i, i, k, padding=k // 2), torch.nn.Conv2d(i, o, 1, bias=False)
+        ),
+        {},
+    ),
+    "a branch at full scale": (
+        "layer-scale-identity",
+        layer_scale_identity,
+        "create_model",
+        partial(create_model, layer_scale=1.0),
+        ONE_SEED,
+    ),
+    "windows that stay": (
+        "swin-windows",
+        swin_windows,
+        "Block",
+        lambda width, heads, window, shifted, rate: swin.Block(width, heads, window, False, rate),
+        ONE_SEED,
+    ),
+    "a roll without its mask": ("swin-windows", swin, "MASKED", 0.0, ONE_SEED),  # type: ignore[dict-item]
+    "windows of another size": (
+        "swin-linear",
+        swin_linear,
+        "WindowAttention",
+        lambda width, heads, window, shifted: swin.WindowAttention(width, heads, 28, shifted),
+        {},
+    ),
 }
 
 
@@ -123,3 +194,12 @@ def test_a_broken_equation_fails(fault: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_nets_that_are_not_trained_approximate_nothing() -> None:
     claim = get_claim("universal-approximation")
     assert run_claim(claim.name, replace(claim.settings, seeds=(0,), steps=3)).verdict == "fails"
+
+
+def test_without_shortcuts_a_residual_net_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = get_claim("residual-depth")
+    settings = replace(claim.settings, seeds=(0,), steps=60)
+    assert run_claim(claim.name, settings).numbers["ratio"][0] > 1.5
+    monkeypatch.setattr(residual_depth, "joined", lambda branch, h, shortcuts: torch.relu(branch))
+    broken = run_claim(claim.name, settings)
+    assert (broken.numbers["ratio"], broken.verdict) == ((1.0,), "fails")

@@ -75,3 +75,6 @@ class Variant:
     small: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Options, smaller images among them, under which the conformance suite calculates with a variant that is too large
     for it as it stands. The card's numbers are always checked without them."""
+    example: Callable[[Any, int], dict[str, Any]] | None = field(default=None, repr=False)
+    """For models that take other things than one tensor of numbers: the keyword arguments of ``forward`` for a config
+    and a number of samples, the same at every call."""

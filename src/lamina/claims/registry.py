@@ -26,6 +26,16 @@ NAMES = (
     "weight-decay",
     "batch-norm-rate",
     "dropout",
+    "residual-depth",
+    "zero-gamma-identity",
+    "stacked-3x3",
+    "densenet-growth",
+    "fire-module",
+    "depthwise-separable-cost",
+    "mobilenet-alpha-rho",
+    "layer-scale-identity",
+    "swin-windows",
+    "swin-linear",
 )
 """In the order of the page."""
 

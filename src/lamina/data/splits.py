@@ -33,9 +33,9 @@ ORDER: tuple[str, ...] = ("train", "validation", "test")
 def complete(spec: DataSpec, splits: Mapping[str, Split], options: DataOptions) -> Source:
     """A source with test and validation splits, set aside from train where it brings none and the share is not 0.
 
-    Shares are of what the source calls train; a limit keeps so many samples of the rest. Classes keep their proportions;
-    the order is drawn from the seed. Raises DataError where there is one class only, or a class that is not in train;
-    UsageError for too few samples.
+    Shares are of what the source calls train; a limit keeps so many samples of the rest. Classes keep their
+    proportions; the order is drawn from the seed. Raises DataError where there is one class only, or a class that is
+    not in train; UsageError for too few samples.
     """
     _check_targets(spec, splits)
     pool = splits["train"]

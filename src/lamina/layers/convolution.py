@@ -28,7 +28,10 @@ def conv_norm(
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     parts = OrderedDict[str, nn.Module](conv=conv, norm=nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum))
     if act is not None:
-        parts["act"] = activation(act)
+        unit = activation(act)
+        if isinstance(unit, nn.ReLU | nn.ReLU6 | nn.SiLU | nn.Hardswish):
+            unit.inplace = True  # nothing else needs what the norm gives: not even its own gradient
+        parts["act"] = unit
     return nn.Sequential(parts)
 
 

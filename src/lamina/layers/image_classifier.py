@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,8 +23,8 @@ class ImageClassifier(nn.Module):
     dataclass with ``in_channels`` and ``num_classes``.
     """
 
-    least: ClassVar[int] = 1
-    """smallest height and width of an image that the mathematics allows"""
+    least: int = 1
+    """smallest height and width of an image that the mathematics allows; an instance may set its own"""
     config: Any
     stem: nn.Module
     stages: nn.ModuleList
@@ -42,12 +42,13 @@ class ImageClassifier(nn.Module):
         """
         expect_image(x_BCHW, self.config.in_channels, least=self.least)
         wanted = stage_numbers(stages, len(self.stages))
-        maps = []
+        maps = {}
         x_BCHW = self.stem(x_BCHW)
-        for stage in self.stages[: max(wanted, default=-1) + 1]:
+        for number, stage in enumerate(self.stages[: max(wanted, default=-1) + 1]):
             x_BCHW = stage(x_BCHW)
-            maps.append(x_BCHW)
-        return [maps[stage] for stage in wanted]
+            if number in wanted:
+                maps[number] = x_BCHW
+        return [maps[number] for number in wanted]
 
     def embed(self, x_BCHW: Tensor) -> Tensor:
         """The features before the output layer, (B, D)."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -16,7 +17,7 @@ class Layout:
     """the project: "torchvision", "timm", "microsoft/Swin-Transformer" """
     names: Callable[[Any], Iterable[tuple[str, str]]]
     """for a model of ours, pairs (their name, our name) of modules ("layer1.0.conv1", "stages.0.0.conv1") or single
-    tensors; of several pairs that begin a tensor's name, the longest counts"""
+    tensors; of several pairs that begin a tensor's name, the longest counts. No pairs: the project has no such model"""
     ignored: tuple[str, ...] = ()
     """regular expressions of whole tensor names that carry nothing: buffers which our model calculates itself"""
 
@@ -32,15 +33,29 @@ class Translation:
     pairs: dict[str, str]
     ignored: tuple[re.Pattern[str], ...]
 
+    @cached_property
+    def reversed(self) -> dict[str, str]:
+        """Their name for each of ours: pairs are one to one."""
+        return {ours: theirs for theirs, ours in self.pairs.items()}
+
     def ours(self, theirs: str) -> str | None:
         """Our name of their tensor; None where the layout has no such name."""
-        begin = theirs
-        while begin:
-            if begin in self.pairs:
-                return self.pairs[begin] + theirs[len(begin) :]
-            begin = begin.rpartition(".")[0]
-        return None
+        return _renamed(theirs, self.pairs)
+
+    def theirs(self, ours: str) -> str | None:
+        """Their name of our tensor; None where the layout has no such name."""
+        return _renamed(ours, self.reversed)
 
     def ignores(self, theirs: str) -> bool:
         """Whether their tensor is one that carries nothing."""
         return any(pattern.fullmatch(theirs) for pattern in self.ignored)
+
+
+def _renamed(name: str, pairs: Mapping[str, str]) -> str | None:
+    """``name`` with its longest beginning that is among the pairs replaced."""
+    begin = name
+    while begin:
+        if begin in pairs:
+            return pairs[begin] + name[len(begin) :]
+        begin = begin.rpartition(".")[0]
+    return None

@@ -1,0 +1,49 @@
+"""What the layouts of MobileNet V2, V3 and EfficientNet share: names inside the inverted residual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lamina.layers.image_classifier import ImageClassifier
+from lamina.layers.inverted_residual import InvertedResidual
+
+
+def blocks(model: ImageClassifier) -> Iterator[tuple[str, InvertedResidual]]:
+    """Our name of each block, and the block, in order."""
+    for name, module in model.stages.named_modules(prefix="stages"):
+        if isinstance(module, InvertedResidual):
+            yield name, module
+
+
+def unit(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """torchvision's convolution with norm: a sequence without names."""
+    yield f"{theirs}.0", f"{ours}.conv"
+    yield f"{theirs}.1", f"{ours}.norm"
+
+
+def torchvision_block(theirs: str, ours: str, block: InvertedResidual) -> Iterator[tuple[str, str]]:
+    """A block of V3 and EfficientNet, its parts counted through."""
+    for index, (part, _) in enumerate(block.branch.named_children()):
+        if part == "squeeze":
+            yield f"{theirs}.block.{index}.fc1", f"{ours}.branch.squeeze.reduce"
+            yield f"{theirs}.block.{index}.fc2", f"{ours}.branch.squeeze.expand"
+        else:
+            yield from unit(f"{theirs}.block.{index}", f"{ours}.branch.{part}")
+
+
+def timm_body(model: ImageClassifier, rows: Iterable[int]) -> Iterator[tuple[str, str]]:
+    """timm's stem and blocks; it counts blocks by the ``rows`` of the paper's table, so many blocks each."""
+    yield from (("conv_stem", "stem.conv"), ("bn1", "stem.norm"), ("classifier", "head"))
+    named = blocks(model)
+    for row, count in enumerate(rows):
+        for index in range(count):
+            ours, block = next(named)
+            theirs = f"blocks.{row}.{index}"
+            parts = [part for part, _ in block.branch.named_children() if part != "squeeze"]
+            convs = ("conv_pw", "conv_dw", "conv_pwl") if len(parts) == 3 else ("conv_dw", "conv_pw")
+            for number, (part, conv) in enumerate(zip(parts, convs, strict=True), start=1):
+                yield f"{theirs}.{conv}", f"{ours}.branch.{part}.conv"
+                yield f"{theirs}.bn{number}", f"{ours}.branch.{part}.norm"
+            if len(parts) < len(block.branch):
+                yield f"{theirs}.se.conv_reduce", f"{ours}.branch.squeeze.reduce"
+                yield f"{theirs}.se.conv_expand", f"{ours}.branch.squeeze.expand"
