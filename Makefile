@@ -5,13 +5,14 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers conformance claims reproduce bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
 	@echo "make test         the test suite"
 	@echo "make check        ruff, mypy, import-linter"
 	@echo "make index        rewrite the torch-free index of the cards"
+	@echo "make parity       our models against torchvision's and timm's, the same weights in both; writes docs/parity.md"
 	@echo "make conformance  every check on every architecture, ONNX and the inductor among them"
 	@echo "make claims       every claim's experiment, a few minutes; writes results/claims/, docs/claims.md, docs/claims.html"
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
@@ -57,6 +58,9 @@ $(VENV)/.export: $(VENV)/.ready
 	@touch $@
 
 peers: .peers/.ready
+
+parity: .peers/.ready
+	.peers/bin/python -m benchmarks.parity
 
 bench: .peers/.ready $(VENV)/.ready
 	.peers/bin/python -m benchmarks.step_overhead

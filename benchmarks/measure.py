@@ -9,19 +9,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 RESULTS = Path(__file__).parent / "results"
 
+Measured = TypeVar("Measured")
 
-def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+
+def interleaved(sides: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:
     """Run every side once a round, ``rounds`` times after one round to warm up, in an order that turns each round.
 
     Each side returns its own measurement (seconds, bytes, ...).
     """
     names = list(sides)
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[Measured]] = {name: [] for name in names}
     for round_ in range(rounds + 1):
         turn = round_ % len(names)
         for name in names[turn:] + names[:turn]:

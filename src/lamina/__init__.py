@@ -9,16 +9,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lamina.errors import DataError, LaminaError, RunError, TrainingError, UsageError
+    from lamina.errors import DataError, ExportError, LaminaError, RunError, TrainingError, UsageError
+    from lamina.export.optimising import optimize
     from lamina.registry import card, create_model, list_models
+    from lamina.runs.exporting import open_exported
     from lamina.runs.run import Run, list_runs, open_run
     from lamina.runs.training import train
     from lamina.training.recipe import Recipe
+    from lamina.weights.loading import load_weights
 
 __version__ = "0.1.0.dev0"
 
 _HOME = {
     "DataError": "lamina.errors",
+    "ExportError": "lamina.errors",
     "LaminaError": "lamina.errors",
     "RunError": "lamina.errors",
     "TrainingError": "lamina.errors",
@@ -29,12 +33,16 @@ _HOME = {
     "Recipe": "lamina.training.recipe",
     "Run": "lamina.runs.run",
     "list_runs": "lamina.runs.run",
+    "open_exported": "lamina.runs.exporting",
     "open_run": "lamina.runs.run",
+    "optimize": "lamina.export.optimising",
     "train": "lamina.runs.training",
+    "load_weights": "lamina.weights.loading",
 }
 
 __all__ = [
     "DataError",
+    "ExportError",
     "LaminaError",
     "Recipe",
     "Run",
@@ -46,7 +54,10 @@ __all__ = [
     "create_model",
     "list_models",
     "list_runs",
+    "load_weights",
+    "open_exported",
     "open_run",
+    "optimize",
     "train",
 ]
 

@@ -30,6 +30,10 @@ class RunError(LaminaError):
     """A run cannot be opened, resumed, locked or written."""
 
 
+class ExportError(LaminaError):
+    """A model cannot be exported, or what was exported cannot be used."""
+
+
 class TrainingError(LaminaError):
     """Training cannot go on (a loss that is not finite, for one)."""
 

@@ -6,22 +6,18 @@ import os
 
 import pytest
 
-from lamina.cards import Variant
-from lamina.conformance import Check, NotApplicableError, check_compile, check_meta, check_onnx, checks
-from lamina.registry import list_models, variant
+from lamina.conformance import (
+    Check,
+    NotApplicableError,
+    check_compile,
+    check_meta,
+    check_onnx,
+    checks,
+    smallest_of_each_architecture,
+)
+from lamina.registry import list_models
 
 slow = pytest.mark.skipif("LAMINA_CONFORMANCE" not in os.environ, reason="minutes: set LAMINA_CONFORMANCE to run it")
-
-
-def smallest_of_each_architecture() -> list[str]:
-    """The variant with the fewest parameters of each class: what holds for it holds for its larger kin."""
-    smallest: dict[object, tuple[int, str]] = {}
-    for name in list_models():
-        row: Variant = variant(name)
-        parameters = row.card.parameters
-        size = parameters if isinstance(parameters, int) else sum((parameters or {}).values())
-        smallest[row.build] = min(smallest.get(row.build, (size, name)), (size, name))
-    return [name for _, name in smallest.values()]
 
 
 SMALLEST = smallest_of_each_architecture()

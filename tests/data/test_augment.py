@@ -28,7 +28,11 @@ def one_by_one(image_BCHW: Tensor, drawn: Batch) -> Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
 @pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 3), (True, 3), (True, 9)])
-def test_equals_the_plain_loop(dtype: torch.dtype, flip: bool, shift: int) -> None:
+@pytest.mark.parametrize("large", [0, 2**14])
+def test_equals_the_plain_loop(
+    dtype: torch.dtype, flip: bool, shift: int, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamina.data.augment.LARGE", large)
     image = torch.randint(1, 200, (16, 2, 5, 7), generator=torch.Generator().manual_seed(0)).to(dtype)
     augment = Geometric(flip=flip, shift=shift)
     drawn = augment.draw(16, torch.Generator().manual_seed(1))

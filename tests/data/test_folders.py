@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from PIL import Image
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import fit_preprocess
-from lamina.data.source import ImageFiles
+from lamina.data.preprocess import Preprocess, fit_preprocess
+from lamina.data.preprocess_image import ImagePreprocess
+from lamina.data.source import ImageFiles, Split
+from lamina.data.streams import InMemory
 from lamina.errors import DataError, UsageError
 
 Make = Callable[..., Path]
@@ -95,7 +98,7 @@ def test_unreadable_headers_are_named_at_opening(image_folder: Make, refused: An
 def test_a_truncated_file_is_named_when_it_is_decoded(image_folder: Make, hold: bool, refused: Any) -> None:
     root = image_folder({"a": 5, "b": 5}, size=(64, 64))
     source = open_source(str(root), options=DataOptions(validation=0, test=0))
-    preprocess = fit_preprocess(source)
+    preprocess = fit_preprocess(source, memory="stream")
     path = root / "b" / "3.png"
     path.write_bytes(path.read_bytes()[:500])
     with refused(DataError, f"cannot read image '{path}': "):
@@ -103,6 +106,31 @@ def test_a_truncated_file_is_named_when_it_is_decoded(image_folder: Make, hold: 
     with refused(DataError, f"cannot read image '{path}': "):
         samples = preprocess.encode(source.splits["train"], hold=hold)
         [samples[i] for i in range(10)]  # type: ignore[index]
+
+
+def test_files_that_were_decoded_to_fit_are_not_decoded_again(image_folder: Make) -> None:
+    root = image_folder({"a": 5, "b": 5}, size=(6, 4))
+    source = open_source(str(root), options=DataOptions(validation=0.2, test=0))
+    train, validation = source.splits["train"], source.splits["validation"]
+    once, every_time = fit_preprocess(source), fit_preprocess(source, memory="stream")
+    assert isinstance(once, ImagePreprocess)
+    assert isinstance(every_time, ImagePreprocess)
+    assert once == every_time
+    expected = stored(every_time, train)
+    smaller = stored(replace(once, height=3, width=2), train)
+    assert torch.equal(smaller, stored(replace(every_time, height=3, width=2), train))
+    assert torch.equal(stored(once, validation), stored(every_time, validation))
+    for path in root.rglob("*.png"):
+        path.unlink()
+    assert torch.equal(stored(once, train), expected)
+    with pytest.raises(DataError):
+        stored(once, validation)
+
+
+def stored(preprocess: Preprocess, split: Split) -> torch.Tensor:
+    samples = preprocess.encode(split)
+    assert isinstance(samples, InMemory)
+    return samples.tensors["image"]
 
 
 def test_skip_bad_leaves_them_out_and_lists_them(image_folder: Make, refused: Any) -> None:

@@ -17,6 +17,9 @@ def parser() -> Parser:
         "--split", type=str, metavar="SPLIT", help="train, validation or test (default: test, or else validation)"
     )
     parser.add_argument("--data", type=str, metavar="DATA", help="other data than the run's own, of the same kind")
+    parser.add_argument(
+        "--crops", type=int, metavar="N", default=1, help="10: the mean over ten windows of each image (default: 1)"
+    )
     parser.add_common()
     return parser
 
@@ -30,7 +33,7 @@ def command(argv: Sequence[str]) -> int:
     run = open_run(path)
     source = run.other_source(args.data) if args.data else run.source
     split = args.split or final_split(source)
-    metrics = run.evaluate(split, data=source)
+    metrics = run.evaluate(split, data=source, crops=args.crops)
     samples = source.spec.sizes[split]
     if args.json:
         as_json({"run": str(path), "split": split, "samples": samples, "metrics": metrics})

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cards import Card
-from lamina.cli.naming import add_run, run_names, run_path
+from lamina.cli.naming import add_run, run_or_model
 from lamina.cli.output import as_json, count, facts, note, size, table
 from lamina.cli.parser import Parser, dashed
-from lamina.errors import UsageError, unknown
-from lamina.registry import canonical, card, list_models
+from lamina.registry import canonical, card
 
 if TYPE_CHECKING:
     from lamina.inspection.layers import LayerRow
@@ -30,7 +29,7 @@ def parser() -> Parser:
 
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
-    path = _run(args.run, args.runs)
+    path = run_or_model(args.run, args.runs)
     if path is None:
         name = canonical(args.run)
         title, facts_, rows = _of_model(name)
@@ -45,17 +44,6 @@ def command(argv: Sequence[str]) -> int:
         print()
         _show_layers(rows)
     return 0
-
-
-def _run(name: str, runs: str) -> Path | None:
-    """The folder of the run that ``name`` names, or None where it names a model. Raises UsageError for neither."""
-    try:
-        canonical(name)
-        return None
-    except UsageError:
-        if "/" in name or Path(name).is_dir() or name in run_names(runs):
-            return run_path(name, runs)
-        raise unknown("model or run", name, [*list_models(), *run_names(runs)]) from None
 
 
 def _of_model(name: str) -> Found:

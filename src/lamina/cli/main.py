@@ -20,7 +20,10 @@ VERBS = {
     "evaluate": "the metrics of a run on a split of its data",
     "predict": "what a run says of files or rows",
     "embed": "the features that a run's output layer sees",
+    "export": "a run or a model as ONNX, OpenVINO or torch.export",
+    "inspect": "an image seen from inside a run or a model",
     "runs": "list and compare runs",
+    "convert": "published weights under our names",
     "claims": "run experiments that test statements of the field",
     "reproduce": "run published recipes and keep what they reach",
 }

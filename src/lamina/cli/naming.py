@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lamina.cli.parser import Parser
-from lamina.errors import UsageError, nearest
+from lamina.errors import UsageError, nearest, unknown
+from lamina.registry import canonical, list_models
 
 RUNS = "runs"
 
@@ -36,6 +37,17 @@ def run_path(name: str, runs: str) -> Path:
     near = nearest(Path(name).name, run_names(Path(name).parent if "/" in name else runs))
     advice = f"; did you mean '{near}'?" if near else ""
     raise UsageError(f"no such run: {name if '/' in name else Path(runs) / name}{advice}")
+
+
+def run_or_model(name: str, runs: str) -> Path | None:
+    """The folder of the run that ``name`` names, or None where it names a model. Raises UsageError for neither."""
+    try:
+        canonical(name)
+        return None
+    except UsageError:
+        if "/" in name or Path(name).is_dir() or name in run_names(runs):
+            return run_path(name, runs)
+        raise unknown("model or run", name, [*list_models(), *run_names(runs)]) from None
 
 
 def run_names(runs: str | Path) -> list[str]:

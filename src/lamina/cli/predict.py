@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lamina.cli.naming import add_run, run_path
+from lamina.cli.naming import add_runs, run_path
 from lamina.cli.output import as_json, number, table
 from lamina.cli.parser import Parser, dashed
 from lamina.errors import UsageError
+from lamina.export.formats import ENGINES, check_engine, engine_of
+
+if TYPE_CHECKING:
+    from lamina.runs.exporting import ExportedModel
+    from lamina.runs.run import Run
 
 
 def parser() -> Parser:
-    text = "What a run says of image files, table files (a prediction for each row), or rows written as JSON."
-    examples = 'runs/lenet5-digits photo.png\nruns/mlp-wine new.csv\nruns/mlp-people \'{"age": 31, "city": "Turin"}\''
-    parser = Parser("predict", "RUN ITEM...", text, examples)
-    add_run(parser)
+    text = (
+        "What a run, or a file exported from one, says of image files, table files (a prediction for each row), "
+        "or rows written as JSON."
+    )
+    examples = (
+        "runs/lenet5-digits photo.png\nruns/mlp-wine new.csv\n"
+        'runs/mlp-people \'{"age": 31, "city": "Turin"}\'\n'
+        "lenet5.onnx photo.png\nruns/lenet5-digits photo.png --engine openvino"
+    )
+    parser = Parser("predict", "RUN|FILE ITEM... [--engine NAME]", text, examples)
+    parser.add_argument("run", metavar="RUN|FILE", help="a run by its path or its name, or an exported .onnx or .xml")
+    add_runs(parser)
     parser.add_argument("item", metavar="ITEM", nargs="+", help="an image, a table, or a row as JSON: '{...}'")
+    parser.add_argument(
+        "--engine",
+        type=str,
+        metavar="NAME",
+        help=f"one of {', '.join(ENGINES)} (default: torch; of a file, the one it was made for)",
+    )
     parser.add_common()
     return parser
 
 
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
-    path = run_path(args.run, args.runs)
+    model = _opener(args.run, args.runs, args.engine)
     items = [(text, row_or_path(text)) for text in args.item]
-
-    from lamina.runs.run import open_run
-
-    run = open_run(path)
+    run = model()
     said = [(label, one) for text, item in items for label, one in labelled(text, run.predict(item))]
     if args.json:
         as_json([{"item": label, **one} for label, one in said])
@@ -45,6 +62,32 @@ def command(argv: Sequence[str]) -> int:
         names = list(first)
         table(("item", *names), [(label, *(number(one[name]) for name in names)) for label, one in said], right=(1,))
     return 0
+
+
+def _opener(name: str, runs: str, engine: str | None) -> Callable[[], Run | ExportedModel]:
+    """What opens the run or the exported file: torch is imported when it is called, after all that can be refused."""
+    if Path(name).expanduser().is_file():
+        file = Path(name).expanduser()
+        engine = engine_of(file, engine)
+
+        def open_file() -> ExportedModel:
+            from lamina.runs.exporting import open_exported
+
+            return open_exported(file, engine)
+
+        return open_file
+    path = run_path(name, runs)
+    engine = "torch" if engine is None else engine
+    check_engine(engine)
+
+    def open_it() -> Run | ExportedModel:
+        from lamina.runs.exporting import run_in_engine
+        from lamina.runs.run import open_run
+
+        run = open_run(path)
+        return run if engine == "torch" else run_in_engine(run, engine)
+
+    return open_it
 
 
 def row_or_path(text: str) -> Any:

@@ -29,6 +29,7 @@ TEXT = """Train a model on data. The run is written to runs/NAME and never overw
 Ctrl-C stops cleanly; --resume goes on."""
 EXAMPLES = """lenet5 --data digits
 lenet5 --data photos/ --epochs 30 --lr 0.001 --flip
+lenet5 --data photos/ --weights runs/lenet5-digits --reset-head
 mlp --data houses.csv --target price --model.hidden 64,64
 --config runs/lenet5-digits/config.yaml --seed 1
 --name lenet5-digits --resume --epochs 40"""
@@ -48,6 +49,8 @@ def parser(name: str | None = None) -> Parser:
         metavar="FILE",
         help="options from a YAML file, a run's config.yaml, or a published recipe",
     )
+    what.add_argument("--weights", type=str, metavar="FILE", help="published weights, or a run, to begin with")
+    what.add_argument("--reset-head", action="store_true", help="leave the output layer of --weights out")
     what.add_argument("--name", type=str, metavar="RUN", help="name of the run (default: MODEL-DATA)")
     add_runs(what)
     what.add_argument("--resume", action="store_true", help="go on from the run's latest checkpoint")
@@ -74,7 +77,8 @@ def command(argv: Sequence[str]) -> int:
     words = dashed(argv)
     reader, args = _read(words)
     values = args.as_dict()
-    asked = {**given(reader.fields, values), "data": args.data}
+    asked = {**given(reader.fields, values), "data": args.data, "weights": args.weights}
+    asked["reset_head"] = args.reset_head or None
     asked["model"] = given(reader.fields, values.get("model") or {}, under="model")
     _expect_enough(args)
     if args.print_config:
@@ -175,6 +179,8 @@ def _print_config(args: Namespace, asked: Mapping[str, Any]) -> int:
 def _notes(training: Training) -> None:
     for text in training.parts.preprocess.notes:
         note(text)
+    if training.loaded is not None:
+        note(f"begins with {training.loaded}")
     skipped = training.source.spec.skipped
     for name in skipped[:SKIPPED_SHOWN]:
         note(f"left out: {name}")
@@ -186,7 +192,7 @@ def _plan(training: Training, args: Namespace) -> int:
     """Say what would be trained."""
     recipe, spec, path = training.config.recipe, training.source.spec, training.directory.path
     unit, amount = recipe.length
-    parameters = sum(p.numel() for p in training.parts.model.parameters() if p.requires_grad)
+    parameters = training.parameters
     batches = training.stream.per_epoch
     if args.json:
         plan = {"run": path, "parameters": parameters, "sizes": dict(spec.sizes), "length": [amount, unit]}

@@ -26,6 +26,7 @@ from lamina.conformance.behaviour import (
 from lamina.conformance.compilers import check_compile, check_export, check_onnx
 from lamina.conformance.contract import check_image_interface, check_meta, check_odd_sizes, check_wrong_shape
 from lamina.conformance.setting import NotApplicableError
+from lamina.registry import list_models, variant
 
 __all__ = [
     "NotApplicableError",
@@ -44,9 +45,21 @@ __all__ = [
     "check_state_dict_round_trip",
     "check_wrong_shape",
     "checks",
+    "smallest_of_each_architecture",
 ]
 
 Check = Callable[[str | Variant], None]
+
+
+def smallest_of_each_architecture() -> list[str]:
+    """The variant with the fewest parameters of each class: what holds for it holds for its larger kin."""
+    smallest: dict[object, tuple[int, str]] = {}
+    for name in list_models():
+        row = variant(name)
+        parameters = row.card.parameters
+        size = parameters if isinstance(parameters, int) else sum((parameters or {}).values())
+        smallest[row.build] = min(smallest.get(row.build, (size, name)), (size, name))
+    return [name for _, name in smallest.values()]
 
 
 def checks(*, backend: str = "aot_eager", onnx: bool = False) -> dict[str, Check]:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lamina import registry
 from lamina.cards import Variant
-from lamina.conformance.setting import NotApplicableError, build, expect_close, inputs, require, row_of, run, shape_of
+from lamina.conformance.setting import Inputs, NotApplicableError, build, called, expect_close, numbers, require, row_of, run, shape_of
 from lamina.errors import UsageError
 
 
@@ -30,14 +30,21 @@ def check_meta(model: str | Variant) -> None:
         require(
             isinstance(row.card.macs, int), "a card states one input: multiply-adds of each player cannot be counted"
         )
-        got = _macs(net, row.card.input)
+        got = _macs(net, row)
         require(got == row.card.macs, f"one input takes {got:,} multiply-adds, the card says {row.card.macs:,}")
 
 
-def _macs(net: nn.Module, shape: tuple[int, ...]) -> int:
+def _macs(net: nn.Module, row: Variant) -> int:
     """Multiply-adds of convolutions and matrix products for one input; torch counts two operations for each."""
+    x: Inputs
+    if row.example is None:
+        x = torch.empty((1, *row.card.input), device="meta")
+    else:
+        x = {name: part.to("meta") for name, part in row.example(row.config, 1).items()}
+        shape = tuple(next(iter(x.values())).shape[1:])
+        require(shape == row.card.input, f"the variant's example has shape {shape}, its card says {row.card.input}")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(torch.empty((1, *shape), device="meta"))
+        called(net, x)
     return int(counter.get_total_flops()) // 2
 
 
@@ -49,8 +56,10 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
     refuses, with its one clear error, is passed over, so long as it takes another.
     """
     row = row_of(model)
+    if row.example is not None:
+        raise NotApplicableError("inputs are not one tensor of numbers")
     options = {field.name for field in fields(row.config)}
-    shape, outputs = shape_of(row), run(build(row), inputs(row, 2)).shape
+    shape, outputs = shape_of(row), run(build(row), numbers(row, 2)).shape
     side = shape[-1]
     taken = 0
     for size in sizes or (side - 4, side + 1, side + 13):
@@ -62,10 +71,10 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
             continue
         image = len(shape) == 3
         shapes = [(shape[0], size, size)] if image and option else [] if image else [(*shape[:-1], size)]
-        if image and _takes(net, inputs(row, 2, shape=(shape[0], size, size + 2))):
+        if image and _takes(net, numbers(row, 2, shape=(shape[0], size, size + 2))):
             shapes.append((shape[0], size, size + 2))
         for other in shapes:
-            out = run(net, inputs(row, 2, shape=other))
+            out = run(net, numbers(row, 2, shape=other))
             said = f"an input of shape {other} gives {tuple(out.shape)}, expected {tuple(outputs)}"
             require(out.shape == outputs, said)
             require(out.isfinite().all(), f"an input of shape {other} gives values that are not finite")
@@ -91,21 +100,23 @@ def check_wrong_shape(model: str | Variant) -> None:
     """An input of one channel or feature too many, without a batch, or smaller than the model's ``least`` is refused by
     a one-line ValueError that names what it got; so is one of another size, unless the model takes any size."""
     row = row_of(model)
+    if row.example is not None:
+        raise NotApplicableError("inputs are not one tensor of numbers")
     net: Any = build(row)
     shape = shape_of(row)
-    for wrong in (inputs(row, 2, shape=(shape[0] + 1, *shape[1:])), inputs(row, 2)[0]):
+    for wrong in (numbers(row, 2, shape=(shape[0] + 1, *shape[1:])), numbers(row, 2)[0]):
         require(not _takes(net, wrong), f"an input of shape {tuple(wrong.shape)} is taken without an error")
     if hasattr(row.config, "image_size"):
-        _takes(net, inputs(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
+        _takes(net, numbers(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
     least = getattr(net, "least", 1)
     if least > 1:
         try:
-            run(net, inputs(row, 2, shape=(shape[0], least - 1, least - 1)))
+            run(net, numbers(row, 2, shape=(shape[0], least - 1, least - 1)))
         except ValueError as error:
             require(str(least) in str(error), f"an image of {least - 1} pixels is refused by: {error}")
         else:
             raise AssertionError(f"an image of {least - 1} pixels is taken, though the least is {least}")
-        run(net, inputs(row, 2, shape=(shape[0], least, least)))
+        run(net, numbers(row, 2, shape=(shape[0], least, least)))
 
 
 def check_image_interface(model: str | Variant) -> None:
@@ -114,7 +125,7 @@ def check_image_interface(model: str | Variant) -> None:
     One whose card fixes the number of classes refuses every other, and has nothing else to show.
     """
     row = row_of(model)
-    if "image" not in row.card.inputs or "classification" not in row.card.tasks:
+    if row.example is not None or "image" not in row.card.inputs or "classification" not in row.card.tasks:
         raise NotApplicableError("not an image classifier")
     if row.card.classes is not None:
         _check_fixed_classes(row, row.card.classes)
@@ -126,7 +137,7 @@ def check_image_interface(model: str | Variant) -> None:
     if len(shape) == 3:
         options["in_channels"] = shape[0] + 1
         shape = (shape[0] + 1, *shape[1:])
-    net, x = build(row, options), inputs(row, 2, shape=shape)
+    net, x = build(row, options), numbers(row, 2, shape=shape)
     require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward gives {tuple(run(net, x).shape)}")
     _check_features(net, x)
     _check_head(row, net, x)
@@ -178,5 +189,5 @@ def _check_head(row: Variant, net: Any, x: torch.Tensor) -> None:
     expect_close(run(net, x), embedding, 0.0, "forward without a head, against embed")
     headless: Any = build(row, {"num_classes": 0})
     with torch.no_grad():
-        embedding = headless.embed(inputs(row, 2))
-    expect_close(run(headless, inputs(row, 2)), embedding, 0.0, "num_classes=0, against embed")
+        embedding = headless.embed(numbers(row, 2))
+    expect_close(run(headless, numbers(row, 2)), embedding, 0.0, "num_classes=0, against embed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 from lamina import registry
 from lamina.cards import Variant
+
+Inputs = Tensor | dict[str, Tensor]
+"""What forward is called with: one tensor, or keyword arguments."""
 
 
 class NotApplicableError(Exception):
@@ -61,16 +64,42 @@ def shape_of(row: Variant) -> tuple[int, ...]:
 
 def inputs(
     row: Variant, batch: int, *, shape: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64
+) -> Inputs:
+    """Inputs for the model that ``build`` gives, the same at every call.
+
+    The variant's own example, where it has one; else normal numbers (batch, *shape), by default of the card's shape.
+    ``dtype`` is that of the numbers that are not whole.
+    """
+    if row.example is not None:
+        given = row.example(registry.configure(row, row.small), batch)
+        return {name: x.to(dtype) if x.is_floating_point() else x for name, x in given.items()}
+    return numbers(row, batch, shape=shape, dtype=dtype)
+
+
+def numbers(
+    row: Variant, batch: int, *, shape: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """Normal inputs (batch, *shape), by default of the shape that ``build`` takes; the same at every call."""
+    """``inputs`` for a check of images and tables. Raises NotApplicableError for a variant that takes other things."""
+    if row.example is not None:
+        raise NotApplicableError("inputs are not one tensor of numbers")
     size = (batch, *(shape_of(row) if shape is None else shape))
     return torch.randn(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
 
 
-def run(model: nn.Module, x: Tensor) -> Tensor:
+def changed(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    """The inputs with every tensor changed: ``changed(x, lambda t: t[1:2])`` is the second sample."""
+    return {name: change(part) for name, part in x.items()} if isinstance(x, dict) else change(x)
+
+
+def called(function: Callable[..., Any], x: Inputs) -> Any:
+    """What ``function``, a model or a method of it, gives for these inputs."""
+    return function(**x) if isinstance(x, dict) else function(x)
+
+
+def run(model: Callable[..., Any], x: Inputs) -> Tensor:
     """The first tensor that the model gives, without gradients."""
     with torch.no_grad():
-        return first(model(x))
+        return first(called(model, x))
 
 
 def first(output: Any) -> Tensor:
@@ -80,9 +109,9 @@ def first(output: Any) -> Tensor:
     return tensors[0]
 
 
-def sloped(row: Variant, model: nn.Module, x: Tensor) -> Tensor:
+def sloped(row: Variant, model: nn.Module, x: Inputs) -> Tensor:
     """What training takes gradients of: forward's first tensor, or that of the method which the card names."""
-    return first(model(x) if row.card.sloped == "forward" else getattr(model, row.card.sloped)(x))
+    return first(called(model if row.card.sloped == "forward" else getattr(model, row.card.sloped), x))
 
 
 def gradients(model: nn.Module, output: Tensor) -> dict[str, Tensor]:

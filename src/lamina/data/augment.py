@@ -1,4 +1,8 @@
-"""Random changes of training images, drawn for the global batch and applied to all its samples at once."""
+"""Mirrored and moved: the random changes of training images that only take pixels from elsewhere.
+
+Every random change of images is drawn for the global batch and applied to all its samples at once; the others stand in
+``augment_crop``, ``augment_policy``, ``augment_colour`` and ``augment_mix``, and ``augment_chain`` joins them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ from torch.nn import functional
 
 from lamina.data.streams import Batch
 from lamina.errors import UsageError
+
+LARGE = 2**14
+"""values of an image from which on the CPU copies image after image faster than it gathers value after value"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +47,10 @@ class Geometric:
         image_BCHW = batch["image"]
         if not (self.flip or self.shift):
             return batch
-        return {**batch, "image": _moved(image_BCHW, parameters, self.shift)}
+        if image_BCHW.device.type == "cpu" and image_BCHW[0].numel() > LARGE:
+            return {**batch, "image": _moved_one_by_one(image_BCHW, parameters)}
+        on_device = {name: value.to(image_BCHW.device, non_blocking=True) for name, value in parameters.items()}
+        return {**batch, "image": _moved(image_BCHW, on_device, self.shift)}
 
 
 def _moved(image_BCHW: Tensor, parameters: Batch, shift: int) -> Tensor:
@@ -55,3 +65,19 @@ def _moved(image_BCHW: Tensor, parameters: Batch, shift: int) -> Tensor:
     index_BN = (rows_BH[:, :, None] * wide + columns_BW[:, None, :]).flatten(1)
     moved = padded.flatten(2).gather(2, index_BN[:, None].expand(-1, channels, -1))
     return moved.view(batch, channels, height, width)
+
+
+def _moved_one_by_one(image_BCHW: Tensor, parameters: Batch) -> Tensor:
+    """The same, the part of each image that stays inside copied as a whole."""
+    height, width = image_BCHW.shape[2:]
+    out_BCHW = torch.zeros_like(image_BCHW)
+    flips, downs, rights = (parameters[name].tolist() for name in ("flip", "down", "right"))
+    for image, out, flip, down, right in zip(image_BCHW, out_BCHW, flips, downs, rights, strict=True):
+        mirrored = image.flip(2) if flip else image
+        out[:, _part(down, height), _part(right, width)] = mirrored[:, _part(-down, height), _part(-right, width)]
+    return out_BCHW
+
+
+def _part(move: int, length: int) -> slice:
+    """Where what moves by so many pixels ends up; with the sign changed, where it comes from."""
+    return slice(max(move, 0), max(length + move, 0))

@@ -59,7 +59,7 @@ def images_under(folder: Path) -> list[Path]:
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if _visible(name)]
         found += image_files(Path(where, name) for name in files if _visible(name))
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(found, key=Path.as_posix)
 
 
 def _class_folders(name: str, root: Path, splits: dict[str, Path], options: DataOptions) -> Source:

@@ -20,8 +20,11 @@ FULL = {torch.uint8: 255.0, torch.uint16: 65535.0}
 KNOWN_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
 
 
-def image_item(item: object, *, channels: int, dtype: str, value_range: tuple[float, float]) -> Tensor:
-    """(C, H, W) with C = ``channels``, or with 1 or 3 where those turn into each other; of type ``dtype``.
+def image_item(
+    item: object, *, channels: int, dtype: str, value_range: tuple[float, float], least: int | None = None
+) -> Tensor:
+    """(C, H, W) with C = ``channels``, or with 1 or 3 where those turn into each other; of type ``dtype``. Files are
+    decoded as ``decode`` does with ``least``.
 
     Raises UsageError for a path that is not there and for what is no image, DataError for values out of range.
     """
@@ -30,7 +33,7 @@ def image_item(item: object, *, channels: int, dtype: str, value_range: tuple[fl
         if not path.is_file():
             raise UsageError(f"no such file: {item}")
         _expect_picture(channels, str(item))
-        return _stored(decode(path, channels, deep=dtype == "int32"), dtype, value_range)
+        return _stored(decode(path, channels, deep=dtype == "int32", least=least), dtype, value_range)
     if isinstance(item, Tensor):
         image = _axes(item.detach().cpu(), channels, first=True)
     elif isinstance(item, np.ndarray):

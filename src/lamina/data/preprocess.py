@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
-from lamina.data.preprocess_image import ImagePreprocess, fit_images
+from lamina.data.preprocess_image import ImagePreprocess, Moments, fit_images
 from lamina.data.preprocess_table import TablePreprocess, fit_table
 from lamina.data.resizing import Resize
 from lamina.data.source import Source
 from lamina.errors import RunError, UsageError
 
 Preprocess = ImagePreprocess | TablePreprocess
+Memory = Literal["auto", "hold", "stream"]
 
 HOLD_LIMIT_BYTES = 2 * 2**30
 """data that take no more than this are held in memory when the choice is ours"""
 
 
 def fit_preprocess(
-    source: Source, *, channels: int | None = None, size: tuple[int, int] | None = None, resize: Resize = "stretch"
+    source: Source,
+    *,
+    channels: int | None = None,
+    size: tuple[int, int] | None = None,
+    resize: Resize = "stretch",
+    crop: int | None = None,
+    moments: Moments | None = None,
+    covariance: bool = False,
+    memory: Memory = "auto",
 ) -> Preprocess:
     """Fit what a source's training split calls for; validation and test are not looked at.
 
-    Images: ``channels`` and ``size`` (height, width) are those of the model, or None for the source's own; mean and
-    standard deviation are taken over the training images at that size (over at most 10,000 evenly spaced ones where
-    they are files). Tables take neither. Raises UsageError for channels that do not turn into each other, for images of
-    different sizes where none is given; DataError for files that cannot be read and tables without a usable column.
+    Images: ``channels`` and ``size`` (height, width) are those of the model, or None for the source's own; ``crop`` is
+    the side that images are held at, of which the model sees a window. Mean and standard deviation are the ``moments``
+    given, or taken over the training images as they are held (over at most 10,000 evenly spaced ones where they are
+    files); so is the ``covariance`` of the channels, where it is wanted. Files decoded for these are kept as ``encode``
+    gives them where ``holds`` says of ``memory`` that they will be. Tables take none of these. Raises UsageError for
+    channels that do not turn into each other, for images of different sizes where none is given; DataError for
+    files that cannot be read and tables without a usable column.
     """
     if source.spec.kind == "table":
         if channels is not None or size is not None:
             raise UsageError(f"{source.spec.name} is a table: the model takes images")
+        if crop is not None or moments is not None:
+            raise UsageError(f"crop and normalisation are for images, but {source.spec.name} is a table")
         return fit_table(source)
-    return fit_images(source, channels, size, resize)
+    hold = partial(holds, source=source, memory=memory)
+    return fit_images(source, channels, size, resize, crop, moments, covariance, hold)
 
 
 def load_preprocess(data: Mapping[str, Any]) -> Preprocess:
@@ -44,7 +60,7 @@ def load_preprocess(data: Mapping[str, Any]) -> Preprocess:
         raise RunError(f"the preprocess is damaged: {error}") from error
 
 
-def holds(preprocess: Preprocess, source: Source, memory: Literal["auto", "hold", "stream"] = "auto") -> bool:
+def holds(preprocess: Preprocess, source: Source, memory: Memory = "auto") -> bool:
     """Whether all splits of a source are to be held in memory: always, never, or where they take at most 2 GiB."""
     if memory != "auto":
         return memory == "hold"

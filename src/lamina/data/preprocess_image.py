@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lamina.data.decoding import decode, decode_all
 from lamina.data.image_items import image_item
-from lamina.data.resizing import Resize, convert_channels, resize
+from lamina.data.resizing import Resize, centre, convert_channels, resize
 from lamina.data.source import ImageArrays, ImageFiles, Source, Split
 from lamina.data.streams import Batch, InMemory, Streamed
 from lamina.data.target_code import TargetCode, fit_targets
@@ -24,6 +24,8 @@ CHUNK_VALUES = 2**20
 """pixel values worked on at a time: no float copy of a whole set is ever made"""
 FILES_MEASURED = 10_000
 """files that mean and std are taken over at most, evenly spaced: enough for five digits"""
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""mean and standard deviation of each channel"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +41,28 @@ class ImagePreprocess:
     height: int
     width: int
     resize: Resize = "stretch"
+    crop: int | None = None
+    """side that images are brought to and held at, where it is larger than the model's: it sees a window of them"""
     dtype: Stored = "uint8"
     """type in memory until ``prepare``; 16-bit images travel as int32, for uint16 lacks operations in torch"""
     value_range: tuple[float, float] = (0.0, 255.0)
     """what becomes 0 and 1"""
     mean: tuple[float, ...]
-    """of each channel over the training images at the model's size, black being 0 and white 1"""
+    """of each channel over the training images as they are held, black being 0 and white 1, or other ones given"""
     std: tuple[float, ...]
+    covariance: tuple[float, ...] = ()
+    """of the channels over the same pixels, row after row, where asked for; not saved: only training needs it"""
+    kept: tuple[ImageFiles, Tensor] | None = field(default=None, compare=False, repr=False)
+    """files that were decoded to fit this, and their images as ``encode`` gives them: they are not decoded again"""
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.target.classes
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Height and width that images are held at."""
+        return (self.height, self.width) if self.crop is None else (self.crop, self.crop)
 
     def model_options(self) -> dict[str, int]:
         """What the data decide of a model: the options it has among these are to be set."""
@@ -63,7 +76,8 @@ class ImagePreprocess:
     def bytes_of(self, split: Split) -> int:
         """Memory that a split takes when it is held."""
         each = {"uint8": 1, "int32": 4, "float32": 4}[self.dtype]
-        return len(split) * self.channels * self.height * self.width * each
+        height, width = self.held
+        return len(split) * self.channels * height * width * each
 
     def encode(self, split: Split, hold: bool = True) -> InMemory | Streamed:
         """A split as {"image": (N, C, H, W) as stored, "target"}: decoded and resized now, or sample by sample.
@@ -79,16 +93,22 @@ class ImagePreprocess:
         return InMemory({"image": self._held(split), "target": targets})
 
     def adapt(self, images_NCHW: Tensor) -> Tensor:
-        """Images as stored -> the model's channels and size, type unchanged (uint16 becomes int32)."""
+        """Images as stored -> the model's channels, the size to be held at, type unchanged (uint16 becomes int32)."""
         if images_NCHW.dtype == torch.uint16:
             images_NCHW = images_NCHW.to(torch.int32)
-        return resize(convert_channels(images_NCHW, self.channels), (self.height, self.width), self.resize)
+        return resize(convert_channels(images_NCHW, self.channels), self.held, self.resize)
 
     def prepare(self, batch: Batch) -> Batch:
-        """On the device: images to float32, scaled to [0, 1] and normalised, in two passes; the rest as it is."""
+        """On the device: the centre of larger images cut out, then normalised; the rest as it is."""
+        return self.normalise({**batch, "image": centre(batch["image"], (self.height, self.width))})
+
+    def normalise(self, batch: Batch) -> Batch:
+        """Images of any size to float32, scaled to [0, 1] and normalised, in two passes; the rest as it is."""
         image = batch["image"]
         scale, shift = _affine(self.value_range, self.mean, self.std, image.device)
-        return {**batch, "image": torch.addcmul(shift, image.to(torch.float32), scale)}
+        values = image.to(torch.float32)
+        # in place where the floats are new: memory that was never touched costs more than the arithmetic
+        return {**batch, "image": torch.addcmul(shift, values, scale, out=None if values is image else values)}
 
     def encode_input(self, item: object) -> Batch:
         """One image, {"image": (1, C, H, W)} as ``encode`` would give it: a path, a PIL image, or an array.
@@ -96,7 +116,10 @@ class ImagePreprocess:
         Arrays: numpy (H, W) or (H, W, C), torch (H, W) or (C, H, W); whole numbers, or floats from 0 to 1 unless the
         training data were floats. Raises UsageError or DataError naming what does not fit.
         """
-        image_CHW = image_item(item, channels=self.channels, dtype=self.dtype, value_range=self.value_range)
+        least = max(self.held)
+        image_CHW = image_item(
+            item, channels=self.channels, dtype=self.dtype, value_range=self.value_range, least=least
+        )
         return {"image": self.adapt(image_CHW[None])}
 
     def decode_target(self, outputs: Tensor) -> Tensor:
@@ -105,7 +128,8 @@ class ImagePreprocess:
 
     def load_file(self, path: Path) -> Tensor:
         """A file as (C, H, W), as ``encode`` holds it. Raises DataError naming it."""
-        return self.adapt(decode(path, self.channels, deep=self.dtype == "int32")[None])[0]
+        image_CHW = decode(path, self.channels, deep=self.dtype == "int32", least=max(self.held))
+        return self.adapt(image_CHW[None])[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``load_preprocess`` reads it."""
@@ -117,6 +141,7 @@ class ImagePreprocess:
             "height": self.height,
             "width": self.width,
             "resize": self.resize,
+            "crop": self.crop,
             "dtype": self.dtype,
             "value_range": list(self.value_range),
             "mean": list(self.mean),
@@ -126,6 +151,7 @@ class ImagePreprocess:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ImagePreprocess:
         values: dict[str, Any] = {key: data[key] for key in ("channels", "height", "width", "resize", "dtype")}
+        values["crop"] = data.get("crop")  # runs of the first versions have none
         values |= {key: tuple(data[key]) for key in ("value_range", "mean", "std")}
         return cls(target=TargetCode.from_dict(data["target"]), **values)
 
@@ -147,9 +173,11 @@ class ImagePreprocess:
     def _held(self, split: Split) -> Tensor:
         if isinstance(split, ImageArrays):
             images = split.images_NCHW
-            if tuple(images.shape[1:]) == (self.channels, self.height, self.width) and images.dtype != torch.uint16:
+            if tuple(images.shape[1:]) == (self.channels, *self.held) and images.dtype != torch.uint16:
                 return images
-        out = torch.empty(len(split), self.channels, self.height, self.width, dtype=getattr(torch, self.dtype))
+        elif self.kept is not None and self.kept[0] is split and self.kept[1].shape[2:] == self.held:
+            return self.kept[1]
+        out = torch.empty(len(split), self.channels, *self.held, dtype=getattr(torch, self.dtype))
         start = 0
         for chunk in _chunks(self, split, 1):
             out[start : start + len(chunk)] = chunk
@@ -182,8 +210,17 @@ class ArrayLoader:
         return {"image": image, "target": self.targets[index]}
 
 
-def fit_images(source: Source, channels: int | None, size: tuple[int, int] | None, mode: Resize) -> ImagePreprocess:
-    """The preprocess of an image source: see ``preprocess.fit_preprocess``."""
+def fit_images(
+    source: Source,
+    channels: int | None,
+    size: tuple[int, int] | None,
+    mode: Resize,
+    crop: int | None = None,
+    moments: Moments | None = None,
+    covariance: bool = False,
+    hold: Callable[[ImagePreprocess], bool] = lambda _: False,
+) -> ImagePreprocess:
+    """The preprocess of an image source: see ``preprocess.fit_preprocess``. ``hold``: are its images to be held?"""
     spec = source.spec
     have = spec.channels or 3  # grey and colour mixed: colour
     wanted = have if channels is None else channels
@@ -195,6 +232,10 @@ def fit_images(source: Source, channels: int | None, size: tuple[int, int] | Non
         if spec.height is None or spec.width is None:
             raise UsageError(f"images of {spec.name} differ in size: give the size they are to have")
         size = (spec.height, spec.width)
+    if crop is not None and crop < max(size):
+        raise UsageError(f"crop={crop}: windows of {size[0]} x {size[1]} pixels cannot be cut from smaller images")
+    if moments is not None and len(moments[0]) != wanted:
+        raise UsageError(f"normalisation: mean and std are those of {len(moments[0])} channels, the model has {wanted}")
     train = source.splits["train"]
     deep = spec.value_range == (0.0, 65535.0)
     stored: Stored = "int32" if deep else "uint8"
@@ -206,27 +247,41 @@ def fit_images(source: Source, channels: int | None, size: tuple[int, int] | Non
         height=size[0],
         width=size[1],
         resize=mode,
+        crop=crop,
         dtype=stored,
         value_range=spec.value_range,
         mean=(0.0,) * wanted,
         std=(1.0,) * wanted,
     )
-    mean, std = _moments(draft, train)
-    return ImagePreprocess(**{**draft.__dict__, "mean": mean, "std": std})
+    if moments is not None and not covariance:
+        return replace(draft, mean=moments[0], std=moments[1])
+    if isinstance(train, ImageFiles) and hold(draft):
+        draft = replace(draft, kept=(train, draft._held(train)))
+    fitted = _measured(draft, train, covariance)
+    return fitted if moments is None else replace(fitted, mean=moments[0], std=moments[1])
 
 
-def _moments(preprocess: ImagePreprocess, split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and (population) standard deviation of each channel over values in [0, 1]; std is 1 where it would be 0."""
-    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+def _measured(preprocess: ImagePreprocess, split: Split, covariance: bool) -> ImagePreprocess:
+    """With mean and (population) standard deviation of each channel over values in [0, 1]; std is 1 where it would be
+    0. With the channels' covariance, where it is wanted."""
+    count, total, squares, products = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     low, high = preprocess.value_range
     every = -(-len(split) // FILES_MEASURED) if isinstance(split, ImageFiles) else 1
-    for chunk in _chunks(preprocess, split, every):
-        values_CN = ((chunk.to(torch.float64) - low) / (high - low)).transpose(0, 1).flatten(1)
+    # files one by one, decoded already or not: the sums have to be the same
+    kept = None if preprocess.kept is None else torch.split(preprocess.kept[1][::every], 1)
+    for chunk in _chunks(preprocess, split, every) if kept is None else kept:
+        values_CN = chunk.to(torch.float64).sub_(low).div_(high - low).transpose(0, 1).flatten(1)
         count += values_CN.shape[1]
         total, squares = total + values_CN.sum(1), squares + values_CN.square().sum(1)
+        products = products + values_CN @ values_CN.T if covariance else products
     mean = total / count
     std = (squares / count - mean.square()).clamp_min(0).sqrt()
-    return tuple(mean.tolist()), tuple(torch.where(std > 1e-6, std, 1.0).tolist())
+    return replace(
+        preprocess,
+        mean=tuple(mean.tolist()),
+        std=tuple(torch.where(std > 1e-6, std, 1.0).tolist()),
+        covariance=tuple((products / count - torch.outer(mean, mean)).flatten().tolist()) if covariance else (),
+    )
 
 
 def _chunks(preprocess: ImagePreprocess, split: Split, every: int) -> Iterator[Tensor]:

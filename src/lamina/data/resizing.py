@@ -26,8 +26,7 @@ def resize(images_NCHW: Tensor, size: tuple[int, int], mode: Resize) -> Tensor:
     if mode == "crop":
         factor = max(size[0] / height, size[1] / width)
         cover = _interpolate(images_NCHW, max(size[0], round(height * factor)), max(size[1], round(width * factor)))
-        top, left = (cover.shape[2] - size[0]) // 2, (cover.shape[3] - size[1]) // 2
-        return cover[:, :, top : top + size[0], left : left + size[1]].contiguous()
+        return centre(cover, size).contiguous()
     factor = min(1.0, size[0] / height, size[1] / width)
     inner = _interpolate(
         images_NCHW, min(size[0], max(1, round(height * factor))), min(size[1], max(1, round(width * factor)))
@@ -36,6 +35,12 @@ def resize(images_NCHW: Tensor, size: tuple[int, int], mode: Resize) -> Tensor:
     top, left = (size[0] - inner.shape[2]) // 2, (size[1] - inner.shape[3]) // 2
     canvas[:, :, top : top + inner.shape[2], left : left + inner.shape[3]] = inner
     return canvas
+
+
+def centre(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """The window of (height, width) in the middle of images that are no smaller."""
+    top, left = (images_NCHW.shape[2] - size[0]) // 2, (images_NCHW.shape[3] - size[1]) // 2
+    return images_NCHW[:, :, top : top + size[0], left : left + size[1]]
 
 
 def convert_channels(images_NCHW: Tensor, channels: int) -> Tensor:

@@ -85,7 +85,7 @@ class Augment(Protocol):
         """Parameters for ``size`` samples, each tensor with ``size`` on dimension 0."""
 
     def apply(self, batch: Batch, parameters: Batch) -> Batch:
-        """The batch changed as the parameters say."""
+        """The batch changed as the parameters say; the batch is on the device, the parameters are on the CPU."""
 
 
 def _as_is(batch: Batch) -> Batch:
@@ -139,7 +139,7 @@ class Shuffled:
                 generator = torch.Generator().manual_seed(derive(self.seed, "augment", epoch, index))
                 drawn = self.augment.draw(self.batch_size, generator)
                 part = {name: value[first : first + share] for name, value in drawn.items()}
-                batch = self.augment.apply(batch, _move(part, self.device))
+                batch = self.augment.apply(batch, part)
             yield self.prepare(batch)
 
 

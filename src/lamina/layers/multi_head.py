@@ -5,8 +5,8 @@ Legend: B batch, T queries, S keys, C channels, H heads, D = C / H channels of a
 
 from __future__ import annotations
 
-from torch import Tensor, nn
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from lamina.layers.attention import attention
 from lamina.layers.key_value import Slots
@@ -33,15 +33,25 @@ class MultiHeadAttention(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(
-        self, x_BTC: Tensor, *, mask: Tensor | None = None, causal: bool = False, slots: Slots | None = None
+        self,
+        x_BTC: Tensor,
+        memory: tuple[Tensor, Tensor] | None = None,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        slots: Slots | None = None,
     ) -> Tensor:
-        """Self-attention; ``mask`` broadcasts to (B, H, T, T). With ``slots`` of a state the tokens look at what they
-        hold, too, and their own mask counts."""
-        return self.attend(x_BTC, mask=mask, causal=causal, slots=slots)[0]
+        """Attention of x to itself, or to a ``memory``: keys and values (B, H, S, D) that ``keys_values`` made.
+
+        ``mask`` broadcasts to (B, H, T, S). With ``slots`` of a state the tokens look at what they hold, too, and the
+        mask is theirs.
+        """
+        return self.attend(x_BTC, memory, mask=mask, causal=causal, slots=slots)[0]
 
     def attend(
         self,
         x_BTC: Tensor,
+        memory: tuple[Tensor, Tensor] | None = None,
         *,
         mask: Tensor | None = None,
         causal: bool = False,
@@ -49,52 +59,35 @@ class MultiHeadAttention(nn.Module):
         need_map: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """``forward``, and the attention map (B, H, T, S) where ``need_map`` asks for it."""
-        q_BHTD, k_BHSD, v_BHSD = self._heads(self.qkv(x_BTC))
+        if memory is not None:
+            (q_BHTD,) = self._project(x_BTC, 0, self.width)
+            k_BHSD, v_BHSD = memory
+        else:
+            q_BHTD, k_BHSD, v_BHSD = self._heads(self.qkv(x_BTC))
         if slots is not None:
             k_BHSD, v_BHSD = slots.store(k_BHSD, v_BHSD)
             mask, causal = slots.mask_B1TS, slots.causal
-        return self._attend(q_BHTD, k_BHSD, v_BHSD, mask, causal, need_map)
+        dropout = self.dropout if self.training else 0.0
+        out_BHTD, attn_BHTS = attention(
+            q_BHTD, k_BHSD, v_BHSD, mask=mask, causal=causal, dropout=dropout, need_map=need_map
+        )
+        return self.out(out_BHTD.transpose(1, 2).flatten(2)), attn_BHTS
 
-    def keys_values(self, memory_BSC: Tensor) -> list[Tensor]:
-        """The keys and the values (B, H, S, D) of a memory, for ``cross``."""
-        return self._heads(F.linear(memory_BSC, *self._rows(self.width, None)))
+    def keys_values(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and the values (B, H, S, D) of a memory, for ``forward``."""
+        k_BHSD, v_BHSD = self._project(memory_BSC, self.width, 3 * self.width)
+        return k_BHSD, v_BHSD
 
-    def cross(
-        self,
-        x_BTC: Tensor,
-        k_BHSD: Tensor,
-        v_BHSD: Tensor,
-        *,
-        mask: Tensor | None = None,
-        need_map: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Attention of x to the keys and values of a memory; ``mask`` broadcasts to (B, H, T, S). The map as above."""
-        (q_BHTD,) = self._heads(F.linear(x_BTC, *self._rows(0, self.width)))
-        return self._attend(q_BHTD, k_BHSD, v_BHSD, mask, False, need_map)
-
-    def _rows(self, first: int, last: int | None) -> tuple[Tensor, Tensor | None]:
-        """Rows of the fused projection's weight and bias."""
-        return self.qkv.weight[first:last], None if self.qkv.bias is None else self.qkv.bias[first:last]
+    def _project(self, x: Tensor, first: int, last: int) -> list[Tensor]:
+        """Through some rows of the fused projection alone."""
+        bias = None if self.qkv.bias is None else self.qkv.bias[first:last]
+        return self._heads(F.linear(x, self.qkv.weight[first:last], bias))
 
     def _heads(self, projected: Tensor) -> list[Tensor]:
         """(B, T, n C) -> n times (B, H, T, D)."""
         parts = projected.shape[-1] // self.width
-        split = projected.unflatten(-1, (parts, self.heads, self.width // self.heads))
+        split = projected.unflatten(-1, (parts, self.heads, self.width // self.heads))  # type: ignore[no-untyped-call]
         return [part.transpose(1, 2) for part in split.unbind(2)]
-
-    def _attend(
-        self, q_BHTD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor | None, causal: bool, need_map: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        out_BHTD, attn_BHTS = attention(
-            q_BHTD,
-            k_BHSD,
-            v_BHSD,
-            mask=mask,
-            causal=causal,
-            dropout=self.dropout if self.training else 0.0,
-            need_map=need_map,
-        )
-        return self.out(out_BHTD.transpose(1, 2).flatten(2)), attn_BHTS
 
     def extra_repr(self) -> str:
         return f"width={self.width}, heads={self.heads}, dropout={self.dropout}"

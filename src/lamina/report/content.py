@@ -54,7 +54,9 @@ class Inside:
     maps: Sequence[tuple[str, Array]] = ()
     """(name of the stage, its feature maps (C, H, W), or its activations (D,)) of one image"""
     gradients: Sequence[tuple[str, float]] = ()
-    """(parameter, norm of its gradient / norm of the parameter) on one training batch, in order of depth"""
+    """(parameter, norm of its gradient / norm of the parameter), in order of depth"""
+    gradients_of: str = "on one training batch"
+    """what they are gradients of, as a reader is told"""
     importance: Sequence[tuple[str, float, float]] = ()
     """(column, mean fall of the score when it is shuffled, its standard deviation)"""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
 from lamina.report.statistics import Calibration, Floats, Ints
-from lamina.report.svg import BETWEEN, INK, MUTED, PAGE, SERIES, draw, legend, readable
+from lamina.report.svg import BETWEEN, INK, MUTED, PAGE, SERIES, draw, draw_png, legend, readable
 from lamina.report.wording import label, number, rounded, share
 
 if TYPE_CHECKING:
@@ -211,6 +211,21 @@ def importance(rows: Sequence[tuple[str, float, float]]) -> Markup:
 
 def gradient_flow(rows: Sequence[tuple[str, float]]) -> Markup:
     """(parameter, norm of gradient / norm of parameter) from the input to the output; all greater than zero."""
+    ratios = [ratio for _, ratio in rows]
+    ends = f"{rows[0][0]} {number(rows[0][1], 2)}, {rows[-1][0]} {number(rows[-1][1], 2)}"
+    alt = f"Gradient norm over weight norm of {len(rows)} parameters by depth: {ends}; least {number(min(ratios), 2)}"
+    paint, height = _gradient_flow(rows)
+    return draw(paint, alt, height=height)
+
+
+def gradient_flow_png(rows: Sequence[tuple[str, float]]) -> bytes:
+    """The same as a PNG file."""
+    paint, height = _gradient_flow(rows)
+    return draw_png(paint, height=height)
+
+
+def _gradient_flow(rows: Sequence[tuple[str, float]]) -> tuple[Callable[[Figure], None], int]:
+    """What paints it, and the height it needs."""
     ratios = np.array([ratio for _, ratio in rows])
 
     def paint(figure: Figure) -> None:
@@ -219,12 +234,12 @@ def gradient_flow(rows: Sequence[tuple[str, float]]) -> Markup:
         low = 10.0 ** np.floor(np.log10(ratios.min()) - 0.1)
         high = 10.0 ** np.ceil(np.log10(ratios.max()) + 0.1)
         if len(rows) <= 40:
-            axes.hlines(place, low, ratios, color=SERIES[0], linewidth=1.5, alpha=0.5)
-            axes.plot(ratios, place, "o", color=SERIES[0], markersize=5)
+            axes.hlines(place, low, ratios, color="C0", linewidth=1.5, alpha=0.5)
+            axes.plot(ratios, place, "o", color="C0", markersize=5)
             axes.set_yticks(place, [label(name, 28) for name, _ in rows])
             axes.grid(visible=False, axis="y")
         else:  # too many to name each
-            axes.plot(ratios, place, color=SERIES[0], linewidth=1.2, marker="o", markersize=2.5)
+            axes.plot(ratios, place, color="C0", linewidth=1.2, marker="o", markersize=2.5)
             named = np.unique(np.linspace(0, len(rows) - 1, 12).round().astype(int))
             axes.set_yticks(named, [label(rows[i][0], 28) for i in named])
         axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -233,9 +248,7 @@ def gradient_flow(rows: Sequence[tuple[str, float]]) -> Markup:
         axes.set_xlabel("gradient norm / weight norm")
         readable(axes.xaxis)
 
-    ends = f"{rows[0][0]} {number(rows[0][1], 2)}, {rows[-1][0]} {number(rows[-1][1], 2)}"
-    alt = f"Gradient norm over weight norm of {len(rows)} parameters by depth: {ends}; least {number(ratios.min(), 2)}"
-    return draw(paint, alt, height=70 + (22 * len(rows) if len(rows) <= 40 else 330))
+    return paint, 70 + (22 * len(rows) if len(rows) <= 40 else 330)
 
 
 def thinned(x: Floats, y: Floats, most: int = 1000) -> Points:

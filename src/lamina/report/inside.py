@@ -78,7 +78,7 @@ def _gradients(inside: Inside) -> list[Block]:
         return []
     flowing = [(name, ratio) for name, ratio in inside.gradients if math.isfinite(ratio) and ratio > 0]
     still = [name for name, ratio in inside.gradients if not (math.isfinite(ratio) and ratio > 0)]
-    note = "From the input (top) to the output, on one training batch."
+    note = f"From the input (top) to the output, {inside.gradients_of}."
     if still:
         shown = ", ".join(label(name, 40) for name in still[:8]) + (
             f" and {len(still) - 8} more" if len(still) > 8 else ""

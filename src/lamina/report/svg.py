@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -29,6 +30,8 @@ VARIABLES = {
     PAGE: "var(--page)",
     **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, start=1)},
 }
+# What the style sheet has for them on a light page, for figures that are files of their own.
+LIGHT = {INK: "#1b2026", MUTED: "#5a6470", RULE: "#dde1e6", PAGE: "#ffffff", SERIES[0]: "#1f6fb2"}
 # For what is drawn as pixels and cannot follow the page: it reads on white and on black.
 BETWEEN = "#3f87c6"
 
@@ -70,22 +73,50 @@ def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: in
 
     ``alt`` says in words what is seen.
     """
-    import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
     sheet = io.BytesIO()
+    with _painted(paint, width, height, _SETTINGS) as figure:
+        figure.patch.set_alpha(0)
+        FigureCanvasSVG(figure).print_svg(sheet, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return Markup(_inline(sheet.getvalue(), alt))
+
+
+def draw_png(paint: Callable[[Figure], None], width: int = 380, height: int = 250) -> bytes:
+    """What ``paint`` puts on a figure, as a PNG file in the colours of a light page, twice as many pixels a side.
+
+    ``paint`` names the first series' colour "C0".
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    sheet = io.BytesIO()
+    settings = {name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in _SETTINGS.items()}
+    with _painted(paint, width, height, settings | {"axes.prop_cycle": _cycle([LIGHT[SERIES[0]]])}) as figure:
+        figure.set_dpi(144)
+        FigureCanvasAgg(figure).print_png(sheet, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return sheet.getvalue()
+
+
+@contextmanager
+def _painted(paint: Callable[[Figure], None], width: int, height: int, settings: dict[Any, Any]) -> Generator[Figure]:
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's browser has the glyph
         matplotlib.rcdefaults()  # not the user's own matplotlibrc
-        matplotlib.rcParams.update(_SETTINGS)
+        matplotlib.rcParams.update({"axes.prop_cycle": _cycle(SERIES), **settings})
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
-        figure.patch.set_alpha(0)
         paint(figure)
         for axes in figure.axes:
             axes.patch.set_alpha(0)
-        FigureCanvasSVG(figure).print_svg(sheet, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    return Markup(_inline(sheet.getvalue(), alt))
+        yield figure
+
+
+def _cycle(colours: Sequence[str]) -> Any:
+    from cycler import cycler
+
+    return cycler(color=colours)
 
 
 def readable(axis: Axis, *, whole: bool = False) -> None:

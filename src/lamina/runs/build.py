@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +13,13 @@ from torch import nn
 
 from lamina import registry
 from lamina.data.preprocess import Preprocess, fit_preprocess
+from lamina.data.preprocess_image import Moments
 from lamina.data.source import Source
 from lamina.data.spec import DataSpec
 from lamina.errors import UsageError, unknown
 from lamina.randomness import derive
 from lamina.runs.config import TrainConfig
+from lamina.runs.directory import RunDirectory
 from lamina.tasks.base import Task
 from lamina.tasks.classification import Classification, Multilabel, class_weights
 from lamina.tasks.perceptron import PerceptronRule
@@ -30,6 +34,8 @@ OBJECTIVES: dict[str, type[PerceptronRule | RBFMaximumAPosteriori]] = {
     "rbf-map": RBFMaximumAPosteriori,
 }
 """classifications with a loss of their own, as cards name them"""
+IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""of ImageNet's training images, as published weights expect them"""
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,16 @@ class Parts:
     """whether the model is a variant of the registry, which its name can build again"""
 
 
-def build(config: TrainConfig, source: Source, module: nn.Module | None = None) -> Parts:
-    """Fit the preprocessing, then build model and task to it. ``module`` takes the place of a variant by name.
+def build(
+    config: TrainConfig,
+    source: Source,
+    module: nn.Module | None = None,
+    begun: Mapping[str, Any] | None = None,
+) -> Parts:
+    """Fit the preprocessing, then build model and task to it.
+
+    ``module`` takes the place of a variant by name. ``begun`` is the saved preprocessing of a run that is resumed: its
+    mean and standard deviation stay.
 
     Raises UsageError where model and data do not fit each other.
     """
@@ -61,6 +75,10 @@ def build(config: TrainConfig, source: Source, module: nn.Module | None = None) 
         channels=config.model.get("in_channels"),
         size=None if size is None else (size, size),
         resize=config.recipe.resize,
+        crop=config.recipe.crop,
+        moments=_moments(config, source.spec) if begun is None else _moments_of(begun),
+        covariance=config.recipe.colour_pca > 0,
+        memory=config.recipe.memory,
     )
     model = make_model(config, preprocess) if module is None else module
     weights = None
@@ -69,6 +87,29 @@ def build(config: TrainConfig, source: Source, module: nn.Module | None = None) 
             raise UsageError("class_weights: the task is regression, which has no classes")
         weights = class_weights(source.splits["train"].targets, len(source.spec.classes))
     return Parts(make_task(preprocess, config.recipe, objective, weights), preprocess, model, module is None)
+
+
+def _moments(config: TrainConfig, spec: DataSpec) -> Moments | None:
+    """Mean and standard deviation of images that do not come from the data: the recipe's, or those that the weights
+    which training begins with were trained under. Raises RunError where that is a run that cannot be read."""
+    match config.recipe.normalisation:
+        case "imagenet":
+            return IMAGENET
+        case "half":
+            return (0.5,) * 3, (0.5,) * 3
+        case "auto" if config.weights is not None and spec.kind == "image":
+            path = Path(config.weights)
+            run = path if path.is_dir() else path.parent
+            if (run / "preprocess.json").is_file():
+                return _moments_of(RunDirectory.open(run).read("preprocess.json"))
+            channels = config.model.get("in_channels") or spec.channels or 3
+            return IMAGENET if channels == 3 else None
+    return None
+
+
+def _moments_of(saved: Mapping[str, Any]) -> Moments | None:
+    """Those of a saved preprocessing of images; None for one of a table."""
+    return (tuple(saved["mean"]), tuple(saved["std"])) if saved.get("kind") == "image" else None
 
 
 def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:

@@ -37,6 +37,14 @@ class TrainConfig:
     options: DataOptions
     """how the data are read and divided"""
     recipe: Recipe
+    weights: str | None = None
+    """a file of weights, or a run's folder, that training begins with; None: weights drawn from the seed"""
+    reset_head: bool = False
+    """begin with all of those weights but the output layer's"""
+
+    def __post_init__(self) -> None:
+        if self.reset_head and self.weights is None:
+            raise UsageError("reset_head (--reset-head) is for loaded weights: give --weights too")
 
     def to_dict(self) -> dict[str, Any]:
         """As ``config.yaml`` holds it, and ``--config`` reads it."""
@@ -44,13 +52,14 @@ class TrainConfig:
             {key: list(value) if isinstance(value, tuple) else value for key, value in part.items()}
             for part in (dataclasses.asdict(self.options), dataclasses.asdict(self.recipe), self.model)
         )
-        return {"format": FORMAT, "name": self.name, "data": self.data, "model": model, **options, **recipe}
+        begun = {"weights": self.weights, "reset_head": self.reset_head}
+        return {"format": FORMAT, "name": self.name, "data": self.data, "model": model, **begun, **options, **recipe}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Raises UsageError for a key or value that does not belong."""
         values = {key: value for key, value in values.items() if key != "format"}
-        known = {"name", "data", "model"} | OPTION_FIELDS | RECIPE_FIELDS
+        known = {"name", "data", "model", "weights", "reset_head"} | OPTION_FIELDS | RECIPE_FIELDS
         for key in values:
             if key not in known:
                 raise unknown("key", key, known)
@@ -60,6 +69,11 @@ class TrainConfig:
         model = values.get("model") or {}
         if not isinstance(model, Mapping):
             raise UsageError("key 'model': expected options of the model by name")
+        weights, reset_head = values.get("weights"), values.get("reset_head", False)
+        if not isinstance(weights, str | None):
+            raise UsageError(f"key 'weights': expected a file's name, got {weights!r}")
+        if not isinstance(reset_head, bool):
+            raise UsageError(f"key 'reset_head': expected true or false, got {reset_head!r}")
         options = {key: value for key, value in values.items() if key in OPTION_FIELDS}
         recipe = {key: value for key, value in values.items() if key in RECIPE_FIELDS}
         return cls(
@@ -68,6 +82,8 @@ class TrainConfig:
             data=values["data"],
             options=DataOptions(**typed(DataOptions, options, "data option")),
             recipe=Recipe(**typed(Recipe, recipe, "recipe option")),
+            weights=weights,
+            reset_head=reset_head,
         )
 
 
@@ -133,14 +149,16 @@ def make_config(
             merged = {key: value for key, value in merged.items() if key not in lengths}
         model = {**merged.get("model", {}), **(layer.get("model") or {})}
         merged = {**merged, **layer, "model": model}
-    return TrainConfig.from_dict({**merged, "name": name, "data": _expanded(merged.get("data"))})
+    for key in ("data", "weights"):
+        merged[key] = _expanded(merged.get(key), key)
+    return TrainConfig.from_dict({**merged, "name": name})
 
 
-def _expanded(data: Any) -> Any:
-    """Environment variables in a data path filled in. Raises UsageError for one that is not set."""
-    if not isinstance(data, str):
-        return data
-    whole = os.path.expandvars(data)
+def _expanded(path: Any, what: str) -> Any:
+    """Environment variables in a path filled in. Raises UsageError for one that is not set."""
+    if not isinstance(path, str):
+        return path
+    whole = os.path.expandvars(path)
     if missing := re.search(r"\$\{?(\w+)", whole):
-        raise UsageError(f"the data are at '{data}', but the environment variable {missing[1]} is not set")
+        raise UsageError(f"the {what} are at '{path}', but the environment variable {missing[1]} is not set")
     return whole

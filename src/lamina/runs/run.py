@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,16 @@ from lamina.data.target_code import align
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.build import make_model, make_task
 from lamina.runs.config import TrainConfig
+from lamina.runs.crops import ten_cropped
 from lamina.runs.directory import RunDirectory
 from lamina.runs.evaluation import evaluating, like, measure, predictions
+from lamina.runs.predicting import predict_items
 from lamina.runs.weights import load_weights
 from lamina.tasks.base import Task
+
+if TYPE_CHECKING:
+    from lamina.export.writing import Exported
+    from lamina.inspection.image import Inspection
 
 EVALUATION_BATCH = 256
 
@@ -62,7 +68,10 @@ class Run:
         return model.cpu().eval()
 
     def untrained(self) -> nn.Module:
-        """The model as training began with it. Raises UsageError for a module of the user's own."""
+        """The model as its options build it, neither trained nor with the weights that training began with.
+
+        Raises UsageError for a module of the user's own.
+        """
         if "variant" not in self.directory.read("card.json"):
             raise UsageError(f"{self.path} holds a module of your own: open it with open_run(path, model=...)")
         return make_model(self.config, self.preprocess)
@@ -105,30 +114,44 @@ class Run:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
         return align(source, self.preprocess.target)
 
-    def evaluate(self, split: str | None = None, *, data: str | Source | None = None) -> dict[str, float]:
-        """The task's metrics on a split, by default the final one; of other ``data`` than the run's, where given."""
+    def evaluate(
+        self, split: str | None = None, *, data: str | Source | None = None, crops: int = 1
+    ) -> dict[str, float]:
+        """The task's metrics on a split, by default the final one; of other ``data`` than the run's, where given.
+
+        ``crops=10``: of the mean over ten windows of each image, corners and centre and their mirror images.
+        """
+        if crops not in (1, 10):
+            raise UsageError(f"crops is 1 or 10, got {crops}")
         source = self.other_source(data) if isinstance(data, str) else data
-        with evaluating(self.model):
-            return measure(self.task, self.model, self.batches(split, source))
+        if crops == 1:
+            model, batches = self.model, self.batches(split, source)
+        else:
+            model, larger = ten_cropped(self.model, self.preprocess, self.task.name)
+            batches = self.batches(split, source, larger)
+        with evaluating(model):
+            return measure(self.task, model, batches)
 
     def outcome(self, split: str | None = None) -> dict[str, Tensor]:
         """Every prediction on a split beside its truth: "probabilities" (N, K) or "values" (N, K), and "target"."""
         return predictions(self.task, self.model, self.batches(split))
 
-    def predict(self, *items: Any) -> list[dict[str, Any]]:
+    def predict(self, *items: Any, engine: str = "torch") -> list[dict[str, Any]]:
         """What the model says of each item: image files, PIL images, arrays; rows as dicts, a data frame, a table file.
 
         Classification: "class", "probability", "probabilities" by class. Multi-label: "labels" (those above one half),
-        "probabilities". Regression: a value for each target. Raises UsageError or DataError naming the item.
+        "probabilities". Regression: a value for each target. ``engine`` is "torch", "onnxruntime" or "openvino": the
+        latter two by way of an export kept in the run. Raises UsageError or DataError naming the item.
         """
-        if not items:
-            raise UsageError("nothing to predict: give a file, an array or a row")
-        said: list[dict[str, Any]] = []
-        for batch in self._inputs(items):
-            with evaluating(self.model):
-                out = self.task.predict(self.model, like(self.model, batch))
-            said += [self._words({name: value[i] for name, value in out.items()}) for i in range(_size(batch))]
-        return said
+        if engine != "torch":
+            from lamina.runs.exporting import run_in_engine
+
+            return run_in_engine(self, engine).predict(*items)
+        return predict_items(self._say, self.preprocess, items)
+
+    def _say(self, batch: Batch) -> Batch:
+        with evaluating(self.model):
+            return self.task.predict(self.model, like(self.model, batch))
 
     def embed(self, *items: Any) -> Tensor:
         """The features (N, D) that the model's output layer sees, for items as ``predict`` takes them."""
@@ -141,35 +164,49 @@ class Run:
                 parts.append(embed(like(self.model, batch)[self.preprocess.input_key]).float())
         return torch.cat(parts)
 
+    def export(self, to: str, path: str | Path | None = None) -> Exported:
+        """Write the model with its best weights as "onnx" (``.onnx``), "openvino" (``.xml`` and ``.bin``) or "torch"
+        (``.pt2``), by default into the run's folder ``exports``; the batch is of any size, numbers are float32.
+
+        The file holds the preprocessing and the names of the outputs. It is written only where its outputs are the
+        model's on batches of 1, 2 and 5, to 1e-4 of the largest. Raises UsageError for an unknown format, one that is
+        not installed (``pip install lamina[export]``) and a path that does not fit; ExportError for a model that cannot
+        be exported.
+        """
+        from lamina.runs.exporting import export_run
+
+        return export_run(self, to, path)
+
+    def inspect(self, image: Any, target: str | int | None = None, *, stage: int | None = None) -> Inspection:
+        """What is seen inside the model with one image, as tensors: feature maps, Grad-CAM, attention, filters,
+        effective receptive fields, gradients.
+
+        ``target`` is the class looked for, by name or number (default: the one the model says), ``stage`` the one that
+        the class activation map is of (default: the layer that suits the family). Raises UsageError or DataError.
+        """
+        from lamina.runs.looking import look_at_run
+
+        return look_at_run(self, image, target, stage).seen
+
     def report(self) -> Path:
         """Write report.html from the best weights, and return its path."""
         from lamina.runs.reporting import write_report
 
         return write_report(self)
 
-    def batches(self, split: str | None, source: Source | None = None) -> InOrder:
+    def batches(self, split: str | None, source: Source | None = None, preprocess: Preprocess | None = None) -> InOrder:
         """Preprocessed batches of a split, in order. Raises UsageError for a split that the data do not have."""
+        preprocess = self.preprocess if preprocess is None else preprocess
         source = self.source if source is None else source
         split = final_split(source) if split is None else split
         if split not in source.splits:
             raise unknown("split", split, source.splits)
-        samples = self.preprocess.encode(source.splits[split], hold=False)
-        return InOrder(samples, EVALUATION_BATCH, prepare=self.preprocess.prepare)
+        samples = preprocess.encode(source.splits[split], hold=False)
+        return InOrder(samples, EVALUATION_BATCH, prepare=preprocess.prepare)
 
     def _inputs(self, items: Sequence[Any]) -> Iterator[Batch]:
         for item in items:
             yield self.preprocess.prepare(self.preprocess.encode_input(item))
-
-    def _words(self, said: Batch) -> dict[str, Any]:
-        """One prediction in plain values."""
-        if "values" in said:
-            return dict(zip(self.classes, said["values"].tolist(), strict=True))
-        probabilities = dict(zip(self.classes, said["probabilities"].tolist(), strict=True))
-        if self.preprocess.target.task == "multilabel":
-            labels = [name for name, probability in probabilities.items() if probability > 0.5]
-            return {"labels": labels, "probabilities": probabilities}
-        best = max(probabilities, key=probabilities.__getitem__)
-        return {"class": best, "probability": probabilities[best], "probabilities": probabilities}
 
 
 def final_split(source: Source) -> str:
@@ -186,7 +223,3 @@ def list_runs(directory: str | Path = "runs") -> list[Run]:
     """The runs in a folder, in order of name."""
     folder = Path(directory)
     return [Run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
-
-
-def _size(batch: Batch) -> int:
-    return len(next(iter(batch.values())))

@@ -16,23 +16,25 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from lamina import registry
-from lamina.data.augment import Geometric
 from lamina.data.opening import open_source
 from lamina.data.preprocess import holds
 from lamina.data.source import Source
 from lamina.data.streams import InMemory, InOrder, Shuffled, Streamed
 from lamina.errors import RunError, UsageError
+from lamina.runs.augmentation import make_augment
 from lamina.runs.build import Parts, build
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import measure
 from lamina.runs.run import Run
-from lamina.runs.weights import save_weights
+from lamina.runs.weights import digest, save_weights
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
 from lamina.training.loop import expect_watched, fit
 from lamina.training.recipe import Recipe
+from lamina.weights.loading import Loaded, load_weights
+from lamina.weights.reading import StateDict, read_state_dict
 
 LENGTHS = ("epochs", "steps", "images")
 MAY_CHANGE = (*LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
@@ -43,10 +45,19 @@ class Training:
     """A training about to run or under way: iterate over ``events()``, or let ``train`` do it."""
 
     def __init__(
-        self, directory: RunDirectory, config: TrainConfig, source: Source, parts: Parts, fabric: Fabric, resume: bool
+        self,
+        directory: RunDirectory,
+        config: TrainConfig,
+        source: Source,
+        parts: Parts,
+        fabric: Fabric,
+        resume: bool,
+        loaded: Loaded | None = None,
     ) -> None:
         self.directory, self.config, self.source, self.parts = directory, config, source, parts
-        self.fabric, self.resume = fabric, resume
+        self.fabric, self.resume, self.loaded = fabric, resume, loaded
+        # the model's own, counted before the recipe freezes some
+        self.parameters = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
         self.engine = Engine(fabric, parts.task, _players(parts), config.recipe)
         self.stream = self._shuffled()
         self.validation = self._in_order("validation")
@@ -110,14 +121,12 @@ class Training:
 
     def _shuffled(self) -> Shuffled:
         recipe, preprocess = self.config.recipe, self.parts.preprocess
-        if preprocess.kind != "image" and (recipe.flip or recipe.shift):
-            raise UsageError("flip and shift change images, but the data are a table")
         return Shuffled(
             self._samples("train"),
             recipe.batch_size,
             recipe.seed,
             prepare=preprocess.prepare,
-            augment=Geometric(flip=recipe.flip, shift=recipe.shift) if recipe.flip or recipe.shift else None,
+            augment=make_augment(recipe, preprocess, self.parts.task.name, self.fabric.world_size),
             workers=recipe.workers,
             device=self.fabric.device,
             rank=self.fabric.global_rank,
@@ -178,15 +187,18 @@ def prepare(
     planned = found or RunDirectory(parent / (name or f"{wanted.name}-{_short(wanted.data)}"))
     check_name(planned.name if name is None else name)
     fabric = _fabric(wanted.recipe)
+    begin = _first_weights(wanted, found)
     source = open_source(wanted.data, options=wanted.options)
     if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
         raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data}' has changed")
-    parts = build(wanted, source, own)
-    training = Training(planned, wanted, source, parts, fabric, resume)  # what does not fit is told before we write
+    parts = build(wanted, source, own, None if found is None else found.read("preprocess.json"))
+    loaded = None if begin is None else load_weights(parts.model, begin, reset_head=wanted.reset_head)
+    # what does not fit is told before we write
+    training = Training(planned, wanted, source, parts, fabric, resume, loaded)
     if dry:
         return training
     if found is None:
-        training.directory = _begin(parent, planned.name, wanted, source, parts, fabric)
+        training.directory = _begin(parent, planned.name, training)
     elif fabric.is_global_zero:
         with found.locked():  # another process may be training it: then this is the place to stop
             found.write("config.yaml", wanted.to_dict())
@@ -204,13 +216,16 @@ def train(
     directory: str | Path = "runs",
     resume: bool = False,
     report: bool = True,
+    weights: str | Path | None = None,
+    reset_head: bool = False,
     **options: Any,
 ) -> Run:
     """Train a model on data, and return its run: ``lamina.train("lenet5", data="digits", epochs=5)``.
 
     ``model``: a variant's name, or any ``nn.Module``. ``data``: an embedded set, a path, or
     ``hf:<dataset>@<revision>``. ``options``: fields of ``Recipe`` and ``DataOptions`` by name; ``model_options`` the
-    model's own; ``recipe`` a whole recipe in place of the variant's default. The run is ``directory/name``; a name
+    model's own; ``recipe`` a whole recipe in place of the variant's default. ``weights``: a file of published weights,
+    or a run's folder, to begin with; ``reset_head`` leaves its output layer out. The run is ``directory/name``; a name
     that is taken gets ``-2``. ``resume`` goes on from the latest checkpoint. Ctrl-C stops after the step under way,
     saves and raises KeyboardInterrupt.
 
@@ -218,6 +233,7 @@ def train(
     """
     whole = {} if recipe is None else dataclasses.asdict(recipe)
     asked = {**whole, **options, "data": data, "model": dict(model_options or {})}
+    asked |= {"weights": None if weights is None else str(weights), "reset_head": reset_head or None}
     training = prepare(model, asked, config=config, name=name, directory=directory, resume=resume)
     for _ in stoppable(training.events()):
         pass
@@ -322,14 +338,28 @@ def _resumed(found: RunDirectory, label: str | None, asked: Mapping[str, Any]) -
     return wanted
 
 
-def _begin(parent: Path, name: str, config: TrainConfig, source: Source, parts: Parts, fabric: Fabric) -> RunDirectory:
+def _first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict | None:
+    """The weights to begin with; None where there are none, and for a run that a checkpoint will bring back.
+
+    Raises RunError where a run without a checkpoint would begin again with other weights.
+    """
+    if config.weights is None or (found is not None and found.checkpoints.latest() is not None):
+        return None
+    state = read_state_dict(config.weights)
+    if found is not None and found.read("card.json")["weights"]["sha256"] != digest(state.path):
+        raise RunError(f"{state.path} is not the file of weights that {found.path} was begun with: it has changed")
+    return state
+
+
+def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
+    config, fabric = training.config, training.fabric
     path = ""
     if fabric.is_global_zero:
         files: dict[str, Mapping[str, Any]] = {
             "config.yaml": config.to_dict(),
-            "data.json": dataclasses.asdict(source.spec),
-            "preprocess.json": parts.preprocess.to_dict(),
-            "card.json": _card(config, parts),
+            "data.json": dataclasses.asdict(training.source.spec),
+            "preprocess.json": training.parts.preprocess.to_dict(),
+            "card.json": _card(config, training) | _origin(training.loaded),
         }
         path = str(RunDirectory.create(parent, name, files).path)
     if fabric.world_size > 1:
@@ -337,9 +367,17 @@ def _begin(parent: Path, name: str, config: TrainConfig, source: Source, parts: 
     return RunDirectory(Path(path))
 
 
-def _card(config: TrainConfig, parts: Parts) -> dict[str, Any]:
+def _origin(loaded: Loaded | None) -> dict[str, Any]:
+    """Where the weights came from that training begins with."""
+    if loaded is None:
+        return {}
+    return {"weights": {"file": str(loaded.file), "sha256": digest(loaded.file), "names": loaded.source}}
+
+
+def _card(config: TrainConfig, training: Training) -> dict[str, Any]:
     """The facts of the trained model; of a variant its card, and the options it was built with."""
-    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in parts.model.parameters() if p.requires_grad)}
+    parts = training.parts
+    facts: dict[str, Any] = {"parameters": training.parameters}
     if parts.variant:
         facts = {"variant": config.name, "card": dataclasses.asdict(registry.card(config.name)), **facts}
         facts["config"] = dataclasses.asdict(parts.model.config)  # type: ignore[call-overload] # Module's Any

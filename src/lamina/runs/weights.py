@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,11 +14,21 @@ from lamina.training.checkpoints import write_whole
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Raises RunError where the file cannot be written; then the old one stands."""
+    save_tensors(model.state_dict(), path)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises RunError where the file cannot be written; then the old one stands."""
     from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    data = save(tensors, metadata={"format": "pt"})
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"format": "pt"})
     write_whole(path, lambda file: file.write(data))
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -12,7 +12,11 @@ from lamina.tasks.base import Batch, Engine, Task
 
 
 class Classification(Task):
-    """Cross-entropy over K classes. Batches hold the input and "target" (B,) int64; models give logits (B, K)."""
+    """Cross-entropy over K classes. Batches hold the input and "target" (B,) int64; models give logits (B, K).
+
+    In training "target" may be probabilities (B, K), of images that are mixed; accuracy is then that of the likeliest
+    class.
+    """
 
     name = "classification"
     monitor = ("accuracy", "max")
@@ -35,12 +39,19 @@ class Classification(Task):
         if weights is not None:
             weights = self.class_weights = weights.to(logits_BK)
         loss = self.cost(logits_BK, target_B, weights, self.label_smoothing)
-        return loss, {"accuracy": (logits_BK.detach().argmax(1) == target_B).float().mean()}
+        right_B = target_B if target_B.ndim == 1 else target_B.argmax(1)
+        return loss, {"accuracy": (logits_BK.detach().argmax(1) == right_B).float().mean()}
 
     def cost(
         self, logits_BK: Tensor, target_B: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Tensor:
         """What is minimised, a mean over the batch; evaluation asks for it without weights and smoothing."""
+        if target_B.ndim == 2 and weights is not None:
+            # torch divides by the weights of the classes that targets name, but for probabilities by the batch
+            total = F.cross_entropy(
+                logits_BK, target_B, weight=weights, label_smoothing=label_smoothing, reduction="sum"
+            )
+            return total / (target_B @ weights).sum()
         return F.cross_entropy(logits_BK, target_B, weight=weights, label_smoothing=label_smoothing)
 
     def metrics(self) -> Any:

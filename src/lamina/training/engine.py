@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lamina.errors import RunError, TrainingError
 from lamina.tasks.base import Phase, Task
+from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
 from lamina.training.recipe import Recipe
 from lamina.training.schedules import Plateau, check_schedule, rate_factor
@@ -35,11 +36,14 @@ class Engine:
         self.raw = {player: models[player] for player in task.players}
         self.models: dict[str, nn.Module] = {}
         self.optimisers: dict[str, Any] = {}
+        self._still = freeze(self.raw, recipe.freeze) if recipe.freeze else []
         for player, module in self.raw.items():
             if recipe.precision == "fp64":
                 module.double()
             if recipe.compile:
                 _compile(module)
+            if recipe.checkpointing:
+                checkpoint_stages(module)
             wrapped, optimiser = fabric.setup(module, make_optimiser(module, recipe))
             for method in task.forward_methods.get(player, ()):
                 if fabric.world_size > 1:
@@ -76,6 +80,14 @@ class Engine:
     def gathers(self) -> bool:
         """Whether ``state_dict`` needs the other processes: each carries something of its own."""
         return self.fabric.world_size > 1 and (self.carry is not None or bool(self.task.state_dict()))
+
+    def train_mode(self) -> None:
+        """All models in training mode, but what the recipe freezes: its batch statistics stand still, nothing of it is
+        dropped."""
+        for module in self.raw.values():
+            module.train()
+        for module in self._still:
+            module.eval()
 
     def optimise(self, loss: Tensor, player: str = "model") -> bool:
         """Backward; at every ``accumulate``-th call clip, step and average. True when the optimiser stepped."""

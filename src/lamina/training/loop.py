@@ -100,7 +100,7 @@ def _train(
 ) -> Iterator[Event]:
     recipe, task = engine.recipe, engine.task
     saved = (engine.step, progress.rows)  # what the newest checkpoint holds; nothing is lost with the state at step 0
-    _train_mode(engine)
+    engine.train_mode()
     try:
         while True:
             phase = task.phase(engine.images_seen)
@@ -125,7 +125,7 @@ def _train(
 
             if progress.fresh:
                 progress.fresh, progress.epoch = False, feeds.epochs_done
-                _train_mode(engine)
+                engine.train_mode()
             logs = _update(engine, feeds)
             progress.add(logs)
             yield StepDone(engine.step, progress.rows, engine.images_seen, logs)
@@ -204,11 +204,6 @@ def _enter(engine: Engine, feeds: Feeds, phase: Phase | None) -> None:
     if phase.reset_optimisers:
         for optimiser in engine.optimisers.values():
             optimiser.optimizer.state.clear()
-
-
-def _train_mode(engine: Engine) -> None:
-    for module in engine.raw.values():
-        module.train()
 
 
 def _reseed(engine: Engine, purpose: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,19 +24,25 @@ NORMS = (
 def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser over the trainable parameters of ``model``.
 
-    Each parameter group keeps its full rate as ``base_lr``; with ``decay_norm_and_bias=False`` biases and parameters of
-    normalisation layers are a group of their own, without weight decay.
+    Each parameter group keeps its full rate as ``base_lr``. With ``decay_norm_and_bias=False`` biases and parameters of
+    normalisation layers are groups of their own, without weight decay; with a ``layer_decay`` every layer is one, its
+    rate the head's times layer_decay to the power of its distance from the head.
     """
-    groups = [{"params": [p for _, p in _trainable(model)], "weight_decay": recipe.weight_decay}]
-    if recipe.weight_decay and not recipe.decay_norm_and_bias:
-        spared = {id(p) for p in _norms_and_biases(model)}
-        groups = [
-            {"params": [p for _, p in _trainable(model) if id(p) not in spared], "weight_decay": recipe.weight_decay},
-            {"params": [p for _, p in _trainable(model) if id(p) in spared], "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-    for group in groups:
-        group["base_lr"] = recipe.lr
+    spares = recipe.weight_decay and not recipe.decay_norm_and_bias
+    spared = {id(p) for p in _norms_and_biases(model)} if spares else set()
+    places = layer_numbers(model) if recipe.layer_decay < 1 else {}
+    last = max(places.values(), default=0)
+    found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, p in _trainable(model):
+        found.setdefault((places.get(name, last), id(p) in spared), []).append(p)
+    groups: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "weight_decay": 0.0 if spare else recipe.weight_decay,
+            "base_lr": recipe.lr * recipe.layer_decay ** (last - layer),
+        }
+        for (layer, spare), parameters in sorted(found.items(), key=lambda item: item[0])
+    ]
     betas = (recipe.beta1, recipe.beta2)
     match recipe.optimizer:
         case "sgd":
@@ -49,6 +56,22 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
             return torch.optim.RMSprop(
                 groups, lr=recipe.lr, alpha=recipe.beta2, eps=recipe.eps, momentum=recipe.momentum, foreach=True
             )
+
+
+def layer_numbers(model: nn.Module) -> dict[str, int]:
+    """For every parameter's name the layer it stands in, counted from 0 at the input.
+
+    Layers are the parts of the model that hold parameters, in the order in which the model defines them: stem,
+    stages.0, stages.1, ..., head; each module of a list is one. Parameters of the model itself, such as a position
+    embedding, belong to layer 0.
+    """
+    parts: list[str] = []
+    for name, child in model.named_children():
+        many = isinstance(child, nn.ModuleList) or name == "stages"
+        parts += [f"{name}.{key}." for key, _ in child.named_children()] if many else [f"{name}."]
+    names = [name for name, _ in model.named_parameters()]
+    layers = [part for part in parts if any(name.startswith(part) for name in names)]
+    return {name: next((i for i, part in enumerate(layers) if name.startswith(part)), 0) for name in names}
 
 
 def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -76,6 +76,36 @@ class Recipe:
     """mirror training images left to right at random"""
     shift: int = 0
     """move training images by up to so many pixels, edges filled with zeros"""
+    crop: int | None = None
+    """side that images are brought to, larger than the model's: it trains on random windows, is judged on the centre"""
+    resized_crop: tuple[float, float] | None = None
+    """train on random parts of the image that cover such a share of its area, brought to the model's size: 0.08,1"""
+    rand_augment: float | None = None
+    """magnitude of RandAugment, 0 to 10"""
+    rand_augment_layers: int = 2
+    """operations of RandAugment for each image"""
+    rand_augment_std: float = 0.0
+    """standard deviation of RandAugment's magnitude"""
+    trivial_augment: bool = False
+    """change each training image by one operation of any strength"""
+    colour_pca: float = 0.0
+    """move the colours of training images along their principal components by so much; AlexNet: 0.1"""
+    erasing: float = 0.0
+    """probability that a part of a training image is erased"""
+    mixup: float = 0.0
+    """alpha of the Beta distribution of mixup; 0: none"""
+    cutmix: float = 0.0
+    """alpha of the Beta distribution of CutMix; 0: none; with mixup too, one of both for each batch"""
+    normalisation: Literal["auto", "data", "imagenet", "half"] = "auto"
+    """mean and std of images: the training data's; ImageNet's; 0.5. auto: with --weights those of the run they are
+    from, ImageNet's where they are published ones of colour images, else the data's"""
+
+    freeze: tuple[str, ...] = ()
+    """modules that are not trained, by name or pattern (stem,stages.*), statistics included; body: all but the head"""
+    layer_decay: float = 1.0
+    """factor on the learning rate from each layer to the one before it, seen from the head; 1: all learn alike"""
+    checkpointing: bool = False
+    """calculate the model's stages again for the gradient in place of keeping what they held: less memory, more time"""
 
     memory: Literal["auto", "hold", "stream"] = "auto"
     """hold the decoded data in memory, or decode while training; auto: hold what fits in 2 GiB"""
@@ -100,16 +130,25 @@ class Recipe:
         if len(given) > 1:
             raise UsageError(f"give one length of training, not {' and '.join('--' + name for name in given)}")
         counts = ("epochs", "steps", "images", "batch_size", "accumulate", "checkpoint_every", "patience", "devices")
-        for name in counts:
+        for name in (*counts, "crop", "rand_augment_layers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, got {value}")
-        for name in ("weight_decay", "eps", "shift", "workers", "final_lr", "plateau_patience"):
+        amounts = ("weight_decay", "eps", "shift", "workers", "final_lr", "plateau_patience")
+        for name in (*amounts, "rand_augment_std", "colour_pca", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("momentum", "beta1", "beta2", "ema", "label_smoothing", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.erasing <= 1:
+            raise UsageError(f"erasing is a probability, got {self.erasing}")
+        if not 0 < self.layer_decay <= 1:
+            raise UsageError(f"layer_decay must lie in (0, 1], got {self.layer_decay}")
+        if self.rand_augment is not None and self.trivial_augment:
+            raise UsageError("rand_augment and trivial_augment take each other's place: give one of them")
+        if self.checkpointing and self.compile:
+            raise UsageError("checkpointing and compile do not go together: the compiler chooses what it keeps itself")
         if not self.lr > 0:
             raise UsageError(f"lr must be greater than 0, got {self.lr}")
         if self.clip is not None and not self.clip > 0:

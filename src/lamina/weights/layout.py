@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +23,13 @@ class Layout:
     tensors; of several pairs that begin a tensor's name, the longest counts. No pairs: the project has no such model"""
     ignored: tuple[str, ...] = ()
     """regular expressions of whole tensor names that carry nothing: buffers which our model calculates itself"""
+    transposed: tuple[str, ...] = ()
+    """regular expressions of whole tensor names: matrices stored (in, out), where a linear layer has (out, in)"""
 
     def translation(self, model: Any) -> Translation:
         """The translation of names for this model."""
-        return Translation(dict(self.names(model)), tuple(re.compile(pattern) for pattern in self.ignored))
+        ignored, transposed = (tuple(map(re.compile, patterns)) for patterns in (self.ignored, self.transposed))
+        return Translation(dict(self.names(model)), ignored, transposed)
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Translation:
 
     pairs: dict[str, str]
     ignored: tuple[re.Pattern[str], ...]
+    transposed: tuple[re.Pattern[str], ...] = ()
 
     @cached_property
     def reversed(self) -> dict[str, str]:
@@ -49,6 +56,13 @@ class Translation:
     def ignores(self, theirs: str) -> bool:
         """Whether their tensor is one that carries nothing."""
         return any(pattern.fullmatch(theirs) for pattern in self.ignored)
+
+    def turned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Their tensors by their names, those matrices transposed that the layout says are stored so."""
+        return {
+            name: tensor.T if tensor.ndim == 2 and any(rule.fullmatch(name) for rule in self.transposed) else tensor
+            for name, tensor in tensors.items()
+        }
 
 
 def _renamed(name: str, pairs: Mapping[str, str]) -> str | None:

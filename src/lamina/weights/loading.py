@@ -77,7 +77,10 @@ def fitted(
     best = max(matches, key=lambda match: (len(match.fitting), -len(match.unexpected)))  # of equals the first
     _expect_fit(best, ours, state, type(model).__name__, advice)
     _expect_numbers(best, ours, state)
-    tensors = {name: state.tensors[theirs].detach().reshape(ours[name].shape) for name, theirs in best.fitting.items()}
+    tensors = {
+        name: best.theirs[theirs].detach().reshape(ours[name].shape).contiguous()
+        for name, theirs in best.fitting.items()
+    }
     loaded = Loaded(
         file=state.path,
         part=state.part,
@@ -110,6 +113,8 @@ class _Match:
 
     source: str
     translation: Translation
+    theirs: Mapping[str, Tensor]
+    """the file's tensors, matrices turned as ours are"""
     fitting: dict[str, str] = field(default_factory=dict)
     """their name by ours"""
     misshapen: dict[str, str] = field(default_factory=dict)
@@ -133,8 +138,8 @@ def _match(
     theirs: Mapping[str, Tensor],
     reset_head: bool,
 ) -> _Match:
-    match = _Match(source=source, translation=translation)
-    for their_name, tensor in theirs.items():
+    match = _Match(source=source, translation=translation, theirs=translation.turned(theirs))
+    for their_name, tensor in match.theirs.items():
         name = translation.ours(their_name)
         if (name is None and translation.ignores(their_name)) or (reset_head and name is not None and _in_head(name)):
             continue
@@ -173,7 +178,7 @@ def _expect_fit(match: _Match, ours: Mapping[str, Tensor], state: StateDict, mod
     """Raise UsageError for tensors that are missing, unexpected or misshapen."""
     if not (match.missing or match.unexpected or match.misshapen):
         return
-    theirs = state.tensors
+    theirs = match.theirs
     if 3 * len(match.fitting) < len(theirs):
         raise UsageError(
             f"{state.path} is not a file of this {model}: {len(match.fitting)} of its {len(theirs)} tensors fit; "

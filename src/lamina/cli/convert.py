@@ -1,0 +1,122 @@
+"""``lamina convert``: a file of published weights under our names, as safetensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from lamina.cli.fields import fields_of, given
+from lamina.cli.output import as_json, count, facts
+from lamina.cli.parser import LATER, Parser, dashed
+from lamina.errors import DataError, UsageError
+from lamina.registry import canonical
+
+if TYPE_CHECKING:
+    import torch
+
+    from lamina.weights.reading import StateDict
+
+TEXT = """Write published weights (torchvision, timm, official repositories; .safetensors, .pth) under our names.
+lamina convert MODEL --help shows the options of the model, too."""
+EXAMPLES = """resnet50 resnet50-0676ba61.pth --out resnet50.safetensors
+resnet50 ten.pth --model.num-classes 10 --out ten.safetensors
+resnet50 half.pth --dtype float32 --out single.safetensors"""
+ADVICE = "--model.num-classes says how many the file has"
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+def parser(name: str | None = None) -> Parser:
+    """With the model's ``name`` its options are among the parser's."""
+    parser = Parser("convert", "MODEL FILE --out FILE [options]", TEXT, EXAMPLES)
+    parser.add_argument("variant", metavar="MODEL", help="whose weights they are: lamina models lists the models")
+    parser.add_argument("file", metavar="FILE", help="the weights, or a run's folder")
+    parser.add_argument("--out", type=str, metavar="FILE", required=True, help="where to write: .safetensors")
+    parser.add_argument(
+        "--dtype",
+        type=Dtype,
+        metavar="NAME",
+        help=f"type of the numbers; one of {', '.join(get_args(Dtype))} (default: the file's)",
+    )
+    if name is not None:
+        from lamina.registry import variant
+
+        config = variant(name).config
+        defaults = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+        parser.add_fields(f"options of {name}", fields_of(type(config), under="model", defaults=defaults))
+    parser.add_common()
+    return parser
+
+
+def command(argv: Sequence[str]) -> int:
+    words = dashed(argv)
+    reader = parser()
+    reader.check_options(words, later=True)
+    positionals, values = reader.scan(words)
+    name = canonical(positionals[0]) if positionals else None
+    if values.keys() & {"-h", "--help"} or any(option.startswith(LATER) for option in values):
+        reader = parser(name)
+    args = reader.read(words)
+    out = Path(args.out)
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out {args.out}: the name must end in .safetensors")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {args.out}: there is no folder {out.parent}")
+
+    import torch
+
+    from lamina.registry import create_model
+    from lamina.runs.weights import save_tensors
+    from lamina.weights.loading import fitted
+    from lamina.weights.reading import read_state_dict
+
+    name = canonical(args.variant)
+    options = given(reader.fields, args.as_dict().get("model") or {}, under="model")
+    state = read_state_dict(args.file)
+    dtype = _dtype(state, args.dtype)
+    with torch.device("meta"):
+        model = create_model(name, **options).to(dtype)
+    tensors, loaded = fitted(model, _cast(state, dtype), advice=ADVICE)
+    fresh = {name: torch.zeros_like(model.state_dict()[name], device="cpu") for name in loaded.kept}  # counters only
+    save_tensors({**tensors, **fresh}, out)
+    said = {
+        "model": name,
+        "file": str(loaded.file),
+        "part": loaded.part,
+        "names": loaded.source,
+        "tensors": loaded.count,
+        "unused": list(loaded.unused),
+        "dtype": str(dtype).removeprefix("torch."),
+        "out": str(out),
+    }
+    if args.json:
+        as_json(said)
+    else:
+        facts({**said, "tensors": count(loaded.count)})
+    return 0
+
+
+def _dtype(state: StateDict, asked: str | None) -> torch.dtype:
+    """The type of the numbers to be written: the one that is asked, or the file's. Raises UsageError where it has
+    several."""
+    import torch
+
+    if asked is not None:
+        dtype: torch.dtype = getattr(torch, asked)
+        return dtype
+    found = {tensor.dtype for tensor in state.tensors.values() if tensor.is_floating_point()}
+    if len(found) > 1:
+        names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found))
+        raise UsageError(f"{state.path} holds {names} numbers: --dtype says which one to write")
+    return found.pop() if found else torch.float32
+
+
+def _cast(state: StateDict, dtype: torch.dtype) -> StateDict:
+    """Floating-point tensors in another type. Raises DataError for a number that is too large for it."""
+    tensors = {}
+    for name, tensor in state.tensors.items():
+        tensors[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        if tensors[name].dtype != tensor.dtype and not tensors[name].isfinite().all() and tensor.isfinite().all():
+            raise DataError(f"{state.path}: {name} holds numbers too large for {str(dtype).removeprefix('torch.')}")
+    return dataclasses.replace(state, tensors=tensors)

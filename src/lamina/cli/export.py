@@ -1,0 +1,61 @@
+"""``lamina export``: a run or a model as a file for other engines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.cli.naming import add_run, run_or_model
+from lamina.cli.output import as_json, facts, size
+from lamina.cli.parser import Parser, dashed
+from lamina.errors import UsageError
+from lamina.export.formats import FORMATS, format_named
+
+
+def parser() -> Parser:
+    text = (
+        "Write a run, or a model with random or published weights, as ONNX, OpenVINO or torch.export: batches of any "
+        "size, preprocessing and class names inside, compared with the model before it is there."
+    )
+    examples = (
+        "runs/lenet5-digits --to onnx\nlenet5-digits --to openvino --out digits.xml\n"
+        "resnet50 --to onnx --weights resnet50.safetensors"
+    )
+    parser = Parser("export", "RUN|MODEL --to FORMAT [--out FILE]", text, examples)
+    add_run(parser, "RUN|MODEL")
+    parser.add_argument("--to", type=str, metavar="FORMAT", required=True, help=f"one of {', '.join(FORMATS)}")
+    parser.add_argument(
+        "--out", type=str, metavar="FILE", help="where to write (default: in the run's folder exports, or here)"
+    )
+    parser.add_argument("--weights", type=str, metavar="FILE", help="of a model: its weights (default: random ones)")
+    parser.add_common()
+    return parser
+
+
+def command(argv: Sequence[str]) -> int:
+    args = parser().read(dashed(argv))
+    path = run_or_model(args.run, args.runs)
+    format_named(args.to)
+    out = None if args.out is None else Path(args.out).expanduser()
+    if path is not None and args.weights is not None:
+        raise UsageError(f"--weights is for a model, but {path} is a run, which has its own")
+
+    from lamina.runs.exporting import export_variant
+    from lamina.runs.run import open_run
+
+    done = export_variant(args.run, args.to, out, args.weights) if path is None else open_run(path).export(args.to, out)
+    if args.json:
+        plain = dataclasses.asdict(done)
+        as_json({**plain, "facts": {k: v for k, v in plain["facts"].items() if k != "preprocess"}})
+        return 0
+    facts(
+        {
+            "wrote": [str(file) for file in done.files],
+            "bytes": f"{done.bytes:,}",
+            "input": f"{done.facts.input}, float32, batch x {size(done.facts.shape)}",
+            "verified": f"outputs differ from the model's by at most {done.difference:.1e} of the largest, "
+            "in batches of 1, 2 and 5",
+        }
+    )
+    return 0

@@ -1,0 +1,133 @@
+"""Beam search: the most probable continuations, several kept at a time.
+
+Legend: B rows under way, K beams, N = B K, C = 2 K candidates, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lamina.decoding.asking import Decoder, State, evaluating, expect_token, read_prompts
+from lamina.errors import UsageError
+
+
+class Hypothesis(NamedTuple):
+    """One continuation of a prompt."""
+
+    tokens: list[int]
+    """the new tokens, ``end`` included where it ended"""
+    log_probability: float
+    """sum of the log-probabilities of the tokens"""
+    score: float
+    """the log-probability divided by the length penalty: what hypotheses are compared by"""
+
+
+def length_penalty_of(length: int, alpha: float) -> float:
+    """((5 + length) / 6)^alpha (Wu et al. 2016, arXiv 1609.08144, equation 14)."""
+    return math.pow((5 + length) / 6, alpha)
+
+
+@torch.inference_mode()
+def beam_search(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]] | Tensor,
+    *,
+    beams: int,
+    max_new_tokens: int,
+    end: int | None,
+    length_penalty: float = 0.6,
+    memory: State | None = None,
+) -> list[list[Hypothesis]]:
+    """The ``beams`` best hypotheses found for each prompt, best score first.
+
+    At every step each row keeps its ``beams`` most probable unfinished hypotheses. A continuation by ``end`` that is
+    among the best ``beams`` of all continuations is finished and set aside; a row is done when ``beams`` are, or after
+    ``max_new_tokens``, when the unfinished ones are compared with them. ``length_penalty`` is Wu's alpha: 0 compares
+    log-probabilities, larger values favour longer hypotheses. ``memory``: what an encoder-decoder's ``encode`` gave, a
+    row for each prompt, which are then the tokens that the decoder begins with. One beam is greedy decoding.
+
+    Raises UsageError for fewer than one beam, more beams than tokens in the vocabulary, a negative length penalty, and
+    what ``generate`` refuses.
+    """
+    if beams < 1:
+        raise UsageError(f"beams must be at least 1, got {beams}")
+    if not 0 <= length_penalty < math.inf:
+        raise UsageError(f"length_penalty must be at least 0, got {length_penalty}")
+    expect_token(model, end, "end")
+    rows = read_prompts(model, prompts, max_new_tokens)
+    decoder = Decoder(model, memory, rows, max_new_tokens)
+    with evaluating(model):
+        logits_BV = decoder.begin()
+        if beams > logits_BV.shape[-1]:
+            raise UsageError(f"{beams} beams are more than the {logits_BV.shape[-1]} tokens of the vocabulary")
+        searches = [_Search(beams, length_penalty) for _ in rows]
+        going = searches
+        decoder.select([row for row in range(len(rows)) for _ in range(beams)])
+        logits_NV = logits_BV.repeat_interleave(beams, 0)
+        sums_BK = torch.full((len(rows), beams), -math.inf, dtype=torch.float64, device=decoder.device)
+        sums_BK[:, 0] = 0.0  # at first all beams of a row are the same one: only one of them counts
+        for left in reversed(range(max_new_tokens)):
+            sums_BC, beam_BC, token_BC = _candidates(logits_NV, sums_BK)
+            beams_of, tokens_of = beam_BC.tolist(), token_BC.tolist()
+            chosen = [
+                search.advance(*candidates, end=end, last=not left)
+                for search, *candidates in zip(going, sums_BC.tolist(), beams_of, tokens_of, strict=True)
+            ]
+            rows_on = [row for row, places in enumerate(chosen) if places]
+            if not rows_on:
+                break
+            going = [going[row] for row in rows_on]
+            origin = [row * beams + beams_of[row][place] for row in rows_on for place in chosen[row]]
+            if origin != list(range(len(logits_NV))):
+                decoder.select(origin)
+            place_BK = torch.tensor([chosen[row] for row in rows_on], device=decoder.device)
+            sums_BK = sums_BC[rows_on].gather(1, place_BK)
+            logits_NV = decoder.step(token_BC[rows_on].gather(1, place_BK).flatten())
+    return [search.best() for search in searches]
+
+
+def _candidates(logits_NV: Tensor, sums_BK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The 2 K most probable continuations of each row, best first: log-probability, beam and token, (B, C) each.
+
+    Twice as many as beams: so that K remain where K end; fewer where there are no more."""
+    beams, vocabulary = sums_BK.shape[1], logits_NV.shape[-1]
+    sums_BKV = sums_BK[..., None] + logits_NV.double().log_softmax(-1).view(-1, beams, vocabulary)
+    sums_BC, place_BC = sums_BKV.flatten(1).topk(min(2 * beams, beams * vocabulary))
+    return sums_BC, place_BC // vocabulary, place_BC % vocabulary
+
+
+class _Search:
+    """The hypotheses of one prompt."""
+
+    def __init__(self, beams: int, alpha: float) -> None:
+        self.beams, self.alpha = beams, alpha
+        self.live: list[list[int]] = [[] for _ in range(beams)]
+        self.finished: list[Hypothesis] = []
+
+    def advance(
+        self, sums: list[float], beams: list[int], tokens: list[int], *, end: int | None, last: bool
+    ) -> list[int]:
+        """Take the candidates of a step, best first; the places of those that go on, none where the row is done."""
+        going: list[int] = []
+        for place, (total, beam, token) in enumerate(zip(sums, beams, tokens, strict=True)):
+            if (token == end or last) and place < self.beams and total > -math.inf:
+                self._finish([*self.live[beam], token], total)
+            elif token != end and len(going) < self.beams:
+                going.append(place)
+        if last or len(self.finished) >= self.beams:
+            return []
+        self.live = [[*self.live[beams[place]], tokens[place]] for place in going]
+        return going
+
+    def _finish(self, tokens: list[int], total: float) -> None:
+        score = total / length_penalty_of(len(tokens), self.alpha)
+        self.finished.append(Hypothesis(tokens, total, score))
+
+    def best(self) -> list[Hypothesis]:
+        """The best hypotheses, best first; of equals the one found first."""
+        return sorted(self.finished, key=lambda hypothesis: -hypothesis.score)[: self.beams]

@@ -1,0 +1,181 @@
+"""Continue prompts token by token: one forward for all rows of a batch at every step.
+
+Legend: B batch, T tokens of the longest prompt, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lamina.decoding.asking import Decoder, State, evaluating, expect_token, read_prompts
+from lamina.decoding.sampling import Sampling, uniforms
+from lamina.errors import UsageError
+
+Text = Callable[[list[int]], str]
+"""Tokens as text: a tokenizer's ``decode``."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What ends a row: the token ``end``, a sequence of tokens, a piece of text."""
+
+    end: int | None
+    stop: tuple[tuple[int, ...], ...]
+    stop_text: tuple[str, ...]
+    text: Text | None
+
+    def __post_init__(self) -> None:
+        if not all(self.stop) or not all(self.stop_text):
+            raise UsageError("an empty stop sequence would end every row before it begins")
+        if self.stop_text and self.text is None:
+            raise UsageError("stop_text needs text=, which turns tokens into text")
+
+    def reached(self, tokens: list[int]) -> bool:
+        """Whether the new tokens of a row end it."""
+        if tokens[-1] == self.end or any(tuple(tokens[-len(stop) :]) == stop for stop in self.stop):
+            return True
+        if not self.stop_text or self.text is None:
+            return False
+        written = self.text(tokens)
+        return any(stop in written for stop in self.stop_text)
+
+
+def generate(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]] | Tensor,
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    greedy: bool = False,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    end: int | None = None,
+    stop: Sequence[Sequence[int]] = (),
+    stop_text: Sequence[str] = (),
+    text: Text | None = None,
+    seed: int = 0,
+    first_row: int = 0,
+    memory: State | None = None,
+) -> list[list[int]]:
+    """The new tokens of each prompt, without the prompt; options and errors as in ``stream``.
+
+    A row holds what the model wrote, ``end`` or the stop sequence that ended it included.
+    """
+    steps = stream(
+        model,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        greedy=greedy,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        end=end,
+        stop=stop,
+        stop_text=stop_text,
+        text=text,
+        seed=seed,
+        first_row=first_row,
+        memory=memory,
+    )
+    rows: list[list[int]] = [[] for _ in prompts]
+    for step in steps:
+        for row, token in step:
+            rows[row].append(token)
+    return rows
+
+
+def stream(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]] | Tensor,
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    greedy: bool = False,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    end: int | None = None,
+    stop: Sequence[Sequence[int]] = (),
+    stop_text: Sequence[str] = (),
+    text: Text | None = None,
+    seed: int = 0,
+    first_row: int = 0,
+    memory: State | None = None,
+) -> Iterator[list[tuple[int, int]]]:
+    """As ``generate``, step by step: each step yields (row, token) for every row that is not finished.
+
+    ``prompts``: lists of tokens, not necessarily of one length, or a tensor (B, T). How a token is chosen: see
+    ``Sampling``. A row ends with the token ``end``, with one of the token sequences ``stop``, where its new tokens as
+    text (``text``, a tokenizer's decode) contain one of ``stop_text``, or after ``max_new_tokens``.
+    ``memory``: what an encoder-decoder's ``encode`` gave, a row for each prompt.
+
+    A draw depends on (``seed``, number of the row, step) alone: what else is in the batch changes nothing. Rows are
+    numbered from ``first_row``, so that a long list of prompts may be worked off in pieces. The model calculates in
+    evaluation mode until the last step, or until the iterator is closed.
+
+    Raises UsageError for an empty batch or prompt, a token outside the vocabulary, prompts that with the new tokens
+    exceed the context, a memory of another batch, and options that mean nothing.
+    """
+    sampling = Sampling(
+        temperature=temperature, greedy=greedy, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty
+    )
+    ending = Ending(end, tuple(tuple(tokens) for tokens in stop), tuple(stop_text), text)
+    expect_token(model, end, "end")
+    rows = read_prompts(model, prompts, max_new_tokens)
+    decoder = Decoder(model, memory, rows, max_new_tokens)
+    return _steps(decoder, rows, max_new_tokens, sampling, ending, seed, first_row)
+
+
+@torch.inference_mode()
+def _steps(
+    decoder: Decoder,
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    sampling: Sampling,
+    ending: Ending,
+    seed: int,
+    first_row: int,
+) -> Iterator[list[tuple[int, int]]]:
+    written: list[list[int]] = [[] for _ in prompts]
+    kept = list(range(len(prompts)))  # the rows that the model calculates with, in the order of its batch
+    finished: set[int] = set()
+    with evaluating(decoder.model):
+        logits_BV = decoder.begin()
+        seen_BV = _seen(decoder, logits_BV.shape[-1]) if sampling.repetition_penalty != 1.0 else None
+        for step in range(max_new_tokens):
+            uniform_B = uniforms(seed, [first_row + row for row in kept], step).to(decoder.device)
+            token_B = sampling.choose(logits_BV, uniform_B, seen_BV)
+            new: list[tuple[int, int]] = []
+            for row, token in zip(kept, token_B.tolist(), strict=True):
+                if row not in finished:
+                    written[row].append(token)
+                    new.append((row, token))
+                    if ending.reached(written[row]):
+                        finished.add(row)
+            yield new
+            if len(finished) == len(prompts) or step == max_new_tokens - 1:
+                return
+            if seen_BV is not None:
+                seen_BV.scatter_(1, token_B[:, None], True)
+            places = [place for place, row in enumerate(kept) if row not in finished]
+            if 2 * len(places) <= len(kept):  # leaving rows out copies the state: worth it where half are finished
+                kept = [kept[place] for place in places]
+                decoder.select(places)
+                token_B = token_B[places]
+                seen_BV = None if seen_BV is None else seen_BV[places]
+            logits_BV = decoder.step(token_B)
+
+
+def _seen(decoder: Decoder, vocabulary: int) -> Tensor:
+    """Bool (B, V): the tokens of each prompt, padding not among them."""
+    tokens_BT = decoder.prompts_BT
+    if decoder.lengths_B is not None:  # a row's last token stands in for its padding
+        place_T = torch.arange(tokens_BT.shape[1], device=decoder.device)
+        tokens_BT = tokens_BT.gather(1, place_T.minimum(decoder.lengths_B[:, None] - 1))
+    return torch.zeros(len(tokens_BT), vocabulary, dtype=torch.bool, device=decoder.device).scatter(1, tokens_BT, True)

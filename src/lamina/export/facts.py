@@ -1,0 +1,56 @@
+"""What an exported file says of itself: enough to prepare an input and to read the output without lamina."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import ExportError
+
+FORMAT = 1
+OUTPUT = "logits"
+"""name of the output of every exported file"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFacts:
+    """Kept in the file itself: ``metadata_props`` of ONNX, ``rt_info`` of OpenVINO, an extra file of torch.export."""
+
+    model: str
+    """name of the variant, or the class of a module of the user's own"""
+    input: str
+    """name of the input, "image" or "features" """
+    shape: tuple[int, ...]
+    """of one input, without the batch; float32"""
+    classes: tuple[str, ...] = ()
+    """names of the outputs, in order; none for a variant that was never trained"""
+    objective: str | None = None
+    """where the card names one: it decides how outputs become probabilities"""
+    preprocess: Mapping[str, Any] | None = None
+    """``preprocess.json`` of the run; None for a variant that was never trained"""
+    weights: str = ""
+    """SHA-256 of the run's weights"""
+    version: str = ""
+    """of lamina"""
+
+    def to_strings(self) -> dict[str, str]:
+        """A JSON value for each field, in ASCII: XML takes no control characters."""
+        values = {"format": FORMAT, **dataclasses.asdict(self)}
+        return {name: json.dumps(value) for name, value in values.items()}
+
+    @classmethod
+    def from_strings(cls, texts: Mapping[str, str], path: Path) -> ExportFacts:
+        """What ``to_strings`` gave, other entries left aside. Raises ExportError naming the file."""
+        if "format" not in texts:
+            raise ExportError(f"{path} does not say how to prepare its input: it was not exported by lamina")
+        if texts["format"] != str(FORMAT):
+            raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads {FORMAT}")
+        try:
+            values = {field.name: json.loads(texts[field.name]) for field in dataclasses.fields(cls)}
+            return cls(**{**values, "shape": tuple(values["shape"]), "classes": tuple(values["classes"])})
+        except (KeyError, ValueError, TypeError) as error:
+            raise ExportError(f"{path} cannot be used: what it says of itself is damaged ({error})") from None

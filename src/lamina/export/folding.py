@@ -1,0 +1,121 @@
+"""Batch norms folded into the convolutions and linear layers before them: the same numbers, one pass fewer."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+MAKERS = (
+    torch.conv1d,
+    torch.conv2d,
+    torch.conv3d,
+    torch.conv_transpose1d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+    F.linear,
+)
+
+QUERIES = (Tensor.dim, Tensor.size, Tensor.numel, Tensor.stride, Tensor.is_contiguous, Tensor.is_floating_point)
+"""functions that read no numbers; properties (``x.shape``) are known by their name"""
+
+Pair = tuple[_ConvNd | nn.Linear, nn.Module]
+
+
+@torch.no_grad()
+def fold_batch_norms(model: nn.Module, example: Tensor) -> int:
+    """Fold in place what can be folded in a model in evaluation mode, and return how many batch norms that were.
+
+    One forward of ``example`` is watched: a norm is folded where its input is the output of a layer that nothing else
+    reads, and both are used once. Its place is taken by ``nn.Identity``.
+    """
+    pairs = _pairs(model, example)
+    for layer, norm in pairs:
+        _fold(layer, norm)
+        for parent in list(model.modules()):
+            for name, child in list(parent.named_children()):
+                if child is norm:
+                    setattr(parent, name, nn.Identity())
+    return len(pairs)
+
+
+class _Watch(TorchFunctionMode):
+    """Who makes each tensor, and who reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: Counter[int] = Counter()
+        self.makers: dict[int, tuple[int, int]] = {}
+        """tensor -> (the weight of the layer that made it, dimensions of the tensor)"""
+        self.norms: list[tuple[int, int]] = []
+        """(tensor normalised, running mean)"""
+        self._alive: list[Any] = []  # or the identity of a tensor would be given to another
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if func in QUERIES or getattr(func, "__name__", "") == "__get__":
+            return out
+        self._alive.append((args, kwargs, out))
+        self.reads.update(id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
+        if func in MAKERS and len(args) > 1:
+            self.makers[id(out)] = (id(args[1]), out.ndim)
+        elif func is F.batch_norm and len(args) > 1:
+            self.norms.append((id(args[0]), id(args[1])))
+        return out
+
+
+def _pairs(model: nn.Module, example: Tensor) -> list[Pair]:
+    with _Watch() as watch:
+        out = model(example)
+    watch.reads.update(id(leaf) for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
+    layers: dict[int, list[_ConvNd | nn.Linear]] = defaultdict(list)
+    norms: dict[int, nn.Module] = {}
+    for module in model.modules():
+        if isinstance(module, _ConvNd | nn.Linear):
+            layers[id(module.weight)].append(module)
+        elif type(module) in NORMS and module.running_mean is not None:  # a subclass may do more than normalise
+            norms[id(module.running_mean)] = module
+    normalised = Counter(mean for _, mean in watch.norms)
+    pairs: list[Pair] = []
+    for tensor, mean in watch.norms:
+        weight, dimensions = watch.makers.get(tensor, (0, 0))
+        found, norm = layers.get(weight, []), norms.get(mean)
+        if norm is None or len(found) != 1 or not (watch.reads[tensor] == watch.reads[weight] == normalised[mean] == 1):
+            continue
+        layer = found[0]
+        if isinstance(layer, nn.Linear) and dimensions != 2:  # the norm runs over another dimension
+            continue
+        if isinstance(layer, _ConvTransposeNd) and layer.groups > 1:
+            continue
+        pairs.append((layer, norm))
+    return pairs
+
+
+def _fold(layer: _ConvNd | nn.Linear, norm: Any) -> None:
+    """Calculated in float64, stored as the weights are."""
+    scale, shift = (None if value is None else value.double() for value in (norm.weight, norm.bias))
+    bias = None if layer.bias is None else layer.bias.double()
+    statistics = (norm.running_mean.double(), norm.running_var.double(), norm.eps)
+    if isinstance(layer, nn.Linear):
+        mean = statistics[0]
+        scale = torch.ones_like(mean) if scale is None else scale
+        shift = torch.zeros_like(mean) if shift is None else shift
+        bias = torch.zeros_like(mean) if bias is None else bias
+        folded = fuse_linear_bn_weights(layer.weight.double(), bias, *statistics, scale, shift)
+    else:
+        transposed = isinstance(layer, _ConvTransposeNd)
+        folded = fuse_conv_bn_weights(layer.weight.double(), bias, *statistics, scale, shift, transpose=transposed)
+    dtype = layer.weight.dtype
+    layer.weight, layer.bias = (nn.Parameter(value.to(dtype), requires_grad=False) for value in folded)

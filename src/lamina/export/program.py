@@ -1,0 +1,80 @@
+"""torch.export: the graph of a model with a batch of any size, from which every other format is made."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from lamina.errors import ExportError
+from lamina.export.facts import ExportFacts
+
+FACTS = "lamina.json"
+"""the extra file that holds the facts"""
+
+
+def capture(model: nn.Module, facts: ExportFacts) -> ExportedProgram:
+    """The graph of a model in evaluation mode and float32, on the CPU, with a dynamic batch.
+
+    Raises ExportError where torch cannot capture it.
+    """
+    example = torch.zeros(3, *facts.shape)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    except Exception as error:  # the capture runs the model's own code and may raise anything
+        raise ExportError(f"{facts.model} cannot be exported: {_first_line(error)}") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # source paths of the machine that exports have no place in the file
+    _make_attention_contiguous(program)
+    return program
+
+
+def _make_attention_contiguous(program: ExportedProgram) -> None:
+    """Fix the order in memory of what attention gives.
+
+    Kernels differ in it: a reshape captured as a view of one's output is none of another's, into which the conversion
+    to ONNX takes the operation apart.
+    """
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten.scaled_dot_product_attention.default:
+            with graph.inserting_after(node):
+                fixed = graph.call_function(torch.ops.aten.contiguous.default, (node,))
+            fixed.meta = {**node.meta, "val": node.meta["val"].contiguous()}
+            node.replace_all_uses_with(fixed, delete_user_cb=lambda user, fixed=fixed: user is not fixed)
+    program.graph_module.recompile()
+
+
+def write_program(program: ExportedProgram, facts: ExportFacts, path: Path) -> None:
+    """Write a ``.pt2`` file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(program, path, extra_files={FACTS: json.dumps(facts.to_strings())})
+
+
+class ProgramModel:
+    """A ``.pt2`` file just written: called with (B, ...) float32, gives the logits.
+
+    Never for a file from elsewhere: what torch.export opens can run any code.
+    """
+
+    def __init__(self, path: Path) -> None:
+        extra = {FACTS: ""}
+        self._module = torch.export.load(path, extra_files=extra).module()
+        self.facts = ExportFacts.from_strings(json.loads(extra[FACTS]), path)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            found: Tensor = self._module(x)
+        return found
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,56 @@
+"""Whether what was written says what the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lamina.errors import ExportError
+from lamina.export.facts import ExportFacts
+
+BATCHES = (1, 2, 5)
+TOLERANCE = 1e-4
+
+
+def verify(exported: Callable[[Tensor], Tensor], model: nn.Module, facts: ExportFacts, what: str) -> float:
+    """The largest max|got - wanted| / max|wanted| over random inputs in batches of 1, 2 and 5.
+
+    ``model`` is in evaluation mode, float32, on the CPU; ``what`` names the file in messages. Raises ExportError where
+    the difference is above 1e-4, shapes differ, or ``exported`` fails.
+    """
+    random = torch.Generator().manual_seed(0)
+    worst = 0.0
+    for batch in BATCHES:
+        x = torch.randn(batch, *facts.shape, generator=random)
+        with torch.no_grad():
+            wanted = model(x)
+        try:
+            got = exported(x)
+        except Exception as error:  # every engine has exceptions of its own
+            raise ExportError(f"{what} is not written: it fails for a batch of {batch} ({_one_line(error)})") from error
+        if got.shape != wanted.shape:
+            raise ExportError(
+                f"{what} is not written: for a batch of {batch} it gives {tuple(got.shape)}, "
+                f"the model {tuple(wanted.shape)}"
+            )
+        difference = relative_difference(got, wanted)
+        if not difference <= TOLERANCE:  # also where it is not a number
+            raise ExportError(
+                f"{what} is not written: for a batch of {batch} its outputs differ from the model's by "
+                f"{difference:.1e} of the largest; allowed is {TOLERANCE:.0e}"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def relative_difference(got: Tensor, wanted: Tensor) -> float:
+    """max|got - wanted| / max|wanted|; 0 where both are zero throughout."""
+    difference = (got.double() - wanted.double()).abs().max().item()
+    scale = wanted.double().abs().max().item()
+    return difference / scale if scale else difference
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

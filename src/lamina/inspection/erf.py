@@ -1,0 +1,88 @@
+"""The effective receptive field: how much each pixel moves the unit in the middle of a map (Luo, Li, Urtasun, Zemel
+2016, arXiv 1701.04128).
+
+The field that kernels and strides allow is far wider than the one that is used: within it the gradients fall off like a
+Gaussian. Measured here is the root mean square, over inputs of normal noise and the map's channels, of the gradient of
+the middle unit. The paper sends the gradient 1 into one output; here each input's has a random sign for each channel:
+with one sign for all, what a layer normalisation gives would cancel, because its channels add up to a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lamina.errors import UsageError
+from lamina.inspection.features import evaluation, features_of, stage_number
+
+
+def effective_receptive_field(
+    model: nn.Module,
+    image_size: tuple[int, int],
+    stages: Sequence[int] | None = None,
+    *,
+    samples: int = 8,
+    seed: int = 0,
+) -> list[Tensor]:
+    """For each of the ``stages`` named (all when None) the gradient's size at every pixel, (H, W), its sum 1; all 0
+    where no gradient arrives.
+
+    ``samples`` inputs (``in_channels``, H, W) are drawn from ``seed``. Evaluation mode; the gradients of the weights
+    stay as they are. Raises UsageError for a model without maps and a size that it does not take.
+    """
+    features = features_of(model)
+    weight = next(model.parameters())
+    generator = torch.Generator().manual_seed(seed)
+    shape = (samples, _channels(model), *image_size)
+    x_NCHW = torch.randn(shape, generator=generator).to(weight).requires_grad_()
+    fields = []
+    with evaluation(model), torch.enable_grad():
+        try:
+            maps = features(x_NCHW, None)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        for number in range(len(maps)) if stages is None else [stage_number(stage, len(maps)) for stage in stages]:
+            map_NCHW = maps[number]
+            if map_NCHW.ndim != 4:
+                raise UsageError(f"stage {number} of {type(model).__name__} gives no maps, but {tuple(map_NCHW.shape)}")
+            middle_NC = map_NCHW[:, :, map_NCHW.shape[2] // 2, map_NCHW.shape[3] // 2]
+            signs_NC = torch.randint(0, 2, middle_NC.shape, generator=generator).to(middle_NC) * 2 - 1
+            (slope_NCHW,) = torch.autograd.grad((middle_NC * signs_NC).sum(), x_NCHW, retain_graph=True)
+            size_HW = slope_NCHW.square().sum(1).mean(0).sqrt()
+            fields.append(size_HW / size_HW.sum().clamp_min(torch.finfo(size_HW.dtype).tiny))
+    return fields
+
+
+def radius(field_HW: Tensor, share: float = 0.95) -> float:
+    """How many pixels up, down, left and right of the field's centre of mass ``share`` of it lies: half the side of that
+    square, from pixel centre to pixel centre. NaN for a field of 0."""
+    total = float(field_HW.sum())
+    if total == 0:
+        return float("nan")
+    row, column = centre(field_HW)
+    rows_H, columns_W = (torch.arange(n, device=field_HW.device, dtype=torch.float64) for n in field_HW.shape)
+    distance = torch.maximum((rows_H[:, None] - row).abs(), (columns_W - column).abs()).flatten()
+    order = distance.argsort()
+    within = field_HW.double().flatten()[order].cumsum(0) / total
+    last = int(torch.searchsorted(within, share).clamp_max(len(within) - 1))
+    return float(distance[order[last]])
+
+
+def centre(field_HW: Tensor) -> tuple[float, float]:
+    """Row and column of a field's centre of mass."""
+    weights_HW = field_HW.double() / field_HW.double().sum()
+    rows_H, columns_W = (torch.arange(n, device=field_HW.device, dtype=torch.float64) for n in field_HW.shape)
+    return float(weights_HW.sum(1) @ rows_H), float(weights_HW.sum(0) @ columns_W)
+
+
+def _channels(model: nn.Module) -> int:
+    """Channels of the model's images. Raises UsageError where they cannot be told."""
+    channels = getattr(getattr(model, "config", None), "in_channels", None)
+    if channels is None:
+        first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+        channels = first.in_channels if first is not None else None
+    if channels is None:
+        raise UsageError(f"{type(model).__name__} does not take images")
+    return int(channels)

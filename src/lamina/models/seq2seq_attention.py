@@ -1,0 +1,317 @@
+"""Sequence to sequence learning with attention: the decoder looks back at every state of the encoder.
+
+Papers: Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning to align and translate", ICLR 2015, arXiv
+1409.0473 (``score="additive"``); Luong, Pham, Manning, "Effective approaches to attention-based neural machine
+translation", EMNLP 2015, arXiv 1508.04025 (``"dot"``, ``"general"``, ``"concat"``: global attention).
+What was new: a soft alignment, learned with the translation, in place of one vector for the whole source. Bahdanau:
+s_i = GRU(s_{i-1}, [y_{i-1}; c_i]), where c_i is looked up with s_{i-1}. Luong: h_t = LSTM(h_{t-1}, [y_{t-1};
+h~_{t-1}]), c_t is looked up with h_t, and h~_t = tanh(W_c [c_t; h_t]) is fed to the next step ("input feeding").
+
+Differences from the papers: the reset gate acts after the matrix, as in cuDNN (Bahdanau: before); gates have two
+biases; Bahdanau's readout sees s_i, as equation 4 has it (the appendix: s_{i-1}); torch's initialisation (Bahdanau:
+orthogonal and normal 0.01); no local attention.
+
+Legend: B batch, S source length, T target length, E embedding width, H hidden width, L layers, V target vocabulary, D
+width of a source state (2 H for additive, H otherwise), A of a prepared key, C of what the last step leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lamina.cards import Card, Reported, Variant
+from lamina.layers.additive_attention import AdditiveAttention, MultiplicativeAttention, Score
+from lamina.layers.recurrent import Recurrent, Tensors, unroll
+from lamina.layers.sequences import check_recurrent, encoded, expect_rows, expect_tokens, real_steps, select_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seq2SeqAttentionConfig:
+    """Options of the encoder-decoder with attention."""
+
+    source_vocab_size: int = 30_000
+    """different tokens of the source"""
+    vocab_size: int = 30_000
+    """different tokens of the target"""
+    score: Score = "additive"
+    """how a state is compared with a source state: Bahdanau's additive (GRU), or Luong's concat, dot, general (LSTM)"""
+    embedding_dim: int = 620
+    """width of a token's embedding"""
+    hidden_size: int = 1000
+    """width of each recurrent layer, and of each direction of the encoder"""
+    num_layers: int = 1
+    """recurrent layers of the encoder, and of the decoder"""
+    attention_size: int = 1000
+    """width of the alignment's hidden layer (additive and concat)"""
+    maxout: int = 500
+    """maxout units before the softmax (additive)"""
+    input_feeding: bool = True
+    """whether a step sees the attentional vector of the one before (concat, dot, general)"""
+    dropout: float = 0.0
+    """share dropped of the embeddings, between layers, and before the softmax"""
+
+    def __post_init__(self) -> None:
+        widths = (self.embedding_dim, self.hidden_size, self.num_layers, self.attention_size, self.maxout)
+        sizes = (self.source_vocab_size, self.vocab_size, *widths)
+        check_recurrent(self.score, sizes, self.dropout, ("additive", "concat", "dot", "general"))
+
+
+class AttentionMemory(NamedTuple):
+    """What a GRU encoder leaves: its states, their keys, which of them are real, the decoder's first state."""
+
+    values_BSD: Tensor
+    keys_BSA: Tensor
+    real_BS: Tensor
+    hidden_BLH: Tensor
+
+
+class AttentionLSTMMemory(NamedTuple):
+    """As ``AttentionMemory``, for LSTMs."""
+
+    values_BSD: Tensor
+    keys_BSA: Tensor
+    real_BS: Tensor
+    hidden_BLH: Tensor
+    cell_BLH: Tensor
+
+
+class AttentionState(NamedTuple):
+    """A GRU decoder's state, its last context, the tokens it has seen; at none it starts from the memory."""
+
+    hidden_BLH: Tensor
+    context_BC: Tensor
+    position_B: Tensor
+
+
+class AttentionLSTMState(NamedTuple):
+    """An LSTM decoder's state, its last attentional vector, the tokens it has seen."""
+
+    hidden_BLH: Tensor
+    cell_BLH: Tensor
+    context_BC: Tensor
+    position_B: Tensor
+
+
+State = AttentionState | AttentionLSTMState
+Memory = AttentionMemory | AttentionLSTMMemory
+Rows = TypeVar("Rows", AttentionState, AttentionLSTMState, AttentionMemory, AttentionLSTMMemory)
+
+
+class Seq2SeqAttention(nn.Module):
+    """p(y_t | y_1 .. y_{t-1}, x). ``tokens_BT`` begin with the mark of the beginning; logits are of each next token."""
+
+    def __init__(self, config: Seq2SeqAttentionConfig) -> None:
+        super().__init__()
+        self.config = config
+        E, H, L = config.embedding_dim, config.hidden_size, config.num_layers
+        self.additive = config.score == "additive"
+        D = 2 * H if self.additive else H
+        self.context_size = D if self.additive else H
+        fed = self.context_size if self.additive or config.input_feeding else 0
+        self.source_embedding = nn.Embedding(config.source_vocab_size, E)
+        self.embedding = nn.Embedding(config.vocab_size, E)
+        self.dropout = nn.Dropout(config.dropout)
+        kind: Any = "gru" if self.additive else "lstm"
+        self.encoder = Recurrent(kind, E, H, L, dropout=config.dropout, bidirectional=self.additive)
+        self.decoder = Recurrent(kind, E + fed, H, L, dropout=config.dropout)
+        self.attention: AdditiveAttention | MultiplicativeAttention
+        if config.score == "dot" or config.score == "general":
+            self.attention = MultiplicativeAttention(H, D, config.score)
+        else:
+            self.attention = AdditiveAttention(H, D, config.attention_size)
+        if self.additive:
+            self.start = nn.Linear(H, L * H, bias=False)
+            self.readout = nn.Linear(H + E + D, 2 * config.maxout)
+        else:
+            self.combine = nn.Linear(D + H, H, bias=False)
+        self.head = nn.Linear(config.maxout if self.additive else H, config.vocab_size)
+
+    def encode(self, source_BS: Tensor, source_lengths: Tensor | None = None) -> Memory:
+        """Read the source. Raises ValueError for tokens or lengths of a wrong shape."""
+        expect_tokens(source_BS, source_lengths, "source tokens")
+        values_BSD, state = self.encoder(self.dropout(self.source_embedding(source_BS)), None, source_lengths)
+        if source_lengths is None:
+            real_BS = torch.ones(source_BS.shape, dtype=torch.bool, device=source_BS.device)
+        else:
+            real_BS = real_steps(source_BS, source_lengths)
+        seen = (values_BSD, self.attention.prepare(values_BSD), real_BS)
+        if not self.additive:
+            return AttentionLSTMMemory(*seen, *state)
+        first_BH = state[0][:, -1]  # of the backward network: it has seen the whole source, its beginning last
+        start_BLH = torch.tanh(self.start(first_BH)).view(-1, self.config.num_layers, self.config.hidden_size)
+        return AttentionMemory(*seen, start_BLH)
+
+    def init_state(self, batch: int, max_length: int | None = None) -> State:
+        """The state before the first token. Any ``max_length`` will do. Raises ValueError for an empty batch."""
+        zeros = self.decoder.init_state(batch)
+        context_BC = zeros[0].new_zeros(batch, self.context_size)
+        position_B = torch.zeros(batch, dtype=torch.int64, device=context_BC.device)
+        like = AttentionState if self.additive else AttentionLSTMState
+        return like._make((*zeros, context_BC, position_B))
+
+    def select(self, state: Rows, index_B: Tensor) -> Rows:
+        """The state, or the memory, with these rows of its batch, in this order."""
+        return select_rows(state, index_B)
+
+    def forward(
+        self,
+        tokens_BT: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        memory: Memory | None = None,
+        source: Tensor | None = None,
+        source_lengths: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Logits (B, T, V) and the state after each row's last real token. Give ``memory``, or ``source`` (B, S).
+
+        Raises ValueError for both or neither, and for tokens, lengths, a state or a memory of a wrong shape.
+        """
+        logits_BTV, state, _ = self._decode(tokens_BT, state, lengths, memory, source, source_lengths)
+        return logits_BTV, state
+
+    def attention_map(
+        self,
+        tokens_BT: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        memory: Memory | None = None,
+        source: Tensor | None = None,
+        source_lengths: Tensor | None = None,
+    ) -> Tensor:
+        """The alignment (B, T, S): the share of each source token in each step. Arguments as of ``forward``."""
+        return self._decode(tokens_BT, state, lengths, memory, source, source_lengths)[2]
+
+    def _decode(
+        self,
+        tokens_BT: Tensor,
+        state: State | None,
+        lengths: Tensor | None,
+        memory: Memory | None,
+        source: Tensor | None,
+        source_lengths: Tensor | None,
+    ) -> tuple[Tensor, State, Tensor]:
+        expect_tokens(tokens_BT, lengths)
+        batch, time = tokens_BT.shape
+        encode: Callable[[Tensor, Tensor | None], Memory] = self.encode
+        known: Memory = encoded(encode, memory, source, source_lengths)
+        self._check_memory(known, batch)
+        state = self.init_state(batch) if state is None else state
+        self._check_state(state, batch)
+        *cells, context_BC, position_B = state
+        fresh_B11 = (position_B == 0)[:, None, None]
+        first: Tensors = tuple(torch.where(fresh_B11, m, s) for m, s in zip(known[3:], cells, strict=True))
+        y_BTE = self.dropout(self.embedding(tokens_BT))
+        if self.additive or self.config.input_feeding:
+            logits_BTV, end, attn_BTS = self._step_by_step(y_BTE, (*first, context_BC), known, lengths)
+        else:
+            out_BTH, last = self.decoder(y_BTE, first, lengths)
+            combined_BTH, attn_BTS = self._combine(out_BTH, known)
+            logits_BTV, end = self.head(self.dropout(combined_BTH)), (*last, context_BC)
+        position_B = position_B + (time if lengths is None else lengths.to(position_B))
+        return logits_BTV, type(state)._make((*end, position_B)), attn_BTS
+
+    def _step_by_step(
+        self, y_BTE: Tensor, state: Tensors, memory: Memory, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensors, Tensor]:
+        """Decode where a step's input depends on the attention of this step or the last."""
+
+        def bahdanau(old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
+            *cells, _ = old
+            context_B1C, attn_B1S = self.attention(cells[0][:, -1:], memory[1], memory[0], memory[2])
+            new = self.decoder.step(torch.cat([given[0], context_B1C[:, 0]], -1), tuple(cells))
+            return (*new, context_B1C[:, 0]), (attn_B1S[:, 0], new[0][:, -1], context_B1C[:, 0])
+
+        def luong(old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
+            *cells, combined_BH = old
+            new = self.decoder.step(torch.cat([given[0], combined_BH], -1), tuple(cells))
+            combined_B1H, attn_B1S = self._combine(new[0][:, -1:], memory)
+            return (*new, combined_B1H[:, 0]), (attn_B1S[:, 0], combined_B1H[:, 0])
+
+        real_TB = None if lengths is None else real_steps(y_BTE, lengths).T
+        step = bahdanau if self.additive else luong
+        end, outputs = unroll(step, state, (y_BTE.transpose(0, 1),), real_TB)
+        attn_BTS, *given = (output.transpose(0, 1) for output in outputs)
+        if self.additive:
+            s_BTH, c_BTD = given
+            units_BTM2 = self.readout(torch.cat([s_BTH, y_BTE, c_BTD], -1)).unflatten(-1, (-1, 2))
+            given = [units_BTM2.amax(-1)]
+        return self.head(self.dropout(given[0])), end, attn_BTS
+
+    def _combine(self, out_BTH: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Luong's h~ = tanh(W_c [c; h]), and the map."""
+        context_BTD, attn_BTS = self.attention(out_BTH, memory[1], memory[0], memory[2])
+        return torch.tanh(self.combine(torch.cat([context_BTD, out_BTH], -1))), attn_BTS
+
+    def _check_memory(self, memory: Memory, batch: int) -> None:
+        H, L = self.config.hidden_size, self.config.num_layers
+        D = 2 * H if self.additive else H
+        seen = ((batch, -1, D), (batch, -1, -1), (batch, -1))
+        like, parts = (AttentionMemory, 1) if self.additive else (AttentionLSTMMemory, 2)
+        expect_rows(memory, like, (*seen, *((batch, L, H),) * parts), "memory")
+
+    def _check_state(self, state: State, batch: int) -> None:
+        cell = (batch, self.config.num_layers, self.config.hidden_size)
+        like, parts = (AttentionState, 1) if self.additive else (AttentionLSTMState, 2)
+        expect_rows(state, like, (*(cell,) * parts, (batch, self.context_size), (batch,)))
+
+
+_TIME = 25
+
+
+def _example(config: Seq2SeqAttentionConfig, batch: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    source_BS = torch.randint(config.source_vocab_size, (batch, _TIME), generator=generator)
+    return {"tokens_BT": torch.randint(config.vocab_size, (batch, _TIME), generator=generator), "source": source_BS}
+
+
+VARIANTS = {
+    "seq2seq-attention": Variant(
+        build=Seq2SeqAttention,
+        config=Seq2SeqAttentionConfig(),
+        card=Card(
+            title="Sequence to sequence with attention",
+            summary="A GRU that reads both ways and one that writes, looking back at every source word.",
+            paper="Neural machine translation by jointly learning to align and translate",
+            authors="Bahdanau, Cho, Bengio",
+            year=2015,
+            arxiv="1409.0473",
+            inputs=("text",),
+            tasks=("translation",),
+            input=(_TIME,),
+            parameters=80_450_000,
+            macs=1_057_875_000,
+            reported=(
+                Reported(
+                    dataset="WMT14 English-French",
+                    metric="BLEU",
+                    value=26.75,
+                    source="the paper, table 1",
+                    note="RNNsearch-50; 28.45 when trained for longer; 17.82 without attention",
+                ),
+            ),
+            reference="torch.nn.GRU",
+            differences=(
+                "the reset gate acts after the matrix, as in cuDNN (paper: before)",
+                "two biases for each gate, as in torch (paper: one)",
+                "the readout sees the new state, as equation 4 has it (appendix: the one before)",
+                "torch's initialisation (paper: orthogonal, and normal with 0.01)",
+            ),
+            recipe="seq2seq-attention",
+            aliases=("rnnsearch",),
+        ),
+        small={
+            "source_vocab_size": 13,
+            "vocab_size": 11,
+            "embedding_dim": 6,
+            "hidden_size": 5,
+            "attention_size": 7,
+            "maxout": 4,
+        },
+        example=_example,
+    ),
+}

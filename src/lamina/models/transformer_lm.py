@@ -1,0 +1,125 @@
+"""Transformer language model: the decoder of the Transformer alone, which predicts the next token.
+
+Paper: Liu, Saleh, Pot, Goodrich, Sepassi, Kaiser, Shazeer, "Generating Wikipedia by Summarizing Long Sequences", ICLR
+2018, arXiv 1801.10198 (section 4.2.3, the T-D model).
+What was new: input and output as one sequence, so that the encoder and the attention to it fall away.
+
+Differences from the paper: learned positions and normalisation before the sublayers by default, as GPT-2 (Radford et
+al. 2019); ``positions="sinusoidal"`` and ``norm="last"`` are the paper's. Embeddings are not multiplied by sqrt(width).
+No memory-compressed attention. Of a small size, for text of bytes or characters.
+
+Legend: B batch, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lamina.cards import Card, Variant
+from lamina.layers.activations import Activation
+from lamina.layers.causal_transformer import CausalTransformer
+from lamina.layers.positions import Positions
+from lamina.layers.transformer import BlockOptions, NormPlace
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerLMConfig:
+    """Options of the Transformer language model."""
+
+    vocab_size: int = 256
+    """different tokens"""
+    context: int = 256
+    """tokens of the longest text it takes"""
+    layers: int = 4
+    """blocks"""
+    width: int = 128
+    """channels of a token"""
+    heads: int = 4
+    """attention heads of each block"""
+    hidden: int | None = None
+    """units of each feed-forward layer (default: 4 * width)"""
+    norm: NormPlace = "first"
+    """normalisation before each sublayer, or after it as in the first Transformer"""
+    activation: Activation = "gelu"
+    """non-linearity of the feed-forward layers"""
+    positions: Positions = "learned"
+    """how a token's place is told"""
+    tied: bool = True
+    """whether the embedding is the output layer, too"""
+    dropout: float = 0.1
+    """share of the embeddings and of each sublayer's output dropped in training"""
+    attention_dropout: float = 0.0
+    """share of the attention maps' entries dropped in training"""
+
+    def __post_init__(self) -> None:
+        if min(self.vocab_size, self.context, self.layers) < 1:
+            raise ValueError("vocab_size, context and layers must be at least 1")
+        if self.positions == "sinusoidal" and self.width % 2:
+            raise ValueError(f"sinusoidal positions need an even width, got {self.width}")
+        self.blocks()
+
+    def blocks(self) -> BlockOptions:
+        """The options of the blocks. Raises ValueError where they do not fit."""
+        return BlockOptions(
+            width=self.width,
+            heads=self.heads,
+            hidden=4 * self.width if self.hidden is None else self.hidden,
+            norm=self.norm,
+            activation=self.activation,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+        )
+
+
+class TransformerLM(CausalTransformer):
+    """Blocks of causal self-attention: tokens (B, T) -> logits (B, T, V) of the tokens that follow."""
+
+    def __init__(self, config: TransformerLMConfig) -> None:
+        super().__init__(
+            config.blocks(),
+            layers=config.layers,
+            vocab_size=config.vocab_size,
+            context=config.context,
+            positions=config.positions,
+            tied=config.tied,
+        )
+        self.config = config
+
+
+def example(config: TransformerLMConfig, batch: int) -> dict[str, Tensor]:
+    """Tokens as long as the context, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    return {"tokens_BT": torch.randint(config.vocab_size, (batch, config.context), generator=generator)}
+
+
+VARIANTS = {
+    "transformer-lm": Variant(
+        build=TransformerLM,
+        config=TransformerLMConfig(),
+        card=Card(
+            title="Transformer language model",
+            summary="Causal self-attention predicts the next token; four small blocks, for bytes or characters.",
+            paper="Generating Wikipedia by Summarizing Long Sequences",
+            authors="Liu, Saleh, Pot, Goodrich, Sepassi, Kaiser, Shazeer",
+            year=2018,
+            arxiv="1801.10198",
+            inputs=("text",),
+            tasks=("language-modelling",),
+            input=(256,),
+            parameters=858_880,
+            macs=276_824_064,
+            reference="torch.nn.TransformerEncoder with a causal mask",
+            differences=(
+                "four blocks of 128 channels (paper: five of 512), no memory-compressed attention",
+                "learned positions, normalisation first, GELU (paper: sinusoidal, last, ReLU: there are options)",
+                "embeddings not multiplied by sqrt(width); first weights as GPT-2's",
+            ),
+            recipe="transformer-lm",
+        ),
+        small={"vocab_size": 31, "context": 12, "layers": 2, "width": 16, "heads": 2},
+        example=example,
+    ),
+}

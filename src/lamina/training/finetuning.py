@@ -1,0 +1,79 @@
+"""Parts of a model that stay as they are, and stages that are calculated twice to save memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fnmatch import fnmatchcase
+from functools import partial
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from lamina.errors import UsageError, unknown
+
+BODY = "body"
+NORM = nn.modules.batchnorm._NormBase
+
+
+def freeze(models: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[nn.Module]:
+    """Take the modules that the patterns name, with all that is in them, out of training; returns them.
+
+    A pattern is a module's name as ``named_modules`` has it ("stem", "stages.0"), one with wildcards ("stages.*"), or
+    "body": everything but the module "head". Raises UsageError for a pattern that no module of any model answers to,
+    and where nothing would be left to train.
+    """
+    still: list[nn.Module] = []
+    for pattern in patterns:
+        found = [module for model in models.values() for module in _matching(model, pattern)]
+        if not found:
+            names = {name for model in models.values() for name, _ in model.named_modules() if name}
+            raise unknown("module to freeze", pattern, {BODY, *names})
+        still += found
+    for module in still:
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+    for player, model in models.items():
+        if not any(p.requires_grad for p in model.parameters()):
+            raise UsageError(f"freeze={','.join(patterns)} leaves nothing of '{player}' to train")
+    return still
+
+
+def _matching(model: nn.Module, pattern: str) -> list[nn.Module]:
+    if pattern == BODY and hasattr(model, "head"):
+        for parameter in model.parameters(recurse=False):  # a position embedding, say
+            parameter.requires_grad_(False)
+        return [module for name, module in model.named_children() if name != "head"]
+    return [module for name, module in model.named_modules() if name and fnmatchcase(name, pattern)]
+
+
+def checkpoint_stages(model: nn.Module) -> None:
+    """From now on each of ``model.stages`` keeps its input alone, and is calculated again when its gradient is due
+    (Chen et al. 2016, arXiv 1604.06174): the same numbers to the last bit, batch-norm statistics and dropout included.
+
+    Raises UsageError for a model without stages.
+    """
+    stages = getattr(model, "stages", None)
+    if not isinstance(stages, nn.ModuleList | nn.Sequential):
+        raise UsageError(f"checkpointing calculates stages again, and {type(model).__name__.lower()} has no 'stages'")
+    for stage in stages:
+        contexts = partial(_contexts, stage)
+        stage.forward = partial(checkpoint, stage.forward, use_reentrant=False, context_fn=contexts)
+
+
+def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _statistics_kept(stage)
+
+
+@contextmanager
+def _statistics_kept(stage: nn.Module) -> Iterator[None]:
+    """Running statistics, which the first calculation has moved already, stay: a momentum of 0 adds nothing to them."""
+    norms = [m for m in stage.modules() if isinstance(m, NORM) and m.track_running_stats]
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, counted in before:
+            norm.momentum, norm.num_batches_tracked = momentum, counted

@@ -1,0 +1,36 @@
+"""How Hugging Face names the parts of GPT-2: its published files, and those that GPT2LMHeadModel saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from lamina.models.gpt2 import GPT2
+from lamina.weights.layout import Layout
+
+
+def _names(model: GPT2, prefix: str) -> Iterator[tuple[str, str]]:
+    yield f"{prefix}wte", "tokens"
+    yield f"{prefix}wpe", "positions"
+    yield f"{prefix}ln_f", "stack.norm"
+    for block in range(model.layers):
+        theirs, ours = f"{prefix}h.{block}", f"stack.blocks.{block}"
+        yield f"{theirs}.ln_1", f"{ours}.attention_norm"
+        yield f"{theirs}.attn.c_attn", f"{ours}.attention.qkv"
+        yield f"{theirs}.attn.c_proj", f"{ours}.attention.out"
+        yield f"{theirs}.ln_2", f"{ours}.feed_forward_norm"
+        yield f"{theirs}.mlp.c_fc", f"{ours}.expand"
+        yield f"{theirs}.mlp.c_proj", f"{ours}.contract"
+
+
+def _layout(source: str, prefix: str) -> Layout:
+    return Layout(
+        source=source,
+        names=partial(_names, prefix=prefix),
+        # the causal masks of older versions; the output layer is the embedding
+        ignored=(r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight"),
+        transposed=(r"(transformer\.)?h\.\d+\.(attn|mlp)\.c_\w+\.weight",),  # of its Conv1D
+    )
+
+
+LAYOUTS = (_layout("openai-community/gpt2", ""), _layout("transformers.GPT2LMHeadModel", "transformer."))
