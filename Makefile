@@ -22,7 +22,7 @@ help:
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev,export]"
 	@touch $@
 
 demo: $(VENV)/.ready
@@ -43,10 +43,6 @@ format: $(VENV)/.ready
 
 index: $(VENV)/.ready
 	$(RUN) -c "from lamina.registry import write_index; write_index()"
-
-$(VENV)/.export: $(VENV)/.ready
-	$(RUN) -m pip install --quiet -c constraints.txt -e ".[export]"
-	@touch $@
 
 # The peers: libraries we compare with, in an environment of their own. torchvision without its dependencies, since the
 # build it asks for may be another one than ours; benchmarks/peers.py makes the two live together.
@@ -71,7 +67,7 @@ bench: .peers/.ready $(VENV)/.ready
 reproduce: $(VENV)/.ready
 	$(VENV)/bin/lamina reproduce --all --render
 
-conformance: $(VENV)/.export
+conformance: $(VENV)/.ready
 	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md
 
 claims: $(VENV)/.ready

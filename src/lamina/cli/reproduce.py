@@ -31,9 +31,11 @@ def command(argv: Sequence[str]) -> int:
 
     from lamina.runs import results
 
-    names = results.results_expected() if args.all else list(args.recipes)
+    names, out = results.within_reach() if args.all else (list(args.recipes), [])
     if args.all and args.recipes:
         raise UsageError("name recipes, or say --all")
+    if out:
+        print(f"left out, for want of an accelerator: {', '.join(out)}", file=sys.stderr)
     for name in names:
         results.expected(name)  # a wrong name is told before hours of training
     short = False

@@ -25,6 +25,7 @@ from lamina.conformance.behaviour import (
 )
 from lamina.conformance.compilers import check_compile, check_export, check_onnx
 from lamina.conformance.contract import check_image_interface, check_meta, check_odd_sizes, check_wrong_shape
+from lamina.conformance.sequences import check_padding, check_select, check_stepping, check_wrong_tokens
 from lamina.conformance.setting import NotApplicableError
 from lamina.registry import list_models, variant
 
@@ -42,8 +43,12 @@ __all__ = [
     "check_meta",
     "check_odd_sizes",
     "check_onnx",
+    "check_padding",
+    "check_select",
     "check_state_dict_round_trip",
+    "check_stepping",
     "check_wrong_shape",
+    "check_wrong_tokens",
     "checks",
     "smallest_of_each_architecture",
 ]
@@ -73,6 +78,10 @@ def checks(*, backend: str = "aot_eager", onnx: bool = False) -> dict[str, Check
         "odd sizes": check_odd_sizes,
         "wrong shape": check_wrong_shape,
         "image interface": check_image_interface,
+        "padding": check_padding,
+        "stepping": check_stepping,
+        "select": check_select,
+        "wrong tokens": check_wrong_tokens,
         "state dict": check_state_dict_round_trip,
         "channels last": check_channels_last,
         "bf16": check_bf16_autocast,

@@ -1,4 +1,4 @@
-"""Checks that a model survives torch.compile, torch.export and ONNX, with a batch of any size."""
+"""Checks that a model survives torch.compile, torch.export and ONNX, with a batch of any size, tokens of any length."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lamina.cards import Variant
 from lamina.conformance.setting import (
+    Inputs,
     NotApplicableError,
     build,
+    called,
     expect_close,
     first,
     gradients,
     inputs,
+    is_sequence,
+    lengths_of,
+    of_length,
     row_of,
     run,
     same,
@@ -34,9 +39,10 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
         for method in dict.fromkeys(("forward", row.card.sloped)):
             whole = method == "forward"
             compiled = torch.compile(net if whole else getattr(net, method), backend=backend, fullgraph=True)
-            for batch in (3, 5):  # the second size makes the batch dynamic
-                x, how = inputs(row, batch, dtype=torch.float32), f"compiled with {backend}, batch {batch}"
-                wanted, got = first((plain if whole else getattr(plain, method))(x)), first(compiled(x))
+            for x in (inputs(row, 3, dtype=torch.float32), _others(row)[-1]):  # the second makes the sizes dynamic
+                how = f"compiled with {backend}, {_sizes(x)}"
+                wanted = first(called(plain if whole else getattr(plain, method), x))
+                got = first(called(compiled, x))
                 expect_close(got, wanted, 1e-5, f"outputs of {method} {how}")
                 if method == row.card.sloped:
                     same(gradients(net, got), gradients(plain, wanted), 1e-4, how)
@@ -45,18 +51,18 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
 
 
 def check_export(model: str | Variant) -> None:
-    """torch.export takes the forward with a dynamic batch; the exported program gives the same for other batches."""
+    """torch.export takes the forward with a dynamic batch, and dynamic lengths of tokens; the exported program gives
+    the same as the model for others than those it was traced with."""
     row = row_of(model)
-    net = build(row, dtype=torch.float32)
-    program = torch.export.export(net, (inputs(row, 3, dtype=torch.float32),), dynamic_shapes=_dynamic_batch())
-    exported = program.module()
-    for batch in (1, 2, 5):
-        x = inputs(row, batch, dtype=torch.float32)
-        expect_close(run(exported, x), run(net, x), 1e-5, f"outputs of the exported program, batch {batch}")
+    net, x = build(row, dtype=torch.float32), inputs(row, 3, dtype=torch.float32)
+    args, named = _arguments(x)
+    exported = torch.export.export(net, args, named, dynamic_shapes=_dynamic(x)).module()
+    for other in _others(row):
+        expect_close(run(exported, other), run(net, other), 1e-5, f"outputs of the exported program, {_sizes(other)}")
 
 
 def check_onnx(model: str | Variant) -> None:
-    """torch.onnx.export (its torch.export path) with a dynamic batch; ONNX Runtime gives the same outputs."""
+    """torch.onnx.export (its torch.export path), dynamic as in ``check_export``; ONNX Runtime gives the same."""
     for library in ("onnx", "onnxscript", "onnxruntime"):
         try:
             importlib.import_module(library)
@@ -65,21 +71,46 @@ def check_onnx(model: str | Variant) -> None:
     row = row_of(model)
     net = build(row, dtype=torch.float32)
     session = _onnx_session(net, inputs(row, 3, dtype=torch.float32))
-    for batch in (1, 2, 5):
-        x = inputs(row, batch, dtype=torch.float32)
-        got = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
-        expect_close(torch.from_numpy(got), run(net, x), 1e-4, f"outputs of ONNX Runtime, batch {batch}")
+    names = [given.name for given in session.get_inputs()]
+    for x in _others(row):
+        parts = list(x.values()) if isinstance(x, dict) else [x]
+        got = session.run(None, {name: part.numpy() for name, part in zip(names, parts, strict=True)})[0]
+        expect_close(torch.from_numpy(got), run(net, x), 1e-4, f"outputs of ONNX Runtime, {_sizes(x)}")
 
 
-def _onnx_session(net: nn.Module, x: torch.Tensor) -> Any:
+def _onnx_session(net: nn.Module, x: Inputs) -> Any:
+    args, named = _arguments(x)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter reports its progress
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(net, (x,), dynamo=True, dynamic_shapes=_dynamic_batch(), verbose=False)
+        program = torch.onnx.export(net, args, kwargs=named, dynamo=True, dynamic_shapes=_dynamic(x), verbose=False)
     if program is None:
         raise AssertionError("torch.onnx.export gives no program")
     runtime = importlib.import_module("onnxruntime")
     return runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def _dynamic_batch() -> tuple[dict[int, torch.export.Dim]]:
-    return ({0: torch.export.Dim("batch")},)
+def _others(row: Variant) -> list[Inputs]:
+    """Inputs for batches of 1, 2 and 5, and where they are tokens, of lengths other than the example's."""
+    batches = [inputs(row, batch, dtype=torch.float32) for batch in (1, 2, 5)]
+    lengths = lengths_of(row, batches[0])
+    return [of_length(x, length) for x, length in zip(batches, lengths, strict=True)] if lengths else batches
+
+
+def _sizes(x: Inputs) -> str:
+    shapes = [tuple(part.shape) for part in (x.values() if isinstance(x, dict) else [x])]
+    return "inputs of " + " and ".join(map(str, shapes))
+
+
+def _arguments(x: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor] | None]:
+    return ((), x) if isinstance(x, dict) else ((x,), None)
+
+
+def _dynamic(x: Inputs) -> Any:
+    """The dimensions that may change: torch.export refuses where it would fix one of them."""
+    batch = torch.export.Dim("batch")
+    if not isinstance(x, dict):
+        return ({0: batch},)
+    # DYNAMIC: a length that may change as far as the model's context
+    return {
+        name: {0: batch, **({1: torch.export.Dim.DYNAMIC} if is_sequence(part) else {})} for name, part in x.items()
+    }

@@ -12,7 +12,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lamina import registry
 from lamina.cards import Variant
-from lamina.conformance.setting import Inputs, NotApplicableError, build, called, expect_close, numbers, require, row_of, run, shape_of
+from lamina.conformance.setting import (
+    Inputs,
+    NotApplicableError,
+    build,
+    called,
+    expect_close,
+    numbers,
+    require,
+    row_of,
+    run,
+    shape_of,
+)
 from lamina.errors import UsageError
 
 

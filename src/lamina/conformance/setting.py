@@ -91,6 +91,26 @@ def changed(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
     return {name: change(part) for name, part in x.items()} if isinstance(x, dict) else change(x)
 
 
+def is_sequence(part: Tensor) -> bool:
+    """Whether an input holds tokens (B, T): its second dimension is time."""
+    return part.ndim == 2 and not part.is_floating_point()
+
+
+def of_length(x: Inputs, length: int) -> Inputs:
+    """The inputs with tokens cut to ``length``, or continued by themselves backwards; other inputs as they are."""
+    return changed(x, lambda part: torch.cat([part, part.flip(1)], 1)[:, :length] if is_sequence(part) else part)
+
+
+def lengths_of(row: Variant, x: Inputs) -> list[int]:
+    """Lengths other than that of the tokens in ``x`` that the model should take, one of them longer where its context
+    allows; none where it takes no tokens."""
+    config = registry.configure(row, row.small)
+    times = [part.shape[1] for part in x.values() if is_sequence(part)] if isinstance(x, dict) else []
+    if not times:
+        return []
+    return [max(times) - 3, 2, min(max(times) + 5, getattr(config, "context", None) or max(times) + 5)]
+
+
 def called(function: Callable[..., Any], x: Inputs) -> Any:
     """What ``function``, a model or a method of it, gives for these inputs."""
     return function(**x) if isinstance(x, dict) else function(x)

@@ -1,21 +1,18 @@
 """The attention of recurrent decoders: additive (Bahdanau et al. 2015, arXiv 1409.0473) and multiplicative (Luong et
-al. 2015, arXiv 1508.04025).
+al. 2015, arXiv 1508.04025), one step at a time.
 
-Both have ``prepare(values_BSD) -> keys``, done once for a source, and ``forward(query_BTQ, keys, values_BSD, real_BS)``
--> context (B, T, D) and map (B, T, S), which is zero at padding.
+Both have ``prepare(values_BSD) -> keys``, done once for a source, and ``forward(query_BQ, keys, values_BSD, real_BS)``
+-> context (B, D) and weights (B, S), which are zero at padding.
 
-Legend: B batch, T queries, S source positions, Q width of a query, D of a source state, A of the alignment.
+Legend: B batch, S source positions, Q width of a query, D of a source state, A of the alignment.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-
-from lamina.layers.attention import attention
 
 Score = Literal["additive", "concat", "dot", "general"]
 
@@ -37,12 +34,11 @@ class AdditiveAttention(nn.Module):
         keys_BSA: Tensor = self.key(values_BSD)
         return keys_BSA
 
-    def forward(
-        self, query_BTQ: Tensor, keys_BSA: Tensor, values_BSD: Tensor, real_BS: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        scores_BTS = self.score(torch.tanh(self.query(query_BTQ)[:, :, None] + keys_BSA[:, None])).squeeze(-1)
-        attn_BTS = scores_BTS.masked_fill(~real_BS[:, None], -torch.inf).softmax(-1)
-        return attn_BTS.to(values_BSD.dtype) @ values_BSD, attn_BTS
+    def forward(self, query_BQ: Tensor, keys_BSA: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
+        query_BA = self.query(query_BQ)
+        v_BA = self.score.weight * torch.ones_like(query_BA)
+        scores_BS1 = torch.bmm(torch.tanh(query_BA[:, None] + keys_BSA), v_BA[:, :, None])
+        return _look_up(scores_BS1.squeeze(2), values_BSD, real_BS)
 
 
 class MultiplicativeAttention(nn.Module):
@@ -64,12 +60,11 @@ class MultiplicativeAttention(nn.Module):
         keys_BSQ: Tensor = self.key(values_BSD)
         return keys_BSQ
 
-    def forward(
-        self, query_BTQ: Tensor, keys_BSQ: Tensor, values_BSD: Tensor, real_BS: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        scaled_B1TQ = query_BTQ[:, None] * math.sqrt(query_BTQ.shape[-1])  # the division that attention() does, undone
-        context_B1TD, attn_B1TS = attention(
-            scaled_B1TQ, keys_BSQ[:, None], values_BSD[:, None], mask=real_BS[:, None, None], need_map=True
-        )
-        assert attn_B1TS is not None
-        return context_B1TD[:, 0], attn_B1TS[:, 0]
+    def forward(self, query_BQ: Tensor, keys_BSQ: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
+        return _look_up(torch.bmm(keys_BSQ, query_BQ[:, :, None]).squeeze(2), values_BSD, real_BS)
+
+
+def _look_up(scores_BS: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
+    """bmm and not @: it can be unrolled in an exported program (see ``lamina.layers.recurrent.unroll``)."""
+    attn_BS = scores_BS.masked_fill(~real_BS, -torch.inf).softmax(1).to(values_BSD.dtype)
+    return torch.bmm(attn_BS[:, None], values_BSD).squeeze(1), attn_BS

@@ -58,7 +58,9 @@ def unroll(
     """Apply ``step(state, inputs at t) -> (state, outputs at t)`` over time, from the end with ``reverse``.
 
     State tensors (B, ...), inputs (T, B, ...) with T >= 1; gives the last state and the outputs stacked (T, B, ...).
-    Where ``real_TB`` is False the state stays as it is and the outputs are zero.
+    Where ``real_TB`` is False the state stays as it is and the outputs are zero. To be exported for any batch, a step
+    must have no operation whose derivative needs its input's size (slices, views, sums, matrix products of more than
+    two dimensions but bmm): scan would have to save a symbolic number, and ``run_decompositions`` fails on it.
     """
     count = len(inputs)
 
@@ -76,9 +78,7 @@ def unroll(
 
     given = inputs if real_TB is None else (*inputs, real_TB)
     if torch.compiler.is_compiling():
-        # an exported program is for inference: scan saves sizes for a backward pass, which ONNX's decompositions reject
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not torch.compiler.is_exporting()):
-            end, outputs = scan(separate, tuple(tensor.clone() for tensor in state), given, reverse=reverse)
+        end, outputs = scan(separate, tuple(tensor.clone() for tensor in state), given, reverse=reverse)
         return tuple(end), tuple(outputs)
     rows: list[Tensors] = []
     steps = range(len(inputs[0]))
@@ -113,10 +113,10 @@ def gru_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> Te
 def gru_reset_before_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> Tensors:
     """As ``gru_step`` with n = tanh(W_n x + U_n (r h) + b)."""
     (h,) = state
-    H = h.shape[-1]
-    x_rz, x_n = gates_BG[:, : 2 * H], gates_BG[:, 2 * H :]
-    r, z = torch.sigmoid(x_rz + F.linear(h, w_hh[: 2 * H], b_hh[: 2 * H])).chunk(2, -1)
-    n = torch.tanh(x_n + F.linear(r * h, w_hh[2 * H :], b_hh[2 * H :]))
+    (x_r, x_z, x_n), (w_r, w_z, w_n), (b_r, b_z, b_n) = gates_BG.chunk(3, -1), w_hh.chunk(3), b_hh.chunk(3)
+    r = torch.sigmoid(x_r + F.linear(h, w_r, b_r))
+    z = torch.sigmoid(x_z + F.linear(h, w_z, b_z))
+    n = torch.tanh(x_n + F.linear(r * h, w_n, b_n))
     return ((1 - z) * n + z * h,)
 
 
@@ -254,11 +254,12 @@ class Recurrent(nn.RNNBase):
         if self.bidirectional:
             raise ValueError("a bidirectional network sees the whole sequence: it has no single step")
         ends: list[Tensors] = []
-        for row, suffix in enumerate(self._suffixes()):
+        starts = zip(*(part.unbind(1) for part in state), strict=True)
+        for row, (suffix, start) in enumerate(zip(self._suffixes(), starts, strict=True)):
             if row:
                 x_BD = F.dropout(x_BD, self.dropout, self.training)
             gates = F.linear(x_BD, getattr(self, f"weight_ih_{suffix}"), getattr(self, f"bias_ih_{suffix}"))
-            ends.append(self._step(suffix)(gates, tuple(part[:, row] for part in state)))
+            ends.append(self._step(suffix)(gates, start))
             x_BD = ends[-1][0]
         return tuple(torch.stack(part, 1) for part in zip(*ends, strict=True))
 

@@ -17,8 +17,8 @@ width of a source state (2 H for additive, H otherwise), A of a prepared key, C 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -197,8 +197,7 @@ class Seq2SeqAttention(nn.Module):
     ) -> tuple[Tensor, State, Tensor]:
         expect_tokens(tokens_BT, lengths)
         batch, time = tokens_BT.shape
-        encode: Callable[[Tensor, Tensor | None], Memory] = self.encode
-        known: Memory = encoded(encode, memory, source, source_lengths)
+        known: Any = encoded(self.encode, memory, source, source_lengths)
         self._check_memory(known, batch)
         state = self.init_state(batch) if state is None else state
         self._check_state(state, batch)
@@ -206,46 +205,33 @@ class Seq2SeqAttention(nn.Module):
         fresh_B11 = (position_B == 0)[:, None, None]
         first: Tensors = tuple(torch.where(fresh_B11, m, s) for m, s in zip(known[3:], cells, strict=True))
         y_BTE = self.dropout(self.embedding(tokens_BT))
-        if self.additive or self.config.input_feeding:
-            logits_BTV, end, attn_BTS = self._step_by_step(y_BTE, (*first, context_BC), known, lengths)
-        else:
-            out_BTH, last = self.decoder(y_BTE, first, lengths)
-            combined_BTH, attn_BTS = self._combine(out_BTH, known)
-            logits_BTV, end = self.head(self.dropout(combined_BTH)), (*last, context_BC)
+        real_TB = None if lengths is None else real_steps(tokens_BT, lengths).T
+        step = partial(self._bahdanau if self.additive else self._luong, known)
+        end, outputs = unroll(step, (*first, context_BC), (y_BTE.transpose(0, 1),), real_TB)
+        attn_BTS, *seen = (output.transpose(0, 1) for output in outputs)
+        out_BTO = self._read_out(y_BTE, *seen) if self.additive else seen[0]
         position_B = position_B + (time if lengths is None else lengths.to(position_B))
-        return logits_BTV, type(state)._make((*end, position_B)), attn_BTS
+        return self.head(self.dropout(out_BTO)), type(state)._make((*end, position_B)), attn_BTS
 
-    def _step_by_step(
-        self, y_BTE: Tensor, state: Tensors, memory: Memory, lengths: Tensor | None
-    ) -> tuple[Tensor, Tensors, Tensor]:
-        """Decode where a step's input depends on the attention of this step or the last."""
+    def _bahdanau(self, memory: Memory, old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
+        *cells, _ = old
+        context_BC, attn_BS = self.attention(cells[0].unbind(1)[-1], memory[1], memory[0], memory[2])
+        new = self.decoder.step(torch.cat([given[0], context_BC], 1), tuple(cells))
+        return (*new, context_BC), (attn_BS, new[0].unbind(1)[-1], context_BC)
 
-        def bahdanau(old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
-            *cells, _ = old
-            context_B1C, attn_B1S = self.attention(cells[0][:, -1:], memory[1], memory[0], memory[2])
-            new = self.decoder.step(torch.cat([given[0], context_B1C[:, 0]], -1), tuple(cells))
-            return (*new, context_B1C[:, 0]), (attn_B1S[:, 0], new[0][:, -1], context_B1C[:, 0])
+    def _read_out(self, y_BTE: Tensor, s_BTH: Tensor, c_BTD: Tensor) -> Tensor:
+        """t_i = max of each pair of U s_i + V y_{i-1} + C c_i."""
+        units_BT2M: Tensor = self.readout(torch.cat([s_BTH, y_BTE, c_BTD], -1))
+        return torch.maximum(units_BT2M[..., ::2], units_BT2M[..., 1::2])
 
-        def luong(old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
-            *cells, combined_BH = old
-            new = self.decoder.step(torch.cat([given[0], combined_BH], -1), tuple(cells))
-            combined_B1H, attn_B1S = self._combine(new[0][:, -1:], memory)
-            return (*new, combined_B1H[:, 0]), (attn_B1S[:, 0], combined_B1H[:, 0])
-
-        real_TB = None if lengths is None else real_steps(y_BTE, lengths).T
-        step = bahdanau if self.additive else luong
-        end, outputs = unroll(step, state, (y_BTE.transpose(0, 1),), real_TB)
-        attn_BTS, *given = (output.transpose(0, 1) for output in outputs)
-        if self.additive:
-            s_BTH, c_BTD = given
-            units_BTM2 = self.readout(torch.cat([s_BTH, y_BTE, c_BTD], -1)).unflatten(-1, (-1, 2))
-            given = [units_BTM2.amax(-1)]
-        return self.head(self.dropout(given[0])), end, attn_BTS
-
-    def _combine(self, out_BTH: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Luong's h~ = tanh(W_c [c; h]), and the map."""
-        context_BTD, attn_BTS = self.attention(out_BTH, memory[1], memory[0], memory[2])
-        return torch.tanh(self.combine(torch.cat([context_BTD, out_BTH], -1))), attn_BTS
+    def _luong(self, memory: Memory, old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
+        *cells, combined_BH = old
+        x_BX = torch.cat([given[0], combined_BH], 1) if self.config.input_feeding else given[0]
+        new = self.decoder.step(x_BX, tuple(cells))
+        top_BH = new[0].unbind(1)[-1]
+        context_BH, attn_BS = self.attention(top_BH, memory[1], memory[0], memory[2])
+        combined_BH = torch.tanh(self.combine(torch.cat([context_BH, top_BH], 1)))
+        return (*new, combined_BH), (attn_BS, combined_BH)
 
     def _check_memory(self, memory: Memory, batch: int) -> None:
         H, L = self.config.hidden_size, self.config.num_layers

@@ -177,7 +177,7 @@ def _fields(content: LookContent) -> Table:
         )
     columns = ["stage", "map", "kernels and strides allow", "95\u00a0% lies within"]
     size = " × ".join(map(str, content.picture_HWC.shape[:2]))
-    note = f"Widths in pixels of the image, which has {size}. {DASH}: the whole image."
+    note = f"Widths in pixels of the image, which has {size}. {DASH}: all of it, or not known."
     return Table(title="", columns=columns, rows=rows, words=frozenset({0, 1}), note=note)
 
 

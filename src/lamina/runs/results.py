@@ -38,6 +38,8 @@ class Expected:
     """how far below the baseline the mean may fall"""
     paper: float | None = None
     paper_source: str = ""
+    accelerator: bool = False
+    """too long for a CPU: all recipes are run without it where there is none"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,13 @@ class Result:
 def results_expected() -> list[str]:
     """The published recipes that state a result."""
     return [name for name in published_recipes() if published_result(name) is not None]
+
+
+def within_reach() -> tuple[list[str], list[str]]:
+    """The recipes that state a result, and of these the ones left out on this machine, which has no accelerator."""
+    names = results_expected()
+    out = [] if torch.cuda.is_available() else [name for name in names if expected(name).accelerator]
+    return [name for name in names if name not in out], out
 
 
 def expected(recipe: str) -> Expected:
