@@ -58,8 +58,13 @@ peers: .peers/.ready
 parity: .peers/.ready
 	.peers/bin/python -m benchmarks.parity
 
+# LAMINA_DATA names the folder with mnist/ and imagenette_224_subset/.
 bench: .peers/.ready $(VENV)/.ready
 	.peers/bin/python -m benchmarks.step_overhead
+	.peers/bin/python -m benchmarks.image_data_path
+	.peers/bin/python -m benchmarks.vision_forward
+	.peers/bin/python -m benchmarks.vision_step
+	.peers/bin/python -m benchmarks.vision_inference
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.memory
 

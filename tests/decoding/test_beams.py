@@ -110,11 +110,11 @@ def test_the_length_penalty_is_that_of_the_paper() -> None:
 
 def test_each_row_has_its_memory() -> None:
     model = RecurrentToy(vocabulary=4)
-    bias = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    got = beam_search(model, [[1]] * 3, beams=3, max_new_tokens=5, end=0, memory=Memory(bias))
+    bias = 3 * torch.eye(4, dtype=torch.float64)[:3]
+    got = beam_search(model, [[1]] * 3, beams=3, max_new_tokens=5, end=3, memory=Memory(bias))
     for row, found in enumerate(got):
         memory = Memory(bias[row : row + 1])
-        (alone,) = beam_search(model, [[1]], beams=3, max_new_tokens=5, end=0, memory=memory)
+        (alone,) = beam_search(model, [[1]], beams=3, max_new_tokens=5, end=3, memory=memory)
         assert [h.tokens for h in found] == [h.tokens for h in alone]
     assert len({str([h.tokens for h in found]) for found in got}) == 3, "the memory tells the rows apart"
 

@@ -10,14 +10,17 @@ from torch import Tensor, nn
 
 import lamina
 from lamina.inspection.layers import LayerRow, layer_table, total
+from lamina.registry import variant
 
 VARIANTS = lamina.list_models()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_totals_are_those_of_the_card(name: str) -> None:
-    card = lamina.card(name)
-    whole = total(layer_table(lamina.create_model(name), card.input))
+    row, card = variant(name), lamina.card(name)
+    with torch.device("meta"):
+        model = lamina.create_model(name)
+    whole = total(layer_table(model, card.input if row.example is None else row.example(row.config, 2)))
     assert (whole.parameters, whole.macs) == (card.parameters, card.macs)
 
 
@@ -153,6 +156,23 @@ def test_tokens_are_given_by_their_dtype() -> None:
     net = nn.Sequential(nn.Embedding(20, 6), nn.Linear(6, 20))
     rows = layer_table(net, (7,), dtype=torch.int64)
     assert [(row.output_shape, row.parameters, row.macs) for row in rows] == [((7, 6), 120, 0), ((7, 20), 140, 840)]
+
+
+def test_keyword_arguments_are_given_as_they_are_called_with() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.out = nn.Embedding(5, 3), nn.Linear(3, 2)
+
+        def forward(self, *, tokens_BT: Tensor, offset_B3: Tensor) -> Tensor:
+            return self.out(self.table(tokens_BT) + offset_B3[:, None])  # type: ignore[no-any-return]
+
+    given = {"tokens_BT": torch.zeros(6, 4, dtype=torch.int64), "offset_B3": torch.zeros(6, 3)}
+    rows = layer_table(Both(), given)
+    assert [(row.name, row.output_shape, row.macs, row.receptive_field) for row in rows] == [
+        ("table", (4, 3), 0, None),
+        ("out", (4, 2), 4 * 3 * 2, None),
+    ]
 
 
 def test_a_large_model_costs_neither_its_memory_nor_its_time() -> None:

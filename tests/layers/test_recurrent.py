@@ -103,7 +103,7 @@ def test_steps_prefill_and_ragged_lengths_agree_with_the_whole(kind: str) -> Non
     _close(prefix, whole)
     stepped = layer.init_state(B)
     for t in range(T):
-        stepped = layer.step(x[:, t], stepped)
+        stepped = layer.stepper()(x[:, t], stepped)
     for one, two, three in zip(end, state, stepped, strict=True):
         _close(two, one)
         _close(three, one)
@@ -170,6 +170,17 @@ def test_compiled_and_exported_layers_take_other_lengths_with_gradients() -> Non
     torch.testing.assert_close(program(x, None, lengths)[0], layer(x, None, lengths)[0])
 
 
+def test_compiles_with_weights_in_one_piece_of_memory_as_cudnn_lays_them_out() -> None:
+    layer = Recurrent("gru", D, H)
+    flat = torch.cat([weight.detach().flatten() for weight in layer.parameters()])
+    for weight, piece in zip(layer.parameters(), flat.split([w.numel() for w in layer.parameters()]), strict=True):
+        weight.data = piece.view(weight.shape)
+    x = torch.randn(B, T, D)
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(layer, backend="aot_eager", fullgraph=True)(x)[0], layer(x)[0])
+    torch.compiler.reset()
+
+
 def test_rows_of_a_state_are_chosen_and_repeated() -> None:
     state = LSTMState(torch.randn(2, 1, H), torch.randn(2, 1, H))
     chosen = select_rows(state, torch.tensor([1, 1, 0]))
@@ -201,4 +212,4 @@ def test_bad_options(options: dict[str, Any], said: str) -> None:
 def test_a_bidirectional_network_has_no_step() -> None:
     layer = Recurrent("gru", D, H, bidirectional=True)
     with pytest.raises(ValueError, match="no single step"):
-        layer.step(torch.randn(B, D), layer.init_state(B))
+        layer.stepper()

@@ -338,7 +338,8 @@ def test_bad_options(name: str, options: dict[str, Any], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("gru-lm", {}), ("seq2seq", {}), ("seq2seq-attention", {}), ("lstm-classifier", {})]
+    ("name", "options"),
+    [("gru-lm", {}), ("seq2seq", {}), ("seq2seq-attention", {}), ("lstm-classifier", {"kind": "lstm-peephole"})],
 )
 def test_compiles_in_one_graph_with_gradients(name: str, options: dict[str, Any]) -> None:
     model = _build(name, options).float()

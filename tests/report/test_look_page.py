@@ -66,7 +66,7 @@ def test_the_page_says_what_there_is() -> None:
 
 
 def test_names_are_escaped() -> None:
-    names = {name: EVIL for name in ("name", "model", "image", "target")}
+    names = dict.fromkeys(("name", "model", "image", "target"), EVIL)
     text = render_look(content(**names, said=[(EVIL, "1 %")], facts={EVIL: EVIL}))
     assert not Page(text).open
     assert "<script" not in text

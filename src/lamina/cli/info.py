@@ -47,10 +47,16 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _of_model(name: str) -> Found:
-    from lamina.inspection.layers import layer_table
-    from lamina.registry import create_model
+    import torch
 
-    return {"model": name}, card(name), layer_table(create_model(name), card(name).input)
+    from lamina.inspection.layers import layer_table
+    from lamina.registry import create_model, variant
+
+    row = variant(name)
+    with torch.device("meta"):  # weights are not looked at, and may be large
+        model = create_model(name)
+    given = row.card.input if row.example is None else row.example(row.config, 1)
+    return {"model": name}, row.card, layer_table(model, given)
 
 
 def _of_run(path: Path) -> Found:

@@ -73,8 +73,9 @@ def check_onnx(model: str | Variant) -> None:
     session = _onnx_session(net, inputs(row, 3, dtype=torch.float32))
     names = [given.name for given in session.get_inputs()]
     for x in _others(row):
-        parts = list(x.values()) if isinstance(x, dict) else [x]
-        got = session.run(None, {name: part.numpy() for name, part in zip(names, parts, strict=True)})[0]
+        # torch.export writes the names of arguments in lower case
+        feed = {name.lower(): part for name, part in x.items()} if isinstance(x, dict) else {names[0]: x}
+        got = session.run(None, {name: feed[name].numpy() for name in names})[0]
         expect_close(torch.from_numpy(got), run(net, x), 1e-4, f"outputs of ONNX Runtime, {_sizes(x)}")
 
 

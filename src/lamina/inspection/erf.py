@@ -56,8 +56,10 @@ def effective_receptive_field(
 
 
 def radius(field_HW: Tensor, share: float = 0.95) -> float:
-    """How many pixels up, down, left and right of the field's centre of mass ``share`` of it lies: half the side of that
-    square, from pixel centre to pixel centre. NaN for a field of 0."""
+    """Half the side, in pixels, of the square about the field's centre of mass that holds ``share`` of it.
+
+    The square is 2 radius + 1 pixels wide, so that a single pixel has radius 0. NaN for a field of 0.
+    """
     total = float(field_HW.sum())
     if total == 0:
         return float("nan")
@@ -71,10 +73,10 @@ def radius(field_HW: Tensor, share: float = 0.95) -> float:
 
 
 def centre(field_HW: Tensor) -> tuple[float, float]:
-    """Row and column of a field's centre of mass."""
+    """Row and column of a field's centre of mass, to half a pixel."""
     weights_HW = field_HW.double() / field_HW.double().sum()
     rows_H, columns_W = (torch.arange(n, device=field_HW.device, dtype=torch.float64) for n in field_HW.shape)
-    return float(weights_HW.sum(1) @ rows_H), float(weights_HW.sum(0) @ columns_W)
+    return round(2 * float(weights_HW.sum(1) @ rows_H)) / 2, round(2 * float(weights_HW.sum(0) @ columns_W)) / 2
 
 
 def _channels(model: nn.Module) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,9 +40,13 @@ class LayerRow:
     """pixels that one position sees along each spatial axis; None where it sees the whole input, or has no such axis"""
 
 
-def layer_table(model: nn.Module, input_shape: Sequence[int], *, dtype: torch.dtype | None = None) -> list[LayerRow]:
+def layer_table(
+    model: nn.Module, input_shape: Sequence[int] | Mapping[str, Tensor], *, dtype: torch.dtype | None = None
+) -> list[LayerRow]:
     """The layers in the order in which they are called, evaluation mode, for one input (C, *spatial) or (F,).
 
+    For a model that takes other things, ``input_shape`` is the keyword arguments of its forward, of which the first
+    sample of each tensor counts; then there are no receptive fields.
     ``dtype`` is the input's (default: that of the parameters; ``torch.int64`` for tokens). Raises whatever the model's
     forward raises on such an input: ValueError for a wrong shape.
     """
@@ -57,7 +61,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int], *, dtype: torch.dt
         leaf = name in trace.order and not any(module.children()) and not isinstance(module, nn.Identity)
         if leaf or own or trace.macs[name]:
             shape, layout = trace.outputs.get(name, (None, None))
-            seen_field = field_of(layout, len(input_shape) - 1)
+            seen_field = None if isinstance(input_shape, Mapping) else field_of(layout, len(input_shape) - 1)
             row = LayerRow(
                 name=name,
                 type=type(module).__name__,
@@ -154,7 +158,7 @@ def _tensors(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def _trace(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype | None) -> _Trace:
+def _trace(model: nn.Module, input_shape: Sequence[int] | Mapping[str, Tensor], dtype: torch.dtype | None) -> _Trace:
     """One forward, for one input, of a twin of ``model`` on the meta device."""
     memo: dict[int, Any] = {}
     for weight in model.parameters():
@@ -164,6 +168,10 @@ def _trace(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype | No
     if dtype is None:
         dtype = next((weight.dtype for weight in model.parameters() if weight.is_floating_point()), torch.float32)
     trace = _Trace(copy.deepcopy(model, memo).eval())
+    if isinstance(input_shape, Mapping):
+        with torch.no_grad(), trace:
+            trace.twin(**{name: part[:1].to("meta") for name, part in input_shape.items()})
+        return trace
     x = torch.empty((1, *input_shape), dtype=dtype, device="meta")
     trace.learn(x, input_layout(x.shape))
     with torch.no_grad(), trace:

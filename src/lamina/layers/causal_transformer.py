@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lamina.layers.key_value import KeyValueState, StateShape
 from lamina.layers.positions import Positions, position_layer
-from lamina.layers.sequences import select_rows
+from lamina.layers.sequences import State, select_rows
 from lamina.layers.tokens import checked_tokens
 from lamina.layers.transformer import BlockOptions, Stack, initialise
 
@@ -65,6 +65,6 @@ class CausalTransformer(nn.Module):
             raise ValueError(f"a state of {max_length} tokens is longer than the context of {self.context}")
         return self.shape.empty(self.tokens.weight, batch, max_length)
 
-    def select(self, state: KeyValueState, index_B: Tensor) -> KeyValueState:
+    def select(self, state: State, index_B: Tensor) -> State:
         """The rows ``index_B`` of a state, in that order, repeated where it repeats them."""
         return select_rows(state, index_B)

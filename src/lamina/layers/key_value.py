@@ -35,6 +35,7 @@ class Slots(NamedTuple):
 
     keys_BHSD: Tensor
     values_BHSD: Tensor
+    row_B1: Tensor
     position_BT: Tensor
     mask_B1TS: Tensor | None
     """True where a token may look; None: no mask, or ``causal``"""
@@ -42,9 +43,8 @@ class Slots(NamedTuple):
 
     def store(self, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
         """Write the new keys and values in place; all that may be looked at, (B, H, S, D) each."""
-        row_B1 = torch.arange(self.position_BT.shape[0], device=k_BHTD.device)[:, None]
         for cache_BHSD, new_BHTD in ((self.keys_BHSD, k_BHTD), (self.values_BHSD, v_BHTD)):
-            cache_BHSD.transpose(1, 2)[row_B1, self.position_BT] = new_BHTD.transpose(1, 2).to(cache_BHSD.dtype)
+            cache_BHSD.transpose(1, 2)[self.row_B1, self.position_BT] = new_BHTD.transpose(1, 2).to(cache_BHSD.dtype)
         return self.keys_BHSD, self.values_BHSD
 
 
@@ -76,9 +76,10 @@ class StateShape:
         row does no harm: it lies beyond what real tokens look at, and the row's next tokens overwrite it. Raises
         ValueError for a state of another model or batch, and where the tokens, padding included, do not fit.
         """
-        cache = (batch, self.layers, self.heads, -1, self.width)
-        expect_rows(state, KeyValueState, (cache, cache, (batch,)))
+        shape = (batch, self.layers, self.heads, -1, self.width)
+        expect_rows(state, KeyValueState, (shape, shape, (batch,)))
         keys_BLHSD, values_BLHSD, filled_B = state
+        row_B1 = torch.arange(batch, device=filled_B.device)[:, None]
         position_BT = filled_B[:, None] + torch.arange(length, device=filled_B.device)
         reach, even = keys_BLHSD.shape[3], False
         if not torch.compiler.is_compiling():  # a graph has one shape: it looks at all slots, through a mask
@@ -91,4 +92,4 @@ class StateShape:
             mask_B1TS = (torch.arange(reach, device=filled_B.device) <= position_BT[..., None])[:, None]
         causal = even and length > 1
         caches = [(keys_BLHSD[:, layer, :, :reach], values_BLHSD[:, layer, :, :reach]) for layer in range(self.layers)]
-        return [Slots(keys_BHSD, values_BHSD, position_BT, mask_B1TS, causal) for keys_BHSD, values_BHSD in caches]
+        return [Slots(*cache, row_B1, position_BT, mask_B1TS, causal) for cache in caches]

@@ -131,7 +131,7 @@ def lstm_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> T
 def lstm_peephole_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor, peephole_3H: Tensor) -> Tensors:
     """As ``lstm_step``, with p_i c added to gate i, p_f c to f, p_o c' (the new cell) to o."""
     h, c = state
-    p_i, p_f, p_o = peephole_3H
+    p_i, p_f, p_o = peephole_3H.unbind()
     i, f, g, o = (gates_BG + F.linear(h, w_hh, b_hh)).chunk(4, -1)
     new = torch.sigmoid(f + p_f * c) * c + torch.sigmoid(i + p_i * c) * torch.tanh(g)
     return torch.sigmoid(o + p_o * new) * torch.tanh(new), new
@@ -246,22 +246,26 @@ class Recurrent(nn.RNNBase):
         out_BTH, *end = self._kernel(x_BTD, (), tuple(part.transpose(0, 1).contiguous() for part in start), (True,))
         return out_BTH, self.state_of(part.transpose(0, 1).to(start[0].dtype) for part in end)
 
-    def step(self, x_BD: Tensor, state: Tensors) -> Tensors:
-        """One step of all layers, for models whose next input depends on their last output: state -> state.
+    def stepper(self) -> Callable[[Tensor, Tensors], Tensors]:
+        """A function (x_BD, state) -> state, one step of all layers: where the next input depends on the last output.
 
         Raises ValueError for a bidirectional network, which has no steps.
         """
         if self.bidirectional:
             raise ValueError("a bidirectional network sees the whole sequence: it has no single step")
-        ends: list[Tensors] = []
-        starts = zip(*(part.unbind(1) for part in state), strict=True)
-        for row, (suffix, start) in enumerate(zip(self._suffixes(), starts, strict=True)):
-            if row:
-                x_BD = F.dropout(x_BD, self.dropout, self.training)
-            gates = F.linear(x_BD, getattr(self, f"weight_ih_{suffix}"), getattr(self, f"bias_ih_{suffix}"))
-            ends.append(self._step(suffix)(gates, start))
-            x_BD = ends[-1][0]
-        return tuple(torch.stack(part, 1) for part in zip(*ends, strict=True))
+        layers = [(*self._weights(suffix, "weight_ih", "bias_ih"), self._step(suffix)) for suffix in self._suffixes()]
+
+        def step(x_BD: Tensor, state: Tensors) -> Tensors:
+            ends: list[Tensors] = []
+            starts = zip(*(part.unbind(1) for part in state), strict=True)
+            for (w_ih, b_ih, advance), start in zip(layers, starts, strict=True):
+                if ends:
+                    x_BD = F.dropout(x_BD, self.dropout, self.training)
+                ends.append(advance(F.linear(x_BD, w_ih, b_ih), start))
+                x_BD = ends[-1][0]
+            return tuple(torch.stack(part, 1) for part in zip(*ends, strict=True))
+
+        return step
 
     def _kernel(self, x: Tensor, sizes: Tensors, start: Tensors, order: tuple[bool, ...]) -> Tensors:
         """torch's fused kernel; ``sizes``: the batch sizes of packed inputs, else ``order`` says batch first."""
@@ -311,9 +315,14 @@ class Recurrent(nn.RNNBase):
     def _step(self, suffix: str) -> Callable[..., Tensors]:
         """The step of a layer and direction, (gates, state) -> state."""
         names = ("weight_hh", "bias_hh", "peephole") if self.kind == "lstm-peephole" else ("weight_hh", "bias_hh")
-        weights = [getattr(self, f"{name}_{suffix}") for name in names]
+        weights = self._weights(suffix, *names)
         function = _STEPS[self.kind]
         return lambda gates, state: function(gates, state, *weights)
+
+    def _weights(self, suffix: str, *names: str) -> list[Tensor]:
+        """Parameters by name; copies under scan, which refuses weights that share memory, as cuDNN lays them out."""
+        weights = [getattr(self, f"{name}_{suffix}") for name in names]
+        return [weight.clone() for weight in weights] if torch.compiler.is_compiling() else weights
 
     def _suffixes(self) -> list[str]:
         sides = ("", "_reverse") if self.bidirectional else ("",)

@@ -17,6 +17,7 @@ width of a source state (2 H for additive, H otherwise), A of a prepared key, C 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -99,6 +100,7 @@ class AttentionLSTMState(NamedTuple):
 
 State = AttentionState | AttentionLSTMState
 Memory = AttentionMemory | AttentionLSTMMemory
+Step = Callable[[Tensor, Tensors], Tensors]
 Rows = TypeVar("Rows", AttentionState, AttentionLSTMState, AttentionMemory, AttentionLSTMMemory)
 
 
@@ -206,17 +208,17 @@ class Seq2SeqAttention(nn.Module):
         first: Tensors = tuple(torch.where(fresh_B11, m, s) for m, s in zip(known[3:], cells, strict=True))
         y_BTE = self.dropout(self.embedding(tokens_BT))
         real_TB = None if lengths is None else real_steps(tokens_BT, lengths).T
-        step = partial(self._bahdanau if self.additive else self._luong, known)
+        step = partial(self._bahdanau if self.additive else self._luong, known, self.decoder.stepper())
         end, outputs = unroll(step, (*first, context_BC), (y_BTE.transpose(0, 1),), real_TB)
         attn_BTS, *seen = (output.transpose(0, 1) for output in outputs)
         out_BTO = self._read_out(y_BTE, *seen) if self.additive else seen[0]
         position_B = position_B + (time if lengths is None else lengths.to(position_B))
         return self.head(self.dropout(out_BTO)), type(state)._make((*end, position_B)), attn_BTS
 
-    def _bahdanau(self, memory: Memory, old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
+    def _bahdanau(self, memory: Memory, step: Step, old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
         *cells, _ = old
         context_BC, attn_BS = self.attention(cells[0].unbind(1)[-1], memory[1], memory[0], memory[2])
-        new = self.decoder.step(torch.cat([given[0], context_BC], 1), tuple(cells))
+        new = step(torch.cat([given[0], context_BC], 1), tuple(cells))
         return (*new, context_BC), (attn_BS, new[0].unbind(1)[-1], context_BC)
 
     def _read_out(self, y_BTE: Tensor, s_BTH: Tensor, c_BTD: Tensor) -> Tensor:
@@ -224,10 +226,10 @@ class Seq2SeqAttention(nn.Module):
         units_BT2M: Tensor = self.readout(torch.cat([s_BTH, y_BTE, c_BTD], -1))
         return torch.maximum(units_BT2M[..., ::2], units_BT2M[..., 1::2])
 
-    def _luong(self, memory: Memory, old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
+    def _luong(self, memory: Memory, step: Step, old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
         *cells, combined_BH = old
         x_BX = torch.cat([given[0], combined_BH], 1) if self.config.input_feeding else given[0]
-        new = self.decoder.step(x_BX, tuple(cells))
+        new = step(x_BX, tuple(cells))
         top_BH = new[0].unbind(1)[-1]
         context_BH, attn_BS = self.attention(top_BH, memory[1], memory[0], memory[2])
         combined_BH = torch.tanh(self.combine(torch.cat([context_BH, top_BH], 1)))

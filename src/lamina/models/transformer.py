@@ -28,7 +28,7 @@ from lamina.cards import Card, Reported, Variant
 from lamina.layers.activations import Activation
 from lamina.layers.key_value import KeyValueState, StateShape
 from lamina.layers.positions import SinusoidalPositions
-from lamina.layers.sequences import expect_rows, real_steps, select_rows
+from lamina.layers.sequences import State, expect_rows, real_steps, select_rows
 from lamina.layers.tokens import checked_tokens
 from lamina.layers.transformer import BlockOptions, Memory, NormPlace, Stack
 
@@ -171,8 +171,8 @@ class Transformer(nn.Module):
         """An empty state for ``batch`` rows of up to ``max_length`` target tokens."""
         return self.shape.empty(self.tokens.weight, batch, max_length)
 
-    def select(self, state: KeyValueState, index_B: Tensor) -> KeyValueState:
-        """The rows ``index_B`` of a state, in that order, repeated where it repeats them."""
+    def select(self, state: State, index_B: Tensor) -> State:
+        """The rows ``index_B`` of a state or a memory, in that order, repeated where it repeats them."""
         return select_rows(state, index_B)
 
     def _embed(self, table: nn.Embedding, tokens_BT: Tensor, position: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def windows(picture: Pixels, window_HW: Array, marked: tuple[int, int] | None = 
 
 
 def field(field_HW: Array, centre: tuple[float, float], radius: float) -> Pixels:
-    """An effective receptive field, the square root of its values in colour, with the square of ``radius`` about its centre."""
+    """An effective receptive field, square roots of its values in colour, framed ``radius`` about its centre."""
     from PIL import Image, ImageDraw
 
     root_HW = np.sqrt(scaled(field_HW))
