@@ -38,7 +38,10 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
     try:
         for method in dict.fromkeys(("forward", row.card.sloped)):
             whole = method == "forward"
-            compiled = torch.compile(net if whole else getattr(net, method), backend=backend, fullgraph=True)
+            dynamic = None if row.example is None else True  # from the beginning: recurrent graphs compile slowly
+            compiled = torch.compile(
+                net if whole else getattr(net, method), backend=backend, fullgraph=True, dynamic=dynamic
+            )
             for x in (inputs(row, 3, dtype=torch.float32), _others(row)[-1]):  # the second makes the sizes dynamic
                 how = f"compiled with {backend}, {_sizes(x)}"
                 wanted = first(called(plain if whole else getattr(plain, method), x))
