@@ -128,7 +128,10 @@ def row(fault: str = "", build: Callable[[Any], nn.Module] = Faulty, **facts: An
     return Variant(build=build, config=FaultyConfig(fault=fault), card=dataclasses.replace(card, **facts))
 
 
-@pytest.mark.parametrize("title", list(conformance.checks()))
+OF_TOKENS = {"padding", "stepping", "select", "wrong tokens"}
+
+
+@pytest.mark.parametrize("title", [title for title in conformance.checks() if title not in OF_TOKENS])
 def test_the_faultless_net_passes(title: str) -> None:
     conformance.checks()[title](row())
 

@@ -60,20 +60,26 @@ def test_a_sample_does_not_depend_on_its_neighbours(toy: Any) -> None:
 
 
 def test_a_sample_is_what_the_filters_and_draws_say() -> None:
-    """A loop over one row, the whole prefix at every step, with a penalty for what the row holds."""
-    model = AttentionToy()
-    sampling = Sampling(temperature=2.0, top_k=5, top_p=0.95, repetition_penalty=1.5)
-    got = generate(
-        model, PROMPTS, max_new_tokens=8, temperature=2.0, top_k=5, top_p=0.95, repetition_penalty=1.5, seed=2
-    )
-    for row, prompt in enumerate(PROMPTS):
-        tokens = list(prompt)
-        for step in range(8):
-            seen = torch.zeros(1, 7, dtype=torch.bool)
-            seen[0, tokens] = True
-            tokens.append(int(sampling.choose(next_logits(model, tokens)[None], uniforms(2, [row], step), seen)))
-        assert got[row] == tokens[len(prompt) :]
-    assert got != generate(model, PROMPTS, max_new_tokens=8, temperature=2.0, top_k=5, top_p=0.95, seed=2)
+    """A loop over one row, the whole prefix at every step, with a penalty for what the row holds; with every end token,
+    so that rows are left out at different steps and the others keep their draws and their penalties."""
+    model, short = AttentionToy(), 0
+    options: dict[str, Any] = {"temperature": 2.0, "top_k": 5, "top_p": 0.95, "repetition_penalty": 1.5}
+    sampling = Sampling(**options)
+    for end in (None, *range(7)):
+        got = generate(model, PROMPTS, max_new_tokens=8, seed=2, end=end, **options)
+        for row, prompt in enumerate(PROMPTS):
+            tokens = list(prompt)
+            for step in range(8):
+                seen = torch.zeros(1, 7, dtype=torch.bool)
+                seen[0, tokens] = True
+                tokens.append(int(sampling.choose(next_logits(model, tokens)[None], uniforms(2, [row], step), seen)))
+                if tokens[-1] == end:
+                    break
+            assert got[row] == tokens[len(prompt) :]
+        short += sum(len(new) < 8 for new in got[:3]) >= 2 and len(got[3]) == 8
+    assert short, "no end token leaves the last row alone"
+    options["repetition_penalty"] = 1.0
+    assert got != generate(model, PROMPTS, max_new_tokens=8, seed=2, end=6, **options)
 
 
 def test_a_penalty_acts_on_greedy_decoding_too() -> None:

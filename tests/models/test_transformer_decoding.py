@@ -196,6 +196,7 @@ def test_bad_input_gets_one_line(name: str) -> None:
         ((x, model.init_state(2, 6)), "another batch"),
         ((x, other), "another batch or model"),
         ((x, state[0]), "KeyValueState"),
+        ((x, build(name, torch.float32).init_state(3, 6)), "it is torch.float32 on cpu, the model torch.float64"),
         ((tokens(3, 7), state), "6 places, 0 are taken, 7 more tokens do not fit"),
     ]
     if name in ("gpt2", "transformer-lm"):

@@ -49,7 +49,7 @@ class CausalTransformer(nn.Module):
         position = torch.arange(length, device=tokens_BT.device)
         own = None
         if state is not None:
-            own = self.shape.slots(state, batch, length)
+            own = self.shape.slots(state, self.tokens.weight, batch, length)
             position = own[0].position_BT
         embedded_BTC = self.tokens(tokens_BT)
         x_BTC = self.dropout(embedded_BTC + self.positions(position, embedded_BTC.dtype))

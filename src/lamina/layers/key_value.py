@@ -69,16 +69,20 @@ class StateShape:
         filled_B = torch.zeros(batch, dtype=torch.int64, device=like.device)
         return KeyValueState(keys_BLHSD, torch.zeros_like(keys_BLHSD), filled_B)
 
-    def slots(self, state: KeyValueState, batch: int, length: int) -> list[Slots]:
-        """Where ``length`` further tokens of each row go, layer by layer.
+    def slots(self, state: KeyValueState, like: Tensor, batch: int, length: int) -> list[Slots]:
+        """Where ``length`` further tokens of each row go, layer by layer; ``like`` is a weight of the model.
 
         Row b's token t goes into slot ``filled_B[b]`` + t and looks at all slots up to it. Padding on the right of a
         row does no harm: it lies beyond what real tokens look at, and the row's next tokens overwrite it. Raises
-        ValueError for a state of another model or batch, and where the tokens, padding included, do not fit.
+        ValueError for a state of another model, batch, dtype or device, and where the tokens, padding included, do not
+        fit.
         """
         shape = (batch, self.layers, self.heads, -1, self.width)
         expect_rows(state, KeyValueState, (shape, shape, (batch,)))
         keys_BLHSD, values_BLHSD, filled_B = state
+        if (keys_BLHSD.dtype, keys_BLHSD.device) != (like.dtype, like.device):
+            there, here = (f"{tensor.dtype} on {tensor.device}" for tensor in (keys_BLHSD, like))
+            raise ValueError(f"the state is of another model: it is {there}, the model {here}")
         row_B1 = torch.arange(batch, device=filled_B.device)[:, None]
         position_BT = filled_B[:, None] + torch.arange(length, device=filled_B.device)
         reach, even = keys_BLHSD.shape[3], False

@@ -253,15 +253,15 @@ class Recurrent(nn.RNNBase):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional network sees the whole sequence: it has no single step")
-        layers = [(*self._weights(suffix, "weight_ih", "bias_ih"), self._step(suffix)) for suffix in self._suffixes()]
+        layers = [(self._weights(suffix, "weight_ih", "bias_ih"), self._step(suffix)) for suffix in self._suffixes()]
 
         def step(x_BD: Tensor, state: Tensors) -> Tensors:
             ends: list[Tensors] = []
             starts = zip(*(part.unbind(1) for part in state), strict=True)
-            for (w_ih, b_ih, advance), start in zip(layers, starts, strict=True):
+            for (weights, advance), start in zip(layers, starts, strict=True):
                 if ends:
                     x_BD = F.dropout(x_BD, self.dropout, self.training)
-                ends.append(advance(F.linear(x_BD, w_ih, b_ih), start))
+                ends.append(advance(F.linear(x_BD, *weights), start))
                 x_BD = ends[-1][0]
             return tuple(torch.stack(part, 1) for part in zip(*ends, strict=True))
 

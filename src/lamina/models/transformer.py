@@ -158,7 +158,7 @@ class Transformer(nn.Module):
         position = torch.arange(length, device=tokens_BT.device)
         own = None
         if state is not None:
-            own = self.shape.slots(state, batch, length)
+            own = self.shape.slots(state, self.tokens.weight, batch, length)
             position = own[0].position_BT
         x_BTC = self._embed(self.tokens, tokens_BT, position)
         x_BTC = self.decoder(x_BTC, causal=True, slots=own, memory=memory)

@@ -1,7 +1,7 @@
 """Transformer language model: the decoder of the Transformer alone, which predicts the next token.
 
 Paper: Liu, Saleh, Pot, Goodrich, Sepassi, Kaiser, Shazeer, "Generating Wikipedia by Summarizing Long Sequences", ICLR
-2018, arXiv 1801.10198 (section 4.2.3, the T-D model).
+2018, arXiv 1801.10198 (the T-D model).
 What was new: input and output as one sequence, so that the encoder and the attention to it fall away.
 
 Differences from the paper: learned positions and normalisation before the sublayers by default, as GPT-2 (Radford et
@@ -113,7 +113,7 @@ VARIANTS = {
             macs=276_824_064,
             reference="torch.nn.TransformerEncoder with a causal mask",
             differences=(
-                "four blocks of 128 channels (paper: five of 512), no memory-compressed attention",
+                "four blocks of 128 channels, smaller than the paper's; no memory-compressed attention",
                 "learned positions, normalisation first, GELU (paper: sinusoidal, last, ReLU: there are options)",
                 "embeddings not multiplied by sqrt(width); first weights as GPT-2's",
             ),
