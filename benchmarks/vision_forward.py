@@ -1,8 +1,8 @@
 """How fast is inference with our nets beside torchvision's?
 
 The plain models of both in one process, eager, float32, default memory format, images of 224 x 224 pixels, rounds
-interleaved. Speed: median over rounds of torchvision's time over ours. Memory: greatest resident size of a process of
-its own for each side, median of three.
+interleaved, both nets made four times. Speed: median over rounds of torchvision's time over ours. Memory: most bytes
+held in tensors at once, weights included.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -86,23 +85,13 @@ def timed(work: Callable[[], None], calls: int) -> Callable[[], float]:
 
 
 def peak(name: str, side: str, work: str, batch: int) -> float:
-    """Greatest resident MB of a process that does the work three times."""
-    command = [sys.executable, "-m", "benchmarks.vision_models", name, side, work, str(batch)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _peak_of_this_process(name: str, side: str, work: str, batch: int) -> float:
-    """Both libraries are imported, so that only the work differs; the peak is counted from before the model is made."""
-    net("mobilenet-v2", "lamina"), net("mobilenet-v2", "torchvision")
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak begins anew
-    once = WORK[work](net(name, side), batch)
-    for _ in range(3):
+    """Most MB held in tensors at once, weights included, from before the net is made to the end of the second call."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        once = WORK[work](net(name, side), batch)
         once()
-    with open("/proc/self/status") as file:
-        line = next(line for line in file if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-if __name__ == "__main__":
-    print(_peak_of_this_process(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+        once()
+    found = profile.profiler
+    assert found is not None
+    events = [event for event in found.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate(event.nbytes() for event in events)) / 1e6
