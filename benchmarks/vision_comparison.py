@@ -8,9 +8,9 @@ import statistics
 from benchmarks.measure import interleaved, ratio
 from benchmarks.vision_models import NETS, SIDES, WORK, net, peak, timed
 
-NETS_MADE = 4
+NETS_MADE = 3
 """how often both nets are made anew: where their weights come to lie in memory is worth some percent"""
-ROUNDS = {1: 6, 16: 3}
+ROUNDS = {1: 4, 16: 2}
 CALLS = {1: 4, 16: 1}
 
 

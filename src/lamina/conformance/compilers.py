@@ -28,6 +28,7 @@ from lamina.conformance.setting import (
     run,
     same,
 )
+from lamina.training.compiling import compiled
 
 
 def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
@@ -39,13 +40,12 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
         for method in dict.fromkeys(("forward", row.card.sloped)):
             whole = method == "forward"
             dynamic = None if row.example is None else True  # from the beginning: recurrent graphs compile slowly
-            compiled = torch.compile(
-                net if whole else getattr(net, method), backend=backend, fullgraph=True, dynamic=dynamic
-            )
+            function = net if whole else getattr(net, method)
+            quick = compiled(function, device="cpu", backend=backend, fullgraph=True, dynamic=dynamic)
             for x in (inputs(row, 3, dtype=torch.float32), _others(row)[-1]):  # the second makes the sizes dynamic
                 how = f"compiled with {backend}, {_sizes(x)}"
                 wanted = first(called(plain if whole else getattr(plain, method), x))
-                got = first(called(compiled, x))
+                got = first(called(quick, x))
                 expect_close(got, wanted, 1e-5, f"outputs of {method} {how}")
                 if method == row.card.sloped:
                     same(gradients(net, got), gradients(plain, wanted), 1e-4, how)

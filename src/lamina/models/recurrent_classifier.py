@@ -5,7 +5,7 @@ memory", Neural Computation 9 (1997); Cho et al., EMNLP 2014, arXiv 1406.1078. B
 Transactions on Signal Processing 45 (1997).
 What was new: units with a memory of the sequence; gates that keep its gradient from vanishing.
 
-Differences from the papers: they define the units, not a classifier of text; its sizes are ours.
+Differences from the paper: they define the units, not a classifier of text; its sizes are ours.
 
 Legend: B batch, T time, E embedding width, H hidden width times directions, K classes.
 """

@@ -5,7 +5,7 @@ Sutskever, Vinyals, "Recurrent neural network regularization", 2014, arXiv 1409.
 2014, arXiv 1406.1078 (the unit of ``gru-lm``).
 What was new: a context of any length in place of n words; dropout on the connections that are not recurrent.
 
-Differences from the papers: an LSTM or GRU gate has two biases, as in torch (Zaremba: one); Mikolov's units are
+Differences from the paper: an LSTM or GRU gate has two biases, as in torch (Zaremba: one); Mikolov's units are
 logistic, ours tanh, and his input is the word itself, without an embedding of another width.
 
 Legend: B batch, T time, V vocabulary, E embedding width, H hidden width, L layers.

@@ -7,7 +7,7 @@ What was new: a soft alignment, learned with the translation, in place of one ve
 s_i = GRU(s_{i-1}, [y_{i-1}; c_i]), where c_i is looked up with s_{i-1}. Luong: h_t = LSTM(h_{t-1}, [y_{t-1};
 h~_{t-1}]), c_t is looked up with h_t, and h~_t = tanh(W_c [c_t; h_t]) is fed to the next step ("input feeding").
 
-Differences from the papers: the reset gate acts after the matrix, as in cuDNN (Bahdanau: before); gates have two
+Differences from the paper: the reset gate acts after the matrix, as in cuDNN (Bahdanau: before); gates have two
 biases; Bahdanau's readout sees s_i, as equation 4 has it (the appendix: s_{i-1}); torch's initialisation (Bahdanau:
 orthogonal and normal 0.01); no local attention.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lamina.errors import RunError, TrainingError
 from lamina.tasks.base import Phase, Task
+from lamina.training.compiling import compiled
 from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
 from lamina.training.recipe import Recipe
@@ -41,7 +42,7 @@ class Engine:
             if recipe.precision == "fp64":
                 module.double()
             if recipe.compile:
-                _compile(module)
+                _compile(module, fabric.device.type)
             if recipe.checkpointing:
                 checkpoint_stages(module)
             wrapped, optimiser = fabric.setup(module, make_optimiser(module, recipe))
@@ -213,7 +214,7 @@ class Engine:
         raise TrainingError(f"the loss of '{player}' is not finite {when} step {self.step + 1} (rate {self.rate:.3g})")
 
 
-def _compile(module: nn.Module) -> None:
+def _compile(module: nn.Module, device: str) -> None:
     """``module.compile()``, which torch 2.13 ignores without a word for modules of its own, a bare nn.Sequential say.
 
     A function of ours around the call is what makes the compiler look into them. The parameters keep their names.
@@ -223,7 +224,7 @@ def _compile(module: nn.Module) -> None:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return call(*args, **kwargs)
 
-    module._compiled_call_impl = torch.compile(forward)
+    module._compiled_call_impl = compiled(forward, device=device)
 
 
 def _cast(fabric: Fabric, method: Callable[..., Any]) -> Callable[..., Any]:
