@@ -150,7 +150,7 @@ class Own(nn.Module):
 def test_compiling_changes_nothing_but_speed(monkeypatch: pytest.MonkeyPatch, make: Callable[[], nn.Module]) -> None:
     """On the backend that traces everything and generates no code; state dicts keep their names."""
     real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function: real(function, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", lambda function, **_: real(function, backend="aot_eager"))
 
     def case(**recipe: Any) -> Fit:
         engine = make_engine(Classify(), {"model": make()}, batch_size=10, epochs=2, ema=0.9, **recipe)
