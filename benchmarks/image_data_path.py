@@ -23,20 +23,15 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
 
 from benchmarks.measure import interleaved, ratio, write_result
-from benchmarks.peers import declare_missing_operators
-
-declare_missing_operators()
-
-from torchvision import transforms  # noqa: E402 # the operators must be declared first
-from torchvision.datasets import ImageFolder  # noqa: E402
-
-from lamina.data.augment import Geometric  # noqa: E402
-from lamina.data.opening import open_source  # noqa: E402
-from lamina.data.preprocess import fit_preprocess  # noqa: E402
-from lamina.data.preprocess_image import ImagePreprocess  # noqa: E402
-from lamina.data.streams import Shuffled  # noqa: E402
+from lamina.data.augment import Geometric
+from lamina.data.opening import open_source
+from lamina.data.preprocess import fit_preprocess
+from lamina.data.preprocess_image import ImagePreprocess
+from lamina.data.streams import Shuffled
 
 ARCHIVE = "imagenette_224_subset/imagenette_224_subset.tar.gz"
 BATCH, SHIFT = 64, 16

@@ -14,26 +14,21 @@ import time
 import warnings
 from collections.abc import Callable
 
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import lamina
 from benchmarks.measure import interleaved, ratio, write_result
-from benchmarks.peers import declare_missing_operators
-
-declare_missing_operators()
-
-import pytorch_lightning as pl  # noqa: E402 # the operators must be declared first
-from lightning_fabric import Fabric  # noqa: E402
-
-import lamina  # noqa: E402
-from lamina.data.streams import Batch, InMemory, Shuffled  # noqa: E402
-from lamina.tasks.classification import Classification  # noqa: E402
-from lamina.training.engine import Engine  # noqa: E402
-from lamina.training.events import StepDone  # noqa: E402
-from lamina.training.loop import fit  # noqa: E402
-from lamina.training.recipe import Recipe  # noqa: E402
+from lamina.data.streams import Batch, InMemory, Shuffled
+from lamina.tasks.classification import Classification
+from lamina.training.engine import Engine
+from lamina.training.events import StepDone
+from lamina.training.loop import fit
+from lamina.training.recipe import Recipe
 
 LR, MOMENTUM = 0.01, 0.9
 SCALE, SHIFT = 1 / 255, 0.13

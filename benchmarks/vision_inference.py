@@ -12,21 +12,18 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # the converter would report its use
+import openvino
+import torch
+from torch import nn
 
-import openvino  # noqa: E402
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-
-import lamina  # noqa: E402
-from benchmarks.measure import interleaved, ratio, write_result  # noqa: E402
-from benchmarks.vision_models import NETS, forward, images, net, timed  # noqa: E402
-from lamina.runs.exporting import export_variant  # noqa: E402
+import lamina
+from benchmarks.measure import interleaved, ratio, write_result
+from benchmarks.vision_models import NETS, forward, images, net, timed
+from lamina.runs.exporting import export_variant
 
 ROUNDS = {1: 15, 16: 7}
 CALLS = {1: 4, 16: 1}

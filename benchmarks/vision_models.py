@@ -29,9 +29,6 @@ def net(name: str, side: str) -> nn.Module:
 
         return lamina.create_model(name)
 
-    from benchmarks.peers import declare_missing_operators
-
-    declare_missing_operators()
     import torchvision
 
     model: nn.Module = getattr(torchvision.models, NETS[name])(weights=None)

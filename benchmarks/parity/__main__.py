@@ -15,21 +15,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 
+import lamina
 from benchmarks.parity.numbers import image, weight
 from benchmarks.parity.rows import ROWS, Row
-from benchmarks.peers import declare_missing_operators
-
-declare_missing_operators()
-
-import timm  # noqa: E402 # the operators must be declared first
-import torchvision  # noqa: E402
-
-import lamina  # noqa: E402
-from lamina.weights.loading import layouts_of, load_weights  # noqa: E402
-from lamina.weights.reading import StateDict  # noqa: E402
+from lamina.weights.loading import layouts_of, load_weights
+from lamina.weights.reading import StateDict
 
 BOUND_64, BOUND_32, BOUND_32_DEEP = 1e-10, 1e-5, 1e-4
 PAGE = Path(__file__).parents[2] / "docs" / "parity.md"

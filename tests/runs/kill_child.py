@@ -57,9 +57,10 @@ def train(case: str, folder: Path) -> None:
 
 def fork(case: str, folder: Path) -> int:
     pid = os.fork()
+    # A group of its own, so that a kill of the group takes the workers too; told by both, whichever comes first.
+    os.setpgid(pid, pid)
     if pid:
         return pid
-    os.setsid()  # so that a kill of the group takes the workers too
     code = 1
     try:
         train(case, folder)

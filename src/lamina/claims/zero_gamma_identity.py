@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MODELS = ("resnet18", "resnet50")
 """basic blocks, bottlenecks"""
+SHOWN = 300
+"""logits in the figure: all 4,000 make it a megabyte and show nothing more"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ def figure(figure: Figure, settings: GammaSettings, measured: Sequence[Measureme
     axes = figure.subplots()
     arrays = measured[0].arrays
     for i, (kind, label) in reversed(list(enumerate((("zero", "gamma = 0"), ("one", "gamma = 1"))))):
-        across, up = (np.ravel(arrays[f"{kind}_{part}"]) for part in ("shortcuts", "whole"))
+        across, up = (np.ravel(arrays[f"{kind}_{part}"])[:SHOWN] for part in ("shortcuts", "whole"))
         axes.plot(across, up, color=SERIES[i], marker="o", markersize=2, linestyle="", label=label)
     axes.set(xlabel="logits of stem, shortcuts and head", ylabel="logits of the whole net")
     legend(axes)
@@ -88,7 +90,7 @@ CLAIM = Claim(
         for kind, number in (("zero", 0), ("one", 1))
     },
     figure=figure,
-    caption="Each logit of ResNet-18 against that of its stem, shortcuts and head alone (first seed)",
+    caption=f"{SHOWN} logits of ResNet-18, each against that of its stem, shortcuts and head alone (first seed)",
     reading="With the last scales at zero the logits differ by {resnet18_zero} in ResNet-18 and by {resnet50_zero} in "
     "ResNet-50 from those of the net without its branches, batch statistics and all. With scales of one they differ by "
     "{resnet18_one} and {resnet50_one} of the largest logit.",

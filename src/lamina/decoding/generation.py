@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -44,47 +45,33 @@ class Ending:
         return any(stop in written for stop in self.stop_text)
 
 
+class Options(TypedDict, total=False):
+    """The options of ``stream``, which says what they mean."""
+
+    max_new_tokens: Required[int]
+    temperature: float
+    greedy: bool
+    top_k: int | None
+    top_p: float | None
+    repetition_penalty: float
+    end: int | None
+    stop: Sequence[Sequence[int]]
+    stop_text: Sequence[str]
+    text: Text | None
+    seed: int
+    first_row: int
+    memory: tuple[Tensor, ...] | None
+
+
 def generate(
-    model: nn.Module,
-    prompts: Sequence[Sequence[int]] | Tensor,
-    *,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    greedy: bool = False,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    repetition_penalty: float = 1.0,
-    end: int | None = None,
-    stop: Sequence[Sequence[int]] = (),
-    stop_text: Sequence[str] = (),
-    text: Text | None = None,
-    seed: int = 0,
-    first_row: int = 0,
-    memory: State | None = None,
+    model: nn.Module, prompts: Sequence[Sequence[int]] | Tensor, **options: Unpack[Options]
 ) -> list[list[int]]:
     """The new tokens of each prompt, without the prompt; options and errors as in ``stream``.
 
     A row holds what the model wrote, ``end`` or the stop sequence that ended it included.
     """
-    steps = stream(
-        model,
-        prompts,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        greedy=greedy,
-        top_k=top_k,
-        top_p=top_p,
-        repetition_penalty=repetition_penalty,
-        end=end,
-        stop=stop,
-        stop_text=stop_text,
-        text=text,
-        seed=seed,
-        first_row=first_row,
-        memory=memory,
-    )
     rows: list[list[int]] = [[] for _ in prompts]
-    for step in steps:
+    for step in stream(model, prompts, **options):
         for row, token in step:
             rows[row].append(token)
     return rows

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lamina.layers.image_classifier import check_least, check_options
+from lamina.layers.image_classifier import check_least, check_options, global_average_pool
 from lamina.layers.stochastic_depth import StochasticDepth, rising_rates
 
 Shortcut = Literal["A", "B", "C"]
@@ -110,6 +110,14 @@ def residual_stages(channels: int, config: Any, *, bottleneck: bool, stride_on_3
             channels = widths[-1]
         stages.append(stage)
     return stages
+
+
+def residual_neck(channels: int, *, preactivation: bool) -> nn.Sequential:
+    """The mean over positions, (B, C, H, W) -> (B, C); with pre-activation after the last norm and ReLU."""
+    parts = OrderedDict[str, nn.Module](pool=global_average_pool())
+    if preactivation:
+        parts = OrderedDict(norm=nn.BatchNorm2d(channels), act=nn.ReLU(inplace=True), **parts)
+    return nn.Sequential(parts)
 
 
 def _branch(channels: int, kernels: Sequence[int], widths: Sequence[int], strides: Sequence[int]) -> nn.Sequential:

@@ -70,6 +70,11 @@ def select_rows(state: State, index_B: Tensor) -> State:
     return type(state)(*(tensor.index_select(0, index_B) for tensor in state))
 
 
+def example_tokens(vocabulary: int, batch: int, time: int, seed: int = 0) -> Tensor:
+    """Tokens (B, T) of a vocabulary of that size, the same at every call: what a variant's ``example`` is made of."""
+    return torch.randint(vocabulary, (batch, time), generator=torch.Generator().manual_seed(seed))
+
+
 def check_recurrent(kind: str, sizes: tuple[int, ...], dropout: float, kinds: tuple[str, ...]) -> None:
     """Raise ValueError for a kind not among ``kinds``, a size below 1, a dropout out of [0, 1)."""
     if kind not in kinds:

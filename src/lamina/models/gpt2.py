@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lamina.cards import Card, Variant
 from lamina.layers.causal_transformer import CausalTransformer
+from lamina.layers.sequences import example_tokens
 from lamina.layers.transformer import BlockOptions
 
 
@@ -78,8 +78,7 @@ class GPT2(CausalTransformer):
 
 def example(config: GPT2Config, batch: int) -> dict[str, Tensor]:
     """Tokens as long as the context, the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    return {"tokens_BT": torch.randint(config.vocab_size, (batch, config.context), generator=generator)}
+    return {"tokens_BT": example_tokens(config.vocab_size, batch, config.context)}
 
 
 def _row(size: str, parameters: int, macs: int, *, layers: int, width: int, heads: int) -> Variant:

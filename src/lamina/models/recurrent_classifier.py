@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lamina.cards import Card, Variant
 from lamina.layers.heads import linear_head
 from lamina.layers.recurrent import KINDS, Kind, Recurrent
-from lamina.layers.sequences import check_recurrent, expect_tokens, real_steps
+from lamina.layers.sequences import check_recurrent, example_tokens, expect_tokens, real_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +109,7 @@ _TIME = 100
 
 
 def _example(config: RecurrentClassifierConfig, batch: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return {"tokens_BT": torch.randint(config.vocab_size, (batch, _TIME), generator=generator)}
+    return {"tokens_BT": example_tokens(config.vocab_size, batch, _TIME)}
 
 
 def _variant(kind: Kind, **facts: Any) -> Variant:

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.recurrent import KINDS, HiddenState, Kind, LSTMState, Recurrent, RecurrentState
-from lamina.layers.sequences import check_recurrent, expect_rows, expect_tokens, select_rows
+from lamina.layers.sequences import check_recurrent, example_tokens, expect_rows, expect_tokens, select_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +109,7 @@ class RecurrentLM(nn.Module):
 
 
 def _example(time: int, config: RecurrentLMConfig, batch: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return {"tokens_BT": torch.randint(config.vocab_size, (batch, time), generator=generator)}
+    return {"tokens_BT": example_tokens(config.vocab_size, batch, time)}
 
 
 _SMALL = {"vocab_size": 17, "embedding_dim": 12, "hidden_size": 10}

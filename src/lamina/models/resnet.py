@@ -19,15 +19,14 @@ Legend: B batch, C channels, H height, W width, D features, K classes.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.image_classifier import ImageClassifier, global_average_pool
-from lamina.layers.residual import Shortcut, check_residual, conv, initialise_residual, residual_stages
+from lamina.layers.image_classifier import ImageClassifier
+from lamina.layers.residual import Shortcut, check_residual, conv, initialise_residual, residual_neck, residual_stages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +89,7 @@ class ResNet(ImageClassifier):
             width, config, bottleneck=config.bottleneck, stride_on_3x3=config.version == "v1.5"
         )
         self.embedding = config.widths[-1] * (4 if config.bottleneck else 1)
-        last = OrderedDict[str, nn.Module]()
-        if config.preactivation:
-            last = OrderedDict(norm=nn.BatchNorm2d(self.embedding), act=nn.ReLU(inplace=True))
-        self.neck = nn.Sequential(OrderedDict(**last, pool=global_average_pool()))
+        self.neck = residual_neck(self.embedding, preactivation=config.preactivation)
         self.dropout = nn.Dropout(config.dropout)
         initialise_residual(self, zero_gamma=config.zero_gamma)
         self.reset_head(config.num_classes)

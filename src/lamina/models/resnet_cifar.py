@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.image_classifier import ImageClassifier, global_average_pool
-from lamina.layers.residual import Shortcut, check_residual, conv, initialise_residual, residual_stages
+from lamina.layers.image_classifier import ImageClassifier
+from lamina.layers.residual import Shortcut, check_residual, conv, initialise_residual, residual_neck, residual_stages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +73,7 @@ class ResNetCifar(ImageClassifier):
         )
         self.stages = residual_stages(width, config, bottleneck=False)
         self.embedding = config.widths[-1]
-        last = OrderedDict[str, nn.Module]()
-        if config.preactivation:
-            last = OrderedDict(norm=nn.BatchNorm2d(self.embedding), act=nn.ReLU(inplace=True))
-        self.neck = nn.Sequential(OrderedDict(**last, pool=global_average_pool()))
+        self.neck = residual_neck(self.embedding, preactivation=config.preactivation)
         self.dropout = nn.Dropout(config.dropout)
         initialise_residual(self, zero_gamma=config.zero_gamma)
         self.reset_head(config.num_classes)

@@ -22,6 +22,7 @@ from lamina.layers.recurrent import LSTMState, Recurrent
 from lamina.layers.sequences import (
     check_recurrent,
     encoded,
+    example_tokens,
     expect_rows,
     expect_tokens,
     reverse_rows,
@@ -140,9 +141,10 @@ _TIME = 25
 
 
 def _example(config: Seq2SeqConfig, batch: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    source_BS = torch.randint(config.source_vocab_size, (batch, _TIME), generator=generator)
-    return {"tokens_BT": torch.randint(config.vocab_size, (batch, _TIME), generator=generator), "source": source_BS}
+    return {
+        "tokens_BT": example_tokens(config.vocab_size, batch, _TIME),
+        "source": example_tokens(config.source_vocab_size, batch, _TIME, seed=1),
+    }
 
 
 VARIANTS = {

@@ -28,7 +28,15 @@ from torch import Tensor, nn
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.additive_attention import AdditiveAttention, MultiplicativeAttention, Score
 from lamina.layers.recurrent import Recurrent, Tensors, unroll
-from lamina.layers.sequences import check_recurrent, encoded, expect_rows, expect_tokens, real_steps, select_rows
+from lamina.layers.sequences import (
+    check_recurrent,
+    encoded,
+    example_tokens,
+    expect_rows,
+    expect_tokens,
+    real_steps,
+    select_rows,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +260,10 @@ _TIME = 25
 
 
 def _example(config: Seq2SeqAttentionConfig, batch: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    source_BS = torch.randint(config.source_vocab_size, (batch, _TIME), generator=generator)
-    return {"tokens_BT": torch.randint(config.vocab_size, (batch, _TIME), generator=generator), "source": source_BS}
+    return {
+        "tokens_BT": example_tokens(config.vocab_size, batch, _TIME),
+        "source": example_tokens(config.source_vocab_size, batch, _TIME, seed=1),
+    }
 
 
 VARIANTS = {

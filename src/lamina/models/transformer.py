@@ -28,7 +28,7 @@ from lamina.cards import Card, Reported, Variant
 from lamina.layers.activations import Activation
 from lamina.layers.key_value import KeyValueState, StateShape
 from lamina.layers.positions import SinusoidalPositions
-from lamina.layers.sequences import State, expect_rows, real_steps, select_rows
+from lamina.layers.sequences import State, example_tokens, expect_rows, real_steps, select_rows
 from lamina.layers.tokens import checked_tokens
 from lamina.layers.transformer import BlockOptions, Memory, NormPlace, Stack
 
@@ -187,10 +187,9 @@ LENGTH = 64
 
 def example(config: TransformerConfig, batch: int) -> dict[str, Tensor]:
     """Source and target of 64 tokens each, the same at every call."""
-    generator = torch.Generator().manual_seed(0)
     return {
-        "tokens_BT": torch.randint(config.vocab_size, (batch, LENGTH), generator=generator),
-        "source": torch.randint(config.source_vocab, (batch, LENGTH), generator=generator),
+        "tokens_BT": example_tokens(config.vocab_size, batch, LENGTH),
+        "source": example_tokens(config.source_vocab, batch, LENGTH, seed=1),
     }
 
 

@@ -23,7 +23,7 @@ from lamina.cards import Card, Variant
 from lamina.layers.activations import Activation
 from lamina.layers.heads import linear_head
 from lamina.layers.positions import Positions, position_layer
-from lamina.layers.sequences import real_steps
+from lamina.layers.sequences import example_tokens, real_steps
 from lamina.layers.tokens import checked_tokens
 from lamina.layers.transformer import BlockOptions, NormPlace, Stack, initialise
 
@@ -128,8 +128,7 @@ class TransformerClassifier(nn.Module):
 
 def example(config: TransformerClassifierConfig, batch: int) -> dict[str, Tensor]:
     """Tokens as long as the context, the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    return {"tokens_BT": torch.randint(config.vocab_size, (batch, config.context), generator=generator)}
+    return {"tokens_BT": example_tokens(config.vocab_size, batch, config.context)}
 
 
 VARIANTS = {

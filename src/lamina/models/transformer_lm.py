@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lamina.cards import Card, Variant
 from lamina.layers.activations import Activation
 from lamina.layers.causal_transformer import CausalTransformer
 from lamina.layers.positions import Positions
+from lamina.layers.sequences import example_tokens
 from lamina.layers.transformer import BlockOptions, NormPlace
 
 
@@ -91,8 +91,7 @@ class TransformerLM(CausalTransformer):
 
 def example(config: TransformerLMConfig, batch: int) -> dict[str, Tensor]:
     """Tokens as long as the context, the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    return {"tokens_BT": torch.randint(config.vocab_size, (batch, config.context), generator=generator)}
+    return {"tokens_BT": example_tokens(config.vocab_size, batch, config.context)}
 
 
 VARIANTS = {
