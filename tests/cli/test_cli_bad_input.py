@@ -45,6 +45,8 @@ Lamina = Callable[..., tuple[int, str, str]]
         ("train lenet5 --data digits --flip=true", "--flip or --no-flip takes no value"),
         ("train lenet5 --data digits --model.activaton relu", "did you mean '--model.activation'?"),
         ("train lenet5 --data digits --model.activation rellu", "unknown value 'rellu'; did you mean 'relu'?"),
+        ("train resnet18 --data digits --model.zero-gamma --flip", "--model.zero-gamma needs a value: true or false"),
+        ("train resnet18 --data digits --model.stem", "--model.stem needs a value: imagenet or small"),
         ("train mlp --data iris --model.hidden 8,x", "--model.hidden: expected a whole number, got 'x'"),
         ("train mlp --data iris --model.pool max", "unknown option '--model.pool'"),
         ("train --model.hidden 8 --data iris", "--model.hidden: which model?"),

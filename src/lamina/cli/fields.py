@@ -55,8 +55,15 @@ class Field:
         return {"type": self.hint, "metavar": _word(self.hint)}
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The values that it takes, where they are a few words; else none."""
+        if self.hint is bool:
+            return ("true", "false")
+        return tuple(map(str, get_args(self.hint))) if get_origin(self.hint) is Literal else ()
+
+    @property
     def help(self) -> str:
-        choices = f"; one of {', '.join(map(str, get_args(self.hint)))}" if get_origin(self.hint) is Literal else ""
+        choices = f"; one of {', '.join(self.words)}" if get_origin(self.hint) is Literal else ""
         default = _shown(self.default)
         return f"{self.doc}{choices}{f' (default: {default})' if default else ''}".replace("%", "%%")
 

@@ -103,7 +103,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             hint = "a switch takes no value: --flip or --no-flip" if word in ("true", "false") else self.hint
             return f"unexpected argument '{word}'" + (f"; {hint}" if hint else "")
         if found := re.match(r"argument (\S+): expected (one|at least one) argument", message):
-            return f"{found[1]} needs a value"
+            return f"{found[1]} needs a value{self._choices(found[1])}"
         if found := re.match(r"argument (\S+): ignored explicit argument", message):
             return f"{found[1].replace('/', ' or ')} takes no value"
         if found := re.match(r"the following arguments are required: (.*)", message):
@@ -111,6 +111,11 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             missing = [names.get(dest.strip()) or dest.strip() for dest in found[1].split(",")]
             return f"{' and '.join(missing)} missing: {self.usage}"
         return message
+
+    def _choices(self, option: str) -> str:
+        """What the option of a field takes, where that is one of a few words."""
+        words = next((field.words for field in self.fields.values() if field.option == option), ())
+        return f": {', '.join(words[:-1])} or {words[-1]}" if words else ""
 
 
 def dashed(argv: Sequence[str]) -> list[str]:
