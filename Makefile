@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -16,6 +16,7 @@ help:
 	@echo "make conformance  every check on every architecture, ONNX and the inductor among them"
 	@echo "make claims       every claim's experiment, a few minutes; writes results/claims/, docs/claims.md, docs/claims.html"
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
+	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
 	@echo "make clean        remove the environments and caches"
 
@@ -71,6 +72,10 @@ bench: .peers/.ready $(VENV)/.ready
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
 reproduce: $(VENV)/.ready
 	$(VENV)/bin/lamina reproduce --all --render
+
+# LAMINA_DATA names the folder with imagenette_224_subset/.
+photographs: $(VENV)/.ready
+	$(RUN) -m benchmarks.photographs
 
 conformance: $(VENV)/.ready
 	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md
