@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 Batch = dict[str, Tensor]
 
+IGNORED = -100
+"""The target of a place that only fills a row of tokens: it counts nowhere. torch's own number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
@@ -134,7 +137,8 @@ class Task:
         """Put back what ``state_dict`` gave."""
 
     def metrics(self) -> Any:
-        """A fresh torchmetrics.MetricCollection for an evaluation, on the CPU; ``evaluate_step`` feeds it."""
+        """What ``evaluate_step`` feeds in an evaluation, fresh and on the CPU: a torchmetrics.MetricCollection, or a
+        Metric that computes several values by name."""
         raise NotImplementedError
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
@@ -144,3 +148,14 @@ class Task:
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """What the model says of each input: tensors with the batch on dimension 0."""
         raise NotImplementedError
+
+
+class OneInput(Task):
+    """A task of models that take one tensor: that which a batch holds under ``input_key``."""
+
+    input_key: str
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What the model says of a batch."""
+        said: Tensor = model(batch[self.input_key])
+        return said

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamina.tasks.base import Batch, Engine, Task
+from lamina.tasks.base import Batch, Engine, OneInput
 
 
-class Classification(Task):
+class Classification(OneInput):
     """Cross-entropy over K classes. Batches hold the input and "target" (B,) int64; models give logits (B, K).
 
     In training "target" may be probabilities (B, K), of images that are mixed; accuracy is then that of the likeliest
@@ -33,7 +33,7 @@ class Classification(Task):
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
-        logits_BK = model(batch[self.input_key])
+        logits_BK = self.outputs(model, batch)
         target_B = batch["target"]
         weights = self.class_weights
         if weights is not None:
@@ -68,7 +68,7 @@ class Classification(Task):
         return MetricCollection(found, compute_groups=False)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        logits_BK, target_B = model(batch[self.input_key]).float(), batch["target"]
+        logits_BK, target_B = self.outputs(model, batch).float(), batch["target"]
         for name, metric in metrics.items(keep_base=True):
             if name == "loss":
                 metric.update(self.cost(logits_BK, target_B), weight=len(target_B))
@@ -77,10 +77,10 @@ class Classification(Task):
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{"probabilities": (B, K)}."""
-        return {"probabilities": model(batch[self.input_key]).float().softmax(1)}
+        return {"probabilities": self.outputs(model, batch).float().softmax(1)}
 
 
-class Multilabel(Task):
+class Multilabel(OneInput):
     """Binary cross-entropy for each of K labels. "target" (B, K) float, zeros and ones; models give logits (B, K)."""
 
     name = "multilabel"
@@ -98,7 +98,7 @@ class Multilabel(Task):
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
-        logits_BK = model(batch[self.input_key])
+        logits_BK = self.outputs(model, batch)
         target_BK = batch["target"].to(logits_BK)
         smooth_BK = target_BK * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         weights = self.class_weights
@@ -121,7 +121,7 @@ class Multilabel(Task):
         return MetricCollection(found, compute_groups=False)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        logits_BK, target_BK = model(batch[self.input_key]).float(), batch["target"]
+        logits_BK, target_BK = self.outputs(model, batch).float(), batch["target"]
         loss = F.binary_cross_entropy_with_logits(logits_BK, target_BK.float())
         for name, metric in metrics.items(keep_base=True):
             if name == "loss":
@@ -131,7 +131,7 @@ class Multilabel(Task):
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{"probabilities": (B, K)}, each label's own."""
-        return {"probabilities": model(batch[self.input_key]).float().sigmoid()}
+        return {"probabilities": self.outputs(model, batch).float().sigmoid()}
 
 
 def class_weights(targets: Tensor, classes: int) -> Tensor:

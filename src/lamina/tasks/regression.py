@@ -7,10 +7,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamina.tasks.base import Batch, Engine, Task
+from lamina.tasks.base import Batch, Engine, OneInput
 
 
-class Regression(Task):
+class Regression(OneInput):
     """Mean squared error on standardised targets; metrics and predictions in the targets' own units.
 
     "target" is (B, K) float, standardised; ``mean`` and ``std`` (K,) undo it. Models give (B, K).
@@ -23,7 +23,7 @@ class Regression(Task):
         self.mean, self.std, self.input_key = mean.float(), std.float(), input_key
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
-        y_BK = model(batch[self.input_key])
+        y_BK = self.outputs(model, batch)
         return F.mse_loss(y_BK, batch["target"].to(y_BK)), {}
 
     def metrics(self) -> Any:
@@ -33,13 +33,13 @@ class Regression(Task):
         return MetricCollection(found, compute_groups=False)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        said_BK = self.restore(model(batch[self.input_key]))
+        said_BK = self.restore(self.outputs(model, batch))
         truth_BK = self.restore(batch["target"])
         metrics.update(said_BK, truth_BK)
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{"values": (B, K)} in the targets' own units."""
-        return {"values": self.restore(model(batch[self.input_key]))}
+        return {"values": self.restore(self.outputs(model, batch))}
 
     def restore(self, standardised_BK: Tensor) -> Tensor:
         """Back to the targets' own units."""

@@ -1,0 +1,56 @@
+"""How well a model tells tokens: means over all of them, whatever batches they come in.
+
+Legend: B batch, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from lamina.tasks.base import IGNORED
+
+
+class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
+    """Computes "loss" (nats for each token) and "accuracy"; of a language model, whose ``characters_V`` are given,
+    "perplexity" and "bits_per_character", too.
+
+    ``characters_V`` tells how many characters of text each token stands for. ``carried`` is at the task's disposal: the
+    state that a model left after the batch before.
+    """
+
+    full_state_update = False
+    sums: list[Tensor]
+
+    def __init__(self, characters_V: Tensor | None = None) -> None:
+        super().__init__()
+        # a row of sums for each batch, added up in double precision at the end: not every device has it
+        self.add_state("sums", default=[], dist_reduce_fx="cat")
+        self.characters_V = characters_V
+        self.carried: Any = None
+
+    def update(self, logits_BTV: Tensor, target_BT: Tensor) -> None:
+        """Targets of -100 do not count."""
+        real_BT = target_BT != IGNORED
+        nats = F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=IGNORED, reduction="sum")
+        tokens = real_BT.sum()
+        right = ((logits_BTV.argmax(-1) == target_BT) & real_BT).sum()
+        characters = tokens.new_zeros(())
+        if self.characters_V is not None:
+            self.characters_V = self.characters_V.to(target_BT.device)
+            characters = self.characters_V[target_BT[real_BT]].sum()
+        self.sums.append(torch.stack([value.to(nats) for value in (nats, tokens, right, characters)]))
+
+    def compute(self) -> dict[str, Tensor]:
+        rows: Tensor = dim_zero_cat(self.sums)
+        nats, tokens, right, characters = rows.cpu().double().view(-1, 4).sum(0)
+        found = {"loss": nats / tokens, "accuracy": right / tokens}
+        if self.characters_V is not None:
+            found |= {"perplexity": found["loss"].exp(), "bits_per_character": nats / math.log(2) / characters}
+        return found

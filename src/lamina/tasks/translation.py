@@ -1,0 +1,78 @@
+"""A text from another text: each token of the translation from the source and the tokens before it.
+
+Legend: B pairs, S tokens of the longest source, T tokens of the longest target, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lamina.decoding import Hypothesis, beam_search
+from lamina.tasks.base import IGNORED, Batch, Engine, Task
+
+LONGER = 50
+"""tokens that a translation may be longer than its source (Vaswani et al. 2017, section 6.1)"""
+
+
+class Translation(Task):
+    """Cross-entropy of the target's tokens, each told the right ones before it (teacher forcing); a mean over tokens.
+
+    Batches hold "source" (B, S), "source_lengths" (B,), "tokens" (B, T), which begin with the token ``begin``, and
+    "target" (B, T), which end with ``end`` and are -100 where a row is only filled. Models give logits (B, T, V) and a
+    state, and have ``encode``.
+    """
+
+    name = "translation"
+    monitor = ("loss", "min")
+
+    def __init__(self, begin: int, end: int, *, label_smoothing: float = 0.0) -> None:
+        self.begin, self.end, self.label_smoothing = begin, end, label_smoothing
+
+    def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
+        logits_NV, target_N = _told(model, batch).flatten(0, 1), batch["target"].flatten()
+        smoothing = self.label_smoothing
+        return F.cross_entropy(logits_NV, target_N, ignore_index=IGNORED, label_smoothing=smoothing), {}
+
+    def metrics(self) -> Any:
+        """Of tokens told the right ones before them: "loss" in nats for each, without smoothing, and "accuracy"."""
+        from lamina.tasks.token_metrics import TokenMetrics
+
+        return TokenMetrics()
+
+    def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
+        metrics.update(_told(model, batch), batch["target"])
+
+    def translate(
+        self, model: nn.Module, batch: Batch, *, beam: int = 1, length_penalty: float = 0.6
+    ) -> list[list[Hypothesis]]:
+        """The ``beam`` best translations found of each "source", best first, the token ``end`` taken away; one beam is
+        greedy decoding. Each has at most 50 tokens more than its source.
+
+        Raises UsageError for a beam or a length penalty that means nothing.
+        """
+        source_BS, lengths_B = batch["source"], batch["source_lengths"]
+        memory = model.encode(source_BS, lengths_B)  # type: ignore[operator]
+        found = beam_search(
+            model,
+            [[self.begin]] * len(source_BS),
+            beams=beam,
+            max_new_tokens=source_BS.shape[1] + LONGER,
+            end=self.end,
+            length_penalty=length_penalty,
+            memory=memory,
+        )
+        most_B = (lengths_B + LONGER).tolist()  # its own, whatever else is in the batch
+        return [
+            [one._replace(tokens=[token for token in one.tokens[:most] if token != self.end]) for one in best]
+            for best, most in zip(found, most_B, strict=True)
+        ]
+
+
+def _told(model: nn.Module, batch: Batch) -> Tensor:
+    """Logits (B, T, V). The decoder needs no lengths: what fills a row stands behind its tokens, and is ignored."""
+    logits_BTV: Tensor
+    logits_BTV, _ = model(batch["tokens"], source=batch["source"], source_lengths=batch["source_lengths"])
+    return logits_BTV
