@@ -77,6 +77,23 @@ def test_the_field_lies_within_what_the_kernels_allow() -> None:
     assert 2 * radius(field) + 1 <= allowed.size[0]
 
 
+def test_samples_pass_one_at_a_time_and_give_what_a_batch_gives() -> None:
+    """A large net would hold its maps of all of them at once, gigabytes."""
+    torch.manual_seed(0)
+    model = lamina.create_model("resnet20", blocks=(1, 1, 1), widths=(4, 4, 4)).double().eval()
+    seen: list[int] = []
+    model.stem.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    (field,) = effective_receptive_field(model, (16, 16), [1], samples=3, seed=7)
+    assert seen == [1, 1, 1]
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn((3, 3, 16, 16), generator=generator).double().requires_grad_()
+    (maps,) = model.features(x, [1])
+    signs = torch.randint(0, 2, maps.shape[:2], generator=generator) * 2 - 1
+    (slope,) = torch.autograd.grad((maps[:, :, 4, 4] * signs).sum(), x)
+    size = slope.square().sum(1).mean(0).sqrt()
+    torch.testing.assert_close(field, size / size.sum())
+
+
 def test_channels_that_add_up_to_a_constant_still_have_a_field() -> None:
     torch.manual_seed(0)
     model = lamina.create_model("convnext-tiny", stem="small", depths=(1, 1), widths=(8, 16), image_size=32)

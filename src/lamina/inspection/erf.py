@@ -36,23 +36,33 @@ def effective_receptive_field(
     weight = next(model.parameters())
     generator = torch.Generator().manual_seed(seed)
     shape = (samples, _channels(model), *image_size)
-    x_NCHW = torch.randn(shape, generator=generator).to(weight).requires_grad_()
-    fields = []
+    x_NCHW = torch.randn(shape, generator=generator).to(weight)
+    signs_NC: dict[int, Tensor] = {}
+    squares: dict[int, Tensor] = {}
     with evaluation(model), torch.enable_grad():
-        try:
-            maps = features(x_NCHW, None)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        for number in range(len(maps)) if stages is None else [stage_number(stage, len(maps)) for stage in stages]:
-            map_NCHW = maps[number]
-            if map_NCHW.ndim != 4:
-                raise UsageError(f"stage {number} of {type(model).__name__} gives no maps, but {tuple(map_NCHW.shape)}")
-            middle_NC = map_NCHW[:, :, map_NCHW.shape[2] // 2, map_NCHW.shape[3] // 2]
-            signs_NC = torch.randint(0, 2, middle_NC.shape, generator=generator).to(middle_NC) * 2 - 1
-            (slope_NCHW,) = torch.autograd.grad((middle_NC * signs_NC).sum(), x_NCHW, retain_graph=True)
-            size_HW = slope_NCHW.square().sum(1).mean(0).sqrt()
-            fields.append(size_HW / size_HW.sum().clamp_min(torch.finfo(size_HW.dtype).tiny))
-    return fields
+        for sample in range(samples):  # one at a time: their maps together can take gigabytes
+            x_1CHW = x_NCHW[sample : sample + 1].requires_grad_()
+            try:
+                maps = features(x_1CHW, None)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+            numbers = range(len(maps)) if stages is None else [stage_number(stage, len(maps)) for stage in stages]
+            for number in numbers:
+                middle_C = _middle(model, number, maps[number])
+                if number not in signs_NC:
+                    signs_NC[number] = torch.randint(0, 2, (samples, len(middle_C)), generator=generator) * 2 - 1
+                score = (middle_C * signs_NC[number][sample].to(middle_C)).sum()
+                (slope_1CHW,) = torch.autograd.grad(score, x_1CHW, retain_graph=True)
+                squares[number] = squares.get(number, 0) + slope_1CHW[0].square().sum(0)
+    sizes_HW = [(squares[number] / samples).sqrt() for number in numbers]
+    return [size_HW / size_HW.sum().clamp_min(torch.finfo(size_HW.dtype).tiny) for size_HW in sizes_HW]
+
+
+def _middle(model: nn.Module, number: int, map_1CHW: Tensor) -> Tensor:
+    """The unit in the middle of a stage's map, (C,). Raises UsageError where the stage gives no map."""
+    if map_1CHW.ndim != 4:
+        raise UsageError(f"stage {number} of {type(model).__name__} gives no maps, but {tuple(map_1CHW.shape)}")
+    return map_1CHW[0, :, map_1CHW.shape[2] // 2, map_1CHW.shape[3] // 2]
 
 
 def radius(field_HW: Tensor, share: float = 0.95) -> float:
