@@ -18,6 +18,8 @@ Place = Callable[[int], str]
 
 MOSTLY_NUMBERS = 0.9
 """share of numbers from which on a text in a column is a fault and the column no category"""
+FEW_CATEGORIES = 20
+"""a column with no more different texts than this is never taken for names or free text"""
 
 
 @dataclass(frozen=True)

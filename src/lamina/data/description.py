@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina.data.source import Source, Split, Table
+from torch import Tensor
+
+from lamina.data.source import Source, Table, labelled
 
 
 def describe(source: Source) -> dict[str, Any]:
@@ -17,33 +19,40 @@ def describe(source: Source) -> dict[str, Any]:
         "sizes": dict(spec.sizes),
         "targets": list(spec.targets),
     }
-    if spec.task == "regression":
-        out["target_range"] = {
-            split: {
-                name: [float(part.targets[:, k].min()), float(part.targets[:, k].max())]
-                for k, name in enumerate(spec.targets)
+    if spec.task in ("classification", "multilabel", "regression"):
+        out |= _targets(source)
+    match spec.kind:
+        case "image":
+            out |= {
+                "channels": spec.channels,
+                "height": spec.height,
+                "width": spec.width,
+                "value_range": list(spec.value_range),
             }
-            for split, part in source.splits.items()
-        }
-    else:
-        counts = {split: _counts(part, len(spec.classes)) for split, part in source.splits.items()}
-        out["classes"] = {
-            name: {split: count[k] for split, count in counts.items()} for k, name in enumerate(spec.classes)
-        }
-    if spec.kind == "image":
-        out |= {
-            "channels": spec.channels,
-            "height": spec.height,
-            "width": spec.width,
-            "value_range": list(spec.value_range),
-        }
-    else:
-        out["columns"] = _columns(source)
+        case "table":
+            out["columns"] = _columns(source)
+        case "text":
+            out |= {"languages": list(spec.languages)}
     return out | {"fingerprint": spec.fingerprint, "skipped": list(spec.skipped), "licence": spec.licence}
 
 
-def _counts(split: Split, classes: int) -> list[int]:
-    targets = split.targets
+def _targets(source: Source) -> dict[str, Any]:
+    """Least and greatest value of regression targets, else samples of each class."""
+    spec = source.spec
+    targets = {name: labelled(split).targets for name, split in source.splits.items()}
+    if spec.task == "regression":
+        ranges = {
+            split: {name: [float(of[:, k].min()), float(of[:, k].max())] for k, name in enumerate(spec.targets)}
+            for split, of in targets.items()
+        }
+        return {"target_range": ranges}
+    counts = {split: _counts(of, len(spec.classes)) for split, of in targets.items()}
+    return {
+        "classes": {name: {split: count[k] for split, count in counts.items()} for k, name in enumerate(spec.classes)}
+    }
+
+
+def _counts(targets: Tensor, classes: int) -> list[int]:
     found = targets.bincount(minlength=classes) if targets.ndim == 1 else targets.sum(0)
     return [int(count) for count in found.tolist()]
 

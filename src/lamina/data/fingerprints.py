@@ -40,3 +40,13 @@ def of_frame(frame: pd.DataFrame, targets: Tensor) -> str:
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     digest.update(of_tensors({"targets": targets}).encode())
     return digest.hexdigest()
+
+
+def of_texts(texts: Iterable[str], targets: Tensor | None = None) -> str:
+    """Hash of texts, each by itself, and targets."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        digest.update(f"{len(text)}\0{text}".encode("utf-8", "surrogatepass"))
+    if targets is not None:
+        digest.update(of_tensors({"targets": targets}).encode())
+    return digest.hexdigest()

@@ -11,10 +11,12 @@ from lamina.data.frames import is_table
 from lamina.data.idx import idx_pairs, open_idx
 from lamina.data.image_files import image_files_source
 from lamina.data.options import DataOptions
+from lamina.data.parallel import open_parallel, parallel_files
 from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tables import open_table
 from lamina.data.targets import class_labels, expect_classes
+from lamina.data.text_folders import open_text, split_texts
 from lamina.errors import DataError, UsageError, nearest
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -39,6 +41,10 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
     folders, files = _folders(root), _files(root)
     tables = [path for path in files if is_table(path)]
     by_split = {SPLIT_NAMES[key]: path for path in tables if (key := path.name.split(".")[0].casefold()) in SPLIT_NAMES}
+    if parallel := parallel_files(files):
+        return open_parallel(name, parallel, options)
+    if texts := split_texts(files):
+        return open_text(name, texts, options)
     if splits := _split_folders(root, folders):
         return _class_folders(name, root, splits, options)
     if len([folder for folder in folders if images_under(folder)]) < 2 and tables:

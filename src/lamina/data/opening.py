@@ -14,6 +14,8 @@ from lamina.data.npz import open_npz
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tables import open_table
+from lamina.data.text_files import TEXT_SUFFIXES, is_text
+from lamina.data.text_folders import open_text
 from lamina.errors import UsageError
 
 
@@ -38,7 +40,9 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         return open_table(data, {"train": path}, options)
     if path.name.casefold().endswith(".npz"):
         return open_npz(data, path, options)
+    if is_text(path):
+        return open_text(data, {"train": path}, options)
     if is_archive(path):
         return open_folder(data, extract(path, options.max_extracted_bytes), options)
-    known = ", ".join((*TABLE_SUFFIXES, ".npz", *ARCHIVE_SUFFIXES))
+    known = ", ".join((*TABLE_SUFFIXES, ".npz", *TEXT_SUFFIXES, *ARCHIVE_SUFFIXES))
     raise UsageError(f"'{data}' is in no known format (folders, and files ending in {known})")

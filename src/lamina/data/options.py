@@ -16,8 +16,12 @@ class DataOptions:
 
     target: str | tuple[str, ...] | None = None
     """target column of a table, or several: one output each; none: the column called target, label, class or y"""
-    task: Literal["auto", "classification", "multilabel", "regression"] = "auto"
+    task: Literal["auto", "classification", "multilabel", "regression", "language-modelling", "translation"] = "auto"
     """what the targets call for; auto: text and up to 20 different whole numbers are classes, other numbers not"""
+    text: str | None = None
+    """column with the texts to judge or to learn; none: the only one beside the target, if it is free text"""
+    languages: tuple[str, ...] = ()
+    """what is translated and into what, as columns or the endings of parallel files call them: de,en"""
     separator: str = "|"
     """between the labels of one sample, where several stand in one cell"""
     categorical: tuple[str, ...] = ()
@@ -35,9 +39,18 @@ class DataOptions:
     test: float = 0.2
     """share set aside for the final figure, where the source has no test split"""
     limit: int | None = None
-    """train on so many samples only, classes in proportion"""
+    """train on so many samples only, classes in proportion; of running text on so many characters"""
     split_seed: int = 0
     """decides which samples are set aside, and which a limit keeps"""
+    tokenizer: Literal["auto", "character", "word", "bpe"] = "auto"
+    """what a text is cut into; auto: what suits the source, else characters for language models, words for classes,
+    bpe (byte pairs) for translation"""
+    vocabulary: int | None = None
+    """most different tokens; none: 20,000 words, 8,000 byte pairs, characters without a limit"""
+    lowercase: bool = False
+    """read all texts in lower case"""
+    max_tokens: int = 512
+    """longer texts are cut, longer pairs left out of training"""
     max_extracted_bytes: int = 20 * GIB
     """most bytes that an archive or a compressed array may inflate to"""
 
@@ -49,6 +62,12 @@ class DataOptions:
             raise UsageError("validation and test leave nothing to train on: their shares must add up to less than 1")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit must be at least 1, got {self.limit}")
+        if len(self.languages) not in (0, 2) or len(set(self.languages)) != len(self.languages):
+            raise UsageError(f"languages are two, what is translated and into what, got {', '.join(self.languages)}")
+        if self.vocabulary is not None and self.vocabulary < 1:
+            raise UsageError(f"vocabulary must be at least 1, got {self.vocabulary}")
+        if self.max_tokens < 1:
+            raise UsageError(f"max_tokens must be at least 1, got {self.max_tokens}")
         if not self.separator:
             raise UsageError("separator must not be empty")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from lamina.data.decoding import decode, decode_all
 from lamina.data.image_items import image_item
 from lamina.data.resizing import Resize, centre, convert_channels, resize
-from lamina.data.source import ImageArrays, ImageFiles, Source, Split
+from lamina.data.source import ImageArrays, ImageFiles, Source, Split, labelled
 from lamina.data.streams import Batch, InMemory, Streamed
 from lamina.data.target_code import TargetCode, fit_targets
 from lamina.errors import DataError, UsageError
@@ -86,7 +86,7 @@ class ImagePreprocess:
         and for images of another type or with other channels than those trained on, where they are not convertible.
         """
         self._check(split)
-        targets = self.target.encode(split.targets)
+        targets = self.target.encode(labelled(split).targets)
         if not hold:
             loader = FileLoader(self, split.paths, targets) if isinstance(split, ImageFiles) else None
             return Streamed(len(split), loader or ArrayLoader(self, _arrays(split).images_NCHW, targets))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 import torch
 
-from lamina.data.columns import Place, shown, typed
+from lamina.data.columns import FEW_CATEGORIES, Place, shown, typed
 from lamina.data.frames import is_table, read_frame
 from lamina.data.source import Source, Split, Table
 from lamina.data.streams import Batch, InMemory
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_FEATURES = 20_000
-FEW_CATEGORIES = 20
-"""a column with no more categories than this is never taken for an identifier"""
 
 Array = np.ndarray[Any, Any]
 

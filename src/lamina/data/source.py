@@ -63,7 +63,56 @@ class Table:
         return Table(self.frame.iloc[chosen.tolist()].reset_index(drop=True), self.targets[chosen])
 
 
-Split = ImageArrays | ImageFiles | Table
+@dataclass(frozen=True)
+class Texts:
+    """Texts, each with a target."""
+
+    texts: tuple[str, ...]
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def subset(self, index: Sequence[int]) -> Texts:
+        chosen = torch.as_tensor(index, dtype=torch.int64)
+        return Texts(tuple(self.texts[i] for i in chosen.tolist()), self.targets[chosen])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Texts, each with its translation."""
+
+    sources: tuple[str, ...]
+    texts: tuple[str, ...]
+    """the translations"""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def subset(self, index: Sequence[int]) -> Pairs:
+        return Pairs(tuple(self.sources[i] for i in index), tuple(self.texts[i] for i in index))
+
+
+@dataclass(frozen=True)
+class Text:
+    """Running text; its length is in characters."""
+
+    text: str
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+Labelled = ImageArrays | ImageFiles | Table | Texts
+"""splits whose samples have targets"""
+Split = Labelled | Text | Pairs
+
+
+def labelled(split: Split) -> Labelled:
+    """The same split, known to have targets. Raises TypeError for running text and for pairs."""
+    if isinstance(split, Text | Pairs):
+        raise TypeError(f"{type(split).__name__} has no targets")
+    return split
 
 
 @dataclass(frozen=True)

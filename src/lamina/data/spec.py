@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["image", "table"]
-TaskName = Literal["classification", "multilabel", "regression"]
+Kind = Literal["image", "table", "text"]
+TaskName = Literal["classification", "multilabel", "regression", "language-modelling", "translation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class DataSpec:
     targets: tuple[str, ...] = ()
     """names of the target columns (regression: one for each output)"""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """samples in each split"""
+    """samples in each split; of running text its characters"""
     channels: int | None = None
     """image channels; None where files differ (grey and colour mixed)"""
     height: int | None = None
@@ -44,6 +44,10 @@ class DataSpec:
     """input columns of a table"""
     missing: tuple[str, ...] = ()
     """texts that the user said mean a missing value in it"""
+    languages: tuple[str, ...] = ()
+    """of pairs of texts: what is translated, and into what"""
+    tokenizer: str = ""
+    """kind of tokenizer that suits a text, where the source knows"""
     fingerprint: str = ""
     """hash of the data (of file names and sizes where it is not read as a whole)"""
     skipped: tuple[str, ...] = ()

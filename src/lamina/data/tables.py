@@ -18,6 +18,8 @@ from lamina.data.source import Source, Table
 from lamina.data.spec import Column, DataSpec
 from lamina.data.splits import complete
 from lamina.data.targets import Labels, encode_targets, target_columns
+from lamina.data.text_sources import texts_source
+from lamina.data.text_tables import text_column
 from lamina.errors import DataError, unknown
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
     if pictures is not None:
         root = next(iter(paths.values())).parent
         source = image_table_source(name, root, inputs[pictures], rows.sizes, labels, rows.place, options)
+    elif (column := text_column(inputs, [str(one) for one in inputs.columns], options)) is not None:
+        source = texts_source(name, inputs[column].tolist(), rows.sizes, labels, options)
     else:
         source = table_source(name, inputs, rows.sizes, labels, rows.place, options)
     return _noting(source, skipped)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lamina.data.source import Source
+from lamina.data.source import Source, Split, labelled
 from lamina.data.spec import TaskName
 from lamina.errors import DataError
 
@@ -21,13 +21,13 @@ class TargetCode:
     task: TaskName
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    """target columns"""
+    """target columns; of a translation the languages, from and into"""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
     @property
     def outputs(self) -> int:
-        """Numbers a model gives for each sample."""
+        """Numbers a model gives for each sample; 0 where it gives texts."""
         return len(self.names) if self.task == "regression" else len(self.classes)
 
     def encode(self, targets: Tensor) -> Tensor:
@@ -58,11 +58,10 @@ class TargetCode:
 
 def fit_targets(source: Source) -> TargetCode:
     """Class names as the source has them; mean and standard deviation of regression targets over train."""
-    spec, targets = source.spec, source.splits["train"].targets
-    code = TargetCode(task=spec.task, classes=spec.classes, names=spec.targets)
+    spec = source.spec
     if spec.task != "regression":
-        return code
-    values = targets.double()
+        return TargetCode(task=spec.task, classes=spec.classes, names=spec.targets or spec.languages)
+    values = labelled(source.splits["train"]).targets.double()
     std = values.std(0, correction=0)
     std = torch.where(std > 0, std, 1.0)
     return TargetCode(task=spec.task, names=spec.targets, mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
@@ -71,11 +70,19 @@ def fit_targets(source: Source) -> TargetCode:
 def align(source: Source, code: TargetCode) -> Source:
     """Another source with its classes numbered as the model knows them, so that it can be evaluated on.
 
-    Raises DataError for another task, for a class that the model does not know, and for other regression targets.
+    Raises DataError for another task, for a class that the model does not know, for other regression targets, and for
+    other languages.
     """
     spec = source.spec
     if spec.task != code.task:
         raise DataError(f"{spec.name} calls for {spec.task}, the model was trained for {code.task}")
+    if code.task == "language-modelling":
+        return source
+    if code.task == "translation":
+        if spec.languages != code.names:
+            have, want = " to ".join(spec.languages), " to ".join(code.names)
+            raise DataError(f"{spec.name} translates from {have}, the model was trained from {want}")
+        return source
     if code.task == "regression":
         if spec.targets != code.names:
             have, want = ", ".join(spec.targets), ", ".join(code.names)
@@ -93,5 +100,8 @@ def align(source: Source, code: TargetCode) -> Source:
         out[:, place] = targets
         return out
 
-    splits = {name: replace(split, targets=renumbered(split.targets)) for name, split in source.splits.items()}
+    splits: dict[str, Split] = {}
+    for name, split in source.splits.items():
+        part = labelled(split)
+        splits[name] = replace(part, targets=renumbered(part.targets))
     return Source(replace(spec, classes=code.classes), splits)

@@ -1,0 +1,53 @@
+"""Text files: UTF-8, plain or gzipped, as a whole or line by line."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+from lamina.errors import DataError
+
+TEXT_SUFFIXES = (".txt", ".txt.gz")
+
+
+def is_text(path: Path) -> bool:
+    return path.name.casefold().endswith(TEXT_SUFFIXES)
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a file, every line ended by a newline alone, a byte order mark left out.
+
+    Raises DataError naming the file for bytes that are not UTF-8 (and where they are), damage, a gzipped file of more
+    than ``most`` bytes, and a text without anything but white space.
+    """
+    try:
+        if path.suffix.casefold() == ".gz":
+            with gzip.open(path) as file:
+                data = file.read(most + 1)
+            if len(data) > most:
+                raise DataError(f"'{path}' inflates to more than the {most} bytes allowed")
+        else:
+            data = path.read_bytes()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+    text = decoded(data, path)
+    if not text.strip():
+        raise DataError(f"'{path}' is empty: it holds no text")
+    return text
+
+
+def decoded(data: bytes, path: Path) -> str:
+    """Bytes of a file as text with newlines alone. Raises DataError for bytes that are not UTF-8, saying where."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines without their ends: newlines alone part them."""
+    return text.removesuffix("\n").split("\n")

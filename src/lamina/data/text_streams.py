@@ -1,0 +1,316 @@
+"""Batches of tokens, each a pure function of (seed, epoch, index, rank).
+
+Running text in rows or windows; texts and pairs of like length together.
+
+Legend: N tokens in all or samples, B rows of a batch, T tokens of a row, S tokens of a source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lamina.data.streams import Batch
+from lamina.errors import UsageError
+from lamina.randomness import derive
+
+IGNORED = -100
+"""target where there is nothing to predict: torch's losses leave it out"""
+POOL = 100
+"""batches whose samples are drawn together and sorted by length"""
+LEAST_ROW = 10_000
+"""tokens that a row of running text has at least in evaluation: few tokens are read without what stands before them"""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Token sequences of different length, one after the other, and the tensors that belong to them."""
+
+    tokens: Tensor
+    """of all samples, int32"""
+    offsets: Tensor
+    """(N + 1,) int64 on the CPU: sample i is ``tokens[offsets[i]:offsets[i + 1]]``"""
+    tensors: Batch
+    """dimension 0 is the sample"""
+    second: tuple[Tensor, Tensor] | None = None
+    """of pairs the translations: their tokens, ``<bos>`` and ``<eos>`` among them, and offsets"""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """(N,) tokens of each sample, on the CPU; of pairs (N, 2), of both texts."""
+        first = self.offsets.diff()
+        return first if self.second is None else torch.stack([first, self.second[1].diff()], dim=1)
+
+    def to(self, device: torch.device) -> Ragged:
+        second = None if self.second is None else (self.second[0].to(device), self.second[1])
+        tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return Ragged(self.tokens.to(device), self.offsets, tensors, second)
+
+    def take(self, index: Tensor, share: slice = slice(None)) -> Batch:
+        """The samples of an index on the CPU, of which only ``share`` is given: padded to the longest of all.
+
+        {"tokens" (B, T), "lengths" (B,), ...}, padded with 0; of pairs {"source" (B, S), "source_lengths", "tokens"
+        (B, T), "lengths", "target" (B, T)}, the target one token ahead and padded with -100.
+        """
+        first, lengths = _rows(self.tokens, self.offsets, index, share)
+        rest = {name: tensor[index[share].to(tensor.device)] for name, tensor in self.tensors.items()}
+        if self.second is None:
+            return {"tokens": first, "lengths": lengths, **rest}
+        whole, ends = _rows(*self.second, index, share)
+        real = torch.arange(whole.shape[1] - 1, device=whole.device) < (ends - 1)[:, None]
+        return {
+            "source": first,
+            "source_lengths": lengths,
+            "tokens": torch.where(real, whole[:, :-1], 0),
+            "lengths": ends - 1,
+            "target": torch.where(real, whole[:, 1:], IGNORED),
+            **rest,
+        }
+
+
+def _rows(tokens: Tensor, offsets: Tensor, index: Tensor, share: slice) -> tuple[Tensor, Tensor]:
+    """(B, T) int64 padded with 0, and lengths (B,), both where the tokens are."""
+    counts = offsets[index + 1] - offsets[index]
+    steps_T = torch.arange(int(counts.max()))
+    lengths_B1 = counts[share, None]
+    place_BT = torch.where(steps_T < lengths_B1, offsets[index[share], None] + steps_T, 0).to(tokens.device)
+    lengths_B = lengths_B1[:, 0].to(tokens.device)
+    real_BT = steps_T.to(tokens.device) < lengths_B[:, None]
+    return torch.where(real_BT, tokens[place_BT].long(), 0), lengths_B
+
+
+@dataclass(frozen=True)
+class Contiguous:
+    """Training rows of running text: row b is the b-th of B equal pieces, a batch follows on the one before.
+
+    What a state carries from batch to batch is so what stood before. {"tokens" (B, T), "target" (B, T)}, the target one
+    token ahead. What fills no last window is left out, each epoch elsewhere.
+    """
+
+    tokens_N: Tensor
+    rows: int
+    """rows of a batch, over all ranks"""
+    window: int
+    """tokens of a row"""
+    seed: int
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        _expect_shares(self.rows, self.world)
+        if self.per_epoch < 1:
+            raise UsageError(
+                f"the training text has {len(self.tokens_N)} tokens, too few for {self.rows} rows of {self.window}; "
+                "use a smaller --batch-size or --window"
+            )
+
+    @property
+    def per_epoch(self) -> int:
+        return (len(self.tokens_N) - 1) // self.rows // self.window
+
+    def with_batch_size(self, batch_size: int) -> Contiguous:
+        return replace(self, rows=batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        length = self.per_epoch * self.window
+        spare = len(self.tokens_N) - 1 - self.rows * length
+        first = derive(self.seed, "rows", epoch) % (spare + 1)
+        share = self.rows // self.world
+        begins_B = first + length * torch.arange(self.rank * share, (self.rank + 1) * share)
+        for index in range(start, self.per_epoch):
+            yield _window(self.tokens_N, begins_B + index * self.window, self.window)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Training windows of running text, shuffled, and cut elsewhere each epoch: {"tokens" (B, T), "target" (B, T)}.
+
+    What fills no last batch is left out, others each epoch.
+    """
+
+    tokens_N: Tensor
+    batch_size: int
+    """windows in a batch, over all ranks"""
+    window: int
+    """tokens of a window"""
+    seed: int
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        _expect_shares(self.batch_size, self.world)
+        if self._count < 1:
+            raise UsageError(
+                f"the training text has {len(self.tokens_N)} tokens, less than a window of {self.window} and its "
+                f"target; use a --window of {max(1, len(self.tokens_N) - 1)} or less"
+            )
+        if self.per_epoch < 1:
+            raise UsageError(
+                f"batch size {self.batch_size} is larger than the training data ({self._count} windows of "
+                f"{self.window} tokens); use --batch-size {self._count} or less"
+            )
+
+    @property
+    def _count(self) -> int:
+        """Windows in an epoch, wherever the first begins; at least one where the text holds one."""
+        predicted = len(self.tokens_N) - 1
+        return max((predicted - self.window + 1) // self.window, min(1, predicted // self.window))
+
+    @property
+    def per_epoch(self) -> int:
+        return self._count // self.batch_size
+
+    def with_batch_size(self, batch_size: int) -> Windows:
+        return replace(self, batch_size=batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        spare = len(self.tokens_N) - 1 - self._count * self.window
+        first = derive(self.seed, "window", epoch) % (min(spare, self.window - 1) + 1)
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
+        begins = first + self.window * torch.randperm(self._count, generator=generator)
+        share = self.batch_size // self.world
+        for index in range(start, self.per_epoch):
+            place = index * self.batch_size + self.rank * share
+            yield _window(self.tokens_N, begins[place : place + share], self.window)
+
+
+@dataclass(frozen=True)
+class ByLength:
+    """Training batches of texts or pairs of like length, so that little is padding: see ``Ragged.take``.
+
+    A hundred batches at a time are drawn, sorted by length and cut; their order is drawn, too. What fills no last batch
+    is left out, others each epoch.
+    """
+
+    samples: Ragged
+    batch_size: int
+    """samples in a batch, over all ranks"""
+    seed: int
+    longest: int | None = None
+    """samples with more tokens than this, in either text of a pair, are left out"""
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        _expect_shares(self.batch_size, self.world)
+        if self.batch_size > len(self._kept):
+            raise UsageError(
+                f"batch size {self.batch_size} is larger than the training data ({len(self._kept)} samples); "
+                f"use --batch-size {max(1, len(self._kept))} or less"
+            )
+
+    @cached_property
+    def _lengths(self) -> Tensor:
+        """(N, 1 or 2)"""
+        return self.samples.lengths.reshape(len(self.samples), -1)
+
+    @cached_property
+    def _kept(self) -> Tensor:
+        most = int(self._lengths.max()) if self.longest is None else self.longest
+        return torch.nonzero((self._lengths <= most).all(1))[:, 0]
+
+    @property
+    def per_epoch(self) -> int:
+        return len(self._kept) // self.batch_size
+
+    def with_batch_size(self, batch_size: int) -> ByLength:
+        return replace(self, batch_size=batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
+        drawn = torch.randperm(len(self._kept), generator=generator)[: self.per_epoch * self.batch_size]
+        order = self._kept[drawn]
+        pool = torch.arange(len(order)) // (POOL * self.batch_size)
+        for column in reversed(range(self._lengths.shape[1])):  # the first text decides, the second among its equals
+            lengths = self._lengths[order, column]
+            order = order[(pool * (int(lengths.max()) + 1) + lengths).argsort(stable=True)]
+        blocks = order.reshape(self.per_epoch, self.batch_size)
+        blocks = blocks[torch.randperm(self.per_epoch, generator=generator)]
+        share = self.batch_size // self.world
+        for index in range(start, self.per_epoch):
+            yield self.samples.take(blocks[index], slice(self.rank * share, (self.rank + 1) * share))
+
+
+@dataclass(frozen=True)
+class TextInOrder:
+    """Evaluation of models that carry a state: contiguous rows, every token but the first predicted once.
+
+    Fewer rows than ``rows`` where they would have less than 10,000 tokens each. The last batch is as short as it comes;
+    where a row has ended, the target is -100. Ranks divide the rows.
+    """
+
+    tokens_N: Tensor
+    rows: int
+    window: int
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        predicted = len(self.tokens_N) - 1
+        rows = max(1, min(self.rows, predicted // LEAST_ROW))
+        length = -(-predicted // rows)
+        begins = length * torch.arange(rows)[self.rank :: self.world]
+        ends = (begins + length).clamp(max=predicted)
+        for start in range(0, length if len(begins) else 0, self.window):
+            yield _window(self.tokens_N, begins + start, min(self.window, length - start), ends)
+
+
+@dataclass(frozen=True)
+class WindowsInOrder:
+    """Evaluation of models with a context: windows one after the other, every token but the first predicted once.
+
+    The last window is padded, its target with -100; ranks take turns.
+    """
+
+    tokens_N: Tensor
+    batch_size: int
+    window: int
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        predicted = len(self.tokens_N) - 1
+        begins = torch.arange(0, max(predicted, 0), self.window)
+        for block in _blocks(begins, self.batch_size)[self.rank :: self.world]:
+            yield _window(self.tokens_N, block, min(self.window, predicted), torch.tensor(predicted))
+
+
+@dataclass(frozen=True)
+class RaggedInOrder:
+    """Evaluation batches of texts or pairs in their own order, the last as short as it comes; ranks take turns."""
+
+    samples: Ragged
+    batch_size: int
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        for block in _blocks(torch.arange(len(self.samples)), self.batch_size)[self.rank :: self.world]:
+            yield self.samples.take(block)
+
+
+def _window(tokens_N: Tensor, begins_B: Tensor, window: int, ends_B: Tensor | None = None) -> Batch:
+    """Tokens from each beginning on, and those one ahead; nothing at and after an end."""
+    place_BT = (begins_B[:, None] + torch.arange(window)).to(tokens_N.device)
+    if ends_B is None:
+        return {"tokens": tokens_N[place_BT].long(), "target": tokens_N[place_BT + 1].long()}
+    real_BT = place_BT < ends_B.reshape(-1, 1).to(tokens_N.device)
+    place_BT = torch.where(real_BT, place_BT, 0)
+    tokens_BT, target_BT = tokens_N[place_BT].long(), tokens_N[place_BT + 1].long()
+    return {"tokens": torch.where(real_BT, tokens_BT, 0), "target": torch.where(real_BT, target_BT, IGNORED)}
+
+
+def _blocks(index: Tensor, size: int) -> list[Tensor]:
+    return [index[start : start + size] for start in range(0, len(index), size)]
+
+
+def _expect_shares(batch_size: int, world: int) -> None:
+    if batch_size < 1 or batch_size % world:
+        raise UsageError(f"batch size {batch_size} does not divide among {world} processes")
