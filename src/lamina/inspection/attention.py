@@ -16,9 +16,10 @@ from lamina.inspection.features import evaluation, feature_maps
 from lamina.layers.attention import attention
 
 
-def attention_maps(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def attention_maps(model: nn.Module, *inputs: Any, **named: Any) -> dict[str, Tensor]:
     """For each module that calculates attention, by its name in the model and in the order of the calculation: the map
-    (B, heads, queries, keys), each row's sum 1 (0 where a query may look nowhere).
+    (B, heads, queries, keys), each row's sum 1 (0 where a query may look nowhere). The inputs are those of the model's
+    forward: an image, tokens, tokens and their source.
 
     Empty for a model without attention. Of a Swin the second number counts pairs of window and head: see ``looking``.
     Of a module called several times the last call counts. Raises UsageError for an input the model does not take.
@@ -33,13 +34,30 @@ def attention_maps(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         ]
     try:
         with evaluation(model), torch.no_grad(), _Attentions(running, maps):
-            model(x)
+            model(*inputs, **named)
     except ValueError as error:
         raise UsageError(str(error)) from error
     finally:
         for handle in handles:
             handle.remove()
     return maps
+
+
+def alignments(model: nn.Module, tokens_BT: Tensor, source_BS: Tensor) -> dict[str, Tensor]:
+    """How an encoder-decoder's output looks at its source: for each such attention, by name, (B, heads, T, S).
+
+    Empty for a model that looks at its source through a vector alone. Raises UsageError for tokens it does not take.
+    """
+    try:
+        with evaluation(model), torch.no_grad():
+            if hasattr(model, "attention_map"):  # one step at a time, not by way of scaled dot products
+                attn_BTS: Tensor = model.attention_map(tokens_BT, source=source_BS)  # type: ignore[operator]
+                return {"attention": attn_BTS[:, None]}
+            memory = model.encode(source_BS)  # type: ignore[operator]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    maps = attention_maps(model, tokens_BT, memory=memory)
+    return {name: map_ for name, map_ in maps.items() if name.endswith("cross")}
 
 
 @dataclass(frozen=True, kw_only=True)
