@@ -126,6 +126,11 @@ class TextCode:
             raise UsageError(f"there is no token {index}: the vocabulary has {self.size}")
         return str(token)
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """For each token of ``encode(text)`` the characters of the text that it stands for: from, and up to."""
+        found: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return found
+
     def expect_known(self, text: str) -> None:
         """Raise UsageError naming the first character that a tokenizer of characters does not know."""
         if self.kind != "character":

@@ -1,0 +1,47 @@
+"""Tokens as the pieces of text that a reader sees, and the words that they make up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lamina.data.tokenizing import WORD, TextCode
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word, or another mark, of a text."""
+
+    begin: int
+    end: int
+    """its characters in the text, from and up to"""
+    places: tuple[int, ...]
+    """of its tokens, among the tokens of the text"""
+
+
+def words_of(text: str, spans: Sequence[tuple[int, int]]) -> list[Word]:
+    """The words of a text that have tokens, in order; ``spans`` as ``TextCode.spans`` gives them. White space is no
+    word; a token that begins with it belongs to the word it ends in."""
+    found = [(match.start(), match.end(), list[int]()) for match in re.finditer(WORD, text)]
+    word = 0
+    for place, (_, end) in enumerate(spans):
+        while word < len(found) and found[word][1] < end:
+            word += 1
+        if word < len(found) and found[word][0] < end:
+            found[word][2].append(place)
+    return [Word(begin, end, tuple(places)) for begin, end, places in found if places]
+
+
+def pieces_of(code: TextCode, tokens: Sequence[int]) -> list[str]:
+    """What each token adds to the text: joined, they are the text, but for tokens that stand for part of a character
+    and for marks of beginning and end, which are shown as the vocabulary writes them."""
+    pieces = []
+    for place, token in enumerate(tokens):
+        if code.kind == "word":  # whether a space stands before it depends on the one before
+            before = tokens[max(0, place - 1) : place]
+            piece = code.decode([*before, token])[len(code.decode(before)) :]
+        else:
+            piece = code.decode([token])
+        pieces.append(piece or code.token(token))
+    return pieces
