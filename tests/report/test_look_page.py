@@ -15,7 +15,7 @@ from report_contents import Page
 
 import lamina
 from lamina.inspection import inspect_image
-from lamina.report import overlays
+from lamina.report import figures, overlays
 from lamina.report.images import tile
 from lamina.report.look import LookContent, png_files, render_look
 from lamina.report.sheets import sheet
@@ -126,10 +126,33 @@ def test_lines_lie_between_windows() -> None:
     assert not changed[35, 5]
 
 
-@pytest.mark.parametrize(("count", "size"), [(1, (112, 112)), (5, (528, 112)), (12, (1152, 216))])
-def test_a_sheet_has_room_for_every_tile(count: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("count", "size"), [(1, (112, 112)), (5, (528, 112)), (12, (632, 216)), (23, (840, 320))])
+def test_a_sheet_has_room_for_every_tile_in_rows_of_like_length(count: int, size: tuple[int, int]) -> None:
     tiles = [tile(np.full((8, 8, 1), 10 * i, np.uint8), side=48) for i in range(count)]
     assert base64.b64decode(tiles[0].uri.partition(",")[2])[:4] == b"\x89PNG"
     picture = np.asarray(Image.open(io.BytesIO(sheet(tiles))).convert("L"))
     assert picture.shape[::-1] == size
     assert set(np.unique(picture)) == {255, *(10 * i for i in range(count))}
+
+
+def test_a_sheet_has_the_captions_of_its_tiles() -> None:
+    grey = np.full((8, 8, 1), 100, np.uint8)
+    plain = np.asarray(Image.open(io.BytesIO(sheet([tile(grey, side=48)] * 2))).convert("L"))
+    told = np.asarray(Image.open(io.BytesIO(sheet([tile(grey, side=48, caption="one\ntwo"), tile(grey, side=48)]))))
+    height = plain.shape[0]
+    assert told.shape[0] > height
+    assert np.array_equal(told[: height - 8].mean(2).round(), plain[: height - 8])
+    below = told[height - 8 :].min(2) < 128
+    assert below[:, :108].any(), "the first tile's words"
+    assert not below[:, 116:].any(), "the second has none"
+    lines = below.any(1).astype(int)
+    assert (np.diff(lines) == 1).sum() == 2
+
+
+def test_the_gradients_of_many_weights_are_named_by_their_layers() -> None:
+    rows = [(f"stages.{i // 10}.blocks.{i % 10}.attn.contract.weight", 0.1 + i) for i in range(60)]
+    for count in (5, 60):
+        text = Page(figures.gradient_flow(rows[:count])).text
+        assert "stages.0.blocks.0.attn.contract" in text
+        assert ".weight" not in text
+        assert "…" not in text

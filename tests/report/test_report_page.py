@@ -319,7 +319,7 @@ def test_names_are_not_mathematics() -> None:
     inside_figures = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", found.source))
     assert r"$\frac{1}{2}$" in inside_figures
     assert "a_b^c" in inside_figures
-    assert "$x_1$.weight" in inside_figures
+    assert "$x_1$.bias" in inside_figures
 
 
 def test_names_of_any_alphabet_and_of_none() -> None:

@@ -233,15 +233,12 @@ def _gradient_flow(rows: Sequence[tuple[str, float]]) -> tuple[Callable[[Figure]
         place = np.arange(len(rows))
         low = 10.0 ** np.floor(np.log10(ratios.min()) - 0.1)
         high = 10.0 ** np.ceil(np.log10(ratios.max()) + 0.1)
-        if len(rows) <= 40:
-            axes.hlines(place, low, ratios, color="C0", linewidth=1.5, alpha=0.5)
-            axes.plot(ratios, place, "o", color="C0", markersize=5)
-            axes.set_yticks(place, [label(name, 28) for name, _ in rows])
-            axes.grid(visible=False, axis="y")
-        else:  # too many to name each
-            axes.plot(ratios, place, color="C0", linewidth=1.2, marker="o", markersize=2.5)
-            named = np.unique(np.linspace(0, len(rows) - 1, 12).round().astype(int))
-            axes.set_yticks(named, [label(rows[i][0], 28) for i in named])
+        few = len(rows) <= 40
+        axes.hlines(place, low, ratios, color="C0", linewidth=1.5 if few else 0.8, alpha=0.5)
+        axes.plot(ratios, place, "o", color="C0", markersize=5 if few else 3)
+        named = place if few else np.unique(np.linspace(0, len(rows) - 1, 12).round().astype(int))
+        axes.set_yticks(named, [label(rows[i][0].removesuffix(".weight"), 32) for i in named])
+        axes.grid(visible=not few, axis="y")
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xscale("log")
         axes.set_xlim(low, high)

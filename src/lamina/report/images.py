@@ -13,6 +13,8 @@ from lamina.report.content import Array
 
 Pixels = NDArray[np.uint8]
 
+MAP = 56
+"""CSS pixels of a feature map: 16 stand in a row, and maps of 7, 14 and 28 positions have squares of one size"""
 MOST_UNITS = 1024
 """activations drawn of a layer without maps"""
 
@@ -63,7 +65,7 @@ def map_tiles(maps: Array, most: int = 16) -> list[Tile]:
         units[: len(values), :3] = coloured(_unit(values), "viridis")
         units[: len(values), 3] = 255
         return [_encoded(units.reshape(rows, columns, 4), side=12 * columns)]
-    return [tile(coloured(_unit(map_HW), "viridis"), side=64) for map_HW in values[:most]]
+    return [tile(coloured(_unit(map_HW), "viridis"), side=MAP) for map_HW in values[:most]]
 
 
 def constant(maps_CHW: Array) -> int:

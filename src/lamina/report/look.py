@@ -15,7 +15,7 @@ from lamina.inspection.image import Inspection
 from lamina.report import figures, inside, overlays
 from lamina.report.blocks import Block, Pairs, Section, Table, Tiles
 from lamina.report.content import Array, Inside
-from lamina.report.images import Tile, filter_tiles, map_tiles, tile
+from lamina.report.images import MAP, Tile, filter_tiles, map_tiles, tile
 from lamina.report.sheets import sheet
 from lamina.report.templates import render
 from lamina.report.wording import DASH, label, number, rounded
@@ -111,7 +111,7 @@ def pictures(content: LookContent) -> dict[str, Drawn]:
     if seen.filters_OIHW is not None:
         found["filters"] = Drawn(title="First-layer filters", tiles=filter_tiles(_array(seen.filters_OIHW)))
     for i, maps in enumerate(seen.maps):
-        found[f"stage-{i}"] = Drawn(title=f"Stage {i}", tiles=[tile(picture, side=64), *map_tiles(_array(maps))])
+        found[f"stage-{i}"] = Drawn(title=f"Stage {i}", tiles=[tile(picture, side=MAP), *map_tiles(_array(maps))])
     return found
 
 
