@@ -236,7 +236,9 @@ def _gradient_flow(rows: Sequence[tuple[str, float]]) -> tuple[Callable[[Figure]
         few = len(rows) <= 40
         axes.hlines(place, low, ratios, color="C0", linewidth=1.5 if few else 0.8, alpha=0.5)
         axes.plot(ratios, place, "o", color="C0", markersize=5 if few else 3)
-        named = place if few else np.unique(np.linspace(0, len(rows) - 1, 12).round().astype(int))
+        named: list[int] = list(range(len(rows)))
+        if not few:  # too many to name each
+            named = np.unique(np.linspace(0, len(rows) - 1, 12).round().astype(int)).tolist()
         axes.set_yticks(named, [label(rows[i][0].removesuffix(".weight"), 32) for i in named])
         axes.grid(visible=not few, axis="y")
         axes.set_ylim(len(rows) - 0.4, -0.6)
