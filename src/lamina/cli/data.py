@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from lamina.cli.fields import fields_of, given
@@ -52,14 +53,15 @@ def command(argv: Sequence[str]) -> int:
 
 def show(described: Mapping[str, Any]) -> None:
     """Print what ``describe`` gives."""
-    is_image = described["kind"] == "image"
+    counted = "characters" if described["task"] == "language-modelling" else "samples"
     facts(
         {
             "data": described["name"],
             "kind": described["kind"],
             "task": described["task"],
-            "samples": ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
-            "images": _images(described) if is_image else "",
+            counted: ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
+            "images": _images(described) if described["kind"] == "image" else "",
+            "languages": " to ".join(described.get("languages", ())),
             "targets": ", ".join(described["targets"]),
             "licence": described["licence"],
             "fingerprint": described["fingerprint"],
@@ -83,6 +85,13 @@ def show(described: Mapping[str, Any]) -> None:
         rows = [(one["name"], one["kind"], one["missing"], _extent(one)) for one in columns]
         table(("column", "kind", "missing", "values"), rows[:MOST], right=(2,))
         _more(rows, "columns")
+    if texts := described.get("texts"):
+        print()
+        heads = next(iter(texts.values()))
+        rows = [(split, *(f"{count:,}" for count in of.values())) for split, of in texts.items()]
+        table(("split", *(head.replace("_", " ") for head in heads)), rows, right=range(1, len(heads) + 1))
+        print()
+        facts({"for example": shorten(" -> ".join(described["example"]), 100, placeholder=" ...")})
     for name in described["skipped"]:
         note(f"left out: {name}")
 

@@ -12,6 +12,9 @@ EMBEDDED = {
     "wine": "178 wines, 13 measurements, 3 classes",
     "breast-cancer": "569 tumours, 30 measurements, 2 classes",
     "diabetes": "442 patients, 10 measurements, disease progression a year on (regression)",
+    "python-docs": "Python's help topics, 460,000 characters of English (language modelling)",
+    "dates": "20,000 dates written out in 16 languages, to ISO 8601 (translation)",
+    "territories": "256 names of countries, from one language to another (translation)",
 }
 LICENCES = {
     "digits": "UCI Machine Learning Repository, CC BY 4.0",
@@ -19,6 +22,9 @@ LICENCES = {
     "wine": "UCI Machine Learning Repository, CC BY 4.0",
     "breast-cancer": "UCI Machine Learning Repository, CC BY 4.0",
     "diabetes": "Efron, Hastie, Johnstone, Tibshirani, Least Angle Regression, 2004",
+    "python-docs": "Python documentation, PSF Licence 2",
+    "dates": "Unicode CLDR through Babel, Unicode Licence v3",
+    "territories": "Unicode CLDR through Babel, Unicode Licence v3",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,6 +77,16 @@ def typed(series: pd.Series[Any], place: Place, *, categorical: bool = False) ->
             "values are numbers (if it stands for a missing value or a category, name it in 'missing' or 'categorical')"
         )
     return Typed("categorical", _texts(series, missing))
+
+
+def is_free_text(values: pd.Series[Any] | Sequence[object]) -> bool:
+    """Whether a column holds texts that are no categories: more than 20 different ones, most with white space; some may
+    be missing."""
+    texts = [value for value in values if isinstance(value, str)]
+    present = len(texts) if isinstance(values, Sequence) else int(values.notna().sum())
+    if len(texts) < present or len(set(texts)) <= FEW_CATEGORIES:
+        return False
+    return 2 * sum(len(text.split(maxsplit=1)) > 1 for text in texts) > len(texts)
 
 
 def shown(value: object) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from lamina.data.source import Source, Table, labelled
+from lamina.data.source import Pairs, Source, Table, Text, Texts, labelled
+from lamina.data.text_files import lines_of
 
 
 def describe(source: Source) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def describe(source: Source) -> dict[str, Any]:
         case "table":
             out["columns"] = _columns(source)
         case "text":
-            out |= {"languages": list(spec.languages)}
+            out |= {"languages": list(spec.languages), "texts": _texts(source), "example": _example(source)}
     return out | {"fingerprint": spec.fingerprint, "skipped": list(spec.skipped), "licence": spec.licence}
 
 
@@ -72,3 +74,35 @@ def _columns(source: Source) -> list[dict[str, Any]]:
             row["categories"] = int(series.nunique())
         rows.append(row)
     return rows
+
+
+def _texts(source: Source) -> dict[str, dict[str, int]]:
+    """Of each split: running text's lines and different characters; else the length of texts in characters."""
+    found: dict[str, dict[str, int]] = {}
+    for name, split in source.splits.items():
+        match split:
+            case Text():
+                found[name] = {"lines": len(lines_of(split.text)), "different_characters": len(set(split.text))}
+            case Pairs():
+                first, second = source.spec.languages
+                found[name] = _lengths(split.sources, f"_{first}") | _lengths(split.texts, f"_{second}")
+            case Texts():
+                found[name] = _lengths(split.texts)
+    return found
+
+
+def _lengths(texts: Sequence[str], end: str = "") -> dict[str, int]:
+    lengths = sorted(map(len, texts))
+    return {f"median_characters{end}": lengths[len(lengths) // 2], f"longest_characters{end}": lengths[-1]}
+
+
+def _example(source: Source) -> list[str]:
+    """The first line, text, or pair of train."""
+    match source.splits["train"]:
+        case Text() as split:
+            return [next(line for line in lines_of(split.text) if line.strip())]
+        case Pairs() as split:
+            return [split.sources[0], split.texts[0]]
+        case Texts() as split:
+            return [split.texts[0]]
+    return []

@@ -1,4 +1,4 @@
-"""Sets that come with scikit-learn."""
+"""Sets that come with scikit-learn; those of text come from ``embedded_text``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lamina.data.catalogue import LICENCES
+from lamina.data.embedded_text import open_dates, open_python_docs, open_territories
 from lamina.data.image_arrays import image_arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
@@ -13,9 +14,14 @@ from lamina.data.tables import table_source
 from lamina.data.targets import Labels, class_labels, expect_classes
 from lamina.errors import UsageError
 
+TEXTS = {"python-docs": open_python_docs, "dates": open_dates, "territories": open_territories}
+
 
 def open_embedded(name: str, options: DataOptions) -> Source:
     """An embedded set as a source. Raises UsageError for a task or a target that it does not have."""
+    if name in TEXTS:
+        return TEXTS[name](options)
+
     from sklearn import datasets
 
     if name == "diabetes":

@@ -16,7 +16,8 @@ from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tables import open_table
 from lamina.data.targets import class_labels, expect_classes
-from lamina.data.text_folders import open_text, split_texts
+from lamina.data.text_files import is_text
+from lamina.data.text_folders import only_text, open_text, split_texts
 from lamina.errors import DataError, UsageError, nearest
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -28,7 +29,7 @@ def is_archive(path: Path) -> bool:
 
 
 def open_folder(name: str, root: Path, options: DataOptions) -> Source:
-    """The source in a folder: idx pairs, CIFAR-10 batches, class folders (in split folders or not), or tables.
+    """The source in a folder: idx pairs, CIFAR-10 batches, class folders (in split folders or not), tables, or texts.
 
     A folder that holds one folder only, which holds folders, is passed through. Class names are sorted as text. Hidden
     files and files without the suffix of an image are no data. Raises UsageError where nothing is recognised.
@@ -54,6 +55,10 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
         if len(tables) == 1:
             return open_table(name, {"train": tables[0]}, options)
         raise UsageError(f"'{root}' holds several tables and none called train: name one, such as '{tables[0]}'")
+    if not image_files(files) and not any(map(images_under, folders)):
+        text = only_text(root, files, options)
+        if text is not None:
+            return open_text(name, {"train": text}, options)
     if folders:
         return _class_folders(name, root, {"train": root}, options)
     raise _nothing(root, files)
@@ -108,7 +113,8 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
 def _descend(root: Path) -> Path:
     while True:
         folders, files = _folders(root), _files(root)
-        data = [path for path in files if is_table(path) or path.suffix.casefold() in (*IMAGE_SUFFIXES, ".bin", ".gz")]
+        known = (*IMAGE_SUFFIXES, ".bin", ".gz")
+        data = [path for path in files if is_table(path) or is_text(path) or path.suffix.casefold() in known]
         if len(folders) != 1 or data:
             return root
         inner = folders[0]

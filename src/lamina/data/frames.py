@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from lamina.data.text_files import decoded, read_bytes
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ def is_table(path: Path) -> bool:
     return path.name.casefold().endswith(TABLE_SUFFIXES)
 
 
-def read_frame(path: Path, missing: Sequence[str] = ()) -> pd.DataFrame:
-    """A table file, its values as read; ``missing`` are texts that mean a missing value beside the usual ones.
+def read_frame(path: Path, missing: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
+    """A table file, its values as read; ``missing`` are texts that mean a missing value beside the usual ones. Columns
+    of ``texts`` hold texts and nothing else: no word of them is a number, or stands for a missing value.
 
-    A CSV file without a comma in its header is split at semicolons or tabs. Raises DataError naming the file, and the
-    row where the format allows, for damage, text that is not UTF-8 and tables without rows or columns.
+    A CSV file without a comma in its header is split at semicolons or tabs. In a file of tabs quotation marks are text
+    where a line holds an odd number of them, and yet all lines have the same number of cells. Raises DataError naming
+    the file, and the row where the format allows, for damage, text that is not UTF-8, and tables without rows or
+    columns.
     """
     import pandas as pd
 
@@ -37,11 +41,20 @@ def read_frame(path: Path, missing: Sequence[str] = ()) -> pd.DataFrame:
             frame = _json_lines(path)
         else:
             separator = _separator(path, "\t" if ".tsv" in name else ",")
-            frame = pd.read_csv(path, sep=separator, na_values=list(missing), encoding="utf-8-sig", low_memory=False)
+            frame = pd.read_csv(
+                path,
+                sep=separator,
+                na_values=list(missing),
+                encoding="utf-8-sig",
+                low_memory=False,
+                converters=dict.fromkeys(texts, str),
+                quoting=csv.QUOTE_NONE if separator == "\t" and _unquoted(path) else csv.QUOTE_MINIMAL,
+            )
     except DataError:
         raise
     except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        decoded(read_bytes(path), path)  # says where in the file, not in a piece of it
+        raise DataError(f"'{path}' is not UTF-8 text: {error.reason}") from error
     except pd.errors.EmptyDataError as error:
         raise DataError(f"'{path}' is empty") from error
     except Exception as error:  # pandas and pyarrow raise many kinds
@@ -57,8 +70,7 @@ def read_frame(path: Path, missing: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _separator(path: Path, usual: str) -> str:
-    opener = gzip.open if path.suffix.casefold() == ".gz" else open
-    with cast("IO[str]", opener(path, "rt", encoding="utf-8-sig", newline="")) as file:
+    with _opened(path) as file:
         head = file.readline(1 << 20)
         counts = {mark: len(next(csv.reader([head], delimiter=mark), [])) for mark in (usual, ",", ";", "\t")}
         separator = usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])
@@ -66,6 +78,22 @@ def _separator(path: Path, usual: str) -> str:
             # pandas would take the first cells for row names, and so shift every value by a column
             raise DataError(f"'{path}': rows have more cells than the header has columns")
     return separator
+
+
+def _unquoted(path: Path) -> bool:
+    """Whether quotation marks in a file of tabs are part of its texts: they do not go in pairs, and no cell runs on
+    over the end of a line."""
+    odd, tabs = False, set()
+    with _opened(path) as file:
+        for line in file:
+            tabs.add(line.count("\t"))
+            odd = odd or line.count('"') % 2 == 1
+    return odd and len(tabs) == 1
+
+
+def _opened(path: Path) -> IO[str]:
+    opener = gzip.open if path.suffix.casefold() == ".gz" else open
+    return cast("IO[str]", opener(path, "rt", encoding="utf-8-sig", newline=""))
 
 
 def _json_lines(path: Path) -> pd.DataFrame:

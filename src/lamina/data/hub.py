@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from lamina.data.archives import cache_root, fill
+from lamina.data.columns import Place
 from lamina.data.image_files import image_files_source
 from lamina.data.options import DataOptions
+from lamina.data.rows import Rows
 from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tables import table_source
 from lamina.data.targets import Labels, class_labels, encode_targets, target_columns
+from lamina.data.text_sources import empty_texts, texts_source
+from lamina.data.text_tables import TRANSLATION, pair_table, running_column, running_table, text_column
 from lamina.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -34,9 +39,10 @@ SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp",
 def open_hub(data: str, options: DataOptions) -> Source:
     """A set of the hub at a fixed revision; ``hf:<dataset>:<config>@<revision>`` where it has several configurations.
 
-    A column of images makes it an image source (its files are written to the cache), any other set is a table. The
-    target is the one named, else the only column of classes, else the usual name. Needs the ``datasets`` library (the
-    extra "hub") and a network at the first use; code from the hub is never run. Raises UsageError.
+    A column of images makes it an image source (its files are written to the cache), a column of free text beside the
+    target one of texts, one called translation pairs, a column of text alone running text; any other set is a table.
+    The target is the one named, else the only column of classes, else the usual name. Needs the ``datasets`` library
+    (the extra "hub") and a network at the first use; code from the hub is never run. Raises UsageError.
     """
     match = SPELLING.fullmatch(data)
     if match is None:
@@ -60,6 +66,8 @@ def open_hub(data: str, options: DataOptions) -> Source:
     parts = {split: parts[split] for split in ORDER if split in parts}
     features: Mapping[str, Any] = parts["train"].features
     pictures = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
+    if not pictures and (source := _unlabelled_text(data, parts, options)) is not None:
+        return source
     targets = _targets(hub, features, [name for name in features if name not in pictures], options, data)
     blank = tuple(split for split, part in parts.items() if split != "train" and _unlabelled(hub, part, targets))
     parts = {split: part for split, part in parts.items() if split not in blank}
@@ -82,8 +90,13 @@ def _source(
     if not pictures:
         features = parts["train"].features
         inputs = _frame(parts, [name for name in features if name not in targets and name not in options.drop])
-        sizes = {split: len(part) for split, part in parts.items()}
-        return table_source(data, inputs, sizes, labels, lambda row: f"{data}, row {row + 1}", options)
+        rows = Rows(inputs, _sizes(parts), _place(data))
+        texts = text_column(inputs, [str(column) for column in inputs.columns], options)
+        if texts is None:
+            return table_source(data, inputs, rows.sizes, labels, rows.place, options)
+        empty = empty_texts(inputs[texts].tolist(), rows.place, options)
+        rows, labels = rows.without(empty), replace(labels, values=labels.values[torch.from_numpy(~empty)])
+        return texts_source(data, rows.frame[texts].tolist(), rows.sizes, labels, options)
 
     kept = {split: part.select_columns([pictures[0]]) for split, part in parts.items()}
     raw = {split: part.cast_column(pictures[0], hub.Image(decode=False)) for split, part in kept.items()}
@@ -96,6 +109,27 @@ def _source(
     )
     paths = {split: sorted((folder / split).iterdir()) for split in raw}
     return image_files_source(data, folder, paths, labels, options)
+
+
+def _unlabelled_text(data: str, parts: Mapping[str, Any], options: DataOptions) -> Source | None:
+    """Pairs, where there are languages, or running text, where a column of text is all there is; None for what else."""
+    columns = [name for name in parts["train"].features if name not in options.drop]
+    translates = options.task == "translation" or options.languages
+    if not translates and TRANSLATION not in columns and options.task != "language-modelling" and len(columns) > 1:
+        return None
+    frame = _frame(parts, columns)
+    if translates or (TRANSLATION in columns and options.task == "auto" and not options.targets):
+        return pair_table(data, frame, _sizes(parts), _place(data), options)
+    running = running_column(frame, options)
+    return None if running is None else running_table(data, frame[running], _sizes(parts), options)
+
+
+def _sizes(parts: Mapping[str, Any]) -> dict[str, int]:
+    return {split: len(part) for split, part in parts.items()}
+
+
+def _place(data: str) -> Place:
+    return lambda row: f"{data}, row {row + 1}"
 
 
 def _targets(
@@ -134,7 +168,7 @@ def _labels(
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(f"{data}, row {row + 1}: the target is missing ({int(wrong.sum())} rows in all)")
-    return encode_targets(frame, options, lambda row: f"{data}, row {row + 1}")
+    return encode_targets(frame, options, _place(data))
 
 
 def _frame(parts: Mapping[str, Any], columns: list[str]) -> pd.DataFrame:

@@ -23,8 +23,9 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
     """Raw splits and their spec, from an embedded name, a path, or ``hf:<dataset>@<revision>``.
 
     Paths: a folder for each class (in train, val and test folders, or without), a folder of idx or CIFAR-10 files, a
-    table (CSV, TSV, Parquet, JSON lines) of rows or of image files, an .npz file, or a zip or tar archive of any of the
-    folders. An embedded name comes before a path of the same name: write ``./digits`` for a folder called digits.
+    table (CSV, TSV, Parquet, JSON lines) of rows, of image files or of texts, an .npz file, a text file or one for each
+    split, parallel text in ``train.de`` and ``train.en`` or with a tab in each line, or a zip or tar archive of any of
+    the folders. An embedded name comes before a path of the same name: write ``./digits`` for a folder called digits.
     Raises UsageError for what is not there or not in a known format, DataError for faults in the data.
     """
     options = options or DataOptions()

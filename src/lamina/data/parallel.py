@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lamina.data.columns import Place, is_free_text
 from lamina.data.options import DataOptions
 from lamina.data.source import Pairs, Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
@@ -15,6 +16,8 @@ from lamina.errors import DataError, UsageError, unknown
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}([_-]\w{1,8})*")
 NO_LANGUAGES = ("txt", "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "pq", "npz", "bin", "zip", "tar")
+COLUMNS = ("first", "second")
+"""what the languages of a file without a header are called"""
 Files = Mapping[str, Mapping[str, Path]]
 """for each split the file of each language"""
 
@@ -46,7 +49,7 @@ def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
     Raises DataError for files of different length, with both counts, and for an empty line, unless ``skip_bad`` leaves
     such pairs out; UsageError for a language that is not there.
     """
-    languages = _direction(sorted(files["train"]), options, name)
+    languages = direction(sorted(files["train"]), options, name)
     parts, skipped = {}, 0
     for split, by_language in files.items():
         for language in languages:
@@ -57,24 +60,27 @@ def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
         if len(sources) != len(texts):
             counts = f"'{paths[0]}' has {len(sources):,} lines, '{paths[1]}' {len(texts):,}"
             raise DataError(f"parallel files belong together line by line, but {counts}")
-        parts[split], left_out = paired(sources, texts, [path.name for path in paths], options)
+        parts[split], left_out = paired(sources, texts, [lines_from(path.name) for path in paths], options)
         skipped += left_out
     return pairs_source(name, parts, languages, options, skipped=skipped)
 
 
 def paired(
-    sources: Sequence[str], texts: Sequence[str], names: Sequence[str], options: DataOptions
+    sources: Sequence[str], texts: Sequence[str], places: Sequence[Place], options: DataOptions
 ) -> tuple[Pairs, int]:
     """Pairs, and how many were left out as one of their texts is empty, on request. Raises DataError otherwise."""
-    empty = empty_texts(sources, lambda row: f"{names[0]}, line {row + 1}", options)
-    empty |= empty_texts(texts, lambda row: f"{names[1]}, line {row + 1}", options)
+    empty = empty_texts(sources, places[0], options) | empty_texts(texts, places[1], options)
     kept = [k for k, bad in enumerate(empty.tolist()) if not bad]
     if len(kept) == len(texts):
         return Pairs(tuple(sources), tuple(texts)), 0
     return Pairs(tuple(sources), tuple(texts)).subset(kept), len(texts) - len(kept)
 
 
-def _direction(found: Sequence[str], options: DataOptions, name: str) -> tuple[str, str]:
+def direction(found: Sequence[str], options: DataOptions, name: str) -> tuple[str, str]:
+    """What is translated and into what: as ``languages`` says, else the two found by name, English last.
+
+    Raises UsageError for languages that are not there, and where there are not two to choose from.
+    """
     for language in options.languages:
         if language not in found:
             raise unknown("language", language, found)
@@ -82,6 +88,42 @@ def _direction(found: Sequence[str], options: DataOptions, name: str) -> tuple[s
         first, second = options.languages
         return first, second
     if len(found) != 2:
-        raise UsageError(f"{name} is in {', '.join(found)}: say with --languages which is translated into which")
+        listed = ", ".join(found) or "none"
+        raise UsageError(f"{name}: say with --languages what is translated and into what; there are: {listed}")
     first, second = sorted(found, key=lambda language: (language.startswith("en"), language))
     return first, second
+
+
+def is_tabbed(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether columns without a header look like pairs: two of free text, or three with an attribution."""
+    return len(columns) in (2, 3) and is_free_text(columns[0]) and is_free_text(columns[1])
+
+
+def tabbed_lines(text: str) -> list[list[str]]:
+    """The columns of lines that all have the same number of tabs; none where they do not."""
+    rows = [line.split("\t") for line in lines_of(text)]
+    return [list(column) for column in zip(*rows, strict=True)] if len({len(row) for row in rows}) == 1 else []
+
+
+def open_tabbed(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
+    """A source of pairs from a file, or one for each split, of which each line is two texts with a tab between (and, it
+    may be, a third with an attribution): ``first`` is translated into ``second``, or as ``languages`` says.
+
+    Raises DataError naming a line that is otherwise.
+    """
+    languages = direction(COLUMNS, options, name)
+    parts, skipped = {}, 0
+    for split, path in paths.items():
+        rows = [line.split("\t") for line in lines_of(read_text(path, options.max_extracted_bytes))]
+        for number, row in enumerate(rows, 1):
+            if len(row) not in (2, 3):
+                raise DataError(f"'{path}', line {number}: expected two texts with a tab between, got {len(row)}")
+        columns = [[row[COLUMNS.index(language)] for row in rows] for language in languages]
+        parts[split], left_out = paired(columns[0], columns[1], [lines_from(path.name)] * 2, options)
+        skipped += left_out
+    return pairs_source(name, parts, languages, options, skipped=skipped)
+
+
+def lines_from(name: str) -> Place:
+    """Places in a file of lines."""
+    return lambda row: f"{name}, line {row + 1}"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lamina.data.options import DataOptions
-from lamina.data.source import Labelled, Pairs, Source, Split, Text, Texts
+from lamina.data.source import Pairs, Source, Split, Text, Texts
 from lamina.data.spec import TaskName
 from lamina.data.streams import Batch, InMemory
 from lamina.data.target_code import TargetCode, fit_targets
@@ -169,15 +169,24 @@ def fit_text(source: Source, options: DataOptions, context: int | None = None) -
     return TextPreprocess(target=fit_targets(source), code=code, max_tokens=most, notes=_notes(code, train, most))
 
 
-def _notes(code: TextCode, train: Labelled | Text | Pairs, most: int) -> tuple[str, ...]:
-    if isinstance(train, Text):
-        return ()
-    if isinstance(train, Pairs):
-        both = zip(code.encode_batch(train.sources), code.encode_batch(train.texts), strict=True)
-        count = sum(max(len(source) + 1, len(text) + 2) > most for source, text in both)
-        return (f"{count:,} pairs of more than {most} tokens: left out of training",) if count else ()
-    count = sum(len(row) > most for row in code.encode_batch(cast(Texts, train).texts))
-    return (f"{count:,} texts of more than {most} tokens: cut",) if count else ()
+def _notes(code: TextCode, train: Split, most: int) -> tuple[str, ...]:
+    """What ``most`` tokens leave out."""
+    match train:
+        case Pairs():
+            long = zip(_longer(code, train.sources, most - 1), _longer(code, train.texts, most - 2), strict=True)
+            count = sum(source or text for source, text in long)
+            return (f"{count:,} pairs of more than {most} tokens: left out of training",) if count else ()
+        case Texts():
+            count = sum(_longer(code, train.texts, most))
+            return (f"{count:,} texts of more than {most} tokens: cut",) if count else ()
+    return ()
+
+
+def _longer(code: TextCode, texts: Sequence[str], most: int) -> list[bool]:
+    """Which texts have more than ``most`` tokens. Few are encoded: none has more tokens than bytes."""
+    long = [len(text.encode()) > most for text in texts]
+    counts = iter(code.encode_batch([text for text, may in zip(texts, long, strict=True) if may]))
+    return [may and len(next(counts)) > most for may in long]
 
 
 def _joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -3,62 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lamina.data.columns import Place, typed
 from lamina.data.fingerprints import of_frame
-from lamina.data.frames import read_frame
 from lamina.data.image_tables import image_column, image_table_source, label_columns
 from lamina.data.options import DataOptions
+from lamina.data.parallel import open_tabbed
+from lamina.data.rows import Rows, known_columns, read_rows, with_targets
 from lamina.data.source import Source, Table
 from lamina.data.spec import Column, DataSpec
 from lamina.data.splits import complete
 from lamina.data.targets import Labels, encode_targets, target_columns
 from lamina.data.text_sources import texts_source
-from lamina.data.text_tables import text_column
-from lamina.errors import DataError, unknown
+from lamina.data.text_tables import (
+    looks_tabbed,
+    open_pair_table,
+    running_column,
+    running_table,
+    text_column,
+    without_empty,
+    without_header,
+)
+from lamina.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of all splits, one after the other."""
-
-    frame: pd.DataFrame
-    sizes: Mapping[str, int]
-    place: Place
-
-
 def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
-    """A table, or one file for each split, as a source: of rows, or of images where a column names image files.
+    """A table, or one file for each split, as a source: of rows, of images where a column names image files, of texts.
 
-    A missing target is a DataError naming its row; with ``skip_bad`` the row is dropped, and the count is in
-    ``spec.skipped``. Raises UsageError for columns that are not there.
+    Texts they are where the only column beside the target is free text, or one is named as such; a column of text alone
+    is running text; columns of two languages are pairs. A missing target or text is a DataError naming its row; with
+    ``skip_bad`` the row is dropped, and the count is in ``spec.skipped``. Raises UsageError for columns that are not
+    there.
     """
-    rows = _read(paths, options)
-    pictures = image_column(rows.frame, rows.place, next(iter(paths.values())).parent)
+    if options.task == "translation" or options.languages:
+        opened = open_tabbed if without_header(paths, options) else open_pair_table
+        return opened(name, paths, options)
+    rows = read_rows(paths, options, () if options.text is None else (options.text,))
+    root = next(iter(paths.values())).parent
+    pictures = image_column(rows.frame, rows.place, root)
     columns = [str(column) for column in rows.frame.columns]
-    if pictures is None:
-        targets = target_columns(columns, options, name)
-    else:
-        targets = label_columns(rows.frame, pictures, options, name)
-    rows, skipped, whole = _with_targets(rows, targets, options)
-    labels = encode_targets(whole, options, rows.place)
-    inputs = rows.frame.drop(columns=list(targets))
     if pictures is not None:
-        root = next(iter(paths.values())).parent
-        source = image_table_source(name, root, inputs[pictures], rows.sizes, labels, rows.place, options)
-    elif (column := text_column(inputs, [str(one) for one in inputs.columns], options)) is not None:
-        source = texts_source(name, inputs[column].tolist(), rows.sizes, labels, options)
+        targets = label_columns(rows.frame, pictures, options, name)
+    elif (running := running_column(rows.frame, options)) is not None:
+        return running_table(name, _as_read(rows, running, paths, options).frame[running], rows.sizes, options)
+    elif looks_tabbed(rows.frame, paths, options):
+        return open_tabbed(name, paths, options)
     else:
-        source = table_source(name, inputs, rows.sizes, labels, rows.place, options)
-    return _noting(source, skipped)
+        targets = target_columns(columns, options, name)
+    skipped: tuple[str, ...] = ()
+    inputs = [column for column in columns if column not in targets]
+    texts = text_column(rows.frame, inputs, options) if pictures is None else None
+    if texts is not None:
+        rows, skipped = without_empty(_as_read(rows, texts, paths, options), texts, options)
+    rows, unlabelled, whole = with_targets(rows, targets, options)
+    labels = encode_targets(whole, options, rows.place)
+    if pictures is not None:
+        source = image_table_source(name, root, rows.frame[pictures], rows.sizes, labels, rows.place, options)
+    elif texts is not None:
+        source = texts_source(name, rows.frame[texts].map(str).tolist(), rows.sizes, labels, options)
+    else:
+        source = table_source(name, rows.frame[inputs], rows.sizes, labels, rows.place, options)
+    return _noting(source, skipped + unlabelled)
+
+
+def _as_read(rows: Rows, texts: str, paths: Mapping[str, Path], options: DataOptions) -> Rows:
+    """The rows with a column of texts as it stands in the files: a text may be a word that means a missing value."""
+    return read_rows(paths, options, (texts,)) if rows.frame[texts].isna().any() else rows
 
 
 def table_source(
@@ -75,7 +91,7 @@ def table_source(
 
     if not len(inputs.columns):
         raise DataError(f"{name} has no column beside the target")
-    _known(options.categorical, [*inputs.columns, *labels.names])
+    known_columns(options.categorical, [*inputs.columns, *labels.names])
     columns = {
         str(column): typed(inputs[column], place, categorical=column in options.categorical)
         for column in inputs.columns
@@ -100,60 +116,7 @@ def table_source(
     return complete(spec, splits, options)
 
 
-def _read(paths: Mapping[str, Path], options: DataOptions) -> Rows:
-    import pandas as pd
-
-    frames = {split: read_frame(path, options.missing) for split, path in paths.items()}
-    columns = list(frames["train"].columns)
-    _known(options.drop, columns)
-    for split, frame in frames.items():
-        for column in columns:
-            if column not in frame.columns and column not in options.drop:
-                raise DataError(f"'{paths[split]}' has no column '{column}', '{paths['train']}' has")
-    kept = [column for column in columns if column not in options.drop]
-    sizes = {split: len(frame) for split, frame in frames.items()}
-    frame = pd.concat([frame[[*kept]] for frame in frames.values()], ignore_index=True)
-    names = np.repeat([path.name for path in paths.values()], list(sizes.values()))
-    numbers = np.concatenate([np.arange(1, count + 1) for count in sizes.values()])
-    return Rows(frame, sizes, lambda row: f"{names[row]}, row {numbers[row]}")
-
-
-def _with_targets(
-    rows: Rows, targets: tuple[str, ...], options: DataOptions
-) -> tuple[Rows, tuple[str, ...], pd.DataFrame]:
-    """Rows whose targets are there, what was left out, and the target columns."""
-    chosen = rows.frame[list(targets)]
-    gone = chosen.isna()
-    bad = gone.any(axis=1).to_numpy()
-    if not bad.any():
-        return rows, (), chosen
-    if not options.skip_bad:
-        row = int(bad.argmax())
-        column = targets[int(gone.iloc[row].to_numpy().argmax())]
-        raise DataError(f"{rows.place(row)}: the target '{column}' is missing ({int(bad.sum())} rows in all)")
-    if bad.all():
-        raise DataError(f"{rows.place(0)}: the target '{targets[0]}' is missing, as in every row")
-    kept = np.flatnonzero(~bad)
-    ends = np.cumsum(list(rows.sizes.values()))
-    counts = np.bincount(np.searchsorted(ends, kept, side="right"), minlength=len(ends))
-    frame = rows.frame.iloc[kept].reset_index(drop=True)
-    for name in targets:  # an empty cell had turned whole numbers into floating point ones
-        numbers = frame[name]
-        if numbers.dtype == np.float64 and bool((numbers % 1 == 0).all()):
-            frame[name] = numbers.astype(np.int64)
-    sizes = {split: int(count) for split, count in zip(rows.sizes, counts, strict=True) if count}
-    place = rows.place
-    skipped = (f"{int(bad.sum())} rows without a target",)
-    return Rows(frame, sizes, lambda row: place(int(kept[row]))), skipped, frame[list(targets)]
-
-
 def _noting(source: Source, skipped: tuple[str, ...]) -> Source:
     if not skipped:
         return source
     return replace(source, spec=replace(source.spec, skipped=skipped + source.spec.skipped))
-
-
-def _known(names: tuple[str, ...], columns: list[str]) -> None:
-    for name in names:
-        if name not in columns:
-            raise unknown("column", name, columns)

@@ -21,22 +21,26 @@ def read_text(path: Path, most: int) -> str:
     Raises DataError naming the file for bytes that are not UTF-8 (and where they are), damage, a gzipped file of more
     than ``most`` bytes, and a text without anything but white space.
     """
+    text = decoded(read_bytes(path, most), path)
+    if not text.strip():
+        raise DataError(f"'{path}' is empty: it holds no text")
+    return text
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The contents of a file, unpacked where it is gzipped. Raises DataError for damage, and for more than ``most``."""
     try:
-        if path.suffix.casefold() == ".gz":
-            with gzip.open(path) as file:
-                data = file.read(most + 1)
-            if len(data) > most:
-                raise DataError(f"'{path}' inflates to more than the {most} bytes allowed")
-        else:
-            data = path.read_bytes()
+        if path.suffix.casefold() != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as file:
+            data: bytes = file.read(-1 if most is None else most + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
-    text = decoded(data, path)
-    if not text.strip():
-        raise DataError(f"'{path}' is empty: it holds no text")
-    return text
+    if most is not None and len(data) > most:
+        raise DataError(f"'{path}' inflates to more than the {most} bytes allowed")
+    return data
 
 
 def decoded(data: bytes, path: Path) -> str:

@@ -7,17 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lamina.data.options import DataOptions
+from lamina.data.parallel import is_tabbed, open_tabbed, tabbed_lines
 from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.text_files import is_text, read_text
 from lamina.data.text_sources import running_text
+from lamina.errors import UsageError
 
 
 def open_text(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
-    """A text file, or one for each split, as running text. Raises DataError for one that cannot be read or is empty."""
-    return running_text(
-        name, {split: read_text(path, options.max_extracted_bytes) for split, path in paths.items()}, options
-    )
+    """A text file, or one for each split: running text; or pairs, where a translation is asked for, and where every
+    line is two free texts with a tab between.
+
+    Raises DataError for a file that cannot be read or is empty, and for a line that is no pair.
+    """
+    if options.task not in ("auto", "language-modelling", "translation"):
+        raise UsageError(f"{name} is text without labels: its task cannot be {options.task}")
+    texts = {split: read_text(path, options.max_extracted_bytes) for split, path in paths.items()}
+    asked = options.task == "translation" or options.languages
+    if asked or (options.task == "auto" and is_tabbed(tabbed_lines(texts["train"]))):
+        return open_tabbed(name, paths, options)
+    return running_text(name, texts, options)
 
 
 def split_texts(files: Sequence[Path]) -> dict[str, Path]:
@@ -29,3 +39,15 @@ def split_texts(files: Sequence[Path]) -> dict[str, Path]:
             if part in SPLIT_NAMES:
                 found.setdefault(SPLIT_NAMES[part], path)
     return {split: found[split] for split in ORDER if split in found} if "train" in found else {}
+
+
+def only_text(root: Path, files: Sequence[Path], options: DataOptions) -> Path | None:
+    """The only text file; of several the only one that holds pairs; None where there is none. Raises UsageError where
+    it is not clear which."""
+    texts = [path for path in files if is_text(path)]
+    if len(texts) > 1:
+        pairs = [path for path in texts if is_tabbed(tabbed_lines(read_text(path, options.max_extracted_bytes)))]
+        if len(pairs) != 1:
+            raise UsageError(f"'{root}' holds several texts and none called train: name one, such as '{texts[0]}'")
+        return pairs[0]
+    return texts[0] if texts else None
