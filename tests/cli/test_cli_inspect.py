@@ -49,6 +49,10 @@ def test_a_run_is_looked_at(lamina: Lamina, trained: Trained, digit: Path, monke
     assert not re.search(r'(?:src|href)="(?!data:|#)', page), "asks for something"
     for words in ("Where it sees it", "Grad-CAM for", "First-layer filters", "Feature maps: stage 1", "Gradient flow"):
         assert words in page, words
+    report = (trained[0] / "runs/lenet5-digits/report.html").read_text()
+    for stage in ("stage 0", "stage 1"):
+        assert f"Feature maps: {stage}" in page
+        assert f"Feature maps: {stage}" in report, "counted alike in both"
 
 
 def test_a_class_and_a_stage_are_chosen(lamina: Lamina, trained: Trained, digit: Path, tmp_path: Path) -> None:

@@ -156,6 +156,13 @@ def test_learning_curves() -> None:
     assert "The weights kept are those after epoch 3 (dotted line)" in found.text
 
 
+def test_a_single_epoch_is_counted_in_whole_numbers() -> None:
+    found = page(classification(history=history(1), outcomes=[]))
+    ticks = re.findall(r"<text[^>]*>([^<]*)</text>", found.source)
+    assert "epoch" in ticks
+    assert not any(tick.startswith(("0.9", "1.0")) for tick in ticks), ticks
+
+
 # ---------------------------------------------------------------- alone, without script, small
 
 

@@ -46,7 +46,7 @@ def curves(title: str, lines: Mapping[str, Points], x_name: str, kept: float | N
             axes.set_ylim(0, 2 * high)
         if kept is not None:
             axes.axvline(kept, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.set_xlabel(x_name)
         readable(axes.xaxis)
         readable(axes.yaxis)

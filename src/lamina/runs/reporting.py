@@ -184,7 +184,7 @@ def _maps(run: Run, split: str) -> list[tuple[str, np.ndarray[Any, Any]]]:
     batch = like(run.model, run.preprocess.prepare(one.tensors))
     with evaluating(run.model):
         maps = run.model.features(batch[run.preprocess.input_key])  # type: ignore[operator]
-    return [(f"stage {i + 1}", stage[0].float().numpy()) for i, stage in enumerate(maps)]
+    return [(f"stage {i}", stage[0].float().numpy()) for i, stage in enumerate(maps)]
 
 
 def _gradients(run: Run) -> list[tuple[str, float]]:
