@@ -55,7 +55,10 @@ def test_names_fold_case_and_dashes_and_come_before_paths(
 def test_names_and_paths_that_are_not_there(tmp_path: Path, refused: Any) -> None:
     with refused(UsageError, "unknown data 'digts'; did you mean 'digits'?"):
         open_source("digts")
-    with refused(UsageError, "unknown data 'zzz'; known: breast-cancer, dates, diabetes, digits, iris, python-docs, territories, wine"):
+    with refused(
+        UsageError,
+        "unknown data 'zzz'; known: breast-cancer, dates, diabetes, digits, iris, python-docs, territories, wine",
+    ):
         open_source("zzz")
     for path in ("no/such", "data.csv", str(tmp_path / "x")):
         with refused(UsageError, f"no such file or folder: {path}"):

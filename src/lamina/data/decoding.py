@@ -26,6 +26,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 MOST_NAMED = 10
 """unreadable files named in one message"""
+WAY_OUT = "skip_bad (--skip-bad) leaves out what cannot be read"
 THREADS = 4
 """decoders at work at once: PIL decodes outside Python's lock"""
 
@@ -113,12 +114,14 @@ def attempt(work: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out | Da
 
 
 def unreadable(errors: Sequence[DataError], total: int) -> DataError:
-    """One error for several files."""
+    """One error for those of ``total`` files that cannot be read, and what can be done where others can."""
     if len(errors) == 1:
-        return errors[0]
-    named = "; ".join(str(error).removeprefix("cannot read image ") for error in errors[:MOST_NAMED])
-    more = f"; and {len(errors) - MOST_NAMED} more" if len(errors) > MOST_NAMED else ""
-    return DataError(f"cannot read {len(errors)} of {total} images: {named}{more}")
+        told = str(errors[0])
+    else:
+        named = "; ".join(str(error).removeprefix("cannot read image ") for error in errors[:MOST_NAMED])
+        more = f"; and {len(errors) - MOST_NAMED} more" if len(errors) > MOST_NAMED else ""
+        told = f"cannot read {len(errors)} of {total} images: {named}{more}"
+    return DataError(told if len(errors) == total else f"{told}; {WAY_OUT}")
 
 
 def decode_all(paths: Sequence[Path], work: Callable[[Path], Out]) -> Iterator[Out]:

@@ -118,11 +118,10 @@ def _descend(root: Path) -> Path:
         if len(folders) != 1 or data:
             return root
         inner = folders[0]
-        if (
-            not (_folders(inner) and not image_files(_files(inner)))
-            and not idx_pairs(inner)
-            and not cifar_batches(inner)
-        ):
+        within = _files(inner)
+        classes = _folders(inner) and not image_files(within)
+        texts = parallel_files(within) or (any(map(is_text, within)) and not image_files(within))
+        if not (classes or texts or idx_pairs(inner) or cifar_batches(inner)):
             return root
         root = inner
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -41,15 +42,11 @@ def read_frame(path: Path, missing: Sequence[str] = (), texts: Sequence[str] = (
             frame = _json_lines(path)
         else:
             separator = _separator(path, "\t" if ".tsv" in name else ",")
-            frame = pd.read_csv(
-                path,
-                sep=separator,
-                na_values=list(missing),
-                encoding="utf-8-sig",
-                low_memory=False,
-                converters=dict.fromkeys(texts, str),
-                quoting=csv.QUOTE_NONE if separator == "\t" and _unquoted(path) else csv.QUOTE_MINIMAL,
-            )
+            quoting = csv.QUOTE_NONE if separator == "\t" and _unquoted(path) else csv.QUOTE_MINIMAL
+            read = partial(pd.read_csv, path, sep=separator, quoting=quoting, encoding="utf-8-sig", low_memory=False)
+            frame = read(na_values=list(missing))
+            for column in set(texts) & set(frame.columns):
+                frame[column] = read(usecols=[column], dtype=str, keep_default_na=False)[column]
     except DataError:
         raise
     except UnicodeDecodeError as error:

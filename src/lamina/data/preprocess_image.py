@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from lamina.data.decoding import decode, decode_all
+from lamina.data.decoding import decode, decode_all, unreadable
 from lamina.data.image_items import image_item
 from lamina.data.resizing import Resize, centre, convert_channels, resize
 from lamina.data.source import ImageArrays, ImageFiles, Source, Split, labelled
@@ -194,7 +194,11 @@ class FileLoader:
     targets: Tensor
 
     def __call__(self, index: int) -> Batch:
-        return {"image": self.preprocess.load_file(self.paths[index]), "target": self.targets[index]}
+        try:
+            image = self.preprocess.load_file(self.paths[index])
+        except DataError as error:
+            raise unreadable([error], len(self.paths)) from error
+        return {"image": image, "target": self.targets[index]}
 
 
 @dataclass(frozen=True)

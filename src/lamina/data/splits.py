@@ -119,10 +119,14 @@ def _set_aside(
             end += 1
         chosen[name] = order[start:end].sort().values.tolist()
         start = end
+    if start >= total:
+        raise UsageError(
+            f"{spec.name} has {total} samples: too many are equal to set {' and '.join(counts)} data aside"
+        )
     end = total if options.limit is None else start + options.limit
-    if end > total or start == total:
-        asked = f"{options.limit or 1:,} training samples are asked for"
-        raise UsageError(f"limit: {asked}, {spec.name} leaves {total - start:,}")
+    if end > total:
+        left = total - start
+        raise UsageError(f"limit: {options.limit:,} training samples are asked for, {spec.name} leaves {left:,}")
     chosen["train"] = order[start:end].sort().values.tolist()
     return chosen
 

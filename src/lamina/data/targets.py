@@ -58,6 +58,8 @@ def target_columns(columns: Sequence[str], options: DataOptions, source: str) ->
     usual = [name for name in columns if name.casefold() in USUAL_NAMES]
     if len(usual) == 1:
         return (usual[0],)
+    if len(columns) == 1:
+        raise UsageError(f"{source} has one column, '{columns[0]}', and none with labels beside it")
     listed = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
     raise UsageError(f"{source}: name the target column with --target, one of: {listed}")
 

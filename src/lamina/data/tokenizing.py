@@ -20,8 +20,8 @@ TokenKind = Literal["character", "word", "bpe"]
 
 PAD, UNKNOWN, BEGIN, END = "<pad>", "<unk>", "<bos>", "<eos>"
 MOST_CHARACTERS, MOST_WORDS, MOST_BYTE_PAIRS = 0x110000, 20_000, 8_000
-WORD = r"\w+(?:['’\-]\w+)*|[^\w\s]"
-"""a word with what is inside it (don't, well-known), or one other mark"""
+WORD = r"\d+(?:[.,]\d+)+|\w+(?:['’\-]\w+)*|[^\w\s]"
+"""a number or a word with what is inside it (1,000.5, don't, well-known), or one other mark"""
 UNSPACED = r" (?=[.,;:!?)\]}%…])|(?<=[(\[{]) "
 """the spaces that are not written before and after marks"""
 CONTINUED = frozenset(map(chr, (*range(0xA1, 0xAD), *range(0xAE, 0xC0), *range(0x100 + 34, 0x100 + 68))))
@@ -142,8 +142,9 @@ class TextCode:
 
     @cached_property
     def characters_V(self) -> Tensor:  # noqa: N802
-        """Characters of text that each token stands for, (V,) float32: of a word its letters and a space, of byte pairs
-        the bytes that begin a character; ``<eos>`` is a newline in a language model, nothing elsewhere."""
+        """Characters of text that each token stands for, (V,) float32: of a word its letters and what parts it from the
+        next, of byte pairs the bytes that begin a character. ``<eos>`` adds nothing: after the last word of a line the
+        newline is counted."""
         tokens = [self.token(index) for index in range(self.size)]
         if self.kind == "character":
             counts = [1] * self.size
@@ -151,9 +152,7 @@ class TextCode:
             counts = [len(token) + 1 for token in tokens]
         else:
             counts = [sum(char not in CONTINUED for char in token) for token in tokens]
-        if self.pad is None and self.end is not None:
-            counts[self.end] = 1
-        for index in self._silent:
+        for index in (self.pad, self.begin, self.end):
             if index is not None:
                 counts[index] = 0
         return torch.tensor(counts, dtype=torch.float32)
