@@ -113,7 +113,41 @@ class Matrix:
     kind: str = "matrix"
 
 
-Block = Text | Items | Pairs | Command | Table | Charts | Tiles | Matrix
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A piece of a text, in colour where there is something to see."""
+
+    text: str
+    depth: float = 0.0
+    """opacity of its colour, 0 to 1"""
+    right: bool = False
+    """blue, not orange"""
+    alt: str = ""
+    """what is to be said of it, where a reader points at it"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A text as it is written, line by line."""
+
+    marks: Sequence[Mark]
+    where: str = ""
+    """above it"""
+    says: str = ""
+    """below it"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passages:
+    """Texts with marks in them, one below the other."""
+
+    title: str
+    passages: Sequence[Passage]
+    note: str = ""
+    kind: str = "passages"
+
+
+Block = Text | Items | Pairs | Command | Table | Charts | Tiles | Matrix | Passages
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,6 @@ def _table(mistakes: list[Mistake], split: str, order: str, regression: bool) ->
     )
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 4) -> str:
     """A difference with its sign: "+5.2"."""
-    return ("+" if value > 0 else "") + number(value)
+    return ("+" if value > 0 else "") + number(value, digits)

@@ -31,7 +31,10 @@ VARIABLES = {
     **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, start=1)},
 }
 # What the style sheet has for them on a light page, for figures that are files of their own.
-LIGHT = {INK: "#1b2026", MUTED: "#5a6470", RULE: "#dde1e6", PAGE: "#ffffff", SERIES[0]: "#1f6fb2"}
+LIGHT_SERIES = ("#1f6fb2", "#c4570f", "#0b7d5d", "#9b4f90", "#2f93bb", "#8d7000", "#6b55a6", "#68717c")
+LIGHT = {INK: "#1b2026", MUTED: "#5a6470", RULE: "#dde1e6", PAGE: "#ffffff"} | dict(
+    zip(SERIES, LIGHT_SERIES, strict=True)
+)
 # For what is drawn as pixels and cannot follow the page: it reads on white and on black.
 BETWEEN = "#3f87c6"
 
@@ -85,13 +88,13 @@ def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: in
 def draw_png(paint: Callable[[Figure], None], width: int = 380, height: int = 250) -> bytes:
     """What ``paint`` puts on a figure, as a PNG file in the colours of a light page, twice as many pixels a side.
 
-    ``paint`` names the first series' colour "C0".
+    ``paint`` names the colours of series "C0", "C1", ..., and takes others from matplotlib's settings.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     sheet = io.BytesIO()
     settings = {name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in _SETTINGS.items()}
-    with _painted(paint, width, height, settings | {"axes.prop_cycle": _cycle([LIGHT[SERIES[0]]])}) as figure:
+    with _painted(paint, width, height, settings | {"axes.prop_cycle": _cycle(LIGHT_SERIES)}) as figure:
         figure.set_dpi(144)
         FigureCanvasAgg(figure).print_png(sheet, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return sheet.getvalue()
