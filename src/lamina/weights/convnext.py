@@ -3,64 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from lamina.models.convnext import ConvNeXt
 from lamina.weights.layout import Layout
 
-Pairs = Iterator[tuple[str, str]]
+PARTS = ("gamma", "conv", "norm", "expand", "contract")
 
 
-def _torchvision(model: ConvNeXt) -> Pairs:
-    yield "features.0.0", "stem.conv"
-    yield "features.0.1", "stem.norm"
+def _names(
+    model: ConvNeXt, *, stem: str, downsample: str, block: str, parts: tuple[str, ...], norm: str, head: str
+) -> Iterator[tuple[str, str]]:
+    """``downsample`` and ``block`` are their names as formats of ``stage``, ``even`` = 2 stage, ``odd`` = 2 stage + 1
+    and, of a block, ``block``; ``parts`` are their names of ``PARTS`` in it."""
+    yield f"{stem}.0", "stem.conv"
+    yield f"{stem}.1", "stem.norm"
     for stage, depth in enumerate(model.config.depths):
+        numbers = {"stage": stage, "even": 2 * stage, "odd": 2 * stage + 1}
         if stage:
-            yield f"features.{2 * stage}.0", f"stages.{stage}.downsample.norm"
-            yield f"features.{2 * stage}.1", f"stages.{stage}.downsample.conv"
-        for block in range(depth):
-            theirs, ours = f"features.{2 * stage + 1}.{block}", f"stages.{stage}.blocks.{block}"
-            yield f"{theirs}.layer_scale", f"{ours}.gamma"
-            for number, name in ((0, "conv"), (2, "norm"), (3, "expand"), (5, "contract")):
-                yield f"{theirs}.block.{number}", f"{ours}.{name}"
-    yield "classifier.0", "neck.norm"
-    yield "classifier.2", "head"
+            yield f"{downsample.format(**numbers)}.0", f"stages.{stage}.downsample.norm"
+            yield f"{downsample.format(**numbers)}.1", f"stages.{stage}.downsample.conv"
+        for number in range(depth):
+            name = block.format(**numbers, block=number)
+            for theirs, ours in zip(parts, PARTS, strict=True):
+                yield f"{name}.{theirs}", f"stages.{stage}.blocks.{number}.{ours}"
+    yield norm, "neck.norm"
+    yield head, "head"
 
 
-def _timm(model: ConvNeXt) -> Pairs:
-    yield "stem.0", "stem.conv"
-    yield "stem.1", "stem.norm"
-    for stage, depth in enumerate(model.config.depths):
-        if stage:
-            yield f"stages.{stage}.downsample.0", f"stages.{stage}.downsample.norm"
-            yield f"stages.{stage}.downsample.1", f"stages.{stage}.downsample.conv"
-        for block in range(depth):
-            name = f"stages.{stage}.blocks.{block}"
-            yield f"{name}.gamma", f"{name}.gamma"
-            yield f"{name}.conv_dw", f"{name}.conv"
-            yield f"{name}.norm", f"{name}.norm"
-            yield f"{name}.mlp.fc1", f"{name}.expand"
-            yield f"{name}.mlp.fc2", f"{name}.contract"
-    yield "head.norm", "neck.norm"
-    yield "head.fc", "head"
-
-
-def _official(model: ConvNeXt) -> Pairs:
-    yield "downsample_layers.0.0", "stem.conv"
-    yield "downsample_layers.0.1", "stem.norm"
-    for stage, depth in enumerate(model.config.depths):
-        if stage:
-            yield f"downsample_layers.{stage}.0", f"stages.{stage}.downsample.norm"
-            yield f"downsample_layers.{stage}.1", f"stages.{stage}.downsample.conv"
-        for block in range(depth):
-            theirs, ours = f"stages.{stage}.{block}", f"stages.{stage}.blocks.{block}"
-            yield f"{theirs}.gamma", f"{ours}.gamma"
-            yield f"{theirs}.dwconv", f"{ours}.conv"
-            yield f"{theirs}.norm", f"{ours}.norm"
-            yield f"{theirs}.pwconv1", f"{ours}.expand"
-            yield f"{theirs}.pwconv2", f"{ours}.contract"
-    yield "norm", "neck.norm"
-    yield "head", "head"
-
+_torchvision = partial(
+    _names,
+    stem="features.0",
+    downsample="features.{even}",
+    block="features.{odd}.{block}",
+    parts=("layer_scale", "block.0", "block.2", "block.3", "block.5"),
+    norm="classifier.0",
+    head="classifier.2",
+)
+_timm = partial(
+    _names,
+    stem="stem",
+    downsample="stages.{stage}.downsample",
+    block="stages.{stage}.blocks.{block}",
+    parts=("gamma", "conv_dw", "norm", "mlp.fc1", "mlp.fc2"),
+    norm="head.norm",
+    head="head.fc",
+)
+_official = partial(
+    _names,
+    stem="downsample_layers.0",
+    downsample="downsample_layers.{stage}",
+    block="stages.{stage}.{block}",
+    parts=("gamma", "dwconv", "norm", "pwconv1", "pwconv2"),
+    norm="norm",
+    head="head",
+)
 
 LAYOUTS = (
     Layout(source="torchvision", names=_torchvision),
