@@ -170,6 +170,41 @@ def test_compiled_and_exported_layers_take_other_lengths_with_gradients() -> Non
     torch.testing.assert_close(program(x, None, lengths)[0], layer(x, None, lengths)[0])
 
 
+@pytest.mark.parametrize("kind", ["gru", "lstm-peephole"])
+def test_loops_may_be_left_out_of_a_compiled_graph(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = Recurrent(kind, D, H, 2)
+    graphs: list[Any] = []
+
+    def backend(graph: Any, given: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    def outside_and_in(x: Tensor) -> Tensor:
+        return layer(x.sin(), None, torch.tensor([5, 2, 7, 1]))[0].cos()
+
+    x = torch.randn(B, T, D)
+    torch.compiler.reset()
+    for in_graph in (True, False):
+        layer.in_graph = in_graph
+        compiled = torch.compile(outside_and_in, backend=backend)
+        torch.testing.assert_close(compiled(x), outside_and_in(x))
+    assert ["scan" in graph.code for graph in graphs] == [True, False, False]
+    torch.compiler.reset()
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        torch.compile(outside_and_in, backend=backend, fullgraph=True)(x)
+    torch.compiler.reset()
+
+
+def test_a_compiled_loop_keeps_what_the_forward_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytorch issue 153679: else the inductor of torch 2.13 gives wrong gradients, which ``make conformance`` shows."""
+    monkeypatch.setattr(torch._functorch.config, "donated_buffer", True)
+    layer = Recurrent("gru", D, H)
+    torch.compiler.reset()
+    torch.compile(layer, backend="eager", fullgraph=True)(torch.randn(B, T, D))
+    assert not torch._functorch.config.donated_buffer
+    torch.compiler.reset()
+
+
 def test_compiles_with_weights_in_one_piece_of_memory_as_cudnn_lays_them_out() -> None:
     layer = Recurrent("gru", D, H)
     flat = torch.cat([weight.detach().flatten() for weight in layer.parameters()])

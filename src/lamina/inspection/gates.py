@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from lamina.errors import UsageError
 from lamina.inspection.features import evaluation
-from lamina.layers.recurrent import Kind, Recurrent, Tensors, unroll
+from lamina.layers.loops import Tensors, unroll
+from lamina.layers.recurrent import Kind, Recurrent
 
 GATES: dict[Kind, tuple[str, ...]] = {
     "rnn": (),

@@ -65,6 +65,6 @@ class MultiplicativeAttention(nn.Module):
 
 
 def _look_up(scores_BS: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
-    """With bmm and unsqueeze, not @ and [:, None], as ``lamina.layers.recurrent.unroll`` asks of exported steps."""
+    """With bmm and unsqueeze, not @ and [:, None], as ``lamina.layers.loops.unroll`` asks of exported steps."""
     attn_BS = scores_BS.masked_fill(~real_BS, -torch.inf).softmax(1).to(values_BSD.dtype)
     return torch.bmm(attn_BS.unsqueeze(1), values_BSD).squeeze(1), attn_BS

@@ -7,7 +7,8 @@ and Schmidhuber 2000: gates see the cell), "lstm-1997" (no forget gate; squashin
 
 While torch compiles or exports, every kind runs as a written-out step under torch's ``scan``: one graph for every
 batch and length. The fused modules cannot: Dynamo refuses nn.RNN, nn.LSTM and nn.GRU, and their kernels are traced as a
-loop over the traced length (pytorch issues 141184, 126339, 191855). ``scan`` is a prototype feature of torch.
+loop over the traced length (pytorch issues 141184, 126339, 191855). ``scan`` is a prototype feature of torch. Where one
+graph is not needed, ``in_graph = False`` leaves the fused kernels as they are, outside of it: they are faster.
 
 Legend: B batch, T time, D input width, H hidden width, L layers times directions, G gates.
 """
@@ -16,19 +17,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._higher_order_ops.scan import scan
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from lamina.layers.loops import Tensors, outside, unroll
 from lamina.layers.sequences import check_recurrent, real_steps
 
 Kind = Literal["rnn", "gru", "lstm", "gru-reset-before", "lstm-peephole", "lstm-1997"]
 KINDS: tuple[str, ...] = get_args(Kind)
-Tensors = tuple[Tensor, ...]
 
 
 class HiddenState(NamedTuple):
@@ -45,53 +45,6 @@ class LSTMState(NamedTuple):
 
 
 RecurrentState = HiddenState | LSTMState
-
-
-def unroll(
-    step: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]],
-    state: Tensors,
-    inputs: Tensors,
-    real_TB: Tensor | None = None,
-    *,
-    reverse: bool = False,
-) -> tuple[Tensors, Tensors]:
-    """Apply ``step(state, inputs at t) -> (state, outputs at t)`` over time, from the end with ``reverse``.
-
-    State tensors (B, ...), inputs (T, B, ...) with T >= 1; gives the last state and the outputs stacked (T, B, ...).
-    Where ``real_TB`` is False the state stays as it is and the outputs are zero. To be exported for any batch, a step
-    must have no operation whose derivative needs its input's size (slices, views, sums, matrix products of more than
-    two dimensions but bmm): scan would have to save a symbolic number, and ``run_decompositions`` fails on it.
-    """
-    count = len(inputs)
-
-    def masked(old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
-        new, out = step(old, given[:count])
-        new = tuple(a.to(b.dtype) for a, b in zip(new, old, strict=True))  # autocast: the state keeps its precision
-        if real_TB is not None:
-            new = tuple(torch.where(_like(given[-1], a), a, b) for a, b in zip(new, old, strict=True))
-            out = tuple(torch.where(_like(given[-1], y), y, torch.zeros_like(y)) for y in out)
-        return new, out
-
-    def separate(old: Tensors, given: Tensors) -> tuple[Tensors, Tensors]:
-        new, out = masked(old, given)
-        return new, tuple(y.clone() for y in out)  # scan allows no output to share memory with another
-
-    given = inputs if real_TB is None else (*inputs, real_TB)
-    if torch.compiler.is_compiling():
-        end, outputs = scan(separate, tuple(tensor.clone() for tensor in state), given, reverse=reverse)
-        return tuple(end), tuple(outputs)
-    rows: list[Tensors] = []
-    steps = range(len(inputs[0]))
-    for t in reversed(steps) if reverse else steps:
-        state, out = masked(state, tuple(tensor[t] for tensor in given))
-        rows.append(out)
-    if reverse:
-        rows.reverse()
-    return state, tuple(torch.stack(column) for column in zip(*rows, strict=True))
-
-
-def _like(real_B: Tensor, other: Tensor) -> Tensor:
-    return real_B.view(-1, *(1,) * (other.ndim - 1))
 
 
 def rnn_step(gates_BH: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> Tensors:
@@ -163,7 +116,8 @@ class Recurrent(nn.RNNBase):
     backward. Parameters have the names, shapes and initialisation of nn.LSTM, nn.GRU or nn.RNN: uniform within
     1 / sqrt(H); kind "lstm-1997" has three gates (i, g, o), "lstm-peephole" also ``peephole_l0`` (3, H): i, f, o.
 
-    ``forget_bias`` is what the forget gates' biases start with on top (1: Gers 2000, Jozefowicz 2015).
+    ``forget_bias`` is what the forget gates' biases start with on top (1: Gers 2000, Jozefowicz 2015). The attribute
+    ``in_graph``, True unless it is set, says whether torch.compile takes the loop over time into its graph.
     Raises ValueError for an unknown kind, sizes below 1, a dropout out of [0, 1), a forget bias where no gate forgets.
     """
 
@@ -183,6 +137,7 @@ class Recurrent(nn.RNNBase):
             raise ValueError(f"forget_bias is of LSTMs with a forget gate, kind '{kind}' has none")
         self.kind: Kind = kind
         self.forget_bias = forget_bias
+        self.in_graph = True
         mode = "RNN_TANH" if kind == "rnn" else kind[:4].rstrip("-").upper()
         between = dropout if num_layers > 1 else 0.0  # torch warns of dropout that has no place
         super().__init__(
@@ -215,6 +170,11 @@ class Recurrent(nn.RNNBase):
                     getattr(self, f"bias_ih_{suffix}")[self.hidden_size : 2 * self.hidden_size] += self.forget_bias
 
     @property
+    def left_out(self) -> bool:
+        """Whether torch is compiling a graph that this network's loops are no part of."""
+        return torch.compiler.is_compiling() and not (self.in_graph or torch.compiler.is_exporting())
+
+    @property
     def rows(self) -> int:
         """L, layers times directions."""
         return self.num_layers * (2 if self.bidirectional else 1)
@@ -235,6 +195,8 @@ class Recurrent(nn.RNNBase):
     def forward(
         self, x_BTD: Tensor, state: Tensors | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, RecurrentState]:
+        if self.left_out:
+            return cast(tuple[Tensor, RecurrentState], outside(self.forward, x_BTD, state, lengths))
         start = self.init_state(x_BTD.shape[0]) if state is None else state
         if torch.compiler.is_compiling() or self.kind not in ("rnn", "gru", "lstm"):
             return self._written(x_BTD, start, lengths)

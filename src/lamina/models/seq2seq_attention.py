@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.additive_attention import AdditiveAttention, MultiplicativeAttention, Score
-from lamina.layers.recurrent import Recurrent, Tensors, unroll
+from lamina.layers.loops import Tensors, outside, unroll
+from lamina.layers.recurrent import Recurrent
 from lamina.layers.sequences import (
     check_recurrent,
     encoded,
@@ -181,7 +182,8 @@ class Seq2SeqAttention(nn.Module):
 
         Raises ValueError for both or neither, and for tokens, lengths, a state or a memory of a wrong shape.
         """
-        logits_BTV, state, _ = self._decode(tokens_BT, state, lengths, memory, source, source_lengths)
+        given = (tokens_BT, state, lengths, memory, source, source_lengths)
+        logits_BTV, state, _ = outside(self._decode, *given) if self.decoder.left_out else self._decode(*given)
         return logits_BTV, state
 
     def attention_map(

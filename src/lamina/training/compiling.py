@@ -1,4 +1,4 @@
-"""torch.compile, with the one setting under which its results are the plain model's."""
+"""torch.compile, with the settings under which its results are the plain model's, and the fast ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
+
+from lamina.layers.recurrent import Recurrent
 
 
 def compiled(function: Callable[..., Any], *, device: str, backend: str = "inductor", **how: Any) -> Callable[..., Any]:
@@ -17,3 +20,13 @@ def compiled(function: Callable[..., Any], *, device: str, backend: str = "induc
     if backend == "inductor" and device == "cpu":
         how["options"] = {"layout_optimization": False}
     return torch.compile(function, backend=backend, **how)
+
+
+def leave_loops_out(module: nn.Module) -> None:
+    """Have torch.compile leave the loops over time of recurrent networks as they are, with graphs around them.
+
+    It can take them in, but they come out slower than torch's fused kernels (docs/conformance.md).
+    """
+    for part in module.modules():
+        if isinstance(part, Recurrent):
+            part.in_graph = False

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lamina.errors import RunError, TrainingError
 from lamina.tasks.base import Phase, Task
-from lamina.training.compiling import compiled
+from lamina.training.compiling import compiled, leave_loops_out
 from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
 from lamina.training.recipe import Recipe
@@ -224,6 +224,7 @@ def _compile(module: nn.Module, device: str) -> None:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return call(*args, **kwargs)
 
+    leave_loops_out(module)
     module._compiled_call_impl = compiled(forward, device=device)
 
 
