@@ -16,8 +16,10 @@ from PIL import Image
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import fit_preprocess
-from lamina.data.source import ImageFiles
+from lamina.data.source import ImageFiles, Pairs, Text, Texts
 from lamina.errors import DataError, UsageError
+
+WHOLE = DataOptions(validation=0, test=0)
 
 
 class ImageFeature:
@@ -127,6 +129,53 @@ def test_tables(hub: Any, refused: Any) -> None:
     source = open_source("hf:adult@main")
     assert sum(source.spec.sizes.values()) == 30
     assert source.spec.skipped == ("test: no labels",)
+
+
+def test_texts_with_a_label(hub: Any, refused: Any) -> None:
+    features = {"idx": object(), "sentence": object(), "label": ClassLabel("bad", "good")}
+    columns = {"idx": list(range(30)), "sentence": [f"film {i}" for i in range(30)], "label": [0, 1] * 15}
+    hub.parts = {"train": Part(features, columns)}
+    source = open_source("hf:films@main", options=WHOLE)
+    assert (source.spec.kind, source.spec.task, source.spec.classes) == ("text", "classification", ("bad", "good"))
+    split = source.splits["train"]
+    assert isinstance(split, Texts)
+    assert split.texts == tuple(columns["sentence"])
+    columns["sentence"][4] = " "
+    with refused(DataError, "hf:films@main, row 5", "text is empty"):
+        open_source("hf:films@main")
+    split = open_source("hf:films@main", options=DataOptions(validation=0, test=0, skip_bad=True)).splits["train"]
+    assert isinstance(split, Texts)
+    assert split.targets.tolist() == [0, 1, 0, 1, 1, *[0, 1] * 12, 0][:29]
+    assert len(split.texts) == 29
+
+
+def test_running_text(hub: Any) -> None:
+    lines = ["", " = Title = \n", *(f"some words {i}\n" for i in range(30))]
+    hub.parts = {name: Part({"text": object()}, {"text": lines}) for name in ("train", "validation", "test")}
+    source = open_source("hf:wikitext:small@main")
+    assert source.spec.task == "language-modelling"
+    split = source.splits["test"]
+    assert isinstance(split, Text)
+    assert split.text == "\n = Title = \n" + "".join(lines[2:])
+
+
+def test_translations(hub: Any, refused: Any) -> None:
+    rows = [{"de": f"Wort {i}", "en": f"word {i}"} for i in range(30)]
+    features = {"id": object(), "translation": object()}
+    hub.parts = {"train": Part(features, {"id": list(range(30)), "translation": rows})}
+    source = open_source("hf:opus@main", options=WHOLE)
+    assert (source.spec.task, source.spec.languages) == ("translation", ("de", "en"))
+    split = source.splits["train"]
+    assert isinstance(split, Pairs)
+    assert (split.sources[3], split.texts[3]) == ("Wort 3", "word 3")
+    turned = open_source("hf:opus@main", options=DataOptions(languages=("en", "de")))
+    assert turned.spec.languages == ("en", "de")
+    columns = {name: [row[name] for row in rows] for name in ("en", "de")}
+    hub.parts = {"train": Part(dict.fromkeys(columns, object()), columns)}
+    split = open_source("hf:opus@main", options=DataOptions(languages=("en", "de"))).splits["train"]
+    assert isinstance(split, Pairs)
+    with refused(UsageError, "unknown language 'fr'"):
+        open_source("hf:opus@main", options=DataOptions(languages=("fr", "de")))
 
 
 def test_what_the_hub_cannot_give(hub: Any, refused: Any) -> None:

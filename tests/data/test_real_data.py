@@ -6,11 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lamina.data.opening import open_source
+from lamina.data.options import DataOptions
 from lamina.data.preprocess import ImagePreprocess, fit_preprocess
+from lamina.data.preprocess_text import TextPreprocess
+from lamina.data.source import Pairs, Source, Text, Texts
+from lamina.data.text_streams import ByLength, Ragged
 
 ROOT = os.environ.get("LAMINA_DATA")
 pytestmark = pytest.mark.skipif(not ROOT, reason="LAMINA_DATA names no folder of real data sets")
@@ -62,3 +67,69 @@ def test_an_archive_of_photographs(tmp_path: Path) -> None:
     assert source.spec.channels is None  # two of them are grey
     preprocess = fit_preprocess(source, size=(32, 32), resize="crop")
     assert len(preprocess.encode(source.splits["validation"])) == 400
+
+
+def fitted(path: str, **options: Any) -> tuple[Source, TextPreprocess, dict[str, int]]:
+    """A source, its preprocessing, and tokens or samples of each split."""
+    asked = DataOptions(**options)
+    source = open_source(real(path), options=asked)
+    preprocess = fit_preprocess(source, options=asked)
+    assert isinstance(preprocess, TextPreprocess)
+    return source, preprocess, {name: len(preprocess.encode(split)) for name, split in source.splits.items()}
+
+
+def test_the_penn_treebank_by_words() -> None:
+    source, preprocess, tokens = fitted("ptb", tokenizer="word")
+    assert source.spec.task == "language-modelling"
+    assert tokens == {"train": 929_589, "validation": 73_760, "test": 82_430}
+    assert preprocess.code.size == 10_000
+
+
+def test_tiny_shakespeare_by_characters() -> None:
+    source, preprocess, tokens = fitted("tiny_shakespeare", test=0)
+    assert sum(tokens.values()) == 1_115_394
+    assert preprocess.code.size == 65 + 1
+    assert abs(tokens["validation"] - 111_540) < 100
+    train = source.splits["train"]
+    assert isinstance(train, Text)
+    assert train.text.endswith("\n")
+
+
+def test_multi30k_in_both_directions() -> None:
+    source, preprocess, pairs = fitted("multi30k_de_en", vocabulary=2_000, limit=10_000)
+    assert pairs == {"train": 10_000, "validation": 1_014, "test": 1_000}  # of four test sets the one of 2016
+    train = source.splits["train"]
+    assert isinstance(train, Pairs)
+    samples = preprocess.encode(train)
+    assert isinstance(samples, Ragged)
+    total = padding = 0
+    for batch in ByLength(samples, 64, 0).batches(0):
+        for rows, lengths in (("source", "source_lengths"), ("tokens", "lengths")):
+            total += batch[rows].numel()
+            padding += batch[rows].numel() - int(batch[lengths].sum())
+    assert padding < 0.1 * total
+    train = open_source(real("multi30k_de_en")).splits["train"]
+    turned = open_source(real("multi30k_de_en"), options=DataOptions(languages=("en", "de"))).splits["train"]
+    assert isinstance(train, Pairs)
+    assert train.texts[0] == "Two young, White males are outside near many bushes."
+    assert turned == Pairs(train.texts, train.sources)
+    assert len(train) == 29_000
+
+
+def test_tatoeba_in_its_archive() -> None:
+    source = open_source(real("tatoeba_fra_eng/fra-eng.zip"))
+    assert (source.spec.task, sum(source.spec.sizes.values())) == ("translation", 142_787)
+    seen = {name: set(split.sources) for name, split in source.splits.items() if isinstance(split, Pairs)}
+    assert not seen["train"] & seen["test"]
+    assert not seen["validation"] & (seen["train"] | seen["test"])
+
+
+def test_sst2_whose_files_name_the_text_differently() -> None:
+    source, preprocess, texts = fitted("sst2")
+    assert (source.spec.kind, source.spec.classes) == ("text", ("0", "1"))
+    assert texts == {"train": 67_349, "validation": 872, "test": 1_821}
+    split = source.splits["test"]
+    assert isinstance(split, Texts)
+    assert split.texts[0] == "no movement , no yuks , not much of anything ."
+    assert split.targets.bincount().tolist() == [912, 909]
+    assert preprocess.code.kind == "word"

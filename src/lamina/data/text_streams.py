@@ -228,9 +228,11 @@ class ByLength:
         drawn = torch.randperm(len(self._kept), generator=generator)[: self.per_epoch * self.batch_size]
         order = self._kept[drawn]
         pool = torch.arange(len(order)) // (POOL * self.batch_size)
-        for column in reversed(range(self._lengths.shape[1])):  # the first text decides, the second among its equals
-            lengths = self._lengths[order, column]
-            order = order[(pool * (int(lengths.max()) + 1) + lengths).argsort(stable=True)]
+        first, last = self._lengths[order, 0], self._lengths[order, -1]
+        most = int(self._lengths.max()) + 1
+        # the first text decides; among equals the second, up and down in turn, so that neighbours are like each other
+        turned = torch.where(first % 2 == 0, last, most - last)
+        order = order[((pool * most + first) * most + turned).argsort(stable=True)]
         blocks = order.reshape(self.per_epoch, self.batch_size)
         blocks = blocks[torch.randperm(self.per_epoch, generator=generator)]
         share = self.batch_size // self.world
