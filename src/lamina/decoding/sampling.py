@@ -48,12 +48,11 @@ class Sampling:
         ``uniform_B``: a number in [0, 1) for each row, which decides its draw. ``seen_BV``: True for the tokens that
         count as repeated.
         """
-        logits_BV = logits_BV.double()
         if seen_BV is not None:
-            logits_BV = penalise_repetition(logits_BV, seen_BV, self.repetition_penalty)
+            logits_BV = penalise_repetition(logits_BV.double(), seen_BV, self.repetition_penalty)
         if self.greedy:
             return logits_BV.argmax(-1)
-        logits_BV = logits_BV / self.temperature
+        logits_BV = logits_BV.double() / self.temperature
         if self.top_k is not None:
             logits_BV = keep_top_k(logits_BV, self.top_k)
         if self.top_p is not None:

@@ -6,10 +6,10 @@ Legend: B batch, T tokens, C channels, V vocabulary, L layers, H heads.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.layers.key_value import KeyValueState, StateShape
+from lamina.layers.linear import Linear, linear
 from lamina.layers.positions import Positions, position_layer
 from lamina.layers.sequences import State, select_rows
 from lamina.layers.tokens import checked_tokens
@@ -32,7 +32,7 @@ class CausalTransformer(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
         self.stack = Stack(options, layers)
         self.shape = StateShape(layers, options.heads, options.width // options.heads)
-        self.head = None if tied else nn.Linear(options.width, vocab_size, bias=False)
+        self.head = None if tied else Linear(options.width, vocab_size, bias=False)
         initialise(self, layers)
 
     def forward(
@@ -54,7 +54,7 @@ class CausalTransformer(nn.Module):
         embedded_BTC = self.tokens(tokens_BT)
         x_BTC = self.dropout(embedded_BTC + self.positions(position, embedded_BTC.dtype))
         x_BTC = self.stack(x_BTC, causal=True, slots=own)
-        logits_BTV = F.linear(x_BTC, self.tokens.weight) if self.head is None else self.head(x_BTC)
+        logits_BTV = linear(x_BTC, self.tokens.weight) if self.head is None else self.head(x_BTC)
         if state is not None:
             state = state.after(length if lengths is None else lengths)
         return logits_BTV, state

@@ -38,13 +38,17 @@ class Slots(NamedTuple):
     row_B1: Tensor
     position_BT: Tensor
     mask_B1TS: Tensor | None
-    """True where a token may look; None: no mask, or ``causal``"""
+    """True where a token may look; None where all rows are as full: no mask, or ``causal``"""
     causal: bool
 
     def store(self, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
         """Write the new keys and values in place; all that may be looked at, (B, H, S, D) each."""
         for cache_BHSD, new_BHTD in ((self.keys_BHSD, k_BHTD), (self.values_BHSD, v_BHTD)):
-            cache_BHSD.transpose(1, 2)[self.row_B1, self.position_BT] = new_BHTD.transpose(1, 2).to(cache_BHSD.dtype)
+            if self.mask_B1TS is None:  # all rows are as full: the last slots are theirs, and one block each
+                cache_BHSD[:, :, -new_BHTD.shape[2] :] = new_BHTD
+            else:
+                new_BTHD = new_BHTD.transpose(1, 2).to(cache_BHSD.dtype)
+                cache_BHSD.transpose(1, 2)[self.row_B1, self.position_BT] = new_BTHD
         return self.keys_BHSD, self.values_BHSD
 
 

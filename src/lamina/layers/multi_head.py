@@ -5,11 +5,11 @@ Legend: B batch, T queries, S keys, C channels, H heads, D = C / H channels of a
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.layers.attention import attention
 from lamina.layers.key_value import Slots
+from lamina.layers.linear import Linear, linear
 
 
 class MultiHeadAttention(nn.Module):
@@ -25,8 +25,8 @@ class MultiHeadAttention(nn.Module):
         if width < 1 or heads < 1 or width % heads:
             raise ValueError(f"the width {width} is not divisible by {heads} heads")
         self.width, self.heads, self.dropout = width, heads, dropout
-        self.qkv = nn.Linear(width, 3 * width, bias=bias)
-        self.out = nn.Linear(width, width, bias=bias)
+        self.qkv = Linear(width, 3 * width, bias=bias)
+        self.out = Linear(width, width, bias=bias)
         nn.init.xavier_uniform_(self.qkv.weight)
         for layer in (self.qkv, self.out):
             if layer.bias is not None:
@@ -81,7 +81,7 @@ class MultiHeadAttention(nn.Module):
     def _project(self, x: Tensor, first: int, last: int) -> list[Tensor]:
         """Through some rows of the fused projection alone."""
         bias = None if self.qkv.bias is None else self.qkv.bias[first:last]
-        return self._heads(F.linear(x, self.qkv.weight[first:last], bias))
+        return self._heads(linear(x, self.qkv.weight[first:last], bias))
 
     def _heads(self, projected: Tensor) -> list[Tensor]:
         """(B, T, n C) -> n times (B, H, T, D)."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lamina.layers.activations import Activation, activation
 from lamina.layers.key_value import Slots
+from lamina.layers.linear import Linear
 from lamina.layers.multi_head import MultiHeadAttention
 
 NormPlace = Literal["first", "last"]
@@ -73,9 +74,9 @@ class TransformerBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.cross = multi_head() if cross else None
         self.cross_norm = nn.LayerNorm(width) if cross else None
-        self.expand = nn.Linear(width, options.hidden)
+        self.expand = Linear(width, options.hidden)
         self.activation = activation(options.activation)
-        self.contract = nn.Linear(options.hidden, width)
+        self.contract = Linear(options.hidden, width)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(options.dropout)
 
