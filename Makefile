@@ -12,7 +12,7 @@ help:
 	@echo "make test         the test suite"
 	@echo "make check        ruff, mypy, import-linter"
 	@echo "make index        rewrite the torch-free index of the cards"
-	@echo "make parity       our models against torchvision's and timm's, the same weights in both; writes docs/parity.md"
+	@echo "make parity       our models against torchvision's, timm's, transformers', the same weights in both; writes docs/parity.md"
 	@echo "make conformance  every check on every architecture, ONNX and the inductor among them"
 	@echo "make claims       every claim's experiment, a few minutes; writes results/claims/, docs/claims.md, docs/claims.html"
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
@@ -50,7 +50,7 @@ index: $(VENV)/.ready
 .peers/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .peers
 	.peers/bin/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	.peers/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,export,text]" "pytorch-lightning>=2.6,<2.7" huggingface_hub
+	.peers/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,export,text]" "pytorch-lightning>=2.6,<2.7" huggingface_hub "transformers==5.24.0"
 	.peers/bin/python -m pip install --quiet --no-deps "torchvision==0.28.0" "timm==1.0.31"
 	@touch $@
 
