@@ -14,7 +14,7 @@ from torch import Tensor, nn
 LARGE = 2**18
 """numbers in a weight, 1 MB in float32: smaller ones stay in the cache, and oneDNN's calls cost more than they gain"""
 
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
