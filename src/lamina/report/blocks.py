@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from lamina.report.images import Tile
+from lamina.report.text_content import Mark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,19 +112,6 @@ class Matrix:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     kind: str = "matrix"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A piece of a text, in colour where there is something to see."""
-
-    text: str
-    depth: float = 0.0
-    """opacity of its colour, 0 to 1"""
-    right: bool = False
-    """blue, not orange"""
-    alt: str = ""
-    """what is to be said of it, where a reader points at it"""
 
 
 @dataclass(frozen=True, kw_only=True)

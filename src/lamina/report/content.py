@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina.report.text_content import TextOutcome, Written
+
 Array = NDArray[np.generic]
 
 
@@ -28,6 +30,11 @@ class Mistake:
     """uint8, (H, W, 1) or (H, W, 3); other numbers of channels are shown as their mean, in grey"""
     values: Mapping[str, object] = field(default_factory=dict)
     """a table's row: its value in each column"""
+    text: str = ""
+    words: Sequence[tuple[int, int]] = ()
+    """where the words of the text are, from and up to"""
+    effects: Sequence[float] = ()
+    """what each of them adds to what the model said"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +43,21 @@ class Outcome:
 
     split: str
     metrics: Mapping[str, float]
-    truth: Array
-    """(N,) class indices; (N, K) zeros and ones for multi-label; (N, K) values for regression"""
-    said: Array
-    """(N, K) probabilities, or values for regression"""
+    truth: Array = field(default_factory=lambda: np.empty(0))
+    """(N,) class indices; (N, K) zeros and ones for multi-label; (N, K) values for regression; else empty"""
+    said: Array = field(default_factory=lambda: np.empty(0))
+    """(N, K) probabilities, or values for regression; else empty"""
     mistakes: Sequence[Mistake] = ()
+    text: TextOutcome | None = None
+    """of a model of texts"""
+    size: int | None = None
+    """samples, where ``truth`` does not tell"""
+    unit: str = "sample"
+    """what a sample is"""
+
+    @property
+    def samples(self) -> int:
+        return len(self.truth) if self.size is None else self.size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +86,7 @@ class ReportContent:
     model: str
     data: str
     task: str
-    """"classification", "multilabel" or "regression\""""
+    """"classification", "multilabel", "regression", "language-modelling" or "translation\""""
     classes: Sequence[str]
     """class or label names; names of the outputs for regression"""
     card: Mapping[str, object]
@@ -82,6 +99,8 @@ class ReportContent:
     the weights kept may be from: 1 in the rows that were the best so far"""
     outcomes: Sequence[Outcome]
     inside: Inside | None = None
+    written: Sequence[Written] = ()
+    """what the model wrote in the course of training, in order"""
     notes: Sequence[str] = ()
     """what the reader should know: skipped files, dropped columns, splits made by us"""
     finished: bool = True

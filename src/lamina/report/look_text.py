@@ -13,15 +13,15 @@ from torch import Tensor
 
 from lamina.inspection.surprise import most_surprising
 from lamina.inspection.text import TextInspection
-from lamina.report.blocks import Block, Chart, Charts, Mark, Pairs, Passage, Passages, Section, Table, Text, Tiles
+from lamina.report.blocks import Block, Chart, Charts, Pairs, Passage, Passages, Section, Table, Text, Tiles
 from lamina.report.images import Tile, coloured, tile
 from lamina.report.marking import chance, expectations, likeliest, quoted, surprise_marks, word_marks
-from lamina.report.mistakes import signed
 from lamina.report.sheets import sheet
 from lamina.report.statistics import Floats
 from lamina.report.templates import render
+from lamina.report.text_content import Mark
 from lamina.report.text_figures import Drawing, attention, gates, lags
-from lamina.report.wording import label, number
+from lamina.report.wording import label, number, signed
 
 ROWS = 60
 """tokens in a table at most: of more, the most surprising"""

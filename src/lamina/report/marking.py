@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamina.inspection.surprise import Expected
-from lamina.report.blocks import Mark
-from lamina.report.mistakes import signed
 from lamina.report.statistics import Floats
+from lamina.report.text_content import Mark
+from lamina.report.wording import signed
+
+if TYPE_CHECKING:
+    from lamina.inspection.surprise import Expected
 
 DEEPEST = 0.9
 BITS = 12.0

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 
-from lamina.report.blocks import Block, Section, Table, Text, Tiles
+import numpy as np
+
+from lamina.report.blocks import Block, Passage, Passages, Section, Table, Text, Tiles
 from lamina.report.content import Mistake, Outcome
 from lamina.report.images import Tile, tile
-from lamina.report.wording import DASH, label, number, plain, share
+from lamina.report.marking import word_marks
+from lamina.report.text_content import Mark
+from lamina.report.wording import DASH, label, plain, share, signed
 
 MOST = 24
 
@@ -31,19 +35,39 @@ def _blocks(outcome: Outcome, regression: bool) -> list[Block]:
         shown = pictured[:MOST]
         note = f"{len(shown)} of the {outcome.split} split, {order}."
         blocks.append(Tiles(title="", alt="", tiles=[_pictured(mistake, regression) for mistake in shown], note=note))
-    rows = [mistake for mistake in outcome.mistakes if mistake.image_HWC is None]
+    written = [mistake for mistake in outcome.mistakes if mistake.text]
+    if written:
+        passages = [_written(mistake, regression) for mistake in written[:MOST]]
+        note = f"{len(passages)} of the {outcome.split} split, {order}."
+        if any(mistake.effects for mistake in written):
+            note += " Blue speaks for what the model said, orange against it."
+        blocks.append(Passages(title="", passages=passages, note=note))
+    rows = [mistake for mistake in outcome.mistakes if mistake.image_HWC is None and not mistake.text]
     if rows:
         blocks.append(_table(rows[:MOST], outcome.split, order, regression))
     return blocks
 
 
-def _pictured(mistake: Mistake, regression: bool) -> Tile:
-    assert mistake.image_HWC is not None
+def _said(mistake: Mistake, regression: bool) -> str:
     said = f"said {label(mistake.said, 60)}"
     if math.isfinite(mistake.probability):
         said += f" ·\u00a0{share(mistake.probability)}"
     if regression and math.isfinite(mistake.error):
         said += f" ({signed(mistake.error)})"
+    return said
+
+
+def _written(mistake: Mistake, regression: bool) -> Passage:
+    marks = [Mark(text=mistake.text)]
+    if mistake.effects:
+        marks = word_marks(mistake.text, mistake.words, np.asarray(mistake.effects, dtype=np.float64))
+    where = f" · {mistake.where}" if mistake.where else ""
+    return Passage(marks=marks, where=f"{_said(mistake, regression)}, is {label(mistake.truth, 60)}{where}")
+
+
+def _pictured(mistake: Mistake, regression: bool) -> Tile:
+    assert mistake.image_HWC is not None
+    said = _said(mistake, regression)
     where = f"\n{label(mistake.where, 40)}" if mistake.where else ""
     return tile(mistake.image_HWC, caption=f"{said}\nis {label(mistake.truth, 60)}{where}")
 
@@ -64,8 +88,3 @@ def _table(mistakes: list[Mistake], split: str, order: str, regression: bool) ->
         words=words,
         note=f"{len(rows)} of the {split} split, {order}.",
     )
-
-
-def signed(value: float, digits: int = 4) -> str:
-    """A difference with its sign: "+5.2"."""
-    return ("+" if value > 0 else "") + number(value, digits)

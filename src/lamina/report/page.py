@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamina.report import about, classification, inside, learning, multilabel, regression
+from lamina.report import (
+    about,
+    classification,
+    inside,
+    language,
+    learning,
+    multilabel,
+    regression,
+    telling,
+    translation,
+)
 from lamina.report.blocks import Table
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.templates import render
@@ -14,6 +24,8 @@ ANALYSES = {
     "classification": classification.sections,
     "multilabel": multilabel.sections,
     "regression": regression.sections,
+    "language-modelling": language.sections,
+    "translation": translation.sections,
 }
 
 
@@ -26,6 +38,7 @@ def render_report(content: ReportContent) -> str:
     sections = [learning.section(content.history)]
     if outcome is not None and content.task in ANALYSES:
         sections += ANALYSES[content.task](content, outcome)
+        sections += telling.sections(outcome)
     if content.inside is not None:
         sections += inside.sections(content.inside)
     sections += about.sections(content)
@@ -36,7 +49,7 @@ def render_report(content: ReportContent) -> str:
         kind=_kind(content),
         size=_size(content),
         outcome=outcome,
-        samples=number(len(outcome.truth)) if outcome else "",
+        samples=_samples(outcome) if outcome else "",
         figures=_figures(outcome),
         splits=_splits(content.outcomes),
         sections=sections,
@@ -55,7 +68,13 @@ def _kind(content: ReportContent) -> str:
         "classification": f"classification, {count} classes",
         "multilabel": f"multi-label, {count} labels",
         "regression": "regression" + (f", {count} outputs" if count > 1 else ""),
+        "language-modelling": "language modelling",
+        "translation": f"translation, {content.classes[0]} to {content.classes[1]}" if count == 2 else "translation",
     }.get(content.task, content.task)
+
+
+def _samples(outcome: Outcome) -> str:
+    return f"{number(outcome.samples)} {outcome.unit}" + ("" if outcome.samples == 1 else "s")
 
 
 def _size(content: ReportContent) -> str:
@@ -68,7 +87,7 @@ def _figures(outcome: Outcome | None) -> list[tuple[str, str]]:
     if outcome is None:
         return []
     found = sorted(outcome.metrics.items(), key=lambda item: item[0] == "loss")
-    return [(metric_name(name), metric(name, value, len(outcome.truth))) for name, value in found]
+    return [(metric_name(name), metric(name, value, outcome.samples)) for name, value in found]
 
 
 def _splits(outcomes: Sequence[Outcome]) -> Table | None:
@@ -78,8 +97,8 @@ def _splits(outcomes: Sequence[Outcome]) -> Table | None:
     rows = [
         [
             outcome.split,
-            number(len(outcome.truth)),
-            *(metric(name, outcome.metrics.get(name), len(outcome.truth)) for name in names),
+            number(outcome.samples),
+            *(metric(name, outcome.metrics.get(name), outcome.samples) for name in names),
         ]
         for outcome in outcomes
     ]

@@ -8,8 +8,8 @@ from lamina.report import figures, statistics
 from lamina.report.blocks import Block, Chart, Charts, Section, Table, Text
 from lamina.report.classification import class_names
 from lamina.report.content import Outcome, ReportContent
-from lamina.report.mistakes import mistakes_section, signed
-from lamina.report.wording import metric, number
+from lamina.report.mistakes import mistakes_section
+from lamina.report.wording import metric, number, signed
 
 DRAWN = 3
 """outputs that get figures; all are in the table"""

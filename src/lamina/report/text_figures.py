@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from lamina.inspection.gates import Trace
 from lamina.report.statistics import Floats
 from lamina.report.svg import draw, draw_png, legend, readable
 from lamina.report.wording import label, number
@@ -20,6 +19,8 @@ from lamina.report.wording import label, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from lamina.inspection.gates import Trace
 
 FEW, NAMED = 40, 80
 """tokens along an axis up to which they have much room, and up to which each is named"""

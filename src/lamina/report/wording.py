@@ -21,6 +21,8 @@ NAMES = {
     "mse": "MSE",
     "r2": "R²",
     "lr": "learning rate",
+    "bleu": "BLEU",
+    "chrf": "chrF",
 }
 SHARES = {"accuracy", "f1", "precision", "recall", "mean_average_precision", "exact_match"}
 
@@ -68,6 +70,11 @@ def number(value: float | None, digits: int = 4) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         text = f"{float(mantissa):g}e{int(exponent)}"
     return text.replace("-", "−").replace(",", "\u202f")  # a narrow space that does not break
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """A difference with its sign: "+5.2"."""
+    return ("+" if value > 0 else "") + number(value, digits)
 
 
 def tick(value: float) -> str:
