@@ -10,6 +10,7 @@ import sacrebleu
 import torch
 from torch import Tensor, nn
 
+from lamina.data.text_streams import IGNORED
 from lamina.decoding import generate
 from lamina.models.recurrent_classifier import RecurrentClassifier, RecurrentClassifierConfig
 from lamina.models.recurrent_lm import RecurrentLM, RecurrentLMConfig
@@ -17,7 +18,7 @@ from lamina.models.seq2seq_attention import Seq2SeqAttention, Seq2SeqAttentionCo
 from lamina.models.transformer import Transformer, TransformerConfig
 from lamina.models.transformer_classifier import TransformerClassifier, TransformerClassifierConfig
 from lamina.models.transformer_lm import TransformerLM, TransformerLMConfig
-from lamina.tasks.base import IGNORED, EngineAtRest
+from lamina.tasks.base import EngineAtRest
 from lamina.tasks.language_modelling import LanguageModelling
 from lamina.tasks.text_classification import TextClassification, TextMultilabel, TextRegression
 from lamina.tasks.translation import LONGER, Translation

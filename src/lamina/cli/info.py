@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card
 from lamina.cli.naming import add_run, run_or_model
@@ -62,7 +62,9 @@ def _of_model(name: str) -> Found:
 def _of_run(path: Path) -> Found:
     """Of a run: what it trains, the variant's card, and the layers of the model as it was built for the data."""
     from lamina.data.preprocess_image import ImagePreprocess
+    from lamina.data.preprocess_table import TablePreprocess
     from lamina.inspection.layers import layer_table
+    from lamina.registry import variant
     from lamina.runs.run import open_run
     from lamina.runs.summary import summarise
 
@@ -79,11 +81,17 @@ def _of_run(path: Path) -> Found:
     if not options:
         note("the run holds a module of your own, which only your code can build: its layers are not listed")
         return title, None, []
-    made = run.preprocess
-    shape = (
-        (made.channels, made.height, made.width) if isinstance(made, ImagePreprocess) else (len(made.feature_names),)
-    )
-    return title, card(run.config.name), layer_table(run.untrained(), shape)
+    made, model = run.preprocess, run.untrained()
+    given: Any
+    if isinstance(made, ImagePreprocess):
+        given = (made.channels, made.height, made.width)
+    elif isinstance(made, TablePreprocess):
+        given = (len(made.feature_names),)
+    else:
+        example = variant(run.config.name).example
+        assert example is not None, "a model of texts shows what it takes"
+        given = example(model.config, 1)
+    return title, card(run.config.name), layer_table(model, given)
 
 
 def _of_card(card: Card) -> dict[str, object]:

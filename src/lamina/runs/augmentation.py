@@ -26,7 +26,8 @@ def make_augment(recipe: Recipe, preprocess: Preprocess, task: str, world: int =
     if not isinstance(preprocess, ImagePreprocess):
         for name in ASKED:
             if getattr(recipe, name):
-                raise UsageError(f"{name} changes images, but the data are a table")
+                what = "text" if preprocess.kind == "text" else "a table"
+                raise UsageError(f"{name} changes images, but the data are {what}")
         return None
     size, held = (preprocess.height, preprocess.width), preprocess.held
     geometric = Geometric(flip=recipe.flip, shift=recipe.shift)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,26 @@ from torch import nn
 
 from lamina import registry
 from lamina.data.preprocess import Preprocess, fit_preprocess
-from lamina.data.preprocess_image import Moments
-from lamina.data.source import Source
+from lamina.data.preprocess_image import ImagePreprocess, Moments
+from lamina.data.preprocess_text import TextPreprocess
+from lamina.data.source import Source, labelled
 from lamina.data.spec import DataSpec
+from lamina.decoding.asking import limits
 from lamina.errors import UsageError, unknown
 from lamina.randomness import derive
 from lamina.runs.config import TrainConfig
 from lamina.runs.directory import RunDirectory
 from lamina.tasks.base import Task
 from lamina.tasks.classification import Classification, Multilabel, class_weights
+from lamina.tasks.language_modelling import LanguageModelling
 from lamina.tasks.perceptron import PerceptronRule
 from lamina.tasks.rbf import RBFMaximumAPosteriori
 from lamina.tasks.regression import Regression
+from lamina.tasks.text_classification import TextClassification, TextMultilabel, TextRegression
+from lamina.tasks.translation import Translation
 from lamina.training.recipe import Recipe
 
-DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features")
+DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features", "vocab_size", "source_vocab_size")
 """options of a model that the data decide"""
 OBJECTIVES: dict[str, type[PerceptronRule | RBFMaximumAPosteriori]] = {
     "perceptron-rule": PerceptronRule,
@@ -53,12 +57,12 @@ def build(
     config: TrainConfig,
     source: Source,
     module: nn.Module | None = None,
-    begun: Mapping[str, Any] | None = None,
+    begun: Preprocess | None = None,
 ) -> Parts:
     """Fit the preprocessing, then build model and task to it.
 
     ``module`` takes the place of a variant by name. ``begun`` is the saved preprocessing of a run that is resumed: its
-    mean and standard deviation stay.
+    mean and standard deviation stay, and its tokenizer.
 
     Raises UsageError where model and data do not fit each other.
     """
@@ -68,24 +72,31 @@ def build(
         row = registry.variant(config.name)
         defaults = registry.configure(row, config.model)  # a misspelt option is told before the data are read through
         size = getattr(defaults, "image_size", None)
+        context = getattr(defaults, "context", None)
     else:
         size = objective = None
-    preprocess = fit_preprocess(
-        source,
-        channels=config.model.get("in_channels"),
-        size=None if size is None else (size, size),
-        resize=config.recipe.resize,
-        crop=config.recipe.crop,
-        moments=_moments(config, source.spec) if begun is None else _moments_of(begun),
-        covariance=config.recipe.colour_pca > 0,
-        memory=config.recipe.memory,
-    )
+        context = limits(module)[1]
+    if isinstance(begun, TextPreprocess):
+        preprocess: Preprocess = begun
+    else:
+        preprocess = fit_preprocess(
+            source,
+            channels=config.model.get("in_channels"),
+            size=None if size is None else (size, size),
+            resize=config.recipe.resize,
+            crop=config.recipe.crop,
+            moments=_moments(config, source.spec) if begun is None else _moments_of(begun),
+            covariance=config.recipe.colour_pca > 0,
+            memory=config.recipe.memory,
+            options=config.options,
+            context=context,
+        )
     model = make_model(config, preprocess) if module is None else module
     weights = None
     if config.recipe.class_weights:
-        if source.spec.task == "regression":
-            raise UsageError("class_weights: the task is regression, which has no classes")
-        weights = class_weights(source.splits["train"].targets, len(source.spec.classes))
+        if not source.spec.classes:
+            raise UsageError(f"class_weights: the task is {source.spec.task}, which has no classes")
+        weights = class_weights(labelled(source.splits["train"]).targets, len(source.spec.classes))
     return Parts(make_task(preprocess, config.recipe, objective, weights), preprocess, model, module is None)
 
 
@@ -101,15 +112,15 @@ def _moments(config: TrainConfig, spec: DataSpec) -> Moments | None:
             path = Path(config.weights)
             run = path if path.is_dir() else path.parent
             if (run / "preprocess.json").is_file():
-                return _moments_of(RunDirectory.open(run).read("preprocess.json"))
+                return _moments_of(RunDirectory.open(run).preprocess())
             channels = config.model.get("in_channels") or spec.channels or 3
             return IMAGENET if channels == 3 else None
     return None
 
 
-def _moments_of(saved: Mapping[str, Any]) -> Moments | None:
-    """Those of a saved preprocessing of images; None for one of a table."""
-    return (tuple(saved["mean"]), tuple(saved["std"])) if saved.get("kind") == "image" else None
+def _moments_of(saved: Preprocess) -> Moments | None:
+    """Those of a saved preprocessing of images; None for any other."""
+    return (saved.mean, saved.std) if isinstance(saved, ImagePreprocess) else None
 
 
 def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
@@ -134,6 +145,8 @@ def make_task(
 
     Raises UsageError for an objective that is not known, and for label smoothing where one is: it has none.
     """
+    if isinstance(preprocess, TextPreprocess):
+        return _text_task(preprocess, recipe, weights)
     outputs, key = preprocess.model_options()["num_classes"], preprocess.input_key
     match preprocess.target.task:
         case "classification" if objective is not None:
@@ -148,6 +161,24 @@ def make_task(
             return Multilabel(outputs, key, label_smoothing=recipe.label_smoothing, class_weights=weights)
         case "regression":
             return Regression(torch.tensor(preprocess.target.mean), torch.tensor(preprocess.target.std), key)
+    raise UsageError(f"{preprocess.target.task} takes text, but the data are {preprocess.kind} data")
+
+
+def _text_task(preprocess: TextPreprocess, recipe: Recipe, weights: torch.Tensor | None) -> Task:
+    target, code, smoothing = preprocess.target, preprocess.code, recipe.label_smoothing
+    match target.task:
+        case "language-modelling":
+            return LanguageModelling(code.characters_V, label_smoothing=smoothing)
+        case "translation":
+            assert code.begin is not None
+            assert code.end is not None
+            return Translation(code.begin, code.end, label_smoothing=smoothing)
+        case "classification":
+            return TextClassification(target.outputs, label_smoothing=smoothing, class_weights=weights)
+        case "multilabel":
+            return TextMultilabel(target.outputs, label_smoothing=smoothing, class_weights=weights)
+        case "regression":
+            return TextRegression(torch.tensor(target.mean), torch.tensor(target.std))
 
 
 def _check_fit(name: str, spec: DataSpec) -> None:

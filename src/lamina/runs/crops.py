@@ -60,7 +60,8 @@ def ten_cropped(model: nn.Module, preprocess: Preprocess, task: str) -> tuple[nn
     Raises UsageError for data that are no images, and for tasks whose outputs have no mean.
     """
     if not isinstance(preprocess, ImagePreprocess):
-        raise UsageError("ten crops are cut from images, but the run was trained on a table")
+        what = "text" if preprocess.kind == "text" else "a table"
+        raise UsageError(f"ten crops are cut from images, but the run was trained on {what}")
     if task not in TASKS:
         raise UsageError(f"the outputs of the task '{task}' have no mean over ten crops")
     size = (preprocess.height, preprocess.width)

@@ -9,12 +9,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
+from lamina.data.preprocess import Preprocess, load_preprocess
 from lamina.errors import RunError, UsageError
 from lamina.training.checkpoints import Checkpoints, write_whole
 
@@ -37,8 +38,9 @@ class RunDirectory:
     """Paths and small files of one run.
 
     ``config.yaml`` what was asked; ``model.safetensors`` the best weights; ``card.json``, ``data.json``,
-    ``preprocess.json`` what is needed to use them; ``checkpoints/``; ``metrics.csv`` a row for each epoch;
-    ``status.json`` how training ended; ``report.html``.
+    ``preprocess.json``, of texts ``tokenizer.json`` what is needed to use them; ``checkpoints/``; ``metrics.csv`` a row
+    for each epoch; ``samples.jsonl`` what a model that writes wrote after each; ``status.json`` how training ended;
+    ``report.html``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,6 +48,7 @@ class RunDirectory:
         self.checkpoints = Checkpoints(path / "checkpoints")
         self.weights = path / "model.safetensors"
         self.metrics = path / "metrics.csv"
+        self.samples = path / "samples.jsonl"
         self.report = path / "report.html"
 
     @property
@@ -144,6 +147,11 @@ class RunDirectory:
             raise RunError(f"{path} has format {content.get('format')}; this version of lamina reads {FORMAT}")
         return content
 
+    def preprocess(self) -> Preprocess:
+        """The preprocessing that the run keeps. Raises RunError where it is missing, damaged or another's."""
+        data = self.read("preprocess.json")
+        return load_preprocess(data, self.read("tokenizer.json") if data.get("kind") == "text" else None)
+
     def add_row(self, row: Mapping[str, float]) -> None:
         """Append a row to metrics.csv. The first row decides the columns."""
         new = not self.metrics.exists() or self.metrics.stat().st_size == 0
@@ -163,8 +171,22 @@ class RunDirectory:
         with open(self.metrics, newline="", encoding="utf-8") as file:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
+    def add_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append lines to samples.jsonl."""
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        try:
+            with open(self.samples, "a", encoding="utf-8") as file:
+                file.write(lines)
+        except OSError as error:
+            raise RunError(f"cannot write {self.samples}: {error.strerror}") from error
+
     def keep_rows(self, count: int) -> None:
-        """Drop the rows after the first ``count``: those written between a checkpoint and the end of its process."""
+        """Drop the rows after the first ``count``, and the samples of their epochs: those written between a checkpoint
+        and the end of its process."""
+        if self.samples.exists():
+            told = self.samples.read_bytes().splitlines(keepends=True)
+            known = b"".join(line for line in told if line.endswith(b"\n") and json.loads(line)["epoch"] <= count)
+            write_whole(self.samples, lambda handle: handle.write(known))
         if self.metrics.exists():
             lines = self.metrics.read_bytes().splitlines(keepends=True)
             kept = b"".join(lines[: count + 1]) if count else b""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from lamina.data.options import DataOptions
 from lamina.data.preprocess import Preprocess
+from lamina.data.preprocess_text import TextPreprocess
 from lamina.data.streams import Batch
 from lamina.data.target_code import TargetCode
+from lamina.data.text_files import lines_of, read_text
 from lamina.errors import UsageError
+
+TEXTS_AT_ONCE = 64
 
 
 def predict_items(say: Callable[[Batch], Batch], preprocess: Preprocess, items: Sequence[Any]) -> list[dict[str, Any]]:
@@ -17,13 +23,40 @@ def predict_items(say: Callable[[Batch], Batch], preprocess: Preprocess, items: 
     Raises UsageError or DataError naming the item.
     """
     if not items:
-        raise UsageError("nothing to predict: give a file, an array or a row")
+        raise UsageError("nothing to predict: give a file, an array, a row or a text")
     said: list[dict[str, Any]] = []
-    for item in items:
-        out = say(preprocess.prepare(preprocess.encode_input(item)))
+    for batch in inputs(preprocess, items):
+        out = say(batch)
         rows = len(next(iter(out.values())))
         said += [in_words(preprocess.target, {name: value[i] for name, value in out.items()}) for i in range(rows)]
     return said
+
+
+def inputs(preprocess: Preprocess, items: Iterable[Any]) -> Iterator[Batch]:
+    """The items as a model takes them. Raises UsageError or DataError naming the item."""
+    for item in items:
+        if isinstance(preprocess, TextPreprocess):
+            texts = texts_of(item)
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                yield preprocess.encode_input(texts[start : start + TEXTS_AT_ONCE])
+        else:
+            yield preprocess.prepare(preprocess.encode_input(item))
+
+
+def texts_of(item: Any) -> list[str]:
+    """A text, several as a list, or the lines of a text file, given as a Path.
+
+    Raises UsageError for anything else, and for a file that is not there; DataError for one that is empty or not UTF-8.
+    """
+    if isinstance(item, Path):
+        if not item.is_file():
+            raise UsageError(f"no such file: {item}")
+        return [line for line in lines_of(read_text(item, DataOptions().max_extracted_bytes)) if line.strip()]
+    texts = [item] if isinstance(item, str) else item
+    if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
+        kind = type(item).__name__
+        raise UsageError(f"a text is a str, several are a list, a file with one on each line is a Path, not {kind}")
+    return list(texts)
 
 
 def in_words(target: TargetCode, said: Batch) -> dict[str, Any]:

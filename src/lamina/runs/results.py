@@ -9,16 +9,21 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 import lamina
 from lamina.errors import UsageError
 from lamina.options import typed
+from lamina.runs.baselines import BASELINES
 from lamina.runs.config import published, published_recipes, published_result
-from lamina.runs.run import Run
 from lamina.runs.training import train
+from lamina.tasks.translation_scores import signatures
+
+LESS_IS_BETTER = ("loss", "perplexity", "bits_per_character", "rmse", "mae")
+SIGNED = ("bleu", "chrf")
+"""metrics whose figures mean something beside sacrebleu's signature only"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +37,14 @@ class Expected:
     metric: str = "accuracy"
     bar: float | None = None
     """the mean over seeds must reach it"""
-    baseline: str | None = None
-    """"ridge": scikit-learn's ridge regression on the same rows takes the place of a bar"""
+    baseline: Literal["ridge", "kneser-ney"] | None = None
+    """takes the place of a bar: ridge regression on the same rows, a 5-gram on the same tokens"""
     margin: float = 0.0
-    """how far below the baseline the mean may fall"""
+    """by how much the mean may be worse than the baseline"""
+    beside: Literal["bz2"] | None = None
+    """told beside the result, and no bar: the bits that bz2 needs for each character"""
+    beam: int = 1
+    """translations that the search keeps at a time"""
     paper: float | None = None
     paper_source: str = ""
     accelerator: bool = False
@@ -55,6 +64,7 @@ class Result:
     hardware: str
     command: str
     versions: dict[str, str]
+    beside: float | None = None
 
     @property
     def mean(self) -> float:
@@ -68,7 +78,9 @@ class Result:
     @property
     def reached(self) -> bool | None:
         """None where there is no bar."""
-        return None if self.bar is None else self.mean >= self.bar
+        if self.bar is None:
+            return None
+        return self.mean <= self.bar if self.expected.metric in LESS_IS_BETTER else self.mean >= self.bar
 
 
 def results_expected() -> list[str]:
@@ -94,41 +106,54 @@ def expected(recipe: str) -> Expected:
 def in_words(recipe: str) -> tuple[str, str, str]:
     """(recipe, its data, what it is to reach)."""
     wanted = expected(recipe)
-    goal = f"{wanted.baseline} - {wanted.margin:g}" if wanted.baseline else f"{wanted.bar}"
-    return recipe, str(published(recipe)["data"]), f"{wanted.split} {wanted.metric} >= {goal}"
+    sign = "<=" if wanted.metric in LESS_IS_BETTER else ">="
+    goal = _baseline_in_words(wanted) if wanted.baseline else f"{wanted.bar}"
+    return recipe, str(published(recipe)["data"]), f"{wanted.split} {wanted.metric} {sign} {goal}"
+
+
+def _baseline_in_words(wanted: Expected) -> str:
+    sign = "+" if wanted.metric in LESS_IS_BETTER else "-"
+    return f"{wanted.baseline} {sign} {wanted.margin:g}" if wanted.margin else f"{wanted.baseline}"
 
 
 def outcome_in_words(result: Result) -> str:
     """What was reached, and whether it was enough."""
     known = {True: "reached", False: "NOT reached", None: ""}[result.reached]
     bar = "no bar" if result.bar is None else f"bar {result.bar:.4f} {known}"
-    return f"{result.mean:.4f} ± {result.std:.4f} over {len(result.values)} seeds, {bar}"
+    beside = "" if result.beside is None else f", {result.expected.beside} {result.beside:.4f}"
+    return f"{result.mean:.4f} ± {result.std:.4f} over {len(result.values)} seeds, {bar}{beside}"
 
 
 def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
     """Train a recipe once for each of its seeds and evaluate. Raises what ``train`` raises."""
     wanted = expected(recipe)
-    values, bars, seconds = [], [], 0.0
+    values, bars, beside, seconds = [], [], [], 0.0
+    worse = 1 if wanted.metric in LESS_IS_BETTER else -1
     with tempfile.TemporaryDirectory() as folder:
         for i, seed in enumerate(wanted.seeds):
             options: dict[str, Any] = {"split_seed": wanted.split_seeds[i]} if wanted.split_seeds else {}
             run = train(config=recipe, directory=folder, seed=seed, report=False, **options)
-            value = run.evaluate(wanted.split)[wanted.metric]
+            value = run.evaluate(wanted.split, beam=wanted.beam)[wanted.metric]
             values.append(value)
             seconds += run.directory.status()["seconds"]
-            bar = wanted.bar if wanted.baseline is None else _ridge(run, wanted.split) - wanted.margin
-            bars.append(bar)
+            if wanted.baseline is not None:
+                bars.append(BASELINES[wanted.baseline](run, wanted.split) + worse * wanted.margin)
+            if wanted.beside is not None:
+                beside.append(BASELINES[wanted.beside](run, wanted.split))
             say(f"{recipe} seed {seed}: {wanted.split} {wanted.metric} {value:.4f}")
-    known = [bar for bar in bars if bar is not None]
+    versions = {"lamina": lamina.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    if wanted.metric in SIGNED:
+        versions["sacrebleu"] = signatures(run.config.options.lowercase)[wanted.metric]
     return Result(
         recipe=recipe,
         expected=wanted,
         values=tuple(values),
-        bar=statistics.fmean(known) if known else None,
+        bar=statistics.fmean(bars) if bars else wanted.bar,
         minutes=round(seconds / 60, 2),
         hardware=hardware(),
         command=f"lamina reproduce {recipe}",
-        versions={"lamina": lamina.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions=versions,
+        beside=statistics.fmean(beside) if beside else None,
     )
 
 
@@ -173,7 +198,9 @@ def render_results(results: Sequence[Result]) -> str:
         paper = "-" if wanted.paper is None else f"{wanted.paper:.4g}"
         bar = "-" if result.bar is None else f"{result.bar:.4f}"
         if wanted.baseline:
-            bar += f" ({wanted.baseline} - {wanted.margin:g})"
+            bar += f" ({_baseline_in_words(wanted)})"
+        if result.beside is not None:
+            bar += f"; {wanted.beside} {result.beside:.4f}"
         reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
         ours = f"{result.mean:.4f} ± {result.std:.4f}"
         lines.append(
@@ -181,23 +208,9 @@ def render_results(results: Sequence[Result]) -> str:
             f"| {len(result.values)} | {result.minutes:.1f} | {result.hardware} | `{result.command}` |"
         )
     sources = [f"- {r.recipe}: {r.expected.paper_source}" for r in results if r.expected.paper_source]
+    signed = [f"- {r.recipe}: `{r.versions['sacrebleu']}`" for r in results if "sacrebleu" in r.versions]
     if sources:
         lines += ["", "What the paper column says:", "", *dict.fromkeys(sources)]
+    if signed:
+        lines += ["", "How BLEU and chrF are calculated (sacrebleu's signatures):", "", *dict.fromkeys(signed)]
     return "\n".join(lines) + "\n"
-
-
-def _ridge(run: Run, split: str) -> float:
-    """R2 of ridge regression, its strength chosen by cross-validation, fitted on the rows the run was trained on."""
-    import numpy as np
-    from sklearn.linear_model import RidgeCV
-    from sklearn.metrics import r2_score
-
-    from lamina.data.streams import InMemory
-
-    parts = {}
-    for name in ("train", split):
-        samples = run.preprocess.encode(run.source.splits[name], hold=True)
-        assert isinstance(samples, InMemory)
-        parts[name] = (samples.tensors["features"].numpy(), run.source.splits[name].targets.numpy())
-    model = RidgeCV(alphas=np.logspace(-3, 3, 25)).fit(*parts["train"])
-    return float(r2_score(parts[split][1], model.predict(parts[split][0])))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from lamina.data.opening import open_source
-from lamina.data.preprocess import Preprocess, load_preprocess
-from lamina.data.source import Source
-from lamina.data.streams import Batch, InOrder
+from lamina.data.preprocess import Preprocess
+from lamina.data.preprocess_text import TextPreprocess
+from lamina.data.source import Pairs, Source
+from lamina.data.streams import Batch
 from lamina.data.target_code import align
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.build import make_model, make_task
@@ -22,15 +23,18 @@ from lamina.runs.config import TrainConfig
 from lamina.runs.crops import ten_cropped
 from lamina.runs.directory import RunDirectory
 from lamina.runs.evaluation import evaluating, like, measure, predictions
-from lamina.runs.predicting import predict_items
+from lamina.runs.feeding import Place, evaluation_batches
+from lamina.runs.generating import Manner, Wishes, continue_text, continue_texts
+from lamina.runs.predicting import inputs, predict_items, texts_of
+from lamina.runs.translating import judge_translations, translate_items
 from lamina.runs.weights import load_weights
 from lamina.tasks.base import Task
+from lamina.tasks.language_modelling import LanguageModelling
+from lamina.tasks.translation import Translation
 
 if TYPE_CHECKING:
     from lamina.export.writing import Exported
     from lamina.inspection.image import Inspection
-
-EVALUATION_BATCH = 256
 
 
 class Run:
@@ -51,7 +55,7 @@ class Run:
     @cached_property
     def preprocess(self) -> Preprocess:
         """The preprocessing fitted on the training data."""
-        return load_preprocess(self.directory.read("preprocess.json"))
+        return self.directory.preprocess()
 
     @cached_property
     def task(self) -> Task:
@@ -108,21 +112,24 @@ class Run:
 
         Raises UsageError or DataError for data that cannot be read, or that the model cannot judge.
         """
-        options = dataclasses.replace(self.config.options, validation=0.0, test=0.0)
+        options = dataclasses.replace(self.config.options, validation=0.0, test=0.0, limit=None)
         source = open_source(data, options=options)
         if source.spec.kind != self.preprocess.kind:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
         return align(source, self.preprocess.target)
 
     def evaluate(
-        self, split: str | None = None, *, data: str | Source | None = None, crops: int = 1
+        self, split: str | None = None, *, data: str | Source | None = None, crops: int = 1, beam: int = 1
     ) -> dict[str, float]:
         """The task's metrics on a split, by default the final one; of other ``data`` than the run's, where given.
 
-        ``crops=10``: of the mean over ten windows of each image, corners and centre and their mirror images.
+        ``crops=10``: of the mean over ten windows of each image, corners and centre and their mirror images. A
+        translation has "exact_match", "bleu" and "chrf", too, of what it writes itself; ``beam``: translations that the
+        search keeps at a time.
         """
         if crops not in (1, 10):
             raise UsageError(f"crops is 1 or 10, got {crops}")
+        self._expect_beam(beam)
         source = self.other_source(data) if isinstance(data, str) else data
         if crops == 1:
             model, batches = self.model, self.batches(split, source)
@@ -130,24 +137,77 @@ class Run:
             model, larger = ten_cropped(self.model, self.preprocess, self.task.name)
             batches = self.batches(split, source, larger)
         with evaluating(model):
-            return measure(self.task, model, batches)
+            found = measure(self.task, model, batches)
+        if isinstance(self.task, Translation):
+            source = self.source if source is None else source
+            pairs = source.splits[final_split(source) if split is None else split]
+            lowercase = self.config.options.lowercase
+            found |= judge_translations(model, self.task, self._texts(), cast(Pairs, pairs), beam, lowercase)
+        return found
 
     def outcome(self, split: str | None = None) -> dict[str, Tensor]:
-        """Every prediction on a split beside its truth: "probabilities" (N, K) or "values" (N, K), and "target"."""
+        """Every prediction on a split beside its truth: "probabilities" (N, K) or "values" (N, K), and "target".
+
+        Raises UsageError for a model that writes texts.
+        """
+        if isinstance(self.task, Translation | LanguageModelling):
+            raise UsageError(f"{self.path} writes texts: it has no output for each sample")
         return predictions(self.task, self.model, self.batches(split))
 
-    def predict(self, *items: Any, engine: str = "torch") -> list[dict[str, Any]]:
-        """What the model says of each item: image files, PIL images, arrays; rows as dicts, a data frame, a table file.
+    def predict(
+        self, *items: Any, engine: str = "torch", beam: int = 1, length_penalty: float = 0.6
+    ) -> list[dict[str, Any]]:
+        """What the model says of each item: image files, PIL images, arrays; rows as dicts, a data frame, a table file;
+        texts, as str, as lists, or as a Path to a file of one a line.
 
         Classification: "class", "probability", "probabilities" by class. Multi-label: "labels" (those above one half),
-        "probabilities". Regression: a value for each target. ``engine`` is "torch", "onnxruntime" or "openvino": the
-        latter two by way of an export kept in the run. Raises UsageError or DataError naming the item.
+        "probabilities". Regression: a value for each target. Translation: "translation" and its "log_probability"; with
+        a ``beam`` of several "others", compared by their log-probability over ((5 + tokens) / 6)^``length_penalty``.
+        ``engine`` is "torch", "onnxruntime" or "openvino": the latter two by way of an export kept in the run. Raises
+        UsageError or DataError naming the item.
         """
+        self._expect_beam(beam)
+        if isinstance(self.task, LanguageModelling):
+            raise UsageError(f"{self.path} continues texts: use generate (lamina generate {self.path} --prompt TEXT)")
         if engine != "torch":
             from lamina.runs.exporting import run_in_engine
 
             return run_in_engine(self, engine).predict(*items)
+        if isinstance(self.task, Translation):
+            texts = [text for item in items for text in texts_of(item)]
+            return translate_items(self.model, self.task, self._texts(), texts, beam, length_penalty)
         return predict_items(self._say, self.preprocess, items)
+
+    def generate(self, *prompts: str, **manner: Unpack[Wishes]) -> list[str]:
+        """What follows each prompt, without the prompt itself: ``run.generate("Once upon", max_new_tokens=100)``.
+
+        Options are the fields of ``Manner``: max_new_tokens, temperature, top_k, top_p, greedy, repetition_penalty,
+        stop (texts after which nothing more is written), seed. The same seed gives the same text. Where the model's
+        context is full it goes on from the last half of it.
+
+        Raises UsageError for a run that is no language model, options that mean nothing, no or an empty prompt, one
+        that fills the context, and a character unknown to a model of characters.
+        """
+        if not prompts:
+            raise UsageError("nothing to continue: give a prompt")
+        return continue_texts(self.model, self._writer(), prompts, Manner(**manner))
+
+    def stream(self, prompt: str, **manner: Unpack[Wishes]) -> Iterator[str]:
+        """As ``generate`` for one prompt, piece by piece as the text is written."""
+        return continue_text(self.model, self._writer(), prompt, Manner(**manner))
+
+    def _writer(self) -> TextPreprocess:
+        if not isinstance(self.task, LanguageModelling):
+            raise UsageError(f"{self.path} continues no texts: its task is {self.task.name}; use predict")
+        return self._texts()
+
+    def _texts(self) -> TextPreprocess:
+        assert isinstance(self.preprocess, TextPreprocess)
+        return self.preprocess
+
+    def _expect_beam(self, beam: int) -> None:
+        if beam != 1 and not isinstance(self.task, Translation):
+            raise UsageError(f"a beam is for translations, but the task of {self.path} is {self.task.name}")
 
     def _say(self, batch: Batch) -> Batch:
         with evaluating(self.model):
@@ -159,9 +219,11 @@ class Run:
         if embed is None:
             raise UsageError(f"{self.config.name} has no embed method")
         parts = []
-        for batch in self._inputs(items) if items else self.batches(None):
+        for batch in inputs(self.preprocess, items) if items else self.batches(None):
+            batch = like(self.model, batch)
+            given = [batch[name] for name in (self.preprocess.input_key, "lengths") if name in batch]
             with evaluating(self.model):
-                parts.append(embed(like(self.model, batch)[self.preprocess.input_key]).float())
+                parts.append(embed(*given).float())
         return torch.cat(parts)
 
     def export(self, to: str, path: str | Path | None = None) -> Exported:
@@ -194,7 +256,9 @@ class Run:
 
         return write_report(self)
 
-    def batches(self, split: str | None, source: Source | None = None, preprocess: Preprocess | None = None) -> InOrder:
+    def batches(
+        self, split: str | None, source: Source | None = None, preprocess: Preprocess | None = None
+    ) -> Iterable[Batch]:
         """Preprocessed batches of a split, in order. Raises UsageError for a split that the data do not have."""
         preprocess = self.preprocess if preprocess is None else preprocess
         source = self.source if source is None else source
@@ -202,11 +266,7 @@ class Run:
         if split not in source.splits:
             raise unknown("split", split, source.splits)
         samples = preprocess.encode(source.splits[split], hold=False)
-        return InOrder(samples, EVALUATION_BATCH, prepare=preprocess.prepare)
-
-    def _inputs(self, items: Sequence[Any]) -> Iterator[Batch]:
-        for item in items:
-            yield self.preprocess.prepare(self.preprocess.encode_input(item))
+        return evaluation_batches(samples, self.config.recipe, preprocess, self.model, Place())
 
 
 def final_split(source: Source) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ from torch import nn
 
 from lamina import registry
 from lamina.data.opening import open_source
-from lamina.data.preprocess import holds
+from lamina.data.preprocess import files_of, holds
 from lamina.data.source import Source
-from lamina.data.streams import InMemory, InOrder, Shuffled, Streamed
+from lamina.data.streams import Batch, Streamed
 from lamina.errors import RunError, UsageError
 from lamina.runs.augmentation import make_augment
 from lamina.runs.build import Parts, build
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import measure
+from lamina.runs.feeding import Place, Samples, evaluation_batches, training_stream
 from lamina.runs.run import Run
+from lamina.runs.samples import samples_of
 from lamina.runs.weights import digest, save_weights
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
@@ -59,8 +61,17 @@ class Training:
         # the model's own, counted before the recipe freezes some
         self.parameters = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
         self.engine = Engine(fabric, parts.task, _players(parts), config.recipe)
-        self.stream = self._shuffled()
-        self.validation = self._in_order("validation")
+        self.place = Place(fabric.device, fabric.global_rank, fabric.world_size)
+        recipe, preprocess = config.recipe, parts.preprocess
+        augment = make_augment(recipe, preprocess, parts.task.name, fabric.world_size)
+        self.stream = training_stream(self._samples("train"), recipe, preprocess, parts.model, augment, self.place)
+        self.validation: Iterable[Batch] | None = None
+        if "validation" in source.splits:
+            samples = self._samples("validation")
+            self.validation = evaluation_batches(
+                samples, recipe, preprocess, parts.model, self.place, workers=recipe.workers
+            )
+        self.samples = samples_of(parts.task, preprocess, source, recipe.seed)
         expect_watched(self.engine, self.validation is not None)
 
     @property
@@ -106,9 +117,14 @@ class Training:
 
     def _keep(self, event: EpochDone) -> None:
         self.directory.add_row(_row(event))
-        if event.best:
-            with self.engine.averaged():
+        with self.engine.averaged():
+            if event.best:
                 save_weights(self.parts.model, self.directory.weights)
+            if self.samples is not None:
+                # what a compiler would make of one more token every time is not worth its while
+                with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
+                    when = {"epoch": event.epoch, "step": event.step}
+                    self.directory.add_samples({**when, **row} for row in self.samples.written(self.parts.model))
 
     def _rows_of_checkpoint(self) -> int:
         latest = self.directory.checkpoints.latest() if self.resume else None
@@ -119,39 +135,11 @@ class Training:
         with self.fabric.autocast():
             return measure(self.parts.task, self.parts.model, self.validation)
 
-    def _shuffled(self) -> Shuffled:
-        recipe, preprocess = self.config.recipe, self.parts.preprocess
-        return Shuffled(
-            self._samples("train"),
-            recipe.batch_size,
-            recipe.seed,
-            prepare=preprocess.prepare,
-            augment=make_augment(recipe, preprocess, self.parts.task.name, self.fabric.world_size),
-            workers=recipe.workers,
-            device=self.fabric.device,
-            rank=self.fabric.global_rank,
-            world=self.fabric.world_size,
-        )
-
-    def _in_order(self, split: str) -> InOrder | None:
-        if split not in self.source.splits:
-            return None
-        recipe, preprocess = self.config.recipe, self.parts.preprocess
-        return InOrder(
-            self._samples(split),
-            max(recipe.batch_size, 256) // self.fabric.world_size,
-            prepare=preprocess.prepare,
-            workers=recipe.workers,
-            device=self.fabric.device,
-            rank=self.fabric.global_rank,
-            world=self.fabric.world_size,
-        )
-
-    def _samples(self, split: str) -> InMemory | Streamed:
+    def _samples(self, split: str) -> Samples:
         """A split held on the device, or decoded while training, as the recipe's ``memory`` says."""
         hold = holds(self.parts.preprocess, self.source, self.config.recipe.memory)
         samples = self.parts.preprocess.encode(self.source.splits[split], hold)
-        return samples.to(self.fabric.device) if isinstance(samples, InMemory) else samples
+        return samples if isinstance(samples, Streamed) else samples.to(self.fabric.device)
 
 
 def prepare(
@@ -191,7 +179,7 @@ def prepare(
     source = open_source(wanted.data, options=wanted.options)
     if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
         raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data}' has changed")
-    parts = build(wanted, source, own, None if found is None else found.read("preprocess.json"))
+    parts = build(wanted, source, own, None if found is None else found.preprocess())
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=wanted.reset_head)
     # what does not fit is told before we write
     training = Training(planned, wanted, source, parts, fabric, resume, loaded)
@@ -358,7 +346,7 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
         files: dict[str, Mapping[str, Any]] = {
             "config.yaml": config.to_dict(),
             "data.json": dataclasses.asdict(training.source.spec),
-            "preprocess.json": training.parts.preprocess.to_dict(),
+            **files_of(training.parts.preprocess),
             "card.json": _card(config, training) | _origin(training.loaded),
         }
         path = str(RunDirectory.create(parent, name, files).path)

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 Batch = dict[str, Tensor]
 
-IGNORED = -100
-"""The target of a place that only fills a row of tokens: it counts nowhere. torch's own number."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:

@@ -10,8 +10,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamina.data.text_streams import IGNORED
 from lamina.decoding import Hypothesis, beam_search
-from lamina.tasks.base import IGNORED, Batch, Engine, Task
+from lamina.tasks.base import Batch, Engine, Task
 
 LONGER = 50
 """tokens that a translation may be longer than its source (Vaswani et al. 2017, section 6.1)"""

@@ -26,6 +26,8 @@ class Recipe:
     """samples in a batch, over all processes"""
     accumulate: int = 1
     """batches whose gradients are averaged into one step"""
+    window: int | None = None
+    """tokens of running text in a row of a batch; none: the model's context, or 35 where it carries a state"""
 
     optimizer: Optimizer = "adamw"
     """update rule"""
@@ -130,7 +132,7 @@ class Recipe:
         if len(given) > 1:
             raise UsageError(f"give one length of training, not {' and '.join('--' + name for name in given)}")
         counts = ("epochs", "steps", "images", "batch_size", "accumulate", "checkpoint_every", "patience", "devices")
-        for name in (*counts, "crop", "rand_augment_layers"):
+        for name in (*counts, "window", "crop", "rand_augment_layers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, got {value}")
