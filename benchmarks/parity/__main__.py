@@ -2,6 +2,9 @@
 
 Evaluation mode; weights, running statistics and inputs from ``benchmarks.parity.numbers``. The distance is
 max|a - b| / max|b|; gradients are those of a weighted sum of the logits to the input and to three weights, in float64.
+Of language models: to embeddings, positions and three weights. They also continue three prompts of different lengths by
+50 tokens each, always the most probable one, ours in one batch and theirs one by one, in float64 and in float32: all
+tokens must be the same.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from typing import Any
 import timm
 import torch
 import torchvision
+import transformers
 from torch import Tensor, nn
 
 import lamina
-from benchmarks.parity.numbers import image, weight
+from benchmarks.parity.language import LANGUAGE_ROWS, LanguageRow, Written, compare_language
+from benchmarks.parity.numbers import distance, image, weight
 from benchmarks.parity.rows import ROWS, Row
 from lamina.weights.loading import layouts_of, load_weights
 from lamina.weights.reading import StateDict
@@ -55,13 +60,6 @@ def peer(row: Row, size: tuple[int, int]) -> nn.Module:
     else:
         model = getattr(torchvision.models, row.theirs)(weights=None, **keywords)
     return model.eval()
-
-
-def distance(got: Tensor, wanted: Tensor) -> float:
-    """max|got - wanted| / max|wanted|; infinite where not finite. Shapes may differ by axes of length 1."""
-    got, wanted = got.double().reshape(wanted.shape), wanted.double()
-    found = ((got - wanted).abs().max() / wanted.abs().max()).item()
-    return found if found == found else float("inf")
 
 
 def graded(model: nn.Module, x: Tensor, names: list[str]) -> tuple[Tensor, list[Tensor]]:
@@ -108,27 +106,55 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="our variants (default: all, and the page is written)")
     names = parser.parse_args().names
-    rows = [row for row in ROWS if not names or row.ours in names]
-    lines, failed = [], 0
+    rows = [row for row in (*ROWS, *LANGUAGE_ROWS) if not names or row.ours in names]
+    lines: dict[type, list[str]] = {Row: [], LanguageRow: []}
+    failed = 0
     for row in rows:
-        found = compare(row)
-        failed += not found.holds(row)
-        inputs = ", ".join(f"{height}x{width}" for height, width in row.sizes)
-        options = "".join(f", {name}={value}" for name, value in row.options.items())
-        mark = "yes" if found.holds(row) else "**no**"
-        line = (
-            f"| {row.ours}{options} | {row.library} `{row.theirs}` | {inputs} | {found.float64:.1e} | "
-            f"{found.float32:.1e} | {found.gradients:.1e} | {mark} |"
-        )
-        print(line, f"{found.seconds:.0f} s", flush=True)
-        lines.append(line)
+        if isinstance(row, LanguageRow):
+            written = compare_language(row)
+            holds, seconds, line = agrees(written), written.seconds, language_line(row, written)
+        else:
+            found = compare(row)
+            holds, seconds, line = found.holds(row), found.seconds, image_line(row, found)
+        failed += not holds
+        line += " yes |" if holds else " **no** |"
+        print(line, f"{seconds:.0f} s", flush=True)
+        lines[type(row)].append(line)
     if not names:
-        PAGE.write_text(page(lines), encoding="utf-8")
+        PAGE.write_text(page(lines[Row], lines[LanguageRow]), encoding="utf-8")
     print(f"{len(rows) - failed} of {len(rows)} agree", file=sys.stderr)
     return 1 if failed else 0
 
 
-def page(lines: list[str]) -> str:
+def agrees(found: Written) -> bool:
+    """Whether every distance of language models is within its bound, and all tokens are the same."""
+    near = found.float64 <= BOUND_64 and found.gradients <= BOUND_64 and found.float32 <= BOUND_32
+    return near and found.same == found.tokens
+
+
+def image_line(row: Row, found: Found) -> str:
+    """A row of the first table, but for its last column."""
+    inputs = ", ".join(f"{height}x{width}" for height, width in row.sizes)
+    return (
+        f"| {row.ours}{_options(row)} | {row.library} `{row.theirs}` | {inputs} | {found.float64:.1e} | "
+        f"{found.float32:.1e} | {found.gradients:.1e} |"
+    )
+
+
+def language_line(row: LanguageRow, found: Written) -> str:
+    """A row of the second table, but for its last column."""
+    batch, length = row.tokens
+    return (
+        f"| {row.ours}{_options(row)} | transformers `GPT2LMHeadModel` | {batch}x{length} | {found.float64:.1e} | "
+        f"{found.float32:.1e} | {found.gradients:.1e} | {found.same} of {found.tokens} ({found.different}) |"
+    )
+
+
+def _options(row: Row | LanguageRow) -> str:
+    return "".join(f", {name}={value}" for name, value in row.options.items())
+
+
+def page(images: list[str], texts: list[str]) -> str:
     """The page, in Markdown."""
     head = [
         "# Parity",
@@ -137,12 +163,18 @@ def page(lines: list[str]) -> str:
         "",
         f"Bounds: {BOUND_64:.0e} in float64, gradients too; {BOUND_32:.0e} in float32, {BOUND_32_DEEP:.0e} beyond 50 "
         f"layers. torch {torch.__version__}, torchvision {torchvision.__version__}, timm {timm.__version__}, "
-        f"{platform.machine()}, CPU.",
+        f"transformers {transformers.__version__}, {platform.machine()}, CPU.",
         "",
         "| ours | theirs | inputs | float64 | float32 | gradients (float64) | within bounds |",
         "|---|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *lines]) + "\n"
+    language = [
+        "",
+        "| ours | theirs | tokens | float64 | float32 | gradients (float64) | same tokens written (different ones) | "
+        "within bounds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *images, *language, *texts]) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Weights and inputs that depend on nothing but their name and shape, so that two libraries can be given the same."""
+"""Weights and inputs that depend on nothing but their name and shape, so that two libraries can be given the same;
+how far apart what they make of it is."""
 
 from __future__ import annotations
 
@@ -26,6 +27,13 @@ def weight(name: str, like: Tensor) -> Tensor:
         return normal * math.sqrt(1.5 / math.prod(shape[1:]))
     last = name.rpartition(".")[2]
     return 1 + 0.2 * normal if last in ("weight", "gamma", "layer_scale") else 0.1 * normal
+
+
+def distance(got: Tensor, wanted: Tensor) -> float:
+    """max|got - wanted| / max|wanted|; infinite where not finite. Shapes may differ by axes of length 1."""
+    got, wanted = got.double().reshape(wanted.shape), wanted.double()
+    found = ((got - wanted).abs().max() / wanted.abs().max()).item()
+    return found if found == found else float("inf")
 
 
 def image(batch: int, channels: int, height: int, width: int) -> Tensor:
