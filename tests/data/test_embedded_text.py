@@ -77,7 +77,7 @@ def test_territories(refused: Any) -> None:
 
 
 def test_options_that_they_cannot_follow(refused: Any) -> None:
-    with refused(UsageError, "the task of dates is translation, not classification"):
+    with refused(UsageError, "dates is pairs of texts: its task is translation, not classification"):
         opened("dates", task="classification")
     with refused(UsageError, "python-docs has no columns", "'body'"):
         opened("python-docs", text="body")

@@ -158,3 +158,9 @@ def test_arrays_with_faults(tmp_path: Path, refused: Any) -> None:
     Path(path).write_bytes(whole[:300])
     with refused(DataError, path):
         open_source(path)
+
+
+def test_tasks_of_text(tmp_path: Path, refused: Any) -> None:
+    path = write(tmp_path, x=RNG.random((20, 3)), y=LABELS)
+    with refused(UsageError, "translation is learnt from texts"):
+        open_source(path, options=DataOptions(task="translation"))

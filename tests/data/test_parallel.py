@@ -83,6 +83,14 @@ def test_languages(tmp_path: Path, refused: Any) -> None:
             DataOptions(languages=wrong)
 
 
+def test_another_task(tmp_path: Path, refused: Any) -> None:
+    write(tmp_path, "train", 30)
+    with refused(UsageError, "pairs of texts", "not classification"):
+        open_source(str(tmp_path), options=DataOptions(task="classification"))
+    with refused(UsageError, "its task is classification, not translation"):
+        open_source("digits", options=DataOptions(task="translation"))
+
+
 def test_files_of_different_length(tmp_path: Path, refused: Any) -> None:
     write(tmp_path, "train", 1_234)
     with (tmp_path / "train.en").open("a") as file:

@@ -134,7 +134,7 @@ def test_too_short_to_divide(tmp_path: Path, refused: Any) -> None:
 
 def test_a_text_has_no_labels(tmp_path: Path, refused: Any) -> None:
     (tmp_path / "a.txt").write_text(LINES)
-    with refused(UsageError, "text without labels", "classification"):
+    with refused(UsageError, "running text without labels", "not classification"):
         opened(tmp_path / "a.txt", task="classification")
 
 

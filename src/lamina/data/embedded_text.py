@@ -11,7 +11,6 @@ import torch
 from lamina.data.catalogue import LICENCES
 from lamina.data.options import DataOptions
 from lamina.data.source import Pairs, Source
-from lamina.data.spec import TaskName
 from lamina.data.text_sources import pairs_source, running_text
 from lamina.errors import UsageError, unknown
 from lamina.randomness import derive
@@ -32,7 +31,7 @@ SPACES = str.maketrans({"\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": 
 
 def open_python_docs(options: DataOptions) -> Source:
     """The topics of Python's ``help()``, in the order of their names. Raises UsageError where Python came without."""
-    _expect("python-docs", "language-modelling", options)
+    _expect_no_columns("python-docs", options)
     try:
         topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
     except ImportError as error:
@@ -47,7 +46,7 @@ def open_dates(options: DataOptions) -> Source:
     "tisdag 3 mars 2015" -> "2015-03-03". Styles that write the month as a number are left out: some languages put it
     first and some last. The same 20,000 different ones always, with one version of Babel.
     """
-    _expect("dates", "translation", options)
+    _expect_no_columns("dates", options)
     if options.languages:
         raise UsageError("dates are in many languages, always to ISO 8601: leave --languages out")
     forms = [form for form in date_forms() if "MMM" in form[0].pattern]
@@ -80,7 +79,7 @@ def open_territories(options: DataOptions) -> Source:
     from babel import Locale
     from babel.localedata import exists, locale_identifiers
 
-    _expect("territories", "translation", options)
+    _expect_no_columns("territories", options)
     first, second = options.languages or ("de", "en")
     for language in (first, second):
         if not exists(language):
@@ -96,9 +95,7 @@ def _pairs(name: str, pairs: Pairs, languages: tuple[str, str], options: DataOpt
     return pairs_source(name, {"train": pairs}, languages, options, licence=LICENCES[name], tokenizer="character")
 
 
-def _expect(name: str, task: TaskName, options: DataOptions) -> None:
-    if options.task not in ("auto", task):
-        raise UsageError(f"the task of {name} is {task}, not {options.task}")
+def _expect_no_columns(name: str, options: DataOptions) -> None:
     if options.targets or options.text is not None:
         column = options.targets[0] if options.targets else options.text
         raise UsageError(f"{name} has no columns to choose from, got '{column}'")

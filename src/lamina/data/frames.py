@@ -6,9 +6,8 @@ import csv
 import gzip
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from lamina.data.text_files import decoded, read_bytes
 from lamina.errors import DataError
@@ -41,12 +40,7 @@ def read_frame(path: Path, missing: Sequence[str] = (), texts: Sequence[str] = (
         elif name.endswith((".jsonl", ".ndjson")):
             frame = _json_lines(path)
         else:
-            separator = _separator(path, "\t" if ".tsv" in name else ",")
-            quoting = csv.QUOTE_NONE if separator == "\t" and _unquoted(path) else csv.QUOTE_MINIMAL
-            read = partial(pd.read_csv, path, sep=separator, quoting=quoting, encoding="utf-8-sig", low_memory=False)
-            frame = read(na_values=list(missing))
-            for column in set(texts) & set(frame.columns):
-                frame[column] = read(usecols=[column], dtype=str, keep_default_na=False)[column]
+            frame = _separated(path, "\t" if ".tsv" in name else ",", missing, texts)
     except DataError:
         raise
     except UnicodeDecodeError as error:
@@ -64,6 +58,18 @@ def read_frame(path: Path, missing: Sequence[str] = (), texts: Sequence[str] = (
         raise DataError(f"'{path}' has two columns called '{twice[0]}'")
     frame = frame.reset_index(drop=True)
     return frame.mask(frame.isin(list(missing))) if missing else frame
+
+
+def _separated(path: Path, usual: str, missing: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    separator = _separator(path, usual)
+    quoting = csv.QUOTE_NONE if separator == "\t" and _unquoted(path) else csv.QUOTE_MINIMAL
+    form: dict[str, Any] = {"sep": separator, "quoting": quoting, "encoding": "utf-8-sig", "low_memory": False}
+    frame = pd.read_csv(path, na_values=list(missing), **form)
+    for column in set(texts) & set(frame.columns):
+        frame[column] = pd.read_csv(path, usecols=[column], dtype=str, keep_default_na=False, **form)[column]
+    return frame
 
 
 def _separator(path: Path, usual: str) -> str:

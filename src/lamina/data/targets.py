@@ -88,6 +88,8 @@ def encode_targets(frame: pd.DataFrame, options: DataOptions, place: Place) -> L
     Classes are sorted: numbers by value, texts by letter. Raises DataError naming the row for a value that the task
     cannot take, UsageError for a task that the columns cannot serve.
     """
+    if options.task in ("language-modelling", "translation"):
+        raise UsageError(f"{options.task} is learnt from texts, which have no target column")
     names = tuple(str(name) for name in frame.columns)
     columns = [typed(frame[name], place, categorical=name in options.categorical) for name in names]
     task = infer_task(columns, options.separator) if options.task == "auto" else options.task

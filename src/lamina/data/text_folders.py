@@ -19,10 +19,9 @@ def open_text(name: str, paths: Mapping[str, Path], options: DataOptions) -> Sou
     """A text file, or one for each split: running text; or pairs, where a translation is asked for, and where every
     line is two free texts with a tab between.
 
-    Raises DataError for a file that cannot be read or is empty, and for a line that is no pair.
+    Raises DataError for a file that cannot be read or is empty, and for a line that is no pair; UsageError for another
+    task.
     """
-    if options.task not in ("auto", "language-modelling", "translation"):
-        raise UsageError(f"{name} is text without labels: its task cannot be {options.task}")
     texts = {split: read_text(path, options.max_extracted_bytes) for split, path in paths.items()}
     asked = options.task == "translation" or options.languages
     if asked or (options.task == "auto" and is_tabbed(tabbed_lines(texts["train"]))):

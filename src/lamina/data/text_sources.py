@@ -11,16 +11,17 @@ from lamina.data.columns import Place
 from lamina.data.fingerprints import of_texts
 from lamina.data.options import DataOptions
 from lamina.data.source import Pairs, Source, Text, Texts
-from lamina.data.spec import DataSpec
+from lamina.data.spec import DataSpec, TaskName
 from lamina.data.splits import complete, complete_pairs, complete_text
 from lamina.data.targets import Labels
-from lamina.errors import DataError
+from lamina.errors import DataError, UsageError
 
 
 def running_text(
     name: str, parts: Mapping[str, str], options: DataOptions, *, licence: str = "", tokenizer: str = ""
 ) -> Source:
-    """A source of running text, for language models."""
+    """A source of running text, for language models. Raises UsageError for another task."""
+    _expect_task(name, "running text without labels", "language-modelling", options)
     spec = DataSpec(
         name=name,
         kind="text",
@@ -62,7 +63,9 @@ def pairs_source(
     tokenizer: str = "",
     skipped: int = 0,
 ) -> Source:
-    """A source of texts with their translation from the first language into the second."""
+    """A source of texts with their translation from the first language into the second. Raises UsageError for another
+    task."""
+    _expect_task(name, "pairs of texts", "translation", options)
     texts = (text for part in parts.values() for both in zip(part.sources, part.texts, strict=True) for text in both)
     spec = DataSpec(
         name=name,
@@ -75,6 +78,11 @@ def pairs_source(
         licence=licence,
     )
     return complete_pairs(spec, parts, options)
+
+
+def _expect_task(name: str, what: str, task: TaskName, options: DataOptions) -> None:
+    if options.task not in ("auto", task):
+        raise UsageError(f"{name} is {what}: its task is {task}, not {options.task}")
 
 
 def empty_texts(texts: Sequence[Any], place: Place, options: DataOptions) -> np.ndarray[Any, Any]:
