@@ -1,26 +1,35 @@
-"""``lamina inspect``: an image seen from inside a run or a model."""
+"""``lamina inspect``: an image or a text seen from inside a run, an image from inside a model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.cli.naming import add_run, run_or_model
 from lamina.cli.output import as_json, note
 from lamina.cli.parser import Parser, dashed
 from lamina.errors import UsageError
 
+if TYPE_CHECKING:
+    from lamina.report.look import LookContent
+    from lamina.report.look_text import TextLook
+
 TEXT = """Look inside a run, or a model by its name, with an image: what it says, where it sees it (Grad-CAM), feature \
-maps, attention windows, filters, effective receptive fields, gradients. Writes PNG files and inspect.html."""
+maps, attention windows, filters, effective receptive fields, gradients. Or inside a run with a text: what it \
+expected, which words tell, attention and alignments, gates over time. Writes PNG files and inspect.html."""
 EXAMPLES = """runs/lenet5-digits --image digit.png
 runs/lenet5-digits --image digit.png --class 8 --stage 0
-swin-tiny --image photo.jpg --weights swin_t-704ceda3.pth"""
+swin-tiny --image photo.jpg --weights swin_t-704ceda3.pth
+runs/lstm-classifier-sst2 --text "a charming film"
+runs/transformer-small-dates --text "tisdag 3 mars 2015\""""
 
 
 def parser() -> Parser:
-    parser = Parser("inspect", "RUN|MODEL --image FILE [options]", TEXT, EXAMPLES)
+    parser = Parser("inspect", "RUN|MODEL (--image FILE | --text TEXT) [options]", TEXT, EXAMPLES)
     add_run(parser, "MODEL|RUN")
-    parser.add_argument("--image", type=str, metavar="FILE", required=True, help="the image to look at")
+    parser.add_argument("--image", type=str, metavar="FILE", help="the image to look at")
+    parser.add_argument("--text", type=str, metavar="TEXT", help="the text to look at, with a run")
     parser.add_argument(
         "--class", dest="target", type=str, metavar="CLASS", help="the class to look for (default: the one it says)"
     )
@@ -40,24 +49,35 @@ def command(argv: Sequence[str]) -> int:
     path = run_or_model(args.run, args.runs)
     if path is not None and args.weights is not None:
         raise UsageError("--weights is for a model named without a run: a run has its own")
-    if not Path(args.image).is_file():
+    if (args.image is None) == (args.text is None):
+        raise UsageError("what is to be looked at? give --image FILE or --text TEXT")
+    if args.text is not None and path is None:
+        raise UsageError("--text is for runs: a model named without a run knows no words")
+    if args.text is not None and args.stage is not None:
+        raise UsageError("--stage is for images: models of text have no stages")
+    if args.image is not None and not Path(args.image).is_file():
         raise UsageError(f"--image {args.image}: there is no such file")
 
     from lamina.runs.looking import look_at_model, look_at_run, write_look
+    from lamina.runs.looking_text import look_at_text
     from lamina.runs.run import open_run
 
+    content: LookContent | TextLook
     if path is None:
         content = look_at_model(args.run, args.image, args.target, args.stage, args.weights)
-        folder = Path(f"inspect-{content.model}" if args.out is None else args.out)
-    else:
+    elif args.text is None:
         content = look_at_run(open_run(path), args.image, args.target, args.stage)
-        folder = path / "inspect" if args.out is None else Path(args.out)
-    files = write_look(content, folder)
+    else:
+        content = look_at_text(open_run(path), args.text, args.target)
+    beside = Path(f"inspect-{content.model}") if path is None else path / "inspect"
+    files = write_look(content, beside if args.out is None else Path(args.out))
     if content.random:
         note(f"{content.model} has random weights: give a run, or --weights FILE")
     if args.json:
-        said = {"model": content.model, "class": content.target, "random": content.random, "said": dict(content.said)}
-        as_json({**said, "files": [str(file) for file in files]})
+        translation = getattr(content, "translation", "")
+        said = {"model": content.model, "class": content.target or None, "random": content.random}
+        told = {"said": dict(content.said)} | ({"translation": translation} if translation else {})
+        as_json({**said, **told, "files": [str(file) for file in files]})
     else:
         print(f"wrote {files[0]} and {len(files) - 1} pictures beside it")
     return 0

@@ -17,6 +17,7 @@ from lamina.inspection.image import inspect_image
 from lamina.inspection.layers import receptive_field
 from lamina.report.content import Array
 from lamina.report.look import LookContent, png_files, render_look
+from lamina.report.look_text import TextLook, render_text_look, text_png_files
 from lamina.report.wording import number, share
 from lamina.runs.build import IMAGENET
 from lamina.runs.evaluation import like
@@ -32,7 +33,7 @@ PAGE = "inspect.html"
 def look_at_run(run: Run, image: Any, target: str | int | None, stage: int | None) -> LookContent:
     """What ``Run.inspect`` sees, and what its page says. Raises UsageError for a run that takes no images."""
     if not isinstance(run.preprocess, ImagePreprocess):
-        raise UsageError(f"{run.path} takes tables: inspect looks at images")
+        raise UsageError(f"{run.path} takes {run.preprocess.kind} data, no images")
     facts = {"weights": f"the best of {run.path}", "data": run.config.data}
     return _look(run.model, run.preprocess, image, target, stage, run.directory.name, run.config.name, facts)
 
@@ -69,14 +70,18 @@ def look_at_model(
     return _look(model, preprocess, image, target, stage, name, name, facts, random=weights is None)
 
 
-def write_look(content: LookContent, folder: Path) -> list[Path]:
+def write_look(content: LookContent | TextLook, folder: Path) -> list[Path]:
     """Write the page and its pictures into ``folder``, which is made where it is missing; returns their paths, the page
     first. Raises RunError where nothing can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot write into {folder}: {error.strerror}") from error
-    files = {PAGE: render_look(content).encode()} | {f"{name}.png": data for name, data in png_files(content).items()}
+    if isinstance(content, TextLook):
+        page, pictures = render_text_look(content), text_png_files(content)
+    else:
+        page, pictures = render_look(content), png_files(content)
+    files = {PAGE: page.encode()} | {f"{name}.png": data for name, data in pictures.items()}
     for name, data in files.items():
         write_whole(folder / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
     return [folder / name for name in files]
@@ -96,7 +101,7 @@ def _look(
     encoded = preprocess.encode_input(image)
     x_1CHW = like(model, preprocess.prepare(encoded))["image"]
     names = preprocess.target.classes or preprocess.target.names
-    seen = inspect_image(model, x_1CHW, _number(target, names), stage=stage)
+    seen = inspect_image(model, x_1CHW, class_number(target, names), stage=stage)
     shape = tuple(seen.x_CHW.shape)
     return LookContent(
         name=name,
@@ -112,7 +117,7 @@ def _look(
     )
 
 
-def _number(target: str | int | None, names: tuple[str, ...]) -> int | None:
+def class_number(target: str | int | None, names: tuple[str, ...]) -> int | None:
     """The class meant: a name, or else its number. Raises UsageError."""
     if target is None or isinstance(target, int):
         return target
@@ -124,13 +129,17 @@ def _number(target: str | int | None, names: tuple[str, ...]) -> int | None:
 
 
 def _said(logits_K: Tensor, names: tuple[str, ...], target: TargetCode) -> list[tuple[str, str]]:
-    """Every output in words, the greatest first."""
     if target.task == "regression":
-        values = [number(value) for value in target.decode(logits_K[None])[0].tolist()]
-        return list(zip(names, values, strict=True))
-    probability_K = logits_K.sigmoid() if target.task == "multilabel" else logits_K.softmax(0)
-    order = probability_K.argsort(descending=True).tolist()
-    return [(names[i], share(float(probability_K[i]))) for i in order]
+        return in_words(target.decode(logits_K[None])[0], names, target)
+    return in_words(logits_K.sigmoid() if target.task == "multilabel" else logits_K.softmax(0), names, target)
+
+
+def in_words(said_K: Tensor, names: tuple[str, ...], target: TargetCode) -> list[tuple[str, str]]:
+    """Probabilities, the greatest first, or values, with the names of what they are of."""
+    if target.task == "regression":
+        return [(name, number(value)) for name, value in zip(names, said_K.tolist(), strict=True)]
+    order = said_K.argsort(descending=True).tolist()
+    return [(names[i], share(float(said_K[i]))) for i in order]
 
 
 def _picture(preprocess: ImagePreprocess, encoded_1CHW: Tensor) -> Array:

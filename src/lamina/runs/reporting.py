@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 import lamina
-from lamina.data.source import ImageFiles, Table
+from lamina.data.source import ImageFiles, Table, Text, Texts, labelled
 from lamina.data.streams import Batch, InMemory
 from lamina.inspection.gradients import gradient_flow
 from lamina.inspection.importance import permutation_importance
 from lamina.report.content import Array, Inside, Mistake, Outcome, ReportContent
 from lamina.report.page import render_report
 from lamina.runs.evaluation import evaluating, like, measure
+from lamina.runs.reporting_text import running_outcome, telling_outcome, told, translated_outcome, written_of
 from lamina.tasks.base import EngineAtRest
 from lamina.training.checkpoints import write_whole
 
@@ -47,7 +48,10 @@ def report_content(run: Run) -> ReportContent:
     card = run.directory.read("card.json")
     facts: dict[str, object] = {
         "parameters": card["parameters"],
-        **{f"samples in {split}": len(samples) for split, samples in run.source.splits.items()},
+        **{
+            f"{'characters' if isinstance(samples, Text) else 'samples'} in {split}": len(samples)
+            for split, samples in run.source.splits.items()
+        },
         "epochs": len(run.history),
         "minutes": round(status.get("seconds", 0.0) / 60, 2),
         "data hash": spec.fingerprint,
@@ -68,6 +72,7 @@ def report_content(run: Run) -> ReportContent:
         history=run.history,
         outcomes=[_outcome(run, split) for split in splits],
         inside=_inside(run, splits[0]),
+        written=written_of(run),
         notes=notes,
         finished=bool(status.get("finished")),
     )
@@ -87,6 +92,11 @@ def environment() -> dict[str, object]:
 
 
 def _outcome(run: Run, split: str) -> Outcome:
+    match run.task.name:
+        case "language-modelling":
+            return running_outcome(run, split)
+        case "translation":
+            return translated_outcome(run, split)
     found = run.outcome(split)
     truth = run.preprocess.target.decode(found["target"])
     said = found["values"] if "values" in found else found["probabilities"]
@@ -96,6 +106,7 @@ def _outcome(run: Run, split: str) -> Outcome:
         truth=truth.numpy(),
         said=said.numpy(),
         mistakes=_mistakes(run, split, truth, said),
+        text=telling_outcome(run, split) if run.preprocess.kind == "text" else None,
     )
 
 
@@ -113,7 +124,7 @@ def _mistakes(run: Run, split: str, truth: Tensor, said: Tensor) -> list[Mistake
                 truth=(f"{names[k]} " if several else "") + f"{truth[i, k]:.6g}",
                 said=f"{said[i, k]:.6g}",
                 error=float(error_NK[i, k]),
-                **_sample(run, split, i),
+                **_sample(run, split, i, k),
             )
             for i in order
             for k in [int(output[i])]
@@ -127,7 +138,7 @@ def _mistakes(run: Run, split: str, truth: Tensor, said: Tensor) -> list[Mistake
                 truth=names[k] if truth[i, k] > 0.5 else f"not {names[k]}",
                 said=f"not {names[k]}" if truth[i, k] > 0.5 else names[k],
                 probability=float(worst[i]),
-                **_sample(run, split, i),
+                **_sample(run, split, i, k),
             )
             for i in wrong
             for k in [int(label[i])]
@@ -139,15 +150,17 @@ def _mistakes(run: Run, split: str, truth: Tensor, said: Tensor) -> list[Mistake
             truth=names[int(truth[i])],
             said=names[int(answer[i])],
             probability=float(probability[i]),
-            **_sample(run, split, i),
+            **_sample(run, split, i, int(answer[i])),
         )
         for i in wrong
     ]
 
 
-def _sample(run: Run, split: str, index: int) -> dict[str, Any]:
-    """Where a sample comes from and what it looks like, as fields of Mistake."""
+def _sample(run: Run, split: str, index: int, output: int) -> dict[str, Any]:
+    """Where a sample comes from and what it looks like, as fields of Mistake; ``output`` is the one told wrong."""
     samples = run.source.splits[split]
+    if isinstance(samples, Texts):
+        return told(run, split, index, output)
     if isinstance(samples, Table):
         return {"where": f"{split} row {index}", "values": samples.frame.iloc[index].to_dict()}
     where = samples.paths[index].name if isinstance(samples, ImageFiles) else f"{split} image {index}"
@@ -156,7 +169,7 @@ def _sample(run: Run, split: str, index: int) -> dict[str, Any]:
 
 def _picture(run: Run, split: str, index: int) -> Array:
     """One image as the model gets it, before normalisation: (H, W, C) uint8."""
-    one = run.preprocess.encode(run.source.splits[split].subset([index]), hold=True)
+    one = run.preprocess.encode(labelled(run.source.splits[split]).subset([index]), hold=True)
     assert isinstance(one, InMemory)
     low, high = run.source.spec.value_range
     image_CHW = (one.tensors["image"][0].float() - low) / (high - low)
@@ -166,6 +179,8 @@ def _picture(run: Run, split: str, index: int) -> Array:
 
 def _inside(run: Run, split: str) -> Inside:
     found: dict[str, Any] = {}
+    if run.preprocess.kind == "text":
+        return Inside(gradients=_gradients(run))
     if run.preprocess.kind == "image":
         convolutions = [m for m in run.model.modules() if isinstance(m, nn.Conv2d)]
         if convolutions:
@@ -179,7 +194,7 @@ def _inside(run: Run, split: str) -> Inside:
 
 
 def _maps(run: Run, split: str) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    one = run.preprocess.encode(run.source.splits[split].subset([0]), hold=True)
+    one = run.preprocess.encode(labelled(run.source.splits[split]).subset([0]), hold=True)
     assert isinstance(one, InMemory)
     batch = like(run.model, run.preprocess.prepare(one.tensors))
     with evaluating(run.model):
@@ -189,7 +204,11 @@ def _maps(run: Run, split: str) -> list[tuple[str, np.ndarray[Any, Any]]]:
 
 def _gradients(run: Run) -> list[tuple[str, float]]:
     """On the first training samples, with dropout and batch statistics off: the model as it is used."""
-    some = run.source.splits["train"].subset(range(min(GRADIENT_SAMPLES, len(run.source.splits["train"]))))
+    if run.preprocess.kind == "text":
+        first = next(iter(run.batches("train")))
+        return gradient_flow(run.model, lambda model: run.task.loss(model, first, EngineAtRest())[0])
+    train = labelled(run.source.splits["train"])
+    some = train.subset(range(min(GRADIENT_SAMPLES, len(train))))
     samples = run.preprocess.encode(some, hold=True)
     assert isinstance(samples, InMemory)
     batch: Batch = like(run.model, run.preprocess.prepare(samples.tensors))
