@@ -66,7 +66,7 @@ def _separated(path: Path, usual: str, missing: Sequence[str], texts: Sequence[s
     separator = _separator(path, usual)
     quoting = csv.QUOTE_NONE if separator == "\t" and _unquoted(path) else csv.QUOTE_MINIMAL
     form: dict[str, Any] = {"sep": separator, "quoting": quoting, "encoding": "utf-8-sig", "low_memory": False}
-    frame = pd.read_csv(path, na_values=list(missing), **form)
+    frame: pd.DataFrame = pd.read_csv(path, na_values=list(missing), **form)
     for column in set(texts) & set(frame.columns):
         frame[column] = pd.read_csv(path, usecols=[column], dtype=str, keep_default_na=False, **form)[column]
     return frame
