@@ -13,8 +13,10 @@ import argparse
 import dataclasses
 import gc
 import platform
+import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from lamina.weights.loading import layouts_of, load_weights
 from lamina.weights.reading import StateDict
 
 BOUND_64, BOUND_32, BOUND_32_DEEP = 1e-10, 1e-5, 1e-4
+ALL = (*ROWS, *LANGUAGE_ROWS)
 PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
 
 
@@ -102,28 +105,51 @@ def compare(row: Row) -> Found:
 
 
 def main() -> int:
-    """Compare the rows asked for; write the page when all were. The exit status: 1 when one is out of bounds."""
+    """Compare the rows asked for and write their lines into the page. The exit status: 1 when one is out of bounds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="our variants (default: all, and the page is written)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="our variants (default: all)")
     names = parser.parse_args().names
-    rows = [row for row in (*ROWS, *LANGUAGE_ROWS) if not names or row.ours in names]
-    lines: dict[type, list[str]] = {Row: [], LanguageRow: []}
+    rows = [row for row in ALL if not names or row.ours in names]
+    lines = lines_of_page() if names else {}
     failed = 0
     for row in rows:
         if isinstance(row, LanguageRow):
             written = compare_language(row)
-            holds, seconds, line = agrees(written), written.seconds, language_line(row, written)
+            holds, seconds, measured = agrees(written), written.seconds, language_cells(row, written)
         else:
             found = compare(row)
-            holds, seconds, line = found.holds(row), found.seconds, image_line(row, found)
+            holds, seconds, measured = found.holds(row), found.seconds, image_cells(row, found)
         failed += not holds
-        line += " yes |" if holds else " **no** |"
+        line = f"{pair(row)} {measured} {'yes' if holds else '**no**'} | {compared_with(row)} |"
         print(line, f"{seconds:.0f} s", flush=True)
-        lines[type(row)].append(line)
-    if not names:
-        PAGE.write_text(page(lines[Row], lines[LanguageRow]), encoding="utf-8")
+        lines[pair(row)] = line
+    missing = [row.ours for row in ALL if pair(row) not in lines]
+    if missing:
+        print(f"the page is not written, these were never compared: {', '.join(missing)}", file=sys.stderr)
+    else:
+        PAGE.write_text(page(lines), encoding="utf-8")
     print(f"{len(rows) - failed} of {len(rows)} agree", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or missing else 0
+
+
+def lines_of_page() -> dict[str, str]:
+    """The lines that the page has, by their first two cells: rows not compared this time stay as they are."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    return {"|".join(line.split("|")[:3]) + "|": line for line in lines if line.startswith("| ")}
+
+
+def pair(row: Row | LanguageRow) -> str:
+    """The first two cells of a row's line: ours and theirs."""
+    options = "".join(f", {name}={value}" for name, value in row.options.items())
+    return f"| {row.ours}{options} | {row.library} `{row.theirs}` |"
+
+
+def compared_with(row: Row | LanguageRow) -> str:
+    """The versions that a line is true of."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    peer = {"torchvision": torchvision, "timm": timm, "transformers": transformers}[row.library]
+    return f"{commit}, {row.library} {peer.__version__}, torch {torch.__version__}, {platform.machine()}"
 
 
 def agrees(found: Written) -> bool:
@@ -132,49 +158,46 @@ def agrees(found: Written) -> bool:
     return near and found.same == found.tokens
 
 
-def image_line(row: Row, found: Found) -> str:
-    """A row of the first table, but for its last column."""
+def image_cells(row: Row, found: Found) -> str:
+    """What was measured of models of images."""
     inputs = ", ".join(f"{height}x{width}" for height, width in row.sizes)
-    return (
-        f"| {row.ours}{_options(row)} | {row.library} `{row.theirs}` | {inputs} | {found.float64:.1e} | "
-        f"{found.float32:.1e} | {found.gradients:.1e} |"
-    )
+    return f"{inputs} | {found.float64:.1e} | {found.float32:.1e} | {found.gradients:.1e} |"
 
 
-def language_line(row: LanguageRow, found: Written) -> str:
-    """A row of the second table, but for its last column."""
+def language_cells(row: LanguageRow, found: Written) -> str:
+    """What was measured of language models."""
     batch, length = row.tokens
     return (
-        f"| {row.ours}{_options(row)} | transformers `GPT2LMHeadModel` | {batch}x{length} | {found.float64:.1e} | "
-        f"{found.float32:.1e} | {found.gradients:.1e} | {found.same} of {found.tokens} ({found.different}) |"
+        f"{batch}x{length} | {found.float64:.1e} | {found.float32:.1e} | {found.gradients:.1e} | "
+        f"{found.same} of {found.tokens} ({found.different}) |"
     )
 
 
-def _options(row: Row | LanguageRow) -> str:
-    return "".join(f", {name}={value}" for name, value in row.options.items())
-
-
-def page(images: list[str], texts: list[str]) -> str:
+def page(lines: Mapping[str, str]) -> str:
     """The page, in Markdown."""
-    head = [
+    bounds = (
+        f"Bounds: {BOUND_64:.0e} in float64, gradients too; {BOUND_32:.0e} in float32, {BOUND_32_DEEP:.0e} beyond 50 "
+        "layers. All on the CPU. The last column tells our commit and the versions that a line is true of: "
+        "`python -m benchmarks.parity NAME ...` compares some anew and leaves the others as they are."
+    )
+    columns = "| ours | theirs | inputs | float64 | float32 | gradients (float64) |"
+    end = " within bounds | compared |"
+    parts = [
         "# Parity",
         "",
         "Written by `make parity`. " + " ".join((__doc__ or "").split()),
         "",
-        f"Bounds: {BOUND_64:.0e} in float64, gradients too; {BOUND_32:.0e} in float32, {BOUND_32_DEEP:.0e} beyond 50 "
-        f"layers. torch {torch.__version__}, torchvision {torchvision.__version__}, timm {timm.__version__}, "
-        f"transformers {transformers.__version__}, {platform.machine()}, CPU.",
+        bounds,
         "",
-        "| ours | theirs | inputs | float64 | float32 | gradients (float64) | within bounds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    language = [
+        columns + end,
+        "|---" * 8 + "|",
+        *(lines[pair(row)] for row in ROWS),
         "",
-        "| ours | theirs | tokens | float64 | float32 | gradients (float64) | same tokens written (different ones) | "
-        "within bounds |",
-        "|---|---|---|---|---|---|---|---|",
+        f"{columns} same tokens written (different ones) |{end}",
+        "|---" * 9 + "|",
+        *(lines[pair(row)] for row in LANGUAGE_ROWS),
     ]
-    return "\n".join([*head, *images, *language, *texts]) + "\n"
+    return "\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ class LanguageRow:
     """overrides of our variant: theirs gets the same sizes"""
     tokens: tuple[int, int] = (3, 33)
     """batch and length whose logits are compared"""
+    library: str = "transformers"
+    theirs: str = "GPT2LMHeadModel"
 
 
 LANGUAGE_ROWS = (
