@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import runpy
 import subprocess
 import sys
 from importlib import resources
@@ -75,6 +76,14 @@ def test_spellings_and_aliases(spelling: str) -> None:
     assert registry.canonical(spelling) == "lenet5"
     assert lamina.card(spelling).title == "LeNet-5 (modern)"
     assert type(lamina.create_model(spelling)).__name__ == "LeNet5"
+
+
+def test_the_names_of_torchvision_and_timm_are_aliases() -> None:
+    """Of every model that parity is shown with, but for those that options make."""
+    rows = runpy.run_path(str(PACKAGE.parents[1] / "benchmarks" / "parity" / "rows.py"))["ROWS"]
+    plain = {row.theirs: row.ours for row in rows if not {"alpha"} & set(row.options)}
+    assert len(plain) > 40
+    assert {theirs: registry.canonical(theirs) for theirs in plain} == plain
 
 
 @pytest.mark.parametrize(

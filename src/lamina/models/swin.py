@@ -286,7 +286,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def _row(
-    title: str,
+    size: str,
     config: SwinConfig,
     *,
     parameters: int,
@@ -296,12 +296,13 @@ def _row(
     reference: str = "torchvision",
 ) -> Variant:
     """A row of the paper's table."""
+    aliases = (f"swin_{size}_patch4_window{config.window}_{config.image_size}",)
     return Variant(
         build=Swin,
         config=config,
         small={"image_size": 32, "width": 16, "depths": (2, 1), "heads": (2, 4), "window": 3},
         card=Card(
-            title=title,
+            title=f"Swin-{size[0].upper()}" + ("" if config.image_size == 224 else f" at {config.image_size} pixels"),
             summary="A pyramid of attention within windows, shifted in every second block.",
             paper="Swin Transformer: Hierarchical Vision Transformer using Shifted Windows",
             authors="Liu, Lin, Cao, Hu, Wei, Zhang, Lin, Guo",
@@ -326,6 +327,7 @@ def _row(
                 "maps that the window does not divide are filled up with zeros (the paper's code refuses them)",
             ),
             recipe="swin",
+            aliases=(*aliases, f"swin_{size[0]}") if reference == "torchvision" else aliases,
         ),
     )
 
@@ -334,23 +336,23 @@ _DEPTHS = (2, 2, 18, 2)
 _BASE_HEADS = (4, 8, 16, 32)
 
 VARIANTS = {
-    "swin-tiny": _row("Swin-T", SwinConfig(stochastic_depth=0.2), parameters=28_288_354, macs=4_490_566_656, top1=81.2),
+    "swin-tiny": _row("tiny", SwinConfig(stochastic_depth=0.2), parameters=28_288_354, macs=4_490_566_656, top1=81.2),
     "swin-small": _row(
-        "Swin-S",
+        "small",
         SwinConfig(depths=_DEPTHS, stochastic_depth=0.3),
         parameters=49_606_258,
         macs=8_740_875_264,
         top1=83.2,
     ),
     "swin-base": _row(
-        "Swin-B",
+        "base",
         SwinConfig(width=128, depths=_DEPTHS, heads=_BASE_HEADS, stochastic_depth=0.5),
         parameters=87_768_224,
         macs=15_430_946_816,
         top1=83.5,
     ),
     "swin-base-384": _row(
-        "Swin-B at 384 pixels",
+        "base",
         SwinConfig(image_size=384, width=128, depths=_DEPTHS, heads=_BASE_HEADS, window=12, stochastic_depth=0.5),
         parameters=87_903_584,
         macs=47_083_134_976,
@@ -358,7 +360,7 @@ VARIANTS = {
         reference="timm",
     ),
     "swin-large": _row(
-        "Swin-L",
+        "large",
         SwinConfig(width=192, depths=_DEPTHS, heads=(6, 12, 24, 48), stochastic_depth=0.2),
         parameters=196_532_476,
         macs=34_475_759_616,
