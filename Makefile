@@ -66,6 +66,8 @@ bench: .peers/.ready $(VENV)/.ready
 	.peers/bin/python -m benchmarks.vision_forward
 	.peers/bin/python -m benchmarks.vision_step
 	.peers/bin/python -m benchmarks.vision_inference
+	.peers/bin/python -m benchmarks.lm_training
+	.peers/bin/python -m benchmarks.generation
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.memory
 
