@@ -7,10 +7,10 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from lamina.cli.naming import add_run, run_path
+from lamina.cli.naming import add_run, run_path, takes_texts
 from lamina.cli.output import as_json
 from lamina.cli.parser import Parser, dashed
-from lamina.cli.predict import labelled, row_or_path
+from lamina.cli.predict import items_of, labelled
 from lamina.errors import UsageError
 
 SUFFIXES = (".npy", ".csv")
@@ -21,7 +21,7 @@ def parser() -> Parser:
     examples = "runs/lenet5-digits --out features.npy\nruns/lenet5-digits a.png b.png --out features.csv"
     parser = Parser("embed", "RUN [ITEM...] [--out FILE]", text, examples)
     add_run(parser)
-    parser.add_argument("item", metavar="ITEM", nargs="*", help="an image, a table, or a row as JSON: '{...}'")
+    parser.add_argument("item", metavar="ITEM", nargs="*", help="an image, a table, a row as JSON: '{...}', or a text")
     parser.add_argument("--out", type=str, metavar="FILE", help="where to write: .npy or .csv (default: CSV, printed)")
     parser.add_common()
     return parser
@@ -35,7 +35,7 @@ def command(argv: Sequence[str]) -> int:
         raise UsageError(f"--out {args.out}: the name must end in {' or '.join(SUFFIXES)}")
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {args.out}: there is no folder {out.parent}")
-    items = [(text, row_or_path(text)) for text in args.item]
+    items = items_of(args.item, takes_texts(path))
 
     from lamina.runs.run import open_run
 

@@ -20,6 +20,9 @@ def parser() -> Parser:
     parser.add_argument(
         "--crops", type=int, metavar="N", default=1, help="10: the mean over ten windows of each image (default: 1)"
     )
+    parser.add_argument(
+        "--beam", type=int, metavar="N", default=1, help="translations that the search keeps at a time (default: 1)"
+    )
     parser.add_common()
     return parser
 
@@ -33,10 +36,16 @@ def command(argv: Sequence[str]) -> int:
     run = open_run(path)
     source = run.other_source(args.data) if args.data else run.source
     split = args.split or final_split(source)
-    metrics = run.evaluate(split, data=source, crops=args.crops)
-    samples = source.spec.sizes[split]
+    metrics = run.evaluate(split, data=source, crops=args.crops, beam=args.beam)
+    counted = "characters" if source.spec.task == "language-modelling" else "samples"
+    size, signed = source.spec.sizes[split], {}
+    if source.spec.task == "translation":
+        from lamina.tasks.translation_scores import signatures
+
+        signed = signatures(run.config.options.lowercase)
     if args.json:
-        as_json({"run": str(path), "split": split, "samples": samples, "metrics": metrics})
+        as_json({"run": str(path), "split": split, counted: size, "metrics": metrics, "signatures": signed})
         return 0
-    facts({"run": path, "split": f"{split}, {samples:,} samples", **{k: number(v) for k, v in metrics.items()}})
+    values = {name: " ".join((number(value), signed.get(name, ""))).strip() for name, value in metrics.items()}
+    facts({"run": path, "split": f"{split}, {size:,} {counted}", **values})
     return 0

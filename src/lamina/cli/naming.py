@@ -55,6 +55,11 @@ def run_names(runs: str | Path) -> list[str]:
     return sorted(path.parent.name for path in Path(runs).glob("*/config.yaml"))
 
 
+def takes_texts(path: Path) -> bool:
+    """Whether a run is one on texts."""
+    return (path / "tokenizer.json").is_file()
+
+
 def resume_command(path: Path) -> str:
     """The command line that goes on with a stopped run."""
     where = "" if str(path.parent) == RUNS else f" --runs {shlex.quote(str(path.parent))}"

@@ -16,6 +16,11 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def legible(text: str) -> str:
+    """As ``clean``, but lines and tabs stay: for texts that are shown as they are."""
+    return "".join(c if c in "\n\t" else clean(c) for c in text)
+
+
 def number(value: float | None) -> str:
     """A metric: four decimals, or three digits where that says too little or too much; a dash for none."""
     if value is None or math.isnan(value):

@@ -32,7 +32,7 @@ class Progress:
         self.began = self.epoch_began = self.looked = time.monotonic()
         self.share_before: float | None = None
         self.samples_before = 0
-        self.columns: list[tuple[str, str]] = []
+        self.columns: list[tuple[str, str, int]] = []
 
     def __enter__(self) -> Progress:
         if self.bar is not None:
@@ -82,11 +82,15 @@ class Progress:
         now = time.monotonic()
         if not self.columns:
             groups = {"train": event.train, "validation": event.validation}
-            self.columns = [(group, name) for group, logs in groups.items() for name in sorted(logs, key=_loss_first)]
+            self.columns = [
+                (group, name, _width(name, "" if place else group))
+                for group, logs in groups.items()
+                for place, name in enumerate(sorted(logs, key=_loss_first))
+            ]
             for line in _header(self.columns, self.first_width):
                 self._print(line)
         logs = {"train": event.train, "validation": event.validation}
-        cells = [f"{number(logs[group].get(name)):>{_width(name)}}" for group, name in self.columns]
+        cells = [f"{number(logs[group].get(name)):>{width}}" for group, name, width in self.columns]
         best = "  best" if event.best and event.validation else ""
         first = f"{f'{event.epoch}{self.epochs}':>{self.first_width}}"
         self._print(f"{first}{''.join(cells)}{clock(now - self.epoch_began):>8}{best}")
@@ -123,12 +127,12 @@ def _bar(console: Console) -> Bar:
     return bar
 
 
-def _header(columns: list[tuple[str, str]], first_width: int) -> tuple[str, str]:
+def _header(columns: list[tuple[str, str, int]], first_width: int) -> tuple[str, str]:
     """Two lines: what the figures are of, and their names."""
     groups, names, last = " " * first_width, f"{'epoch':>{first_width}}", ""
-    for group, name in columns:
-        groups += f"{group if group != last else '':>{_width(name)}}"
-        names += f"{name:>{_width(name)}}"
+    for group, name, width in columns:
+        groups += f"{group if group != last else '':>{width}}"
+        names += f"{name:>{width}}"
         last = group
     return groups.rstrip(), f"{names}{'time':>8}"
 
@@ -137,5 +141,6 @@ def _loss_first(name: str) -> bool:
     return name != "loss"
 
 
-def _width(name: str) -> int:
-    return max(len(name), 8) + 2
+def _width(name: str, group: str) -> int:
+    """Of a column, the first of its group where that is named."""
+    return max(len(name), len(group), 8) + 2

@@ -31,6 +31,9 @@ EXAMPLES = """lenet5 --data digits
 lenet5 --data photos/ --epochs 30 --lr 0.001 --flip
 lenet5 --data photos/ --weights runs/lenet5-digits --reset-head
 mlp --data houses.csv --target price --model.hidden 64,64
+lstm-lm-small --data book.txt
+lstm-classifier --data reviews.tsv
+transformer-small --data dates
 --config runs/lenet5-digits/config.yaml --seed 1
 --name lenet5-digits --resume --epochs 40"""
 SKIPPED_SHOWN = 10
@@ -202,7 +205,9 @@ def _plan(training: Training, args: Namespace) -> int:
         {
             "model": f"{training.config.name}, {count(parameters)} parameters",
             "data": f"{spec.name}, {spec.task}",
-            "samples": ", ".join(f"{split} {n:,}" for split, n in spec.sizes.items()),
+            "characters" if spec.task == "language-modelling" else "samples": ", ".join(
+                f"{split} {n:,}" for split, n in spec.sizes.items()
+            ),
             "length": f"{amount:,} {unit}; an epoch is {batches:,} batches of {recipe.batch_size}",
             "optimizer": f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
             "device": f"{training.fabric.device}, {recipe.precision}",

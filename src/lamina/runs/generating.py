@@ -4,77 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any, TypedDict
 
 from torch import nn
 
 from lamina.data.preprocess_text import TextPreprocess
-from lamina.decoding import Sampling, generate, stream
+from lamina.decoding import generate, stream
 from lamina.decoding.asking import limits
 from lamina.errors import UsageError
 from lamina.randomness import derive
+from lamina.runs.manner import Manner
 
 LOOK_BACK = 8
 """tokens that are decoded again with a new one: a word has its space from the one before it"""
 PART = "\ufffd"
 """what the first of several tokens that make up one character is decoded to"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manner:
-    """How a text is continued. Raises UsageError for values that mean nothing."""
-
-    max_new_tokens: int = 200
-    """tokens that are written at most"""
-    temperature: float = 1.0
-    """logits are divided by it: below 1 the likely becomes likelier"""
-    top_k: int | None = None
-    """draw among the k most probable tokens only"""
-    top_p: float | None = None
-    """draw among the fewest most probable tokens that hold this share of the probability"""
-    greedy: bool = False
-    """always the most probable token"""
-    repetition_penalty: float = 1.0
-    """above 1: what was written already becomes less probable"""
-    stop: Sequence[str] = ()
-    """texts after which nothing more is written"""
-    seed: int = 0
-    """decides what is drawn"""
-
-    def __post_init__(self) -> None:
-        self.sampling()
-        if isinstance(self.stop, str):
-            raise UsageError("stop takes a list of texts")
-        if self.max_new_tokens < 1:
-            raise UsageError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        if not all(self.stop):
-            raise UsageError("an empty stop text would end every text before it begins")
-
-    def sampling(self) -> dict[str, Any]:
-        """The options of ``Sampling``. Raises UsageError for values that mean nothing."""
-        return vars(
-            Sampling(
-                temperature=self.temperature,
-                greedy=self.greedy,
-                top_k=self.top_k,
-                top_p=self.top_p,
-                repetition_penalty=self.repetition_penalty,
-            )
-        )
-
-
-class Wishes(TypedDict, total=False):
-    """The fields of ``Manner`` as keyword arguments."""
-
-    max_new_tokens: int
-    temperature: float
-    top_k: int | None
-    top_p: float | None
-    greedy: bool
-    repetition_penalty: float
-    stop: Sequence[str]
-    seed: int
 
 
 def continue_texts(model: nn.Module, preprocess: TextPreprocess, prompts: Sequence[str], manner: Manner) -> list[str]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ from lamina.runs.crops import ten_cropped
 from lamina.runs.directory import RunDirectory
 from lamina.runs.evaluation import evaluating, like, measure, predictions
 from lamina.runs.feeding import Place, evaluation_batches
-from lamina.runs.generating import Manner, Wishes, continue_text, continue_texts
+from lamina.runs.generating import continue_text, continue_texts
+from lamina.runs.manner import Wishes, manner_of
 from lamina.runs.predicting import inputs, predict_items, texts_of
 from lamina.runs.translating import judge_translations, translate_items
 from lamina.runs.weights import load_weights
@@ -35,6 +36,7 @@ from lamina.tasks.translation import Translation
 if TYPE_CHECKING:
     from lamina.export.writing import Exported
     from lamina.inspection.image import Inspection
+    from lamina.inspection.text import TextInspection
 
 
 class Run:
@@ -190,11 +192,11 @@ class Run:
         """
         if not prompts:
             raise UsageError("nothing to continue: give a prompt")
-        return continue_texts(self.model, self._writer(), prompts, Manner(**manner))
+        return continue_texts(self.model, self._writer(), prompts, manner_of(manner))
 
     def stream(self, prompt: str, **manner: Unpack[Wishes]) -> Iterator[str]:
         """As ``generate`` for one prompt, piece by piece as the text is written."""
-        return continue_text(self.model, self._writer(), prompt, Manner(**manner))
+        return continue_text(self.model, self._writer(), prompt, manner_of(manner))
 
     def _writer(self) -> TextPreprocess:
         if not isinstance(self.task, LanguageModelling):
@@ -239,16 +241,38 @@ class Run:
 
         return export_run(self, to, path)
 
-    def inspect(self, image: Any, target: str | int | None = None, *, stage: int | None = None) -> Inspection:
-        """What is seen inside the model with one image, as tensors: feature maps, Grad-CAM, attention, filters,
-        effective receptive fields, gradients.
+    @overload
+    def inspect(self, image: Any, target: str | int | None = None, *, stage: int | None = None) -> Inspection: ...
+
+    @overload
+    def inspect(self, *, text: str, target: str | int | None = None) -> TextInspection: ...
+
+    def inspect(
+        self,
+        image: Any = None,
+        target: str | int | None = None,
+        *,
+        text: str | None = None,
+        stage: int | None = None,
+    ) -> Inspection | TextInspection:
+        """What is seen inside the model with one image or one ``text``, as tensors. An image: feature maps, Grad-CAM,
+        attention, filters, effective receptive fields, gradients. A text: attention, alignments, gates, expectations,
+        gradients by lag, what each word adds.
 
         ``target`` is the class looked for, by name or number (default: the one the model says), ``stage`` the one that
         the class activation map is of (default: the layer that suits the family). Raises UsageError or DataError.
         """
-        from lamina.runs.looking import look_at_run
+        if (image is None) == (text is None):
+            raise UsageError("what is to be looked at? give an image or a text")
+        if text is None:
+            from lamina.runs.looking import look_at_run
 
-        return look_at_run(self, image, target, stage).seen
+            return look_at_run(self, image, target, stage).seen
+        if stage is not None:
+            raise UsageError("stage is for images: models of text have no stages")
+        from lamina.runs.looking_text import look_at_text
+
+        return look_at_text(self, text, target).seen
 
     def report(self) -> Path:
         """Write report.html from the best weights, and return its path."""

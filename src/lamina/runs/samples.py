@@ -12,7 +12,8 @@ from lamina.data.preprocess import Preprocess
 from lamina.data.preprocess_text import TextPreprocess
 from lamina.data.source import Pairs, Source, Text
 from lamina.data.text_streams import Ragged
-from lamina.runs.generating import Manner, continue_tokens
+from lamina.runs.generating import continue_tokens
+from lamina.runs.manner import Manner
 from lamina.runs.translating import translate
 from lamina.tasks.base import Task
 from lamina.tasks.translation import Translation

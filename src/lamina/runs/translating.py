@@ -12,6 +12,7 @@ from lamina.data.preprocess_text import TextPreprocess
 from lamina.data.source import Pairs
 from lamina.data.text_streams import Ragged
 from lamina.decoding import Hypothesis
+from lamina.errors import UsageError
 from lamina.runs.evaluation import evaluating
 from lamina.tasks.translation import Translation
 from lamina.tasks.translation_scores import score_translations
@@ -51,6 +52,8 @@ def translate_items(
 
     Raises UsageError for texts that cannot be read, and for a beam or a penalty that means nothing.
     """
+    if not texts:
+        raise UsageError("nothing to predict: give a text")
     encoded = preprocess.encode_input(list(texts))
     lengths = encoded["lengths"]
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
