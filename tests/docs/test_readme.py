@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 import lamina
 from lamina.cli.main import main
+from sample_texts import write_reviews
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -47,6 +48,29 @@ def test_the_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
             words += ["--epochs", "2"]
         assert main(words[1:]) == 0, f"{command}: {capsys.readouterr().err}"
     assert (folder / "runs/lenet5-digits/report.html").exists()
+
+
+def test_the_commands_for_text_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_reviews(folder / "reviews.tsv")
+    small = {
+        "transformer-lm": "--limit 20000 --model.layers 1 --model.width 32 --model.context 64",
+        "lstm-classifier": "--model.hidden_size 16 --model.embedding_dim 16",
+        "transformer-small": "--limit 400 --test 0.002 --validation 0.002 --model.width 32 --model.layers 1",
+    }
+    commands = [line.split("  #")[0].strip() for line in blocks("sh")[2].splitlines()]
+    assert len(commands) == 8
+    said = {}
+    for command in commands:
+        words = shlex.split(command.replace("--epochs 5", "--epochs 1"))
+        if words[1] == "train":
+            words += shlex.split(small[words[2]])
+        assert main(words[1:]) == 0, f"{command}: {capsys.readouterr().err}"
+        said[words[1]] = capsys.readouterr().out
+    assert said["generate"].startswith("The ")
+    assert "exact_match" in said["evaluate"]
+    assert "bleu" in said["evaluate"].casefold()
+    for run in ("transformer-lm-python-docs", "lstm-classifier-reviews", "transformer-small-dates"):
+        assert (folder / "runs" / run / "report.html").exists()
 
 
 def test_the_table_lists_the_architectures_that_exist() -> None:
