@@ -23,6 +23,9 @@ SLOW = {
     "translation-equivariance",
     "residual-depth",
     "zero-gamma-identity",
+    "adding-problem",
+    "copy-and-reverse",
+    "first-token-recall",
 }
 NOTHING_RANDOM = {
     "gelu-approximation",
@@ -30,6 +33,7 @@ NOTHING_RANDOM = {
     "depthwise-separable-cost",
     "mobilenet-alpha-rho",
     "swin-linear",
+    "sequential-operations",
 }
 
 
@@ -82,7 +86,7 @@ def test_the_committed_result_is_that_of_the_code(name: str) -> None:
 
 def test_what_was_known_before_holds_with_its_margin() -> None:
     known = [result for result in read_results(RESULTS) if result.margin_asked == 2]
-    assert len(known) == 12
+    assert len(known) == 16
     short = {r.name: r.verdict for r in known if r.verdict != "holds" or r.margin < 2}
     # its bar (0.5) came with a number (0.27) that clears it 1.8 times: not every seed can do so twice
     assert short == {"universal-approximation": "inconclusive"}

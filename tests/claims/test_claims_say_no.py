@@ -12,10 +12,15 @@ import torch
 from torch import Tensor
 
 from lamina.claims import (
+    attention_scale,
     depthwise_separable_cost,
     fire_module,
+    gradient_by_lag,
+    gru_candidate,
     layer_scale_identity,
+    permutation_equivariance,
     residual_depth,
+    sequential_operations,
     stacked_3x3,
     swin_linear,
     swin_windows,
@@ -23,7 +28,11 @@ from lamina.claims import (
 )
 from lamina.claims.registry import get_claim
 from lamina.claims.running import run_claim
-from lamina.equations import activations, convolution, losses, optimisers, perceptron, regularisation
+from lamina.equations import activations, convolution, losses, optimisers, perceptron, recurrent, regularisation
+from lamina.layers import additive_attention, multi_head
+from lamina.layers.attention import attention
+from lamina.layers.positions import SinusoidalPositions
+from lamina.layers.recurrent import Recurrent
 from lamina.models import densenet, resnet, squeezenet, swin
 from lamina.registry import create_model
 
@@ -55,7 +64,48 @@ def new_maps_first(block: densenet.DenseBlock, x_BCHW: Tensor) -> Tensor:
     return torch.cat(maps[::-1], 1)
 
 
+def half_shut(kind: Any, inputs: int, hidden: int, *, forget_bias: float) -> Recurrent:
+    return Recurrent(kind, inputs, hidden)
+
+
+def never_divided(q_BHTD: Tensor, *rest: Tensor, **options: Any) -> Any:
+    return attention(q_BHTD * q_BHTD.shape[-1] ** 0.5, *rest, **options)
+
+
+def nearer_is_louder(q_BHTD: Tensor, *rest: Tensor, **options: Any) -> Any:
+    t = torch.arange(q_BHTD.shape[-2], dtype=q_BHTD.dtype)
+    return attention(q_BHTD, *rest, **{**options, "mask": -(t[:, None] - t).abs(), "causal": False})
+
+
+def looking_ahead(q_BHTD: Tensor, *rest: Tensor, **options: Any) -> Any:
+    return attention(q_BHTD, *rest, **{**options, "causal": False})
+
+
+def short_sighted(q_BHTD: Tensor, *rest: Tensor, causal: bool, **options: Any) -> Any:
+    t = torch.arange(q_BHTD.shape[-2])
+    seen = (t[None] <= t[:, None]) & (t[:, None] - t[None] < 8)
+    return attention(q_BHTD, *rest, **{**options, "mask": seen})
+
+
+def sines_first(layer: SinusoidalPositions, positions: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    angles = positions[..., None] / 10000 ** (torch.arange(0, layer.width, 2, dtype=dtype) / layer.width)
+    return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+def looking_everywhere(scores_BS: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
+    attn_BS = torch.zeros_like(scores_BS).softmax(1)
+    return torch.bmm(attn_BS.unsqueeze(1), values_BSD).squeeze(1), attn_BS
+
+
+class InWindows(multi_head.MultiHeadAttention):
+    """Of 4 tokens each."""
+
+    def forward(self, x_BTC: Tensor, *rest: Any, **options: Any) -> Tensor:
+        return super().forward(x_BTC.unflatten(1, (-1, 4)).flatten(0, 1)).view_as(x_BTC)  # type: ignore[no-untyped-call]
+
+
 ONE_SEED = {"seeds": (0,)}
+SHORT = {"lengths": (8, 16, 32)}
 BROKEN: dict[str, tuple[str, object, str, Callable[..., Any], dict[str, Any]]] = {
     "a window in place of a threshold solves XOR": (
         "xor",
@@ -179,6 +229,69 @@ BROKEN: dict[str, tuple[str, object, str, Callable[..., Any], dict[str, Any]]] =
         lambda width, heads, window, shifted: swin.WindowAttention(width, heads, 28, shifted),
         {},
     ),
+    "forget gates that start half shut": ("gradient-by-lag", gradient_by_lag, "Recurrent", half_shut, ONE_SEED),
+    "attention that looks everywhere": (
+        "copy-and-reverse",
+        additive_attention,
+        "_look_up",
+        looking_everywhere,
+        {
+            "seeds": (0,),
+            "longest": 4,
+            "lengths": (4,),
+            "symbols": 6,
+            "hidden": 24,
+            "fixed_hidden": 4,
+            "steps": 200,
+            "lr": 1e-2,
+            "sequences": 50,
+        },
+    ),
+    "scores that are never divided": ("attention-scale", attention_scale, "attention", never_divided, ONE_SEED),
+    "attention that knows distances": (
+        "permutation-equivariance",
+        multi_head,
+        "attention",
+        nearer_is_louder,
+        ONE_SEED,
+    ),
+    "positions that are all alike": (
+        "permutation-equivariance",
+        permutation_equivariance,
+        "SinusoidalPositions",
+        lambda width: lambda place_T, dtype: torch.ones(len(place_T), width, dtype=dtype),
+        ONE_SEED,
+    ),
+    "a mask that is forgotten": ("causal-mask", multi_head, "attention", looking_ahead, ONE_SEED),
+    "attention over the last 8 tokens": (
+        "first-token-recall",
+        multi_head,
+        "attention",
+        short_sighted,
+        {"seeds": (0,), "near": 15, "far": 20, "steps": 80, "sequences": 200},
+    ),
+    "attention in windows": (
+        "sequential-operations",
+        sequential_operations,
+        "MultiHeadAttention",
+        InWindows,
+        {"lengths": (8, 16, 32)},
+    ),
+    "a right candidate under the wrong one's name": (
+        "gru-candidate",
+        gru_candidate,
+        "misquoted",
+        recurrent.gru_step,
+        ONE_SEED,
+    ),
+    "the wrong candidate under a right one's name": (
+        "gru-candidate",
+        recurrent,
+        "gru_step",
+        lambda *tensors, reset_after=True: gru_candidate.misquoted(*tensors),
+        ONE_SEED,
+    ),
+    "all sines before all cosines": ("sinusoid-shift", SinusoidalPositions, "forward", sines_first, ONE_SEED),
 }
 
 
@@ -203,3 +316,14 @@ def test_without_shortcuts_a_residual_net_is_the_plain_one(monkeypatch: pytest.M
     monkeypatch.setattr(residual_depth, "joined", lambda branch, h, shortcuts: torch.relu(branch))
     broken = run_claim(claim.name, settings)
     assert (broken.numbers["ratio"], broken.verdict) == ((1.0,), "fails")
+
+
+def test_nets_that_are_not_trained_add_nothing_and_short_sequences_are_no_problem() -> None:
+    claim = get_claim("adding-problem")
+    untrained = run_claim(claim.name, replace(claim.settings, seeds=(0,), steps=50, sequences=100))
+    assert untrained.verdict == "fails"
+    assert min(untrained.numbers["lstm"][0], untrained.numbers["gru"][0]) > 0.1
+    short = run_claim(claim.name, replace(claim.settings, seeds=(0,), length=5, steps=400, batch=32, sequences=200))
+    assert short.verdict == "fails"
+    assert short.numbers["rnn_learned"][0] > 0.6
+    assert max(short.numbers["lstm"][0], short.numbers["gru"][0]) < 0.05

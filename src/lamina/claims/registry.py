@@ -36,6 +36,16 @@ NAMES = (
     "layer-scale-identity",
     "swin-windows",
     "swin-linear",
+    "gradient-by-lag",
+    "adding-problem",
+    "copy-and-reverse",
+    "attention-scale",
+    "permutation-equivariance",
+    "causal-mask",
+    "first-token-recall",
+    "sequential-operations",
+    "gru-candidate",
+    "sinusoid-shift",
 )
 """In the order of the page."""
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lamina.claims.building import drawn
 from lamina.claims.frame import Bar, Claim, Measurement, Settings, generator
+from lamina.claims.shading import by_magnitude, shaded
 from lamina.models.swin import Block
-from lamina.report.svg import BETWEEN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,11 +75,7 @@ def figure(figure: Figure, settings: WindowSettings, measured: Sequence[Measurem
     titles = {"fixed": "windows fixed", "shifted": "second block shifted"}
     for axes, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         influence_NN = torch.from_numpy(measured[0].arrays[name])
-        pixels = torch.zeros(*influence_NN.shape, 4)
-        pixels[..., :3] = torch.tensor([int(BETWEEN[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-        # from 1e-6 of the largest, logarithmically: weak and none look different
-        pixels[..., 3] = (1 + (influence_NN / influence_NN.max()).clamp_min(1e-6).log10() / 6).float()
-        axes.imshow(pixels.numpy(), interpolation="none")
+        axes.imshow(shaded(by_magnitude(influence_NN / influence_NN.max())), interpolation="none")
         axes.grid(visible=False)
         axes.set(xlabel="window of the input", ylabel="window of the output")
         axes.set_title(title)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lamina.claims.frame import Bar, Claim, Measurement, Settings, generator
+from lamina.claims.shading import shaded
 from lamina.equations import convolution
-from lamina.report.svg import BETWEEN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,11 +67,8 @@ def _shifted(x: Tensor, shift: tuple[int, int]) -> Tensor:
 
 def figure(figure: Figure, settings: EquivarianceSettings, measured: Sequence[Measurement]) -> None:
     axes = figure.subplots()
-    error_HW = measured[0].arrays["zeros"]
-    pixels = torch.zeros(*error_HW.shape, 4)
-    pixels[..., :3] = torch.tensor([int(BETWEEN[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    pixels[..., 3] = torch.from_numpy(error_HW / error_HW.max())
-    axes.imshow(pixels.numpy(), interpolation="none")
+    error_HW = torch.from_numpy(measured[0].arrays["zeros"])
+    axes.imshow(shaded(error_HW / error_HW.max()), interpolation="none")
     axes.grid(visible=False)
     axes.set(xlabel="column", ylabel="row")
 
