@@ -1,10 +1,7 @@
-"""Recurrent language models, classifiers and encoder-decoders: numbers, states, padding, attention, export."""
+"""Recurrent language models, classifiers and encoder-decoders: numbers, states, padding, attention, compiling."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
@@ -355,48 +352,3 @@ def test_compiles_in_one_graph_with_gradients(name: str, options: dict[str, Any]
         for one, other in zip(mine, theirs, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     torch.compiler.reset()
-
-
-@pytest.mark.parametrize("name", ["gru-lm", "lstm-lm-small", "seq2seq-attention"])
-def test_onnx_takes_any_batch_and_time(name: str) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    model = _build(name).float()
-
-    def inputs(batch: int, time: int, source: int) -> dict[str, Tensor]:
-        given = {"tokens_BT": torch.randint(11, (batch, time))}
-        if name == "seq2seq-attention":
-            given |= {
-                "source": torch.randint(11, (batch, source)),
-                "source_lengths": torch.randint(1, source + 1, (batch,)),
-            }
-        return given
-
-    dims = {"batch": torch.export.Dim("batch"), "time": torch.export.Dim("time"), "source": torch.export.Dim("source")}
-    shapes = {
-        "tokens_BT": {0: dims["batch"], 1: dims["time"]},
-        "source": {0: dims["batch"], 1: dims["source"]},
-        "source_lengths": {0: dims["batch"]},
-    }
-    example = inputs(3, 6, 5)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (),
-            kwargs=example,
-            dynamo=True,
-            dynamic_shapes={key: shapes[key] for key in example},
-            input_names=list(example),
-            verbose=False,
-        )
-    assert program is not None
-    session = runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    declared = {given.name: given.shape for given in session.get_inputs()}
-    assert declared["tokens_BT"] == ["batch", "time"]
-    assert session.get_outputs()[0].shape[:2] == ["batch", "time"]
-    for sizes in ((2, 9, 8), (1, 3, 12), (4, 1, 1)):
-        given = inputs(*sizes)
-        got = session.run(None, {key: tensor.numpy() for key, tensor in given.items()})[0]
-        with torch.no_grad():
-            torch.testing.assert_close(torch.from_numpy(got), model(**given)[0], rtol=1e-4, atol=1e-5)

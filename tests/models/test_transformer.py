@@ -1,10 +1,7 @@
-"""The Transformer and the Transformer classifier: counts, memory, padding, options, conformance, ONNX."""
+"""The Transformer and the Transformer classifier: counts, memory, padding, options, compiling."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
@@ -309,36 +306,3 @@ def _loss(out: Any) -> Tensor:
     first = _tensors(out)[0]
     scale = torch.randn(first.shape, generator=torch.Generator().manual_seed(2), dtype=first.dtype)
     return (first * scale).sum()
-
-
-@pytest.mark.parametrize("name", ["transformer", "transformer-classifier", "transformer-lm"])
-def test_onnx_with_dynamic_batch_and_time(name: str) -> None:
-    """One layer, one export: batches and lengths that tracing never saw, padding included."""
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    model = build(ROWS[name], torch.float32, layers=1)
-    batch, time, source = (torch.export.Dim(axis) for axis in ("batch", "time", "source"))
-    sizes: dict[str, Any] = {"tokens_BT": {0: batch, 1: time}, "lengths": {0: batch}}
-    if name == "transformer":
-        sizes |= {"source": {0: batch, 1: source}, "source_lengths": {0: batch}}
-
-    def given(rows: int, steps: int, there: int) -> dict[str, Tensor]:
-        inputs = {"tokens_BT": tokens(rows, steps), "lengths": torch.arange(rows) % steps + 1}
-        if name == "transformer":
-            inputs |= {"source": tokens(rows, there), "source_lengths": torch.arange(rows) % there + 1}
-        return inputs
-
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(model, (), kwargs=given(3, 7, 5), dynamo=True, dynamic_shapes=sizes, verbose=False)
-    assert program is not None
-    session = runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    declared = {entry.name: entry.shape for entry in session.get_inputs()}
-    assert declared["tokens_bt"] == ["batch", "time"]
-    assert session.get_outputs()[0].shape[0] == "batch"
-    for rows, steps, there in ((1, 1, 1), (1, 12, 3), (5, 2, 11), (2, 9, 6)):
-        inputs = given(rows, steps, there)
-        with torch.no_grad():
-            wanted = _tensors(model(**inputs))[0]
-        (got,) = session.run(None, dict(zip(declared, (x.numpy() for x in inputs.values()), strict=True)))
-        assert float((torch.from_numpy(got) - wanted).abs().max() / wanted.abs().max()) <= 1e-5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lamina.cli.naming import add_run, run_or_model
-from lamina.cli.output import as_json, facts, size
+from lamina.cli.output import as_json, facts
 from lamina.cli.parser import Parser, dashed
 from lamina.errors import UsageError
 from lamina.export.formats import FORMATS, format_named
@@ -41,6 +41,7 @@ def command(argv: Sequence[str]) -> int:
     if path is not None and args.weights is not None:
         raise UsageError(f"--weights is for a model, but {path} is a run, which has its own")
 
+    from lamina.export.inputs import inputs_of
     from lamina.runs.exporting import export_variant
     from lamina.runs.run import open_run
 
@@ -53,7 +54,7 @@ def command(argv: Sequence[str]) -> int:
         {
             "wrote": [str(file) for file in done.files],
             "bytes": f"{done.bytes:,}",
-            "input": f"{done.facts.input}, float32, batch x {size(done.facts.shape)}",
+            "input": [str(given) for given in inputs_of(done.facts)],
             "verified": f"outputs differ from the model's by at most {done.difference:.1e} of the largest, "
             "in batches of 1, 2 and 5",
         }

@@ -5,13 +5,36 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from lamina.cards import Variant
 from lamina.errors import UsageError
+
+
+class Asked(TypedDict):
+    """The part of ``ExportFacts`` that a variant and its options decide."""
+
+    input: str
+    shape: tuple[int, ...]
+    limits: dict[str, int]
+
+
+def asked(row: Variant, config: Any) -> Asked:
+    """What a file of this variant is called with."""
+    if row.example is None:
+        shape = input_shape(row, config)
+        return {"input": "image" if len(shape) == 3 else "features", "shape": shape, "limits": {}}
+    names = row.example(config, 1).keys()
+    limits = {"vocab_size": config.vocab_size}
+    if "source" in names:
+        # a config that takes None for the target's own vocabulary has a property that says which it is
+        limits["source_vocab_size"] = getattr(config, "source_vocab", None) or config.source_vocab_size
+    if hasattr(config, "context"):
+        limits["context"] = config.context
+    return {"input": "translation" if "source" in names else "tokens", "shape": (), "limits": limits}
 
 
 def input_shape(row: Variant, config: Any) -> tuple[int, ...]:
@@ -26,7 +49,7 @@ def input_shape(row: Variant, config: Any) -> tuple[int, ...]:
 def example_input(model: nn.Module) -> Tensor:
     """One random input for a model of a variant, of the shape that its card and its config state.
 
-    Raises UsageError for a module that is no variant's.
+    Raises UsageError for a module that is no variant's, and for one that takes more than one tensor.
     """
     rows: Mapping[str, Variant] = getattr(sys.modules[type(model).__module__], "VARIANTS", {})
     config = getattr(model, "config", None)
@@ -37,5 +60,12 @@ def example_input(model: nn.Module) -> Tensor:
     def alike(row: Variant) -> int:
         return sum(getattr(row.config, f.name) == getattr(config, f.name) for f in dataclasses.fields(config))
 
-    shape = input_shape(max(fitting, key=alike), config)
+    row = max(fitting, key=alike)
+    if row.example is not None:
+        given = row.example(config, 1)
+        if len(given) > 1:
+            raise UsageError(f"{type(model).__name__} takes {' and '.join(given)}, expected a model of one tensor")
+        tokens: Tensor = next(iter(given.values()))
+        return tokens
+    shape = input_shape(row, config)
     return torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))

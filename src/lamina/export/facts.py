@@ -23,15 +23,19 @@ class ExportFacts:
     model: str
     """name of the variant, or the class of a module of the user's own"""
     input: str
-    """name of the input, "image" or "features" """
+    """"image", "features", "tokens" or "translation": what the file is called with, see ``lamina.export.inputs``"""
     shape: tuple[int, ...]
-    """of one input, without the batch; float32"""
+    """of one image or row of features, without the batch; empty for tokens"""
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """of tokens: "vocab_size", "source_vocab_size", and "context", the most of them in a row"""
     classes: tuple[str, ...] = ()
     """names of the outputs, in order; none for a variant that was never trained"""
     objective: str | None = None
     """where the card names one: it decides how outputs become probabilities"""
     preprocess: Mapping[str, Any] | None = None
     """``preprocess.json`` of the run; None for a variant that was never trained"""
+    tokenizer: Mapping[str, Any] | None = None
+    """``tokenizer.json`` of a run on texts"""
     weights: str = ""
     """SHA-256 of the run's weights"""
     version: str = ""

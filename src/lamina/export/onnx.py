@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from lamina.errors import ExportError
 from lamina.export.facts import OUTPUT, ExportFacts
 from lamina.export.formats import require
+from lamina.export.inputs import arrays, axes, inputs_of
 
 WHOLE_BYTES = 2**31 - 2**24
 """weights above this go to a file beside: one ONNX file ends at 2 GiB, its graph included"""
@@ -24,10 +25,16 @@ WHOLE_BYTES = 2**31 - 2**24
 
 def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None:
     """Write ``path``, and ``<path>.data`` beside it where the weights are too large for one file."""
+    names = [given.name for given in inputs_of(facts)]
     try:
         with _quiet():
             found = torch.onnx.export(
-                program, dynamo=True, verbose=False, input_names=[facts.input], output_names=[OUTPUT]
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=names,
+                output_names=[OUTPUT],
+                dynamic_shapes=axes(facts),  # their names: the program knows which they are
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise ExportError(f"{facts.model} cannot be exported to ONNX: {_reason(error)}") from error
@@ -39,7 +46,7 @@ def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None
 
 
 class OnnxModel:
-    """An ONNX file in ONNX Runtime, on the CPU: called with (B, ...) float32, gives the logits."""
+    """An ONNX file in ONNX Runtime, on the CPU: called with its inputs by position or by name, gives the logits."""
 
     def __init__(self, path: Path) -> None:
         import onnxruntime
@@ -50,8 +57,8 @@ class OnnxModel:
         except Exception as error:  # the runtime's own exceptions share no base
             raise ExportError(f"{path} cannot be opened: {' '.join(str(error).split())}") from None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        (found,) = self._session.run([OUTPUT], {self.facts.input: x.numpy()})
+    def __call__(self, *given: Tensor, **named: Tensor) -> Tensor:
+        (found,) = self._session.run([OUTPUT], arrays(self.facts, given, named))
         return torch.from_numpy(found)
 
 

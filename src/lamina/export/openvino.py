@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lamina.errors import ExportError
 from lamina.export.facts import OUTPUT, ExportFacts
+from lamina.export.inputs import arrays
 from lamina.export.onnx import read_metadata
 
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -21,17 +22,25 @@ FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def write_openvino(onnx_file: Path, facts: ExportFacts, path: Path) -> None:
-    """Write ``path`` and the ``.bin`` beside it, weights as they are."""
+    """Write ``path`` and the ``.bin`` beside it, weights as they are.
+
+    Raises ExportError for a graph that OpenVINO does not read: it takes no Scan whose step sees values around it, which
+    a recurrent decoder with attention has.
+    """
     import openvino
 
-    model = openvino.Core().read_model(onnx_file)
+    try:
+        model = openvino.Core().read_model(onnx_file)
+    except RuntimeError as error:
+        raise ExportError(f"{facts.model} cannot be exported to OpenVINO: {_reason(error)}") from None
     for name, text in facts.to_strings().items():
         model.set_rt_info(text, ["lamina", name])
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
 class OpenvinoModel:
-    """An OpenVINO or ONNX file in OpenVINO, on the CPU: called with (B, ...) float32, gives the logits."""
+    """An OpenVINO or ONNX file in OpenVINO, on the CPU: called with its inputs by position or by name, gives the
+    logits."""
 
     def __init__(self, path: Path) -> None:
         import openvino
@@ -45,8 +54,8 @@ class OpenvinoModel:
         except RuntimeError as error:
             raise ExportError(f"{path} cannot be opened: {_reason(error)}") from None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self._compiled({self.facts.input: x.numpy()})[OUTPUT].copy())
+    def __call__(self, *given: Tensor, **named: Tensor) -> Tensor:
+        return torch.from_numpy(self._compiled(arrays(self.facts, given, named))[OUTPUT].copy())
 
 
 def _rt_info(model: Any) -> dict[str, str]:

@@ -12,21 +12,22 @@ from torch.export import ExportedProgram
 
 from lamina.errors import ExportError
 from lamina.export.facts import ExportFacts
+from lamina.export.inputs import TRACED, dimensions, example_of
 
 FACTS = "lamina.json"
 """the extra file that holds the facts"""
 
 
 def capture(model: nn.Module, facts: ExportFacts) -> ExportedProgram:
-    """The graph of a model in evaluation mode and float32, on the CPU, with a dynamic batch.
+    """The graph of a model in evaluation mode and float32, on the CPU, with a batch of any size and rows of any length.
 
     Raises ExportError where torch cannot capture it.
     """
-    example = torch.zeros(3, *facts.shape)
+    example = example_of(facts, TRACED, torch.Generator().manual_seed(0))
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+            program = torch.export.export(model, example, dynamic_shapes=dimensions(facts))
     except Exception as error:  # the capture runs the model's own code and may raise anything
         raise ExportError(f"{facts.model} cannot be exported: {_first_line(error)}") from error
     for node in program.graph.nodes:
@@ -59,7 +60,7 @@ def write_program(program: ExportedProgram, facts: ExportFacts, path: Path) -> N
 
 
 class ProgramModel:
-    """A ``.pt2`` file just written: called with (B, ...) float32, gives the logits.
+    """A ``.pt2`` file just written: called with the inputs by position, gives the logits.
 
     Never for a file from elsewhere: what torch.export opens can run any code.
     """
@@ -69,9 +70,9 @@ class ProgramModel:
         self._module = torch.export.load(path, extra_files=extra).module()
         self.facts = ExportFacts.from_strings(json.loads(extra[FACTS]), path)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, *given: Tensor) -> Tensor:
         with torch.no_grad():
-            found: Tensor = self._module(x)
+            found: Tensor = self._module(*given)
         return found
 
 

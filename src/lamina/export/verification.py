@@ -9,25 +9,27 @@ from torch import Tensor, nn
 
 from lamina.errors import ExportError
 from lamina.export.facts import ExportFacts
+from lamina.export.inputs import TRIED, example_of
 
-BATCHES = (1, 2, 5)
+BATCHES = tuple(batch for batch, *_ in TRIED)
 TOLERANCE = 1e-4
 
 
-def verify(exported: Callable[[Tensor], Tensor], model: nn.Module, facts: ExportFacts, what: str) -> float:
-    """The largest max|got - wanted| / max|wanted| over random inputs in batches of 1, 2 and 5.
+def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts, what: str) -> float:
+    """The largest max|got - wanted| / max|wanted| over random inputs in batches of 1, 2 and 5, and where they are
+    tokens, of lengths other than the traced ones.
 
-    ``model`` is in evaluation mode, float32, on the CPU; ``what`` names the file in messages. Raises ExportError where
-    the difference is above 1e-4, shapes differ, or ``exported`` fails.
+    ``model`` takes the file's inputs, in evaluation mode, float32, on the CPU; ``what`` names the file in messages.
+    Raises ExportError where the difference is above 1e-4, shapes differ, or ``exported`` fails.
     """
     random = torch.Generator().manual_seed(0)
     worst = 0.0
-    for batch in BATCHES:
-        x = torch.randn(batch, *facts.shape, generator=random)
+    for sizes in TRIED:
+        batch, given = sizes[0], example_of(facts, sizes, random)
         with torch.no_grad():
-            wanted = model(x)
+            wanted = model(*given)
         try:
-            got = exported(x)
+            got = exported(*given)
         except Exception as error:  # every engine has exceptions of its own
             raise ExportError(f"{what} is not written: it fails for a batch of {batch} ({_one_line(error)})") from error
         if got.shape != wanted.shape:

@@ -13,6 +13,7 @@ from torch import nn
 from lamina.errors import ExportError, UsageError
 from lamina.export.facts import ExportFacts
 from lamina.export.formats import FORMATS, check_engine, format_named
+from lamina.export.inputs import as_called
 from lamina.export.onnx import OnnxModel, write_onnx
 from lamina.export.openvino import OpenvinoModel, write_openvino
 from lamina.export.program import ProgramModel, capture, write_program
@@ -36,14 +37,14 @@ class Exported:
 
 
 def write_export(model: nn.Module, facts: ExportFacts, to: str, path: Path) -> Exported:
-    """Export ``model`` (one input, one output) to ``path``, replacing what is there; on failure that stays.
+    """Export ``model``, whose inputs ``facts`` names, to ``path``, replacing what is there; on failure that stays.
 
     ``to`` is "onnx", "torch" or "openvino". Raises UsageError for an unknown one, one that is not installed, and a path
     that does not fit; ExportError for a model that cannot be exported or whose export says something else.
     """
     kind = format_named(to)
     check_path(path, to)
-    plain = copy.deepcopy(model).cpu().float().eval()
+    plain = as_called(copy.deepcopy(model).cpu().float().eval(), facts)
     draft = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         draft.mkdir()

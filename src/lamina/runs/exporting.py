@@ -10,11 +10,12 @@ from torch import nn
 
 import lamina
 from lamina import registry
-from lamina.data.preprocess import load_preprocess
+from lamina.data.preprocess import Preprocess, files_of, load_preprocess
 from lamina.data.preprocess_image import ImagePreprocess
+from lamina.data.preprocess_table import TablePreprocess
 from lamina.data.streams import Batch
 from lamina.errors import ExportError, RunError, UsageError
-from lamina.export.example import input_shape
+from lamina.export.example import Asked, asked
 from lamina.export.facts import ExportFacts
 from lamina.export.formats import FORMATS, check_engine, engine_of, format_named
 from lamina.export.onnx import OnnxModel
@@ -41,7 +42,8 @@ class ExportedModel:
                 f"{path} was exported from {self.facts.model} alone: only the export of a run knows its classes and "
                 "how to prepare its input"
             )
-        self.preprocess = load_preprocess(self.facts.preprocess)
+        self.preprocess = load_preprocess(self.facts.preprocess, self.facts.tokenizer)
+        _expect_answers(self.preprocess, path)
         self._task = make_task(self.preprocess, Recipe(), self.facts.objective)
         self._engine = engine
 
@@ -90,11 +92,9 @@ def export_variant(
         model = registry.build(row, row.config)
     if weights is not None:
         load_weights(model, weights)
-    shape = input_shape(row, row.config)
     facts = ExportFacts(
         model=name,
-        input="image" if len(shape) == 3 else "features",
-        shape=shape,
+        **asked(row, row.config),
         objective=row.card.objective,
         weights="" if weights is None or not Path(weights).is_file() else digest(Path(weights)),
         version=lamina.__version__,
@@ -108,6 +108,7 @@ def run_in_engine(run: Run, engine: str) -> ExportedModel:
     Raises UsageError for an engine that is not installed, and what ``Run.export`` raises.
     """
     check_engine(engine)
+    _expect_answers(run.preprocess, run.path)
     to = next(name for name, kind in FORMATS.items() if kind.engine == engine)
     path = _own_path(run, FORMATS[to].suffix)
     facts = _facts_of(run)
@@ -121,24 +122,41 @@ def run_in_engine(run: Run, engine: str) -> ExportedModel:
     return ExportedModel(path, open_engine(export_run(run, to, path).path, engine))
 
 
+def _expect_answers(preprocess: Preprocess, path: Path) -> None:
+    """Raises UsageError for a model that writes texts: a file gives the logits of next tokens, and no more."""
+    if preprocess.target.task in ("language-modelling", "translation"):
+        raise UsageError(f"{path} is of a model that writes texts: predict and generate take a run, in torch")
+
+
 def _facts_of(run: Run) -> ExportFacts:
     if not run.directory.weights.is_file():
         raise RunError(f"{run.path} has no weights yet: it was stopped before its first epoch was done")
-    made = run.preprocess
-    if isinstance(made, ImagePreprocess):
-        shape: tuple[int, ...] = (made.channels, made.height, made.width)
-    else:
-        shape = (len(made.feature_names),)
+    files = files_of(run.preprocess)
     return ExportFacts(
         model=run.config.name,
-        input=made.input_key,
-        shape=shape,
+        **_asked_of(run),
         classes=run.classes,
         objective=run.directory.read("card.json").get("card", {}).get("objective"),
-        preprocess=made.to_dict(),
+        preprocess=files["preprocess.json"],
+        tokenizer=files.get("tokenizer.json"),
         weights=digest(run.directory.weights),
         version=lamina.__version__,
     )
+
+
+def _asked_of(run: Run) -> Asked:
+    """What a file of this run is called with."""
+    made = run.preprocess
+    match made:
+        case ImagePreprocess():
+            return {"input": made.input_key, "shape": (made.channels, made.height, made.width), "limits": {}}
+        case TablePreprocess():
+            return {"input": made.input_key, "shape": (len(made.feature_names),), "limits": {}}
+    limits = {name: size for name, size in made.model_options().items() if name.endswith("vocab_size")}
+    context = getattr(getattr(run.model, "config", None), "context", None)
+    if context is not None:
+        limits["context"] = context
+    return {"input": "translation" if "source_vocab_size" in limits else "tokens", "shape": (), "limits": limits}
 
 
 def _own_path(run: Run, suffix: str) -> Path:
