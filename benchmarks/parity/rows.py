@@ -90,11 +90,11 @@ def _timm() -> list[Row]:
         row(
             "swin-base-384",
             "swin_base_patch4_window12_384",
-            sizes=((384, 384),),
+            sizes=((384, 384), (768, 384)),
             sized=True,
             deep=True,
         ),
-        row("coatnet-0", "coatnet_0_224", sizes=((224, 224),)),
+        row("coatnet-0", "coatnet_0_224", sizes=((224, 224),)),  # its position bias is of this one size of map
     ]
 
 
