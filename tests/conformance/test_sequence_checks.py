@@ -39,6 +39,8 @@ class Running(nn.Module):
         self.head = nn.Linear(config.width, config.vocab_size)
 
     def init_state(self, batch: int, max_length: int | None = None) -> Any:
+        if batch < 1:
+            raise ValueError(f"a state needs a batch of at least 1, got {batch}")
         weight = self.embedding.weight
         count_B = torch.zeros(batch, dtype=torch.int64, device=weight.device)
         sum_BC = weight.new_zeros(batch, self.config.width)
@@ -80,11 +82,13 @@ class Running(nn.Module):
         if tokens_BT.ndim != 2 or tokens_BT.is_floating_point() or 0 in tokens_BT.shape:
             raise ValueError(f"bad tokens{chr(10) if self.fault == 'long error' else ' '}{tuple(tokens_BT.shape)}")
         batch, time = tokens_BT.shape
-        if state is not None and len(state[0]) != batch and self.fault != "any state":
-            raise ValueError(f"a state of {len(state[0])} rows for {batch}")
+        if state is not None and self.fault != "any state":
+            right = isinstance(state, RunningState) or self.fault in ("plain tuple", "any class")
+            if not right or state[0].shape != (batch, self.config.width):
+                raise ValueError(f"a state of {tuple(state[0].shape)} for {batch}")
         if lengths is None or self.fault == "any lengths":
             return
-        if lengths.shape != (batch,) or lengths.min() < 1 or lengths.max() > time:
+        if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.min() < 1 or lengths.max() > time:
             raise ValueError(f"bad lengths {lengths.tolist()}")
 
 
@@ -134,7 +138,8 @@ def test_the_sound_model_passes(title: str) -> None:
         ("select sorts", "check_select", r"rows \[3, 1, 0, 2\] of a state"),
         ("select writes", "check_select", "of a state|used afterwards"),
         ("any state", "check_wrong_tokens", "a state of another batch: RuntimeError|a state of another batch is taken"),
-        ("any lengths", "check_wrong_tokens", "a length of 0 is taken|a length of 0: RuntimeError"),
+        ("any class", "check_wrong_tokens", "a state of another class is taken"),
+        ("any lengths", "check_wrong_tokens", "lengths of 0 is taken|lengths of 0: RuntimeError"),
         ("long error", "check_wrong_tokens", "the error for tokens that are not whole numbers has more than one line"),
         ("fixed length", "check_export", "unflatten|specialized|[Cc]onstraint"),
         ("fixed length", "check_compile", "unflatten|shape"),

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from decoding_toys import greedy_by_prefix
+from decoding_toys import greedy_by_prefix, next_logits
 from torch import Tensor
 
 from lamina.conformance import smallest_of_each_architecture
 from lamina.conformance.setting import build
 from lamina.decoding import beam_search, generate
-from lamina.registry import configure, variant
+from lamina.registry import configure, list_models, variant
 
 PROMPTS = [[1, 2, 3, 4], [5], [6, 0, 2]]
 SOURCE_LENGTHS = [5, 2, 3]
@@ -24,23 +24,67 @@ def trained_for(task: str) -> list[str]:
 
 def sources(name: str) -> Tensor:
     """Source tokens of three rows, as the variant's example has them, cut to five."""
+    return example(name, 3, 5)["source"]
+
+
+def example(name: str, rows: int, time: int) -> dict[str, Tensor]:
     row = variant(name)
     assert row.example is not None
-    source: Tensor = row.example(configure(row, row.small), 3)["source"][:, :5]
-    return source
+    return {key: tokens[:, :time] for key, tokens in row.example(configure(row, row.small), rows).items()}
 
 
-def options(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def options(name: str, dtype: torch.dtype = torch.float64) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What decoding takes for the batch, and forward for each row alone."""
-    if name not in trained_for("translation"):
+    if "translation" not in variant(name).card.tasks:
         return {}, [{}] * 3
-    model: Any = build(variant(name))
+    model: Any = build(variant(name), dtype=dtype)
     source_BS = sources(name)
     with torch.no_grad():
         memory = model.encode(source_BS, torch.tensor(SOURCE_LENGTHS))
     return {"memory": memory}, [
         {"source": source_BS[row : row + 1, :length]} for row, length in enumerate(SOURCE_LENGTHS)
     ]
+
+
+def written_by(task: str) -> list[str]:
+    return [name for name in list_models() if task in variant(name).card.tasks]
+
+
+@pytest.mark.parametrize("name", [*written_by("language-modelling"), *written_by("translation")])
+def test_a_prompt_and_steps_equal_the_whole_in_float32(name: str) -> None:
+    """Every variant in its small form, as it generates: evaluation, inference mode, single precision."""
+    row = variant(name)
+    model: Any = build(row, dtype=torch.float32)
+    tokens_BT = example(name, 3, 9)["tokens_BT"]
+    more, _ = options(name, torch.float32)
+    with torch.inference_mode():
+        whole, _ = model(tokens_BT, **more)
+        state, got = model.init_state(3, 9), []
+        for piece in tokens_BT.split([4, 1, 1, 2, 1], 1):
+            logits, state = model(piece, state, **more)
+            got.append(logits)
+    assert (torch.cat(got, 1) - whole).abs().max() <= 1e-5 * whole.abs().max()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize("name", [*trained_for("language-modelling"), *trained_for("translation")])
+def test_beam_search_is_exhaustive_search_over_few_tokens(name: str, alpha: float) -> None:
+    """As many beams as tokens, two steps: the best of all 21 continuations, scored by the whole prefix."""
+    row = variant(name)
+    model: Any = build(row, {"vocab_size": 5})
+    source_BS = sources(name)[:1] % 5 if name in trained_for("translation") else None
+    alone: dict[str, Any] = {} if source_BS is None else {"source": source_BS}
+    whole = {} if source_BS is None else {"memory": model.encode(source_BS)}
+    end, prompt = 0, [3, 1, 2]
+    scored = []
+    for tokens in [[end], *([a, b] for a in range(1, 5) for b in range(5))]:
+        shares = (next_logits(model, prompt + tokens[:n], **alone).log_softmax(0) for n in range(len(tokens)))
+        total = sum(float(share[token]) for share, token in zip(shares, tokens, strict=True))
+        scored.append((total / ((5 + len(tokens)) / 6) ** alpha, tokens))
+    (found,) = beam_search(model, [prompt], beams=5, max_new_tokens=2, end=end, length_penalty=alpha, **whole)
+    score, tokens = max(scored)
+    assert found[0].tokens == tokens
+    assert found[0].score == pytest.approx(score)
 
 
 MODELS = pytest.mark.parametrize("name", [*trained_for("language-modelling"), *trained_for("translation")])

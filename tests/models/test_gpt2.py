@@ -128,12 +128,25 @@ def test_hugging_face_files_load_and_outputs_agree(form: str, tmp_path: Path) ->
         assert float((single(tokens)[0] - wanted).abs().max() / wanted.abs().max()) <= 1e-5
 
 
-def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
-    save_file(hugging_face_state(2, 12, 31, 11), tmp_path / "model.safetensors")
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((2, 12, 31, 11), r"missing h\.2\.attn\.c_attn\.weight"),
+        ((4, 12, 31, 11), r"h\.3\.attn\.c_attn\.bias"),
+        ((3, 24, 31, 11), r"misshapen h\.0\.attn\.c_attn\.bias .* is 72, not 36"),
+        ((3, 12, 30, 11), r"wte\.weight .*30"),
+        ((3, 12, 31, 22), r"wpe\.weight .*22"),
+    ],
+)
+def test_a_file_of_another_size_is_refused(size: tuple[int, ...], said: str, tmp_path: Path) -> None:
+    """Blocks, width, vocabulary, context: one line, and the model stays as it was."""
+    save_file(hugging_face_state(*size), tmp_path / "model.safetensors")
     model = small(layers=3, width=12, heads=3, context=11).double()
-    with pytest.raises(UsageError, match=r"missing h\.2\.attn\.c_attn\.weight") as caught:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(UsageError, match=said) as caught:
         load_weights(model, tmp_path / "model.safetensors")
     assert "\n" not in str(caught.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_first_weights() -> None:

@@ -160,6 +160,47 @@ def test_decoder_stack(norm_first: bool) -> None:
         ours(x, causal=True)
 
 
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_the_whole_of_nn_transformer(norm_first: bool) -> None:
+    """Encoder, memory and decoder of one module; where it normalises last, it has two normalisations more than ours."""
+    theirs: Any = randomised(
+        nn.Transformer(WIDTH, HEADS, 2, 2, HIDDEN, dropout=0.0, batch_first=True, norm_first=norm_first)
+    )
+    if not norm_first:
+        theirs.encoder.norm = theirs.decoder.norm = None
+    encoder, decoder = (
+        our_stack(part, cross=cross, norm_first=norm_first) for cross, part in enumerate(theirs.children())
+    )
+    source, target = normal(3, 7, WIDTH), normal(3, 5, WIDTH, seed=1)
+    hidden, own = padding(torch.tensor([7, 2, 1]), 7), padding(LENGTHS, 5)
+    later = torch.ones(5, 5, dtype=torch.bool).triu(1)
+    wanted = theirs(
+        source,
+        target,
+        tgt_mask=later,
+        src_key_padding_mask=hidden,
+        memory_key_padding_mask=hidden,
+        tgt_key_padding_mask=own,
+        tgt_is_causal=False,
+    )
+    memory = decoder.remember(encoder(source, mask=~hidden[:, None, None]), ~hidden)
+    got = decoder(target, causal=True, memory=memory)
+    for row, length in enumerate(LENGTHS):  # at its own padding each has what it likes
+        agree(got[row, :length], wanted[row, :length])
+
+
+@pytest.mark.parametrize(
+    ("width", "heads", "hidden", "count"), [(512, 8, 2048, 44_138_496), (1024, 16, 4096, 176_357_376)]
+)
+def test_the_size_of_nn_transformer(width: int, heads: int, hidden: int, count: int) -> None:
+    with torch.device("meta"):
+        theirs = nn.Transformer(width, heads, 6, 6, hidden)
+        row = transformer.VARIANTS["transformer-base" if width == 512 else "transformer-big"]
+        ours: Any = registry.build(row, row.config)
+    sizes = [sum(weight.numel() for weight in part.parameters()) for part in (theirs, ours.encoder, ours.decoder)]
+    assert sizes[0] - 4 * width == sizes[1] + sizes[2] == count
+
+
 def sinusoids(length: int, width: int) -> Tensor:
     """The paper's formula, number by number."""
     return torch.tensor(

@@ -24,6 +24,8 @@ from lamina.conformance.setting import (
     is_sequence,
     lengths_of,
     of_length,
+    ragged,
+    require,
     row_of,
     run,
     same,
@@ -54,18 +56,21 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
 
 
 def check_export(model: str | Variant) -> None:
-    """torch.export takes the forward with a dynamic batch, and dynamic lengths of tokens; the exported program gives
-    the same as the model for others than those it was traced with."""
+    """torch.export takes the forward with a dynamic batch, and dynamic lengths of tokens, rows of unequal lengths among
+    them; the exported program gives the same as the model for others than those it was traced with."""
     row = row_of(model)
-    net, x = build(row, dtype=torch.float32), inputs(row, 3, dtype=torch.float32)
+    net = build(row, dtype=torch.float32)
+    x = ragged(net, inputs(row, 3, dtype=torch.float32))
     args, named = _arguments(x)
     exported = torch.export.export(net, args, named, dynamic_shapes=_dynamic(x)).module()
-    for other in _others(row):
+    for plain in _others(row):
+        other = ragged(net, plain)
         expect_close(run(exported, other), run(net, other), 1e-5, f"outputs of the exported program, {_sizes(other)}")
 
 
 def check_onnx(model: str | Variant) -> None:
-    """torch.onnx.export (its torch.export path), dynamic as in ``check_export``; ONNX Runtime gives the same."""
+    """torch.onnx.export (its torch.export path), dynamic as in ``check_export``, which the file declares; ONNX Runtime
+    gives the same."""
     for library in ("onnx", "onnxscript", "onnxruntime"):
         try:
             importlib.import_module(library)
@@ -73,11 +78,13 @@ def check_onnx(model: str | Variant) -> None:
             raise NotApplicableError(f"{library} is not installed: pip install lamina[export]") from None
     row = row_of(model)
     net = build(row, dtype=torch.float32)
-    session = _onnx_session(net, inputs(row, 3, dtype=torch.float32))
+    example = ragged(net, inputs(row, 3, dtype=torch.float32))
+    session = _onnx_session(net, example)
     names = [given.name for given in session.get_inputs()]
-    for x in _others(row):
-        # torch.export writes the names of arguments in lower case
-        feed = {name.lower(): part for name, part in x.items()} if isinstance(x, dict) else {names[0]: x}
+    _expect_dynamic(session, example)
+    for plain in _others(row):
+        x = ragged(net, plain)
+        feed = _by_exported_name(x) if isinstance(x, dict) else {names[0]: x}
         got = session.run(None, {name: feed[name].numpy() for name in names})[0]
         expect_close(torch.from_numpy(got), run(net, x), 1e-4, f"outputs of ONNX Runtime, {_sizes(x)}")
 
@@ -91,6 +98,23 @@ def _onnx_session(net: nn.Module, x: Inputs) -> Any:
         raise AssertionError("torch.onnx.export gives no program")
     runtime = importlib.import_module("onnxruntime")
     return runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def _by_exported_name(x: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torch.export writes the names of arguments in lower case."""
+    return {name.lower(): part for name, part in x.items()}
+
+
+def _expect_dynamic(session: Any, x: Inputs) -> None:
+    """The file says of every dimension that may change that it does: a word in the place of a number."""
+    for given in session.get_inputs():
+        part = _by_exported_name(x)[given.name] if isinstance(x, dict) else x
+        changing = 2 if is_sequence(part) else 1
+        declared = list(given.shape)
+        said = f"the file's input {given.name} has shape {declared}: {changing} dimensions should be of any size"
+        require(all(isinstance(size, str) for size in declared[:changing]), said)
+    declared = list(session.get_outputs()[0].shape)
+    require(isinstance(declared[0], str), f"the file's output has shape {declared}: the batch should be of any size")
 
 
 def _others(row: Variant) -> list[Inputs]:

@@ -6,6 +6,7 @@ Legend: B batch, T tokens, V vocabulary.
 from __future__ import annotations
 
 import inspect
+from collections import namedtuple
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from lamina.conformance.setting import (
     first,
     inputs,
     is_sequence,
+    lengths_name,
     require,
     row_of,
 )
@@ -40,7 +42,7 @@ def check_padding(model: str | Variant) -> None:
         for row in range(_BATCH):
             cut, time = {}, None
             for name, part in x.items():
-                length = ragged.get(_lengths_name(name))
+                length = ragged.get(lengths_name(name))
                 cut[name] = part[row : row + 1] if length is None else part[row : row + 1, : length[row]]
                 if name == "tokens_BT":
                     time = cut[name].shape[1]
@@ -108,33 +110,63 @@ def check_select(model: str | Variant) -> None:
 
 
 def check_wrong_tokens(model: str | Variant) -> None:
-    """A one-line ValueError for tokens that are not whole numbers (B, T), an empty row, lengths that do not fit, and a
-    state of another batch."""
+    """A one-line ValueError for tokens that are not whole numbers (B, T), an empty batch or row, lengths that do not
+    fit, more tokens than the context, and a state of another batch or model; the same of a source."""
     net, x = _net(model)
     tokens_BT = x["tokens_BT"]
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("tokens that are not whole numbers", {"tokens_BT": tokens_BT.double()}),
         ("one row of tokens without a batch", {"tokens_BT": tokens_BT[0]}),
+        ("an empty batch", {name: part[:0] for name, part in x.items()}),
         ("tokens of length 0", {"tokens_BT": tokens_BT[:, :0]}),
     ]
-    if "lengths" in _options(net):
-        time = tokens_BT.shape[1]
-        wrong.append(("a length of 0", {"lengths": torch.tensor([0, *[1] * (_BATCH - 1)])}))
-        wrong.append(("a length beyond the tokens", {"lengths": torch.tensor([1] * (_BATCH - 1) + [time + 1])}))
-        wrong.append(("lengths of another batch", {"lengths": torch.ones(_BATCH + 1, dtype=torch.int64)}))
+    context = getattr(getattr(net, "config", None), "context", None)
+    if context is not None:
+        wrong.append(("more tokens than the context", {"tokens_BT": tokens_BT[:, :1].expand(-1, context + 1)}))
+    for name, part in x.items():
+        if is_sequence(part) and lengths_name(name) in _options(net):
+            wrong += _wrong_lengths(lengths_name(name), part.shape[1])
+    if "source" in x:
+        wrong.append(("a source of length 0", {"source": x["source"][:, :0]}))
+        wrong.append(("a source of another batch", {"source": x["source"][1:]}))
     if "state" in _options(net):
-        state = net.init_state(_BATCH + 1, tokens_BT.shape[1])
-        wrong.append(("a state of another batch", {"state": state}))
+        wrong += [(what, {"state": state}) for what, state in _wrong_states(net, tokens_BT.shape[1])]
+        _expect_refused("a state for no rows", net.init_state, 0, tokens_BT.shape[1])
     for what, given in wrong:
-        try:
-            with torch.no_grad():
-                net(**{**x, **given})
-        except ValueError as error:
-            require("\n" not in str(error), f"the error for {what} has more than one line: {error}")
-        except Exception as error:  # the fault looked for: an error from deep inside
-            raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
-        else:
-            raise AssertionError(f"{what} is taken without an error")
+        _expect_refused(what, net, **{**x, **given})
+
+
+def _wrong_lengths(option: str, time: int) -> list[tuple[str, dict[str, Any]]]:
+    ones = [1] * (_BATCH - 1)
+    return [
+        (f"{option} of 0", {option: torch.tensor([0, *ones])}),
+        (f"{option} beyond the tokens", {option: torch.tensor([*ones, time + 1])}),
+        (f"{option} of another batch", {option: torch.ones(_BATCH + 1, dtype=torch.int64)}),
+        (f"{option} that are not whole numbers", {option: torch.ones(_BATCH)}),
+    ]
+
+
+def _wrong_states(net: Any, time: int) -> list[tuple[str, Any]]:
+    state = net.init_state(_BATCH, time)
+    narrower = type(state)(*(part[..., :-1] if part.is_floating_point() else part for part in state))
+    stranger = namedtuple("Stranger", state._fields)(*state)
+    return [
+        ("a state of another batch", net.init_state(_BATCH + 1, time)),
+        ("a state of a model of another width", narrower),
+        ("a state of another class", stranger),
+    ]
+
+
+def _expect_refused(what: str, function: Any, *given: Any, **named: Any) -> None:
+    try:
+        with torch.no_grad():
+            function(*given, **named)
+    except ValueError as error:
+        require("\n" not in str(error), f"the error for {what} has more than one line: {error}")
+    except Exception as error:  # the fault looked for: an error from deep inside
+        raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
+    else:
+        raise AssertionError(f"{what} is taken without an error")
 
 
 def _net(model: str | Variant) -> tuple[Any, dict[str, Tensor]]:
@@ -183,18 +215,13 @@ def _memory(net: Any, x: dict[str, Tensor]) -> dict[str, Any]:
         return {"memory": net.encode(x["source"], x.get("source_lengths"))}
 
 
-def _lengths_name(name: str) -> str:
-    """The option that states the lengths of these tokens."""
-    return "lengths" if name == "tokens_BT" else f"{name}_lengths"
-
-
 def _all_lengths(net: Any, x: dict[str, Tensor]) -> dict[str, Tensor]:
     """Unequal lengths, one of them the whole, for every sequence of tokens whose lengths forward takes."""
     options, found = _options(net), dict[str, Tensor]()
     for place, (name, part) in enumerate(x.items()):
-        if is_sequence(part) and _lengths_name(name) in options:
+        if is_sequence(part) and lengths_name(name) in options:
             time = part.shape[1]
-            found[_lengths_name(name)] = torch.tensor([time, 1, time - 2, 3]).roll(place)
+            found[lengths_name(name)] = torch.tensor([time, 1, time - 2, 3]).roll(place)
     return found
 
 
@@ -202,7 +229,7 @@ def _padded(x: dict[str, Tensor], lengths: dict[str, Tensor], fill: int) -> dict
     """The inputs with token ``fill`` wherever a row is over."""
     out = dict(x)
     for name, part in x.items():
-        length_B = lengths.get(_lengths_name(name))
+        length_B = lengths.get(lengths_name(name))
         if length_B is not None:
             out[name] = part.where(torch.arange(part.shape[1]) < length_B[:, None], torch.full_like(part, fill))
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -99,6 +100,24 @@ def is_sequence(part: Tensor) -> bool:
 def of_length(x: Inputs, length: int) -> Inputs:
     """The inputs with tokens cut to ``length``, or continued by themselves backwards; other inputs as they are."""
     return changed(x, lambda part: torch.cat([part, part.flip(1)], 1)[:, :length] if is_sequence(part) else part)
+
+
+def ragged(net: nn.Module, x: Inputs) -> Inputs:
+    """The inputs with lengths of their rows, the first of them whole, wherever forward takes them."""
+    if not isinstance(x, dict):
+        return x
+    taken, found = inspect.signature(net.forward).parameters, dict[str, Tensor]()
+    for name, part in x.items():
+        option = lengths_name(name)
+        if is_sequence(part) and option in taken:
+            rows, time = part.shape
+            found[option] = time - torch.arange(rows) * 2 % time
+    return x | found
+
+
+def lengths_name(name: str) -> str:
+    """The option that states the lengths of these tokens."""
+    return "lengths" if name == "tokens_BT" else f"{name}_lengths"
 
 
 def lengths_of(row: Variant, x: Inputs) -> list[int]:

@@ -179,7 +179,7 @@ def _expect_fit(match: _Match, ours: Mapping[str, Tensor], state: StateDict, mod
     if not (match.missing or match.unexpected or match.misshapen):
         return
     theirs = match.theirs
-    if 3 * len(match.fitting) < len(theirs):
+    if 3 * (len(match.fitting) + len(match.misshapen)) < len(theirs):  # names that fit are of this family
         raise UsageError(
             f"{state.path} is not a file of this {model}: {len(match.fitting)} of its {len(theirs)} tensors fit; "
             f"it holds {_listed(list(theirs))}"
