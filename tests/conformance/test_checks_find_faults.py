@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,12 +217,41 @@ def test_the_command_writes_the_table(tmp_path: Any, monkeypatch: pytest.MonkeyP
     assert command.main(["MLP", "--out", str(out)]) == 1
     text = out.read_text()
     assert "| variant | forward | wrong | channels last |\n|---|---|---|---|\n| mlp | pass | FAIL | n/a |\n" in text
-    assert "- mlp, wrong: FAIL: AssertionError: two lines\n" in text
-    assert "- mlp, channels last: n/a: inputs are not images\n" in text
+    assert "| wrong | FAIL | AssertionError: two lines | mlp |\n" in text
+    assert "| channels last | n/a | inputs are not images | mlp |\n" in text
+
+
+def test_what_is_rerun_replaces_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "table.md"
+
+    def table(wrong: set[str]) -> None:
+        def check(name: str) -> None:
+            if name in wrong:
+                raise AssertionError(f"{name} or | nothing")
+
+        named = {"odd": check, "channels last": conformance.check_channels_last}
+        monkeypatch.setattr(command, "checks", lambda **_: named)
+
+    table({"mlp", "lenet5"})
+    assert command.main(["mlp", "lenet5", "perceptron", "--out", str(page)]) == 1
+    before = page.read_text()
+    assert "| odd | FAIL | AssertionError: mlp or / nothing | mlp |\n" in before
+    assert "| channels last | n/a | inputs are not images | perceptron, mlp |\n" in before
+    table(set())
+    assert command.main(["lenet5", "--out", str(page), "--update"]) == 0
+    wanted = before.replace("| lenet5 | FAIL |", "| lenet5 | pass |").replace(
+        "| odd | FAIL | AssertionError: lenet5 or / nothing | lenet5 |\n", ""
+    )
+    assert page.read_text() == wanted
+    page.write_text(before.replace("torch 2", "torch 1"))
+    assert command.main(["mlp", "--out", str(page), "--update"]) == 1
+    with pytest.raises(SystemExit):
+        command.main(["--out", str(page), "--update"])
 
 
 def test_the_command_ends_well_where_all_passes(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setattr(command, "checks", lambda **_: {"meta": conformance.check_meta})
+    monkeypatch.setattr(command, "list_models", lambda: ["mlp", "lenet5"])
     assert command.main([]) == 0
     assert "| lenet5 | pass |" in capsys.readouterr().out
     assert command.main(["lenet6"]) == 2
