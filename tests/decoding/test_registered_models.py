@@ -12,6 +12,7 @@ from torch import Tensor
 from lamina.conformance import smallest_of_each_architecture
 from lamina.conformance.setting import build
 from lamina.decoding import beam_search, generate
+from lamina.errors import UsageError
 from lamina.registry import configure, list_models, variant
 
 PROMPTS = [[1, 2, 3, 4], [5], [6, 0, 2]]
@@ -123,3 +124,35 @@ def test_beams_of_a_ragged_batch_equal_each_prompt_alone(name: str) -> None:
         (wanted,) = beam_search(model, [prompt], beams=4, max_new_tokens=5, end=3, **more)
         assert [h.tokens for h in got[row]] == [h.tokens for h in wanted]
         assert [h.score for h in got[row]] == pytest.approx([h.score for h in wanted])
+
+
+@MODELS
+def test_bad_input_gets_one_line(name: str) -> None:
+    model: Any = build(variant(name))
+    whole, _ = options(name)
+    vocabulary = model.config.vocab_size
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        ([], {}, "no prompts: an empty batch cannot be continued"),
+        ([[1], []], {}, "prompt 1 is empty"),
+        ([[vocabulary]], {}, f"prompt 0 has token {vocabulary}, tokens are 0 to {vocabulary - 1}"),
+        (PROMPTS, {"temperature": 0}, "temperature must be above 0, got 0"),
+        (PROMPTS, {"temperature": -0.5}, "temperature must be above 0, got -0.5"),
+        (PROMPTS, {"beams": vocabulary + 1}, f"{vocabulary + 1} beams are more than the {vocabulary} tokens"),
+    ]
+    if whole:
+        cases.append((PROMPTS[:2], {}, "the memory has 3 rows, there are 2 prompts"))
+        cases.append((PROMPTS, {"memory": None}, "memory"))
+        cases.append((PROMPTS, {"memory": model.init_state(3, 4)}, "memory of type"))
+    if context := getattr(model.config, "context", None):
+        cases.append(
+            ([[1] * (context + 1)], {}, f"prompt 0 has {context + 1} tokens: more than the context of {context}")
+        )
+        cases.append(([[1] * context], {}, f"{context} tokens and 2 new ones: more than the context of {context}"))
+    for prompts, wrong, said in cases:
+        given = {"max_new_tokens": 2, **whole, **wrong}
+        with pytest.raises(UsageError, match=said) as error:
+            if "beams" in wrong:
+                beam_search(model, prompts, end=None, **given)
+            else:
+                generate(model, prompts, **given)
+        assert "\n" not in str(error.value)

@@ -168,9 +168,8 @@ def test_the_whole_of_nn_transformer(norm_first: bool) -> None:
     )
     if not norm_first:
         theirs.encoder.norm = theirs.decoder.norm = None
-    encoder, decoder = (
-        our_stack(part, cross=cross, norm_first=norm_first) for cross, part in enumerate(theirs.children())
-    )
+    encoder = our_stack(theirs.encoder, cross=False, norm_first=norm_first)
+    decoder = our_stack(theirs.decoder, cross=True, norm_first=norm_first)
     source, target = normal(3, 7, WIDTH), normal(3, 5, WIDTH, seed=1)
     hidden, own = padding(torch.tensor([7, 2, 1]), 7), padding(LENGTHS, 5)
     later = torch.ones(5, 5, dtype=torch.bool).triu(1)
