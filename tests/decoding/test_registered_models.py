@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,9 +151,7 @@ def test_bad_input_gets_one_line(name: str) -> None:
         cases.append(([[1] * context], {}, f"{context} tokens and 2 new ones: more than the context of {context}"))
     for prompts, wrong, said in cases:
         given = {"max_new_tokens": 2, **whole, **wrong}
+        decode: Any = partial(beam_search, end=None) if "beams" in wrong else generate
         with pytest.raises(UsageError, match=said) as error:
-            if "beams" in wrong:
-                beam_search(model, prompts, end=None, **given)
-            else:
-                generate(model, prompts, **given)
+            decode(model, prompts, **given)
         assert "\n" not in str(error.value)
