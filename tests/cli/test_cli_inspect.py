@@ -89,7 +89,8 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
     (tmp_path / "taken").write_text("")
     for words, status, says in (
         (("lennet5", "--image", digit), 2, "did you mean 'lenet5'?"),
-        ((run,), 2, "--image missing"),
+        ((run,), 2, "what is to be looked at? give --image FILE or --text TEXT"),
+        ((run, "--image", digit, "--text", "word"), 2, "--text"),
         ((run, "--image", "none.png"), 2, "--image none.png: there is no such file"),
         ((run, "--image", digit, "--class", "eight"), 2, "unknown class 'eight'"),
         ((run, "--image", digit, "--class", "10"), 2, "unknown class '10'"),
