@@ -30,7 +30,7 @@ demo: $(VENV)/.ready
 	$(VENV)/bin/lamina train lenet5 --data digits
 
 test: $(VENV)/.ready
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n logical
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
