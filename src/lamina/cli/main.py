@@ -22,7 +22,7 @@ VERBS = {
     "generate": "a text continued by a language model",
     "embed": "the features that a run's output layer sees",
     "export": "a run or a model as ONNX, OpenVINO or torch.export",
-    "inspect": "an image seen from inside a run or a model",
+    "inspect": "an image or a text seen from inside a run or a model",
     "runs": "list and compare runs",
     "convert": "published weights under our names",
     "claims": "run experiments that test statements of the field",

@@ -7,7 +7,7 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,8 +41,8 @@ class Expected:
     """takes the place of a bar: ridge regression on the same rows, a 5-gram on the same tokens"""
     margin: float = 0.0
     """by how much the mean may be worse than the baseline"""
-    beside: Literal["bz2"] | None = None
-    """told beside the result, and no bar: the bits that bz2 needs for each character"""
+    beside: tuple[Literal["bz2", "bz2-after-train"], ...] = ()
+    """told beside the result, and no bars: the bits that bz2 needs for each character"""
     beam: int = 1
     """translations that the search keeps at a time"""
     paper: float | None = None
@@ -64,7 +64,7 @@ class Result:
     hardware: str
     command: str
     versions: dict[str, str]
-    beside: float | None = None
+    beside: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -120,14 +120,15 @@ def outcome_in_words(result: Result) -> str:
     """What was reached, and whether it was enough."""
     known = {True: "reached", False: "NOT reached", None: ""}[result.reached]
     bar = "no bar" if result.bar is None else f"bar {result.bar:.4f} {known}"
-    beside = "" if result.beside is None else f", {result.expected.beside} {result.beside:.4f}"
+    beside = "".join(f", {name} {value:.4f}" for name, value in result.beside.items())
     return f"{result.mean:.4f} ± {result.std:.4f} over {len(result.values)} seeds, {bar}{beside}"
 
 
 def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
     """Train a recipe once for each of its seeds and evaluate. Raises what ``train`` raises."""
     wanted = expected(recipe)
-    values, bars, beside, seconds = [], [], [], 0.0
+    values, bars, seconds = [], [], 0.0
+    beside: dict[str, list[float]] = {name: [] for name in wanted.beside}
     worse = 1 if wanted.metric in LESS_IS_BETTER else -1
     with tempfile.TemporaryDirectory() as folder:
         for i, seed in enumerate(wanted.seeds):
@@ -138,8 +139,8 @@ def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
             seconds += run.directory.status()["seconds"]
             if wanted.baseline is not None:
                 bars.append(BASELINES[wanted.baseline](run, wanted.split) + worse * wanted.margin)
-            if wanted.beside is not None:
-                beside.append(BASELINES[wanted.beside](run, wanted.split))
+            for name, found in beside.items():
+                found.append(BASELINES[name](run, wanted.split))
             say(f"{recipe} seed {seed}: {wanted.split} {wanted.metric} {value:.4f}")
     versions = {"lamina": lamina.__version__, "torch": torch.__version__, "python": platform.python_version()}
     if wanted.metric in SIGNED:
@@ -153,7 +154,7 @@ def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
         hardware=hardware(),
         command=f"lamina reproduce {recipe}",
         versions=versions,
-        beside=statistics.fmean(beside) if beside else None,
+        beside={name: statistics.fmean(found) for name, found in beside.items()},
     )
 
 
@@ -199,8 +200,7 @@ def render_results(results: Sequence[Result]) -> str:
         bar = "-" if result.bar is None else f"{result.bar:.4f}"
         if wanted.baseline:
             bar += f" ({_baseline_in_words(wanted)})"
-        if result.beside is not None:
-            bar += f"; {wanted.beside} {result.beside:.4f}"
+        bar += "".join(f"; {name} {value:.4f}" for name, value in result.beside.items())
         reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
         ours = f"{result.mean:.4f} ± {result.std:.4f}"
         lines.append(

@@ -46,6 +46,7 @@ class Run:
         self.directory = RunDirectory.open(Path(path))
         self.config = TrainConfig.from_dict(self.directory.read("config.yaml"))
         self._given = model
+        self._known: dict[tuple[Pairs, int], dict[str, float]] = {}
 
     @property
     def path(self) -> Path:
@@ -141,10 +142,7 @@ class Run:
         with evaluating(model):
             found = measure(self.task, model, batches)
         if isinstance(self.task, Translation):
-            source = self.source if source is None else source
-            pairs = source.splits[final_split(source) if split is None else split]
-            lowercase = self.config.options.lowercase
-            found |= judge_translations(model, self.task, self._texts(), cast(Pairs, pairs), beam, lowercase)
+            found |= self._judged(split, self.source if source is None else source, beam)
         return found
 
     def outcome(self, split: str | None = None) -> dict[str, Tensor]:
@@ -197,6 +195,16 @@ class Run:
     def stream(self, prompt: str, **manner: Unpack[Wishes]) -> Iterator[str]:
         """As ``generate`` for one prompt, piece by piece as the text is written."""
         return continue_text(self.model, self._writer(), prompt, manner_of(manner))
+
+    def _judged(self, split: str | None, source: Source, beam: int) -> dict[str, float]:
+        """How good the translations of a split are; asked for again, as a report does, it is not worked out again."""
+        assert isinstance(self.task, Translation)
+        pairs = cast(Pairs, source.splits[final_split(source) if split is None else split])
+        if (pairs, beam) not in self._known:
+            lowercase = self.config.options.lowercase
+            found = judge_translations(self.model, self.task, self._texts(), pairs, beam, lowercase)
+            self._known[pairs, beam] = found
+        return self._known[pairs, beam]
 
     def _writer(self) -> TextPreprocess:
         if not isinstance(self.task, LanguageModelling):
