@@ -83,11 +83,19 @@ def _size(content: ReportContent) -> str:
 
 
 def _figures(outcome: Outcome | None) -> list[tuple[str, str]]:
-    """(name, value) of the split's metrics, the loss last."""
+    """(name, value) of the split's metrics; the loss is last, before it what share of single tokens is right."""
     if outcome is None:
         return []
-    found = sorted(outcome.metrics.items(), key=lambda item: item[0] == "loss")
-    return [(metric_name(name), metric(name, value, outcome.samples)) for name, value in found]
+    tokens = not len(outcome.truth) and outcome.text is not None
+    last = ["accuracy", "loss"] if tokens else ["loss"]
+    names = sorted(outcome.metrics, key=lambda name: last.index(name) if name in last else -1)
+    return [
+        (
+            "token accuracy" if tokens and name == "accuracy" else metric_name(name),
+            metric(name, outcome.metrics[name], outcome.samples),
+        )
+        for name in names
+    ]
 
 
 def _splits(outcomes: Sequence[Outcome]) -> Table | None:

@@ -60,9 +60,9 @@ def attention(attn_TS: Floats, rows: Sequence[str], columns: Sequence[str], alt:
         axes = figure.subplots()
         axes.imshow(_shaded(np.sqrt(np.clip(attn_TS, 0, 1)), BLUE), interpolation="none", aspect="auto")
         axes.grid(visible=False)
+        axes.xaxis.tick_top()
         _name(axes, "x", columns)
         _name(axes, "y", rows)
-        axes.xaxis.tick_top()
 
     wide, tall = _pitch(columns), _pitch(rows)
     width, height = 100 + wide * len(columns), 80 + tall * len(rows)
@@ -135,8 +135,8 @@ def _name(axes: Axes, side: str, tokens: Sequence[str]) -> None:
     if len(tokens) <= NAMED:
         axis.set_ticks(range(len(tokens)), [token_label(token) for token in tokens])
         axis.set_tick_params(labelsize=11 if len(tokens) <= FEW else 9)
-        for text in axis.get_ticklabels():
-            text.set_rotation(90 if side == "x" and len(text.get_text()) > 2 else 0)
+        for text in axis.get_ticklabels() if side == "x" else ():
+            text.set_rotation(90 if len(text.get_text()) > 2 else 0)
     else:
         readable(axis, whole=True)
 

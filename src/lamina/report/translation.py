@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.report import written
-from lamina.report.blocks import Block, Chart, Charts, Pairs, Passage, Passages, Section, Text
+from lamina.report.blocks import Block, Chart, Charts, Items, Passage, Passages, Section, Text
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.text_content import Example, Mark
 from lamina.report.text_figures import attention
@@ -19,17 +19,16 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     if found is None:
         return sections
     if found.signatures:
-        pairs = [(metric_name(name), signature) for name, signature in found.signatures.items()]
-        says = "sacrebleu's signatures: a figure with another is another figure."
-        blocks: list[Block] = [Text(text=says), Pairs(pairs=pairs)]
-        sections.insert(0, Section(name="signatures", title="How it was judged", blocks=blocks))
+        items = [f"{metric_name(name)}: {signature}" for name, signature in found.signatures.items()]
+        block = Items(title="Signatures of sacrebleu, for figures to be compared with", items=items)
+        sections.insert(0, Section(name="signatures", title="How it was judged", blocks=[block]))
     if found.examples:
         sections.append(Section(name="examples", title="Examples", blocks=_examples(found.examples)))
     if found.worst:
         note = f"By chrF, of {number(found.translated)} of the {outcome.split} split, beam of one."
         passages = [_passage(example) for example in found.worst]
-        block = Passages(title="", passages=passages, note=note)
-        sections.append(Section(name="mistakes", title="Worst translations", blocks=[block]))
+        worst = Passages(title="", passages=passages, note=note)
+        sections.append(Section(name="mistakes", title="Worst translations", blocks=[worst]))
     return sections
 
 

@@ -78,9 +78,9 @@ def running_outcome(run: Run, split: str) -> Outcome:
         pieces = pieces_of(code, tokens[begin : at + 1 + after])
         surprises.append(
             Surprise(
-                before="".join(pieces[: at - begin]),
+                before=("… " if begin else "") + "".join(pieces[: at - begin]).lstrip("\n"),
                 token=pieces[at - begin],
-                after="".join(pieces[at - begin + 1 :]),
+                after="".join(pieces[at - begin + 1 :]).rstrip() + " …",
                 probability=float(found.probability_T[place]),
                 bits=float(found.bits[place]),
                 expected=expectations(found, place, token),
@@ -88,7 +88,7 @@ def running_outcome(run: Run, split: str) -> Outcome:
         )
     first, *rest = pieces_of(code, tokens[:opening])
     outcome = TextOutcome(
-        read=len(tokens),
+        read=len(found.bits),
         bits=float(found.bits.mean()),
         opening=[Mark(text=first), *surprise_marks(rest, found, token)],
         surprises=surprises,
