@@ -1,4 +1,4 @@
-"""``lamina inspect``: pictures and a page of a run and of a bare model, and one line for what does not fit."""
+"""``lamina inspect``: pictures and a page of an image or a text, and one line for what does not fit."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from lamina import create_model, open_run
+from lamina import create_model, open_run, train
 from lamina.inspection import Inspection
+from sample_texts import write_reviews
 
 Lamina = Callable[..., tuple[int, str, str]]
 Trained = tuple[Path, subprocess.CompletedProcess[str]]
@@ -90,6 +91,10 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
     for words, status, says in (
         (("lennet5", "--image", digit), 2, "did you mean 'lenet5'?"),
         ((run,), 2, "what is to be looked at? give --image FILE or --text TEXT"),
+        ((run, "--image", digit, "--text", "a"), 2, "what is to be looked at?"),
+        ((run, "--text", "a"), 2, "takes image data, no texts"),
+        (("lstm-lm", "--text", "a"), 2, "--text is for runs"),
+        ((run, "--text", "a", "--stage", "0"), 2, "--stage is for images"),
         ((run, "--image", digit, "--text", "word"), 2, "--text"),
         ((run, "--image", "none.png"), 2, "--image none.png: there is no such file"),
         ((run, "--image", digit, "--class", "eight"), 2, "unknown class 'eight'"),
@@ -119,3 +124,31 @@ def test_python_gives_tensors(trained: Trained, digit: Path) -> None:
     assert float(seen.logits_K.softmax(0).max()) == pytest.approx(said["probability"], rel=1e-4)
     assert seen.cam_HW.shape == (32, 32)
     assert run.inspect(digit, "8", stage=0).target == 8
+
+
+def test_a_text_is_looked_at(lamina: Lamina, tmp_path: Path) -> None:
+    train(
+        "lstm-classifier", data=str(write_reviews(tmp_path / "reviews.tsv")), epochs=3, batch_size=16, lr=0.01,
+        report=False, model_options={"embedding_dim": 8, "hidden_size": 8},
+    )  # fmt: skip
+    text = "A dull film, <script>alert(1)</script> truly weak."
+    status, out, err = lamina("inspect", "lstm-classifier-reviews", "--text", text)
+    assert (status, err) == (0, "")
+    assert out == "wrote runs/lstm-classifier-reviews/inspect/inspect.html and 1 picture beside it\n"
+    folder = Path("runs/lstm-classifier-reviews/inspect")
+    assert {path.name for path in folder.iterdir()} == {"inspect.html", "gates-0.png"}
+    assert np.asarray(Image.open(folder / "gates-0.png").convert("RGB")).std() > 5
+    page = (folder / "inspect.html").read_text()
+    assert "<script" not in page
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page), "asks for something"
+    for words in ("a text of", "What each word adds to negative", "Memory over time", "trained weights"):
+        assert words in page, words
+    line = ("inspect", "lstm-classifier-reviews", "--text", text, "--class", "positive", "--out", "here", "--json")
+    status, out, err = lamina(*line)
+    assert (status, err) == (0, "")
+    said = json.loads(out)
+    assert (said["model"], said["class"], said["random"]) == ("lstm-classifier", "positive", False)
+    assert list(said["said"]) == ["negative", "positive"]
+    assert said["files"] == ["here/inspect.html", "here/gates-0.png"]
+    status, _, err = lamina("inspect", "lstm-classifier-reviews", "--text", "")
+    assert (status, err) == (2, "lamina: the text is empty\n")

@@ -79,5 +79,6 @@ def command(argv: Sequence[str]) -> int:
         told = {"said": dict(content.said)} | ({"translation": translation} if translation else {})
         as_json({**said, **told, "files": [str(file) for file in files]})
     else:
-        print(f"wrote {files[0]} and {len(files) - 1} pictures beside it")
+        pictures = "1 picture" if len(files) == 2 else f"{len(files) - 1} pictures"
+        print(f"wrote {files[0]} and {pictures} beside it")
     return 0

@@ -23,8 +23,9 @@ from lamina.report.text_content import Mark
 from lamina.report.text_figures import Drawing, attention, gates, lags
 from lamina.report.wording import label, number, signed
 
-ROWS = 60
-"""tokens in a table at most: of more, the most surprising"""
+ROWS, SHOWN = 60, 30
+"""tokens up to which a table has all; of more, so many: the most surprising"""
+WORDS = 20
 LAYERS = 12
 """attentions drawn at most: the last ones"""
 TRACES = 8
@@ -159,9 +160,9 @@ def _words(content: TextLook, effects_WK: Tensor) -> Section:
     name = label(content.target, 60)
     marks = word_marks(content.text, content.words, effects_W)
     note = f"What the model says of {name}, less what it says without the word. Blue speaks for it, orange against."
-    order = np.argsort(-np.abs(effects_W), kind="stable")[:ROWS]
+    order = np.argsort(-np.abs(effects_W), kind="stable")[:WORDS]
     rows = [
-        [label(content.text[slice(*content.words[i])], 40), signed(float(effects_W[i]), 3)]
+        [label(content.text[slice(*content.words[i])], 40), signed(float(effects_W[i]), 2)]
         for i in order
         if effects_W[i]
     ]
@@ -180,7 +181,7 @@ def _expected(content: TextLook) -> Section:
         marks = [Mark(text=content.tokens[0]), *marks]
     bits = found.bits
     note = f"The stronger, the less it was expected. {float(bits.mean()):.2f} bits a token on average."
-    shown = sorted(most_surprising(bits, ROWS))
+    shown = sorted(most_surprising(bits, ROWS if len(bits) <= ROWS else SHOWN))
     rows = [
         [
             quoted(pieces[i]),
