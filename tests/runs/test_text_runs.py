@@ -42,7 +42,7 @@ def writer(texts: Path) -> Run:
     """A language model that carries a state."""
     return lamina.train(
         "lstm-lm-small", data=str(texts / "book.txt"), epochs=6, batch_size=8, window=25, optimizer="adam", lr=0.01,
-        directory=texts, report=False, model_options=LSTM,
+        weight_decay=0.0, clip=5.0, warmup=0.0, directory=texts, report=False, model_options=LSTM,
     )  # fmt: skip
 
 

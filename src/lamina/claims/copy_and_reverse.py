@@ -177,8 +177,8 @@ CLAIM = Claim(
     "sequences of the longest kind, mean over them (right, first seed)",
     reading="At 16 symbols attention gets {copy_attention} of them wrong in copying and {reverse_attention} in "
     "reversing; through one vector {copy_fixed} and {reverse_fixed} are wrong, although it reads the source in the "
-    "order that suits it: so that what is to be written first has been read last. In reversing {reverse_near} of the "
-    "steps look at the anti-diagonal or next to it, {reverse_on} exactly at it: the states of an encoder of both "
-    "directions know their neighbours, so that one place off will do. Both write from their own symbols, greedily. "
-    "Lengths, steps and the rate were sized on other seeds.",
+    "order that suits it: so that what is to be written first has been read last. In reversing a share of "
+    "{reverse_near:4} of the steps looks at the anti-diagonal or next to it, {reverse_on} exactly at it: the states of "
+    "an encoder of both directions know their neighbours, so that one place off will do. Both write from their own "
+    "symbols, greedily. Lengths, steps and the rate were sized on other seeds.",
 )
