@@ -13,6 +13,7 @@ from lamina.errors import UsageError
 from lamina.inspection import TextInspection
 from lamina.report.content import ReportContent
 from lamina.report.look_text import render_text_look
+from lamina.runs import reporting_text
 from lamina.runs.looking_text import look_at_text
 from lamina.runs.reporting import report_content
 from lamina.runs.run import Run
@@ -171,6 +172,7 @@ def test_the_report_of_a_writer(writer: Run) -> None:
     assert EVIL.startswith(strange)
     assert surprise.bits == pytest.approx(-math.log2(surprise.probability))
     assert [one.bits for one in found.surprises] == sorted((one.bits for one in found.surprises), reverse=True)
+    assert len({one.token for one in found.surprises}) == len(found.surprises)
     # one row from beginning to end is what evaluation reads, too, while the text is short
     assert found.bits == pytest.approx(outcome.metrics["bits_per_character"], rel=1e-4)
     assert "".join(mark.text for mark in found.opening) == writer.source.splits["test"].text[:600]
@@ -216,9 +218,20 @@ def test_the_report_of_a_translator(translator: Run) -> None:
     assert "&lt;script&gt;" in text
 
 
-def test_a_long_text_is_not_taken_to_pieces(critic: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lamina.runs import reporting_text
+def test_a_half_written_line_of_samples_is_left_out(writer: Run) -> None:
+    file = writer.directory.samples
+    whole = file.read_text()
+    assert [one.text for one in reporting_text.written_of(writer)]
+    try:
+        file.write_text(whole + '{"epoch": 6, "st')
+        assert [one.epoch for one in reporting_text.written_of(writer)] == [1, 2, 3, 4, 5]
+        file.unlink()
+        assert reporting_text.written_of(writer) == []
+    finally:
+        file.write_text(whole)
 
+
+def test_a_long_text_is_not_taken_to_pieces(critic: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting_text, "LONG", 20)
     monkeypatch.setattr(reporting_text, "SHOWN", 10)
     told = reporting_text.told(critic, "test", 0, 1)

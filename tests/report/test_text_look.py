@@ -17,7 +17,7 @@ from lamina.data.tokenizing import TextCode
 from lamina.inspection import expected, inspect_judged, inspect_running, inspect_translated
 from lamina.inspection.pieces import pieces_of, words_of
 from lamina.report.look_text import TextLook, render_text_look, text_png_files
-from lamina.report.marking import chance, surprise_marks, word_marks
+from lamina.report.marking import chance, quoted, surprise_marks, word_marks
 from lamina.report.text_figures import attention, token_label
 
 EVIL = '<script>alert(1)</script> "><img src=x onerror=alert(2)>'
@@ -221,3 +221,8 @@ def test_marks_are_as_strong_as_what_they_say() -> None:
 @pytest.mark.parametrize(("piece", "name"), [(" the", "the"), (" ", "␣"), ("\n", "⏎"), ("", ""), ("a\tb", "a⇥b")])
 def test_tokens_have_names(piece: str, name: str) -> None:
     assert token_label(piece) == name
+
+
+@pytest.mark.parametrize(("piece", "shown"), [(" the", "“␣the”"), ("the", "“the”"), ("\n", "“⏎”"), ("", "“nothing”")])
+def test_a_space_is_seen_in_quotation_marks(piece: str, shown: str) -> None:
+    assert quoted(piece) == shown

@@ -184,7 +184,7 @@ def _expected(content: TextLook) -> Section:
     shown = sorted(most_surprising(bits, ROWS if len(bits) <= ROWS else SHOWN))
     rows = [
         [
-            quoted(pieces[i]),
+            quoted(content.token(int(found.token_T[i]))),
             chance(float(found.probability_T[i])),
             f"{float(bits[i]):.2f}",
             expectations(found, i, content.token, 3),

@@ -75,4 +75,5 @@ def word_marks(text: str, words: Sequence[tuple[int, int]], effect_W: Floats) ->
 
 def quoted(piece: str) -> str:
     """A piece of text in quotation marks, with signs for what cannot be seen."""
-    return f"“{SIGNS.get(piece, piece)}”"
+    shown = SIGNS.get(piece, piece)
+    return f"“{'␣' + shown[1:] if shown.startswith(' ') else shown}”"

@@ -51,7 +51,8 @@ def written_of(run: Run) -> list[Written]:
     """What the run wrote in the course of its training."""
     if not run.directory.samples.exists():
         return []
-    rows = [json.loads(line) for line in run.directory.samples.read_text(encoding="utf-8").splitlines()]
+    *lines, _ = run.directory.samples.read_text(encoding="utf-8").split("\n")  # the last one may be half a line
+    rows = [json.loads(line) for line in lines]
     return [
         Written(
             epoch=row["epoch"],
@@ -73,7 +74,7 @@ def running_outcome(run: Run, split: str) -> Outcome:
     found, token = read(run.model, tokens_T), piece(preprocess)
     tokens: list[int] = tokens_T.tolist()
     surprises = []
-    for place in most_surprising(found.bits, SURPRISES, apart=before):
+    for place in _various(most_surprising(found.bits, len(tokens), apart=before), found.token_T):
         begin, at = max(0, place + 1 - before), place + 1  # the first token is told by nothing
         pieces = pieces_of(code, tokens[begin : at + 1 + after])
         surprises.append(
@@ -161,6 +162,14 @@ def told(run: Run, split: str, index: int, output: int) -> dict[str, Any]:
         if "words" in found:
             found |= {name: [found[name][i] for i in kept] for name in ("words", "effects")}
     return found
+
+
+def _various(places: Sequence[int], token_T: Tensor) -> list[int]:
+    """The first places, each of another token."""
+    first: dict[int, int] = {}
+    for place in places:
+        first.setdefault(int(token_T[place]), place)
+    return list(first.values())[:SURPRISES]
 
 
 def _effects(run: Run, text: str, most: int) -> tuple[list[tuple[int, int]], Tensor | None, int]:
