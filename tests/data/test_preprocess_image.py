@@ -17,6 +17,7 @@ from lamina.data.augment import Geometric
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import ImagePreprocess, Preprocess, fit_preprocess, holds, load_preprocess
+from lamina.data.preprocess_image import _sums_of_bytes
 from lamina.data.source import ImageArrays, Source
 from lamina.data.spec import DataSpec
 from lamina.data.streams import InMemory, InOrder, Shuffled, Streamed
@@ -68,6 +69,15 @@ def test_training_images_come_out_standardised(size: tuple[int, int] | None) -> 
     # the very formula, on values in [0, 1]
     mean, std = (torch.tensor(values).view(2, 1, 1) for values in (preprocess.mean, preprocess.std))
     assert torch.allclose(image, (held.tensors["image"] / 255 - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 100_003])
+def test_moments_of_bytes_are_exact(count: int) -> None:
+    values_CN = noise(3, count)
+    values_CN[0] = 255  # as large as sums become
+    sums, squares = _sums_of_bytes(values_CN)
+    assert sums.tolist() == values_CN.long().sum(1).tolist()
+    assert squares.tolist() == values_CN.long().square().sum(1).tolist()
 
 
 def test_images_that_fit_are_not_copied() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,13 @@ def test_what_does_not_fit_is_told_before_a_run_is_made(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         lamina.train(model, data=str(texts / data), directory=tmp_path, report=False, **{"epochs": 1, **asked})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_translator_is_not_begun_without_what_judges_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)  # as if it were not installed
+    with pytest.raises(UsageError, match=r"^translations are judged with sacrebleu.* pip install lamina\[text\]$"):
+        lamina.train("transformer-small", data="territories", model_options=TRANSLATOR, directory=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

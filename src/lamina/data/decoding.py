@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,8 +28,12 @@ IMAGE_SUFFIXES = frozenset(
 MOST_NAMED = 10
 """unreadable files named in one message"""
 WAY_OUT = "skip_bad (--skip-bad) leaves out what cannot be read"
-THREADS = 4
-"""decoders at work at once: PIL decodes outside Python's lock"""
+THREADS = min(4, os.cpu_count() or 1)
+"""decoders at work at once: PIL decodes outside Python's lock; more than processors only wait for it"""
+TOGETHER = 16
+"""files that a thread is handed at once: one at a time it would wait longer than work"""
+AHEAD = 16
+"""such parts under way"""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -99,18 +104,23 @@ def to_tensor(image: Image.Image, channels: int, *, deep: bool = False) -> Tenso
     return torch.from_numpy(out_CHW.astype(np.uint16) * np.uint16(257) if deep else out_CHW)
 
 
-def attempt(work: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out | DataError]:
+def attempt(work: Callable[[In], Out], items: Sequence[In], threads: int = THREADS) -> Iterator[Out | DataError]:
     """``work`` over all items on a few threads, in order; a DataError is given in place of the result it prevented."""
 
-    def one(item: In) -> Out | DataError:
-        try:
-            return work(item)
-        except DataError as error:
-            return error
+    def some(part: Sequence[In]) -> list[Out | DataError]:
+        results: list[Out | DataError] = []
+        for item in part:
+            try:
+                results.append(work(item))
+            except DataError as error:
+                results.append(error)
+        return results
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(items), 256):  # so that results do not pile up ahead of who consumes them
-            yield from pool.map(one, items[start : start + 256])
+    parts = [items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER)]
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(parts), AHEAD):  # so that results do not pile up ahead of who consumes them
+            for results in pool.map(some, parts[start : start + AHEAD]):
+                yield from results
 
 
 def unreadable(errors: Sequence[DataError], total: int) -> DataError:
@@ -124,16 +134,17 @@ def unreadable(errors: Sequence[DataError], total: int) -> DataError:
     return DataError(told if len(errors) == total else f"{told}; {WAY_OUT}")
 
 
-def decode_all(paths: Sequence[Path], work: Callable[[Path], Out]) -> Iterator[Out]:
-    """``work`` over image files, in order; at the end one DataError naming all that could not be read."""
+def decode_all(items: Sequence[In], work: Callable[[In], Out]) -> Iterator[Out]:
+    """``work``, which reads an image file, over items; in order; at the end one DataError naming all that could not be
+    read."""
     errors = []
-    for result in attempt(work, paths):
+    for result in attempt(work, items):
         if isinstance(result, DataError):
             errors.append(result)
         elif not errors:
             yield result
     if errors:
-        raise unreadable(errors, len(paths))
+        raise unreadable(errors, len(items))
 
 
 class _guard:  # noqa: N801  (used like a function)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lamina.data.decoding import Header, attempt, decode, header, unreadable
+from lamina.data.decoding import THREADS, Header, attempt, decode, header, unreadable
 from lamina.data.fingerprints import of_files
 from lamina.data.options import DataOptions
 from lamina.data.source import ImageFiles, Source
@@ -28,12 +28,16 @@ def image_files_source(
     Names in ``spec.skipped`` and in the fingerprint are relative to ``root``.
     """
     every = [path for part in paths.values() for path in part]
-    results = list(attempt(partial(_inspect, whole=options.skip_bad), every))
+    # threads would wait for each other longer than a header takes
+    results = list(
+        attempt(partial(_inspect, whole=options.skip_bad), every, threads=THREADS if options.skip_bad else 1)
+    )
     errors = [result for result in results if isinstance(result, DataError)]
     if errors and (not options.skip_bad or len(errors) == len(every)):
         raise unreadable(errors, len(every))
     headers = [result for result in results if isinstance(result, Header)]
-    names = [_relative(path, root) for path in every]
+    below = f"{root.as_posix().rstrip('/')}/"
+    names = [_relative(path, below) for path in every]
     good = [not isinstance(result, DataError) for result in results]
 
     splits: dict[str, ImageFiles] = {}
@@ -70,8 +74,6 @@ def _inspect(path: Path, *, whole: bool) -> Header:
     return found
 
 
-def _relative(path: Path, root: Path) -> str:
-    try:
-        return path.relative_to(root).as_posix()
-    except ValueError:
-        return str(path)
+def _relative(path: Path, root: str) -> str:
+    text = path.as_posix()
+    return text[len(root) :] if text.startswith(root) else str(path)

@@ -99,9 +99,9 @@ def running_outcome(run: Run, split: str) -> Outcome:
 
 def translated_outcome(run: Run, split: str) -> Outcome:
     """A translator on a split: its metrics over all of it; examples and the worst among its first pairs."""
+    metrics = run.evaluate(split)  # says so where sacrebleu is not there
     from sacrebleu.metrics.chrf import CHRF
 
-    metrics = run.evaluate(split)  # says so where sacrebleu is not there
     preprocess, task, pairs = _preprocess(run), run.task, cast(Pairs, run.source.splits[split])
     assert isinstance(task, Translation)
     some = pairs.subset(range(min(TRANSLATED, len(pairs))))

@@ -76,6 +76,11 @@ class Result:
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
     @property
+    def figure(self) -> str:
+        """The mean, and the deviation where there is one."""
+        return f"{self.mean:.4f}" + (f" ± {self.std:.4f}" if len(self.values) > 1 else "")
+
+    @property
     def reached(self) -> bool | None:
         """None where there is no bar."""
         if self.bar is None:
@@ -121,7 +126,8 @@ def outcome_in_words(result: Result) -> str:
     known = {True: "reached", False: "NOT reached", None: ""}[result.reached]
     bar = "no bar" if result.bar is None else f"bar {result.bar:.4f} {known}"
     beside = "".join(f", {name} {value:.4f}" for name, value in result.beside.items())
-    return f"{result.mean:.4f} ± {result.std:.4f} over {len(result.values)} seeds, {bar}{beside}"
+    seeds = "seed" if len(result.values) == 1 else "seeds"
+    return f"{result.figure} over {len(result.values)} {seeds}, {bar}{beside}"
 
 
 def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
@@ -189,7 +195,8 @@ def render_results(results: Sequence[Result]) -> str:
         "# Results",
         "",
         "Written by `lamina reproduce --render` from the files in `results/`; no number is typed by hand.",
-        "Mean over seeds, ± sample standard deviation. A row that falls short of its bar stays and says so.",
+        "Mean over seeds, ± sample standard deviation where there are several.",
+        "A row that falls short of its bar stays and says so.",
         "",
         "| recipe | what | paper | ours | bar | reached | seeds | minutes | hardware | command |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -202,9 +209,8 @@ def render_results(results: Sequence[Result]) -> str:
             bar += f" ({_baseline_in_words(wanted)})"
         bar += "".join(f"; {name} {value:.4f}" for name, value in result.beside.items())
         reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
-        ours = f"{result.mean:.4f} ± {result.std:.4f}"
         lines.append(
-            f"| {result.recipe} | {wanted.split} {wanted.metric} | {paper} | {ours} | {bar} | {reached} "
+            f"| {result.recipe} | {wanted.split} {wanted.metric} | {paper} | {result.figure} | {bar} | {reached} "
             f"| {len(result.values)} | {result.minutes:.1f} | {result.hardware} | `{result.command}` |"
         )
     sources = [f"- {r.recipe}: {r.expected.paper_source}" for r in results if r.expected.paper_source]

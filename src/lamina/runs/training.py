@@ -30,6 +30,9 @@ from lamina.runs.feeding import Place, Samples, evaluation_batches, training_str
 from lamina.runs.run import Run
 from lamina.runs.samples import samples_of
 from lamina.runs.weights import digest, save_weights
+from lamina.tasks.translation import Translation
+from lamina.tasks.translation_scores import expect_sacrebleu
+from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
@@ -107,13 +110,14 @@ class Training:
             torch.distributed.destroy_process_group()
 
     def _fit(self) -> Generator[Event]:
-        return fit(
-            self.engine,
-            self.stream,
-            evaluate=None if self.validation is None else self._evaluate,
-            checkpoints=self.directory.checkpoints,
-            resume=self.resume,
-        )
+        with freed_memory_kept(self.fabric.device):
+            yield from fit(
+                self.engine,
+                self.stream,
+                evaluate=None if self.validation is None else self._evaluate,
+                checkpoints=self.directory.checkpoints,
+                resume=self.resume,
+            )
 
     def _keep(self, event: EpochDone) -> None:
         self.directory.add_row(_row(event))
@@ -180,6 +184,8 @@ def prepare(
     if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
         raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data}' has changed")
     parts = build(wanted, source, own, None if found is None else found.preprocess())
+    if isinstance(parts.task, Translation):
+        expect_sacrebleu()
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=wanted.reset_head)
     # what does not fit is told before we write
     training = Training(planned, wanted, source, parts, fabric, resume, loaded)

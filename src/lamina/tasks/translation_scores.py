@@ -33,6 +33,11 @@ def signatures(lowercase: bool = False) -> dict[str, str]:
     return found
 
 
+def expect_sacrebleu() -> None:
+    """Raises UsageError where it is not installed: before a training, not after it."""
+    _metrics(lowercase=False)
+
+
 def _metrics(lowercase: bool) -> dict[str, Any]:
     try:
         from sacrebleu.metrics.bleu import BLEU
