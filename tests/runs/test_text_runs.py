@@ -126,6 +126,16 @@ def test_a_text_is_written_without_a_seam(kind: Any, vocabulary: int | None, mon
     assert stopped.rstrip(",").endswith(" Maß")
 
 
+def test_tied_weights_are_kept_and_opened_again(texts: Path, tmp_path: Path) -> None:
+    run = lamina.train(
+        "lstm-lm-small", data=str(texts / "book.txt"), steps=4, batch_size=8, directory=tmp_path, report=False, ema=0.5,
+        model_options={"embedding_dim": 16, "hidden_size": 16, "tied": True},
+    )  # fmt: skip
+    again = lamina.open_run(run.path)
+    assert again.model.embedding.weight is again.model.head.weight
+    assert again.evaluate("test") == run.evaluate("test")
+
+
 def test_samples_are_kept_through_training(writer: Run, translator: Run) -> None:
     rows = [json.loads(line) for line in writer.directory.samples.read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 7))

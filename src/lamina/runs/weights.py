@@ -18,10 +18,18 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raises RunError where the file cannot be written; then the old one stands."""
+    """A tensor of two names (tied weights) is written under both. Raises RunError where the file cannot be written; then
+    the old one stands."""
     from safetensors.torch import save
 
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"format": "pt"})
+    seen: set[int] = set()
+    apart: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        held = tensor.detach().cpu().contiguous()
+        place = held.untyped_storage().data_ptr()
+        apart[name] = held.clone() if place in seen else held
+        seen.add(place)
+    data = save(apart, {"format": "pt"})
     write_whole(path, lambda file: file.write(data))
 
 
