@@ -289,12 +289,14 @@ def _measured(preprocess: ImagePreprocess, split: Split, covariance: bool) -> Im
         stored_CN = chunk.transpose(0, 1).flatten(1)
         count += stored_CN.shape[1]
         if bytewise:
-            sum_C, squares_C = _sums_of_bytes(stored_CN)
-            total, squares = total + sum_C / high, squares + squares_C / high**2
-            continue
-        values_CN = stored_CN.to(torch.float64).sub_(low).div_(high - low)
-        total, squares = total + values_CN.sum(1), squares + values_CN.square().sum(1)
-        products = products + values_CN @ values_CN.T if covariance else products
+            sums = _sums_of_bytes(stored_CN)
+        else:
+            values_CN = stored_CN.to(torch.float64).sub_(low).div_(high - low)
+            sums = values_CN.sum(1), values_CN.square().sum(1)
+            products = products + values_CN @ values_CN.T if covariance else products
+        total, squares = total + sums[0], squares + sums[1]
+    if bytewise:
+        total, squares = total / high, squares / high**2
     mean = total / count
     std = (squares / count - mean.square()).clamp_min(0).sqrt()
     return replace(
