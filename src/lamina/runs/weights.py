@@ -18,8 +18,10 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """A tensor of two names (tied weights) is written under both. Raises RunError where the file cannot be written; then
-    the old one stands."""
+    """A tensor of two names (tied weights) is written under both.
+
+    Raises RunError where the file cannot be written; then the old one stands.
+    """
     from safetensors.torch import save
 
     seen: set[int] = set()
