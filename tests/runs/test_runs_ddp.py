@@ -12,32 +12,47 @@ import pytest
 from safetensors.torch import load_file
 
 import lamina
+from sample_texts import write_book
 
-ASKED = [
-    "mlp", "--data", "iris", "--epochs", "3", "--batch-size", "16", "--precision", "fp64", "--optimizer", "sgd",
-    "--lr", "0.05",
-]  # fmt: skip
+COMMON = ["--precision", "fp64", "--optimizer", "sgd", "--lr", "0.05", "--accelerator", "cpu", "--name", "run"]
+ASKED = {
+    "table": ["mlp", "--data", "iris", "--epochs", "3", "--batch-size", "16"],
+    # rows of text, whose state is carried; in evaluation one process has none
+    "text": [
+        "lstm-lm-small", "--data", "book.txt", "--epochs", "3", "--batch-size", "8", "--model.hidden-size", "8",
+        "--model.embedding-dim", "8",
+    ],
+    # pairs, of which each process has its share, and another number of tokens
+    "pairs": [
+        "transformer-small", "--data", "territories", "--epochs", "3", "--batch-size", "32", "--model.width", "8",
+        "--model.hidden", "8", "--model.layers", "1", "--model.heads", "2", "--model.dropout", "0",
+    ],
+}  # fmt: skip
 
 
-def train(devices: int, folder: Path) -> lamina.Run:
+def train(devices: int, folder: Path, case: str) -> lamina.Run:
     """In a session of its own: whatever is left when the time is up is killed, every process of it."""
-    command = [sys.executable, "-m", "lamina", "train", *ASKED, "--devices", str(devices), "--runs", str(folder)]
+    more = [*COMMON, "--devices", str(devices), "--runs", str(folder)]
+    command = [sys.executable, "-m", "lamina", "train", *ASKED[case], *more]
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(
-        command, start_new_session=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        command, start_new_session=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=folder.parent,
+    )  # fmt: skip
     try:
         said, _ = child.communicate(timeout=120)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         pytest.fail(f"{devices} processes did not end")
     assert child.returncode == 0, said
-    assert said.count("test: accuracy") == 1, said  # one of them speaks
-    return lamina.open_run(folder / "mlp-iris")
+    assert said.count("\ntest: ") == 1, said  # one of them speaks
+    return lamina.open_run(folder / "run")
 
 
-def test_two_processes_make_the_run_of_one(tmp_path: Path) -> None:
-    one, two = train(1, tmp_path / "1"), train(2, tmp_path / "2")
+@pytest.mark.parametrize("case", ASKED)
+def test_two_processes_make_the_run_of_one(case: str, tmp_path: Path) -> None:
+    write_book(tmp_path / "book.txt", lines=60)
+    one, two = train(1, tmp_path / "1", case), train(2, tmp_path / "2", case)
     for name, weight in load_file(one.directory.weights).items():
         difference = (weight - load_file(two.directory.weights)[name]).abs().max().item()
         assert difference <= 1e-10, name
@@ -45,3 +60,7 @@ def test_two_processes_make_the_run_of_one(tmp_path: Path) -> None:
     for a, b in zip(one.history, two.history, strict=True):
         assert a == pytest.approx(b, abs=1e-9)
     assert two.directory.report.exists()
+    samples = [run.path / "samples.jsonl" for run in (one, two)]
+    assert samples[0].exists() == (case != "table")
+    if case != "table":
+        assert samples[0].read_text() == samples[1].read_text()

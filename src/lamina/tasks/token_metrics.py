@@ -30,7 +30,7 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
 
     def __init__(self, characters_V: Tensor | None = None) -> None:
         super().__init__()
-        # a row of sums for each batch, added up in double precision at the end: not every device has it
+        # sums of each batch, added up in double precision at the end
         self.add_state("sums", default=[], dist_reduce_fx="cat")
         self.characters_V = characters_V
         self.carried: Any = None
@@ -45,7 +45,14 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
         if self.characters_V is not None:
             self.characters_V = self.characters_V.to(target_BT.device)
             characters = self.characters_V[target_BT[real_BT]].sum()
-        self.sums.append(torch.stack([value.to(nats) for value in (nats, tokens, right, characters)]))
+        dtype = _precise(nats.device)
+        self.sums.append(torch.stack([value.to(dtype) for value in (nats, tokens, right, characters)]))
+
+    def sync(self, *args: Any, **how: Any) -> None:
+        """A process that had no batch takes part with zeros: torchmetrics would send nothing, of another type."""
+        if not self.sums:
+            self.sums.append(torch.zeros(4, dtype=_precise(self.device), device=self.device))
+        super().sync(*args, **how)
 
     def compute(self) -> dict[str, Tensor]:
         rows: Tensor = dim_zero_cat(self.sums)
@@ -54,3 +61,7 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
         if self.characters_V is not None:
             found |= {"perplexity": found["loss"].exp(), "bits_per_character": nats / math.log(2) / characters}
         return found
+
+
+def _precise(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # which a Mac's accelerator lacks

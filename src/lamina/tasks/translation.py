@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,7 +36,8 @@ class Translation(Task):
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         logits_NV, target_N = _told(model, batch).flatten(0, 1), batch["target"].flatten()
         smoothing = self.label_smoothing
-        return F.cross_entropy(logits_NV, target_N, ignore_index=IGNORED, label_smoothing=smoothing), {}
+        loss = F.cross_entropy(logits_NV, target_N, ignore_index=IGNORED, label_smoothing=smoothing)
+        return loss * _weight(target_N), {}
 
     def metrics(self) -> Any:
         """Of tokens told the right ones before them: "loss" in nats for each, without smoothing, and "accuracy"."""
@@ -70,6 +72,17 @@ class Translation(Task):
             [one._replace(tokens=[token for token in one.tokens[:most] if token != self.end]) for one in best]
             for best, most in zip(found, most_B, strict=True)
         ]
+
+
+def _weight(target_N: Tensor) -> Tensor | float:
+    """Of several processes, whose gradients are averaged, one with more tokens than the others counts for more: so that
+    together they have the mean over the tokens of all."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 1.0
+    mine = (target_N != IGNORED).sum()
+    total = mine.clone()
+    torch.distributed.all_reduce(total)
+    return (mine * torch.distributed.get_world_size()).double() / total
 
 
 def _told(model: nn.Module, batch: Batch) -> Tensor:
