@@ -25,7 +25,7 @@ def compiled(function: Callable[..., Any], *, device: str, backend: str = "induc
 def leave_loops_out(module: nn.Module) -> None:
     """Have torch.compile leave the loops over time of recurrent networks as they are, with graphs around them.
 
-    It can take them in, but they come out slower than torch's fused kernels (docs/conformance.md).
+    It can take them in, but then trains no faster than eager PyTorch (``make bench``: recurrent_compile).
     """
     for part in module.modules():
         if isinstance(part, Recurrent):
