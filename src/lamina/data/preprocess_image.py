@@ -283,9 +283,12 @@ def _measured(preprocess: ImagePreprocess, split: Split, covariance: bool) -> Im
     every = -(-len(split) // FILES_MEASURED) if isinstance(split, ImageFiles) else 1
     bytewise = preprocess.dtype == "uint8" and low == 0 and not covariance
     # files decoded already or not: the sums have to be the same, which exact ones are however they are added up
-    together = 16 if bytewise else 1
-    kept = None if preprocess.kept is None else torch.split(preprocess.kept[1][::every], together)
-    for chunk in _chunks(preprocess, split, every) if kept is None else kept:
+    if preprocess.kept is None:
+        chunks = _chunks(preprocess, split, every)
+    else:
+        images = preprocess.kept[1][::every]
+        chunks = iter(torch.split(images, max(1, CHUNK_VALUES // images[0].numel()) if bytewise else 1))
+    for chunk in chunks:
         stored_CN = chunk.transpose(0, 1).flatten(1)
         count += stored_CN.shape[1]
         if bytewise:
