@@ -32,14 +32,14 @@ import lamina
 from benchmarks.language_models import gpt2_of_shape
 from benchmarks.measure import interleaved, ratio, write_result
 from lamina.data.streams import Stream
-from lamina.data.text_streams import Contiguous, Windows
+from lamina.data.text.streams import Contiguous, Windows
+from lamina.options.recipe import Recipe
+from lamina.runs.batches import window_of
 from lamina.runs.config import make_config
-from lamina.runs.feeding import window_of
 from lamina.tasks.language_modelling import LanguageModelling
 from lamina.training.engine import Engine
 from lamina.training.events import StepDone
 from lamina.training.loop import fit
-from lamina.training.recipe import Recipe
 from lamina.weights.gpt2 import LAYOUTS
 
 MADE = 3

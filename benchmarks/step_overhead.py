@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader, TensorDataset
 import lamina
 from benchmarks.measure import interleaved, ratio, write_result
 from lamina.data.streams import Batch, InMemory, Shuffled
+from lamina.options.recipe import Recipe
 from lamina.tasks.classification import Classification
 from lamina.training.engine import Engine
 from lamina.training.events import StepDone
 from lamina.training.loop import fit
-from lamina.training.recipe import Recipe
 
 LR, MOMENTUM = 0.01, 0.9
 SCALE, SHIFT = 1 / 255, 0.13

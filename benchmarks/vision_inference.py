@@ -23,7 +23,7 @@ from torch import nn
 import lamina
 from benchmarks.measure import interleaved, ratio, write_result
 from benchmarks.vision_models import NETS, forward, images, net, timed
-from lamina.runs.exporting import export_variant
+from lamina.runs.views.export import export_variant
 
 ROUNDS = {1: 15, 16: 7}
 CALLS = {1: 4, 16: 1}

@@ -8,17 +8,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from lamina.version import __version__
+
 if TYPE_CHECKING:
     from lamina.errors import DataError, ExportError, LaminaError, RunError, TrainingError, UsageError
     from lamina.export.optimising import optimize
+    from lamina.options.recipe import Recipe
     from lamina.registry import card, create_model, list_models
-    from lamina.runs.exporting import open_exported
     from lamina.runs.run import Run, list_runs, open_run
     from lamina.runs.training import train
-    from lamina.training.recipe import Recipe
+    from lamina.runs.views.export import open_exported
     from lamina.weights.loading import load_weights
 
-__version__ = "0.1.0.dev0"
 
 _HOME = {
     "DataError": "lamina.errors",
@@ -30,10 +31,10 @@ _HOME = {
     "card": "lamina.registry",
     "create_model": "lamina.registry",
     "list_models": "lamina.registry",
-    "Recipe": "lamina.training.recipe",
+    "Recipe": "lamina.options.recipe",
     "Run": "lamina.runs.run",
     "list_runs": "lamina.runs.run",
-    "open_exported": "lamina.runs.exporting",
+    "open_exported": "lamina.runs.views.export",
     "open_run": "lamina.runs.run",
     "optimize": "lamina.export.optimising",
     "train": "lamina.runs.training",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card, Reported, Variant
 from lamina.errors import LaminaError, UsageError, nearest, unknown
-from lamina.options import typed
+from lamina.options.conversion import typed
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina.claims.frame import Bar, Claim, Measurement, Settings
+from lamina.claims.claim import Bar, Claim, Measurement, Settings
 from lamina.claims.running import ClaimResult, run
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from math import inf, nan
 import pytest
 from claim_examples import result_of
 
-from lamina.claims.frame import Bar, clearances, judge
+from lamina.claims.claim import Bar, clearances, judge
 
 MOST = Bar(number="error", at_most=0.5, why="")
 LEAST = Bar(number="gain", at_least=2.0, why="")

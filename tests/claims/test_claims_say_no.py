@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamina.claims import (
+from lamina.claims.experiments import (
     attention_scale,
     depthwise_separable_cost,
     fire_module,

@@ -13,9 +13,9 @@ import pytest
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import ImagePreprocess, fit_preprocess
-from lamina.data.preprocess_text import TextPreprocess
 from lamina.data.source import Pairs, Source, Text, Texts
-from lamina.data.text_streams import ByLength, Ragged
+from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.streams import ByLength, Ragged
 
 ROOT = os.environ.get("LAMINA_DATA")
 pytestmark = pytest.mark.skipif(not ROOT, reason="LAMINA_DATA names no folder of real data sets")

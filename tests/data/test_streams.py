@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina.data.augment import Geometric
+from lamina.data.image.augment.geometric import Geometric
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import fit_preprocess

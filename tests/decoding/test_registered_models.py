@@ -11,7 +11,7 @@ from decoding_toys import greedy_by_prefix, next_logits
 from torch import Tensor
 
 from lamina.conformance import smallest_of_each_architecture
-from lamina.conformance.setting import build
+from lamina.conformance.harness import build
 from lamina.decoding import beam_search, generate
 from lamina.errors import UsageError
 from lamina.registry import configure, list_models, variant

@@ -181,7 +181,7 @@ def test_files_that_are_no_export(engines: None, plain: Path) -> None:
 
 
 def test_a_variant_has_no_preprocessing_to_predict_with(engines: None, plain: Path) -> None:
-    from lamina.runs.exporting import export_variant
+    from lamina.runs.views.export import export_variant
 
     done = export_variant("mlp", "onnx", plain / "mlp.onnx")
     with pytest.raises(ExportError, match="was exported from mlp alone"):

@@ -11,8 +11,8 @@ import torch
 
 import lamina
 from lamina.data.preprocess import load_preprocess
-from lamina.runs.exporting import export_variant
 from lamina.runs.run import Run
+from lamina.runs.views.export import export_variant
 
 
 @pytest.fixture(scope="module")

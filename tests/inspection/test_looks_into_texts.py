@@ -12,11 +12,11 @@ import lamina
 from lamina.errors import UsageError
 from lamina.inspection import TextInspection
 from lamina.report.content import ReportContent
-from lamina.report.look_text import render_text_look
-from lamina.runs import reporting_text
-from lamina.runs.looking_text import look_at_text
-from lamina.runs.reporting import report_content
+from lamina.report.text.inspection import render_text_look
 from lamina.runs.run import Run
+from lamina.runs.text import report as reporting_text
+from lamina.runs.text.inspection import look_at_text
+from lamina.runs.views.report import report_content
 from sample_texts import BAD, GOOD, write_book, write_reviews
 
 EVIL = "<script>alert(1)</script>"

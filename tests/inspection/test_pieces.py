@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.data.tokenizing import TextCode, TokenKind
+from lamina.data.text.tokenizing import TextCode, TokenKind
 from lamina.inspection.pieces import pieces_of, words_of
 
 TEXT = "The cat's nap, (well) done.\nNäive 漢字 cats"

@@ -10,7 +10,7 @@ import sacrebleu
 import torch
 from torch import Tensor, nn
 
-from lamina.data.text_streams import IGNORED
+from lamina.data.text.streams import IGNORED
 from lamina.decoding import generate
 from lamina.models.recurrent_classifier import RecurrentClassifier, RecurrentClassifierConfig
 from lamina.models.recurrent_lm import RecurrentLM, RecurrentLMConfig

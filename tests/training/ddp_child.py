@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from toys import Classify, Fit, Jitter, Log, differences, gan, make_engine, plain_net, points, recall
 
-from lamina.data.augment import Geometric
+from lamina.data.image.augment.geometric import Geometric
 from lamina.data.streams import Batch, InMemory, Shuffled
 from lamina.tasks.base import Task
 from lamina.training.checkpoints import Checkpoints

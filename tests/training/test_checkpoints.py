@@ -17,7 +17,8 @@ import torch
 from toys import Log, assert_same_fit, classification, places, recall, resume, run
 
 from lamina.errors import RunError
-from lamina.training.checkpoints import Checkpoints, load_checkpoint, write_whole
+from lamina.files import write_whole
+from lamina.training.checkpoints import Checkpoints, load_checkpoint
 from lamina.training.events import Saved
 from lamina.training.loop import fit
 

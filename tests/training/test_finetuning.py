@@ -12,11 +12,11 @@ from toys import Classify, make_engine, points
 
 from lamina.data.streams import InMemory, Shuffled
 from lamina.errors import UsageError
+from lamina.options.recipe import Recipe
 from lamina.training.engine import Engine
 from lamina.training.events import StepDone
 from lamina.training.loop import fit
 from lamina.training.optimisers import layer_numbers, make_optimiser
-from lamina.training.recipe import Recipe
 
 
 class Staged(nn.Module):

@@ -10,9 +10,9 @@ import torch
 from toys import classification
 
 from lamina.errors import UsageError
+from lamina.options.recipe import Recipe
 from lamina.training.events import StepDone
 from lamina.training.loop import fit
-from lamina.training.recipe import Recipe
 from lamina.training.schedules import check_schedule, rate_factor
 
 LENGTHS = [{"epochs": 2}, {"steps": 20}, {"images": 200}]  # the same twenty steps, 10 an epoch

@@ -11,9 +11,9 @@ from torch.nn import functional
 from toys import Classify, make_engine, plain_net, points
 
 from lamina.data.streams import InMemory, Shuffled
+from lamina.options.recipe import Recipe
 from lamina.training.loop import fit
 from lamina.training.optimisers import make_optimiser
-from lamina.training.recipe import Recipe
 
 
 def trained(count: int = 160, batch_size: int = 8, model: nn.Module | None = None, **recipe: Any) -> Any:

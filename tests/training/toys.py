@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lamina.data.streams import Batch, InMemory, Shuffled, Stream
+from lamina.options.recipe import Recipe
 from lamina.randomness import derive
 from lamina.tasks.base import Phase, Task
 from lamina.training.checkpoints import Checkpoints, load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Saved, StepDone, Stopped
 from lamina.training.loop import fit
-from lamina.training.recipe import Recipe
 
 # ---------------------------------------------------------------- running, interrupting, comparing
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lamina.errors import unknown
 
 if TYPE_CHECKING:
-    from lamina.claims.frame import AnyClaim
+    from lamina.claims.claim import AnyClaim
 
 NAMES = (
     "xor",
@@ -65,6 +65,6 @@ def check_name(name: str) -> str:
 
 def get_claim(name: str) -> AnyClaim:
     """Raises UsageError for an unknown name."""
-    module = importlib.import_module(f"lamina.claims.{check_name(name).replace('-', '_')}")
+    module = importlib.import_module(f"lamina.claims.experiments.{check_name(name).replace('-', '_')}")
     claim: AnyClaim = module.CLAIM
     return claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lamina.claims.frame import AnyClaim, Bar
+from lamina.claims.claim import AnyClaim, Bar
 from lamina.claims.registry import get_claim
 from lamina.claims.running import ClaimResult, reading
 from lamina.report.blocks import Chart, Charts, Pairs, Table

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lamina.claims.frame import AnyClaim, Bar, Settings, Verdict, clearances, judge
+from lamina.claims.claim import AnyClaim, Bar, Settings, Verdict, clearances, judge
 from lamina.claims.registry import NAMES, get_claim
 from lamina.errors import DataError
+from lamina.files import write_whole
 from lamina.report.wording import plain, rounded
-from lamina.runs.reporting import environment
-from lamina.training.checkpoints import write_whole
+from lamina.runs.views.report import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

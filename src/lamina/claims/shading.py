@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lamina.claims.frame import Array
+from lamina.claims.claim import Array
 from lamina.report.svg import BETWEEN
 
 

@@ -96,7 +96,7 @@ def _write(results: list[ClaimResult], out: str | None, folder: str | None, to: 
     """The page and the table, each named on stderr."""
     from lamina.claims.rendering import render_page, render_table
     from lamina.claims.running import read_results
-    from lamina.training.checkpoints import write_whole
+    from lamina.files import write_whole
 
     texts = {}
     if out:

@@ -41,7 +41,7 @@ def command(argv: Sequence[str]) -> int:
 
     from lamina.data.description import describe
     from lamina.data.opening import open_source
-    from lamina.options import typed
+    from lamina.options.conversion import typed
 
     described = describe(open_source(args.data, options=DataOptions(**typed(DataOptions, options, "option"))))
     if args.json:

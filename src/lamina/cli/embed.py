@@ -7,10 +7,10 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from lamina.cli.naming import add_run, run_path, takes_texts
 from lamina.cli.output import as_json
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.predict import items_of, labelled
+from lamina.cli.run_argument import add_run, run_path, takes_texts
 from lamina.errors import UsageError
 
 SUFFIXES = (".npy", ".csv")
@@ -70,7 +70,7 @@ def _csv(named: Sequence[tuple[str, list[float]]]) -> str:
 def _write(out: Path, named: Sequence[tuple[str, list[float]]]) -> None:
     import numpy as np
 
-    from lamina.training.checkpoints import write_whole
+    from lamina.files import write_whole
 
     if out.suffix == ".csv":
         data = _csv(named).encode("utf-8", "backslashreplace")

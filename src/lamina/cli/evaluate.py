@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamina.cli.naming import add_run, run_path
 from lamina.cli.output import as_json, facts, number
 from lamina.cli.parser import Parser, dashed
+from lamina.cli.run_argument import add_run, run_path
 
 
 def parser() -> Parser:

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from lamina.cli.naming import add_run, run_or_model
 from lamina.cli.output import as_json, facts
 from lamina.cli.parser import Parser, dashed
+from lamina.cli.run_argument import add_run, run_or_model
 from lamina.errors import UsageError
 from lamina.export.formats import FORMATS, format_named
 
@@ -42,8 +42,8 @@ def command(argv: Sequence[str]) -> int:
         raise UsageError(f"--weights is for a model, but {path} is a run, which has its own")
 
     from lamina.export.inputs import inputs_of
-    from lamina.runs.exporting import export_variant
     from lamina.runs.run import open_run
+    from lamina.runs.views.export import export_variant
 
     done = export_variant(args.run, args.to, out, args.weights) if path is None else open_run(path).export(args.to, out)
     if args.json:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lamina.errors import UsageError
-from lamina.options import typed
+from lamina.options.conversion import typed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.cli.fields import fields_of, given
-from lamina.cli.naming import add_run, run_path
 from lamina.cli.output import as_json, legible
 from lamina.cli.parser import Parser, dashed
-from lamina.runs.manner import Manner, manner_of
+from lamina.cli.run_argument import add_run, run_path
+from lamina.runs.text.generation_options import Manner, manner_of
 
 FIRST = "\n"
 """the prompt where none is given: the beginning of a line"""

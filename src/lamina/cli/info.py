@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card
-from lamina.cli.naming import add_run, run_or_model
 from lamina.cli.output import as_json, count, facts, note, size, table
 from lamina.cli.parser import Parser, dashed
+from lamina.cli.run_argument import add_run, run_or_model
 from lamina.registry import canonical, card
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def _of_model(name: str) -> Found:
 
 def _of_run(path: Path) -> Found:
     """Of a run: what it trains, the variant's card, and the layers of the model as it was built for the data."""
-    from lamina.data.preprocess_image import ImagePreprocess
-    from lamina.data.preprocess_table import TablePreprocess
+    from lamina.data.image.preprocess import ImagePreprocess
+    from lamina.data.table.preprocess import TablePreprocess
     from lamina.inspection.layers import layer_table
     from lamina.registry import variant
     from lamina.runs.run import open_run

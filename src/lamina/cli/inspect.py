@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli.naming import add_run, run_or_model
 from lamina.cli.output import as_json, note
 from lamina.cli.parser import Parser, dashed
+from lamina.cli.run_argument import add_run, run_or_model
 from lamina.errors import UsageError
 
 if TYPE_CHECKING:
-    from lamina.report.look import LookContent
-    from lamina.report.look_text import TextLook
+    from lamina.report.image.inspection import LookContent
+    from lamina.report.text.inspection import TextLook
 
 TEXT = """Look inside a run, or a model by its name, with an image: what it says, where it sees it (Grad-CAM), feature \
 maps, attention windows, filters, effective receptive fields, gradients. Or inside a run with a text: what it \
@@ -58,9 +58,9 @@ def command(argv: Sequence[str]) -> int:
     if args.image is not None and not Path(args.image).is_file():
         raise UsageError(f"--image {args.image}: there is no such file")
 
-    from lamina.runs.looking import look_at_model, look_at_run, write_look
-    from lamina.runs.looking_text import look_at_text
+    from lamina.runs.image.inspection import look_at_model, look_at_run, write_look
     from lamina.runs.run import open_run
+    from lamina.runs.text.inspection import look_at_text
 
     content: LookContent | TextLook
     if path is None:

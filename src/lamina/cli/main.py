@@ -9,8 +9,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from lamina import __version__
 from lamina.errors import LaminaError, UsageError, unknown
+from lamina.version import __version__
 
 VERBS = {
     "models": "list the architectures",

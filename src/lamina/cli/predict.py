@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli.naming import add_runs, run_path, takes_texts
 from lamina.cli.output import as_json, clean, number, table
 from lamina.cli.parser import Parser, dashed
+from lamina.cli.run_argument import add_runs, run_path, takes_texts
 from lamina.data.text_files import is_text
 from lamina.errors import UsageError
 from lamina.export.formats import ENGINES, check_engine, engine_of
 
 if TYPE_CHECKING:
-    from lamina.runs.exporting import ExportedModel
     from lamina.runs.run import Run
+    from lamina.runs.views.export import ExportedModel
 
 
 def parser() -> Parser:
@@ -91,7 +91,7 @@ def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run 
         engine = engine_of(file, engine)
 
         def open_file() -> ExportedModel:
-            from lamina.runs.exporting import open_exported
+            from lamina.runs.views.export import open_exported
 
             return open_exported(file, engine)
 
@@ -101,8 +101,8 @@ def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run 
     check_engine(engine)
 
     def open_it() -> Run | ExportedModel:
-        from lamina.runs.exporting import run_in_engine
         from lamina.runs.run import open_run
+        from lamina.runs.views.export import run_in_engine
 
         run = open_run(path)
         return run if engine == "torch" else run_in_engine(run, engine)

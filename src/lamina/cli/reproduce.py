@@ -29,7 +29,7 @@ def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
     folder = Path(args.results)
 
-    from lamina.runs import results
+    from lamina.reproduction import results
 
     names, out = results.within_reach() if args.all else (list(args.recipes), [])
     if args.all and args.recipes:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli.naming import RUNS
 from lamina.cli.output import as_json, clock, note, number, table
 from lamina.cli.parser import Parser, dashed
+from lamina.cli.run_argument import RUNS
 from lamina.errors import LaminaError, UsageError
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from lamina.cli.fields import fields_of, given
-from lamina.cli.naming import RUNS, add_runs, resume_command, run_path
 from lamina.cli.output import as_json, clean, count, facts, note, number
 from lamina.cli.parser import LATER, Parser, dashed
+from lamina.cli.run_argument import RUNS, add_runs, resume_command, run_path
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError
+from lamina.options.recipe import Recipe
 from lamina.registry import canonical, card
-from lamina.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from lamina.runs.training import Training

@@ -25,8 +25,8 @@ from lamina.conformance.behaviour import (
 )
 from lamina.conformance.compilers import check_compile, check_export, check_onnx
 from lamina.conformance.contract import check_image_interface, check_meta, check_odd_sizes, check_wrong_shape
+from lamina.conformance.harness import NotApplicableError
 from lamina.conformance.sequences import check_padding, check_select, check_stepping, check_wrong_tokens
-from lamina.conformance.setting import NotApplicableError
 from lamina.registry import list_models, variant
 
 __all__ = [

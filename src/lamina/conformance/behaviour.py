@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from lamina import registry
 from lamina.cards import Variant
-from lamina.conformance.setting import (
+from lamina.conformance.harness import (
     NotApplicableError,
     build,
     called,

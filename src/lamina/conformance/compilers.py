@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Variant
-from lamina.conformance.setting import (
+from lamina.conformance.harness import (
     Inputs,
     NotApplicableError,
     build,

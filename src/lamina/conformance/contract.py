@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lamina import registry
 from lamina.cards import Variant
-from lamina.conformance.setting import (
+from lamina.conformance.harness import (
     Inputs,
     NotApplicableError,
     build,

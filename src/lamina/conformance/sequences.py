@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lamina.cards import Variant
-from lamina.conformance.setting import (
+from lamina.conformance.harness import (
     NotApplicableError,
     build,
     expect_close,

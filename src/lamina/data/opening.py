@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lamina.data.archives import extract
 from lamina.data.catalogue import embedded_name, expect_known
-from lamina.data.embedded import open_embedded
-from lamina.data.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
-from lamina.data.frames import TABLE_SUFFIXES, is_table
-from lamina.data.hub import open_hub
-from lamina.data.npz import open_npz
+from lamina.data.formats.archives import extract
+from lamina.data.formats.embedded import open_embedded
+from lamina.data.formats.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
+from lamina.data.formats.hub import open_hub
+from lamina.data.formats.npz import open_npz
+from lamina.data.formats.tables import open_table
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.tables import open_table
+from lamina.data.tabular.frames import TABLE_SUFFIXES, is_table
+from lamina.data.text.folders import open_text
 from lamina.data.text_files import TEXT_SUFFIXES, is_text
-from lamina.data.text_folders import open_text
 from lamina.errors import UsageError
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
+from lamina.data.image.preprocess import ImagePreprocess, Moments, fit_images
+from lamina.data.image.resizing import Resize
 from lamina.data.options import DataOptions
-from lamina.data.preprocess_image import ImagePreprocess, Moments, fit_images
-from lamina.data.preprocess_table import TablePreprocess, fit_table
-from lamina.data.preprocess_text import TextPreprocess, fit_text
-from lamina.data.resizing import Resize
 from lamina.data.source import Source
+from lamina.data.table.preprocess import TablePreprocess, fit_table
+from lamina.data.text.preprocess import TextPreprocess, fit_text
 from lamina.errors import RunError, UsageError
 
 Preprocess = ImagePreprocess | TablePreprocess | TextPreprocess

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lamina.decoding.asking import Decoder, State, evaluating, expect_token, read_prompts
+from lamina.decoding.decoder import Decoder, State, evaluating, expect_token, read_prompts
 from lamina.errors import UsageError
 
 

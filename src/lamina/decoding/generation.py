@@ -12,7 +12,7 @@ from typing import Required, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from lamina.decoding.asking import Decoder, State, evaluating, expect_token, read_prompts
+from lamina.decoding.decoder import Decoder, State, evaluating, expect_token, read_prompts
 from lamina.decoding.sampling import Sampling, uniforms
 from lamina.errors import UsageError
 

@@ -16,7 +16,7 @@ from lamina.inspection.gates import Trace, gate_traces
 from lamina.inspection.gradients import gradient_flow
 from lamina.inspection.image import Inspection, inspect_image
 from lamina.inspection.layers import layer_table, receptive_field
-from lamina.inspection.surprise import Expected, expected, most_surprising, read
+from lamina.inspection.surprisal import Expected, expected, most_surprising, read
 from lamina.inspection.text import TextInspection, inspect_judged, inspect_running, inspect_translated
 from lamina.inspection.words import Telling, telling_words, word_effects
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lamina.data.tokenizing import WORD, TextCode
+from lamina.data.text.tokenizing import WORD, TextCode
 
 
 @dataclass(frozen=True)

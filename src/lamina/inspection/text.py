@@ -16,7 +16,7 @@ from lamina.inspection.attention import alignments, attention_maps
 from lamina.inspection.embedded import gradient_by_lag
 from lamina.inspection.features import evaluation
 from lamina.inspection.gates import Trace, gate_traces
-from lamina.inspection.surprise import Expected, expected
+from lamina.inspection.surprisal import Expected, expected
 from lamina.inspection.words import Say, word_effects
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from lamina.report.images import Tile
-from lamina.report.text_content import Mark
+from lamina.report.text.content import Mark
 
 
 @dataclass(frozen=True, kw_only=True)

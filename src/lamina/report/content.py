@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.report.text_content import TextOutcome, Written
+from lamina.report.text.content import TextOutcome, Written
 
 Array = NDArray[np.generic]
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamina.report import (
-    about,
-    classification,
-    inside,
-    language,
-    learning,
-    multilabel,
-    regression,
-    telling,
-    translation,
-)
 from lamina.report.blocks import Table
 from lamina.report.content import Outcome, ReportContent
+from lamina.report.sections import classification, learning, multilabel, regression
+from lamina.report.sections import internals as inside
+from lamina.report.sections import provenance as about
 from lamina.report.templates import render
+from lamina.report.text import language_modelling as language
+from lamina.report.text import translation
+from lamina.report.text import word_attribution as telling
 from lamina.report.wording import metric, metric_name, number, plain
 
 ANALYSES = {

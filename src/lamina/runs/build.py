@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from lamina import registry
+from lamina.data.image.preprocess import ImagePreprocess, Moments
 from lamina.data.preprocess import Preprocess, fit_preprocess
-from lamina.data.preprocess_image import ImagePreprocess, Moments
-from lamina.data.preprocess_text import TextPreprocess
 from lamina.data.source import Source, labelled
 from lamina.data.spec import DataSpec
-from lamina.decoding.asking import limits
+from lamina.data.text.preprocess import TextPreprocess
+from lamina.decoding.decoder import limits
 from lamina.errors import UsageError, unknown
+from lamina.options.recipe import Recipe
 from lamina.randomness import derive
 from lamina.runs.config import TrainConfig
 from lamina.runs.directory import RunDirectory
@@ -29,7 +30,6 @@ from lamina.tasks.rbf import RBFMaximumAPosteriori
 from lamina.tasks.regression import Regression
 from lamina.tasks.text_classification import TextClassification, TextMultilabel, TextRegression
 from lamina.tasks.translation import Translation
-from lamina.training.recipe import Recipe
 
 DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features", "vocab_size", "source_vocab_size")
 """options of a model that the data decide"""

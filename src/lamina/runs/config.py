@@ -15,10 +15,10 @@ import yaml
 
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError, unknown
-from lamina.options import typed
+from lamina.options.conversion import typed
+from lamina.options.recipe import Recipe
 from lamina.registry import card
 from lamina.runs.directory import FORMAT
-from lamina.training.recipe import Recipe
 
 OPTION_FIELDS = frozenset(field.name for field in dataclasses.fields(DataOptions))
 RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))

@@ -17,7 +17,8 @@ import yaml
 
 from lamina.data.preprocess import Preprocess, load_preprocess
 from lamina.errors import RunError, UsageError
-from lamina.training.checkpoints import Checkpoints, write_whole
+from lamina.files import write_whole
+from lamina.training.checkpoints import Checkpoints
 
 FORMAT = 1
 

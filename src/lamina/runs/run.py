@@ -13,21 +13,21 @@ from torch import Tensor, nn
 
 from lamina.data.opening import open_source
 from lamina.data.preprocess import Preprocess
-from lamina.data.preprocess_text import TextPreprocess
 from lamina.data.source import Pairs, Source
 from lamina.data.streams import Batch
 from lamina.data.target_code import align
+from lamina.data.text.preprocess import TextPreprocess
 from lamina.errors import RunError, UsageError, unknown
+from lamina.runs.batches import Place, evaluation_batches
 from lamina.runs.build import make_model, make_task
 from lamina.runs.config import TrainConfig
-from lamina.runs.crops import ten_cropped
 from lamina.runs.directory import RunDirectory
 from lamina.runs.evaluation import evaluating, like, measure, predictions
-from lamina.runs.feeding import Place, evaluation_batches
-from lamina.runs.generating import continue_text, continue_texts
-from lamina.runs.manner import Wishes, manner_of
-from lamina.runs.predicting import inputs, predict_items, texts_of
-from lamina.runs.translating import judge_translations, translate_items
+from lamina.runs.image.crops import ten_cropped
+from lamina.runs.prediction import inputs, predict_items, texts_of
+from lamina.runs.text.generation import continue_text, continue_texts
+from lamina.runs.text.generation_options import Wishes, manner_of
+from lamina.runs.text.translation import judge_translations, translate_items
 from lamina.runs.weights import load_weights
 from lamina.tasks.base import Task
 from lamina.tasks.language_modelling import LanguageModelling
@@ -170,7 +170,7 @@ class Run:
         if isinstance(self.task, LanguageModelling):
             raise UsageError(f"{self.path} continues texts: use generate (lamina generate {self.path} --prompt TEXT)")
         if engine != "torch":
-            from lamina.runs.exporting import run_in_engine
+            from lamina.runs.views.export import run_in_engine
 
             return run_in_engine(self, engine).predict(*items)
         if isinstance(self.task, Translation):
@@ -245,7 +245,7 @@ class Run:
         not installed (``pip install lamina[export]``) and a path that does not fit; ExportError for a model that cannot
         be exported.
         """
-        from lamina.runs.exporting import export_run
+        from lamina.runs.views.export import export_run
 
         return export_run(self, to, path)
 
@@ -273,18 +273,18 @@ class Run:
         if (image is None) == (text is None):
             raise UsageError("what is to be looked at? give an image or a text")
         if text is None:
-            from lamina.runs.looking import look_at_run
+            from lamina.runs.image.inspection import look_at_run
 
             return look_at_run(self, image, target, stage).seen
         if stage is not None:
             raise UsageError("stage is for images: models of text have no stages")
-        from lamina.runs.looking_text import look_at_text
+        from lamina.runs.text.inspection import look_at_text
 
         return look_at_text(self, text, target).seen
 
     def report(self) -> Path:
         """Write report.html from the best weights, and return its path."""
-        from lamina.runs.reporting import write_report
+        from lamina.runs.views.report import write_report
 
         return write_report(self)
 

@@ -21,14 +21,15 @@ from lamina.data.preprocess import files_of, holds
 from lamina.data.source import Source
 from lamina.data.streams import Batch, Streamed
 from lamina.errors import RunError, UsageError
-from lamina.runs.augmentation import make_augment
+from lamina.options.recipe import Recipe
+from lamina.runs.batches import Place, Samples, evaluation_batches, training_stream
 from lamina.runs.build import Parts, build
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import measure
-from lamina.runs.feeding import Place, Samples, evaluation_batches, training_stream
+from lamina.runs.image.augmentation import make_augment
 from lamina.runs.run import Run
-from lamina.runs.samples import samples_of
+from lamina.runs.text.samples import samples_of
 from lamina.runs.weights import digest, save_weights
 from lamina.tasks.translation import Translation
 from lamina.tasks.translation_scores import expect_sacrebleu
@@ -37,7 +38,6 @@ from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
 from lamina.training.loop import expect_watched, fit
-from lamina.training.recipe import Recipe
 from lamina.weights.loading import Loaded, load_weights
 from lamina.weights.reading import StateDict, read_state_dict
 

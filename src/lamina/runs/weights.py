@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lamina.errors import RunError
-from lamina.training.checkpoints import write_whole
+from lamina.files import write_whole
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamina.data.text_streams import IGNORED
+from lamina.data.text.streams import IGNORED
 from lamina.decoding import Hypothesis, beam_search
 from lamina.tasks.base import Batch, Engine, Task
 

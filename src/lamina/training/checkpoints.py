@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from lamina.errors import RunError
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that after a crash at any moment it holds either its old content or the new, never a part.
-
-    A temporary beside it, fsync, rename, fsync of the folder. Raises RunError (no space, no permission); then the old
-    content stands and no temporary is left.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-        raise RunError(f"cannot write {path}: {_reason(error)}; what was there before is unchanged") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _reason(error: BaseException) -> str:
-    """The operating system's words for a failed write; torch's writer hides them in the error before its own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
-        seen = seen.__cause__ or seen.__context__
-    return str(error).partition("\n")[0] or type(error).__name__
+from lamina.files import reason, write_whole
 
 
 class Checkpoints:
@@ -78,7 +41,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"cannot make the folder {self.folder}: {_reason(error)}") from error
+            raise RunError(f"cannot make the folder {self.folder}: {reason(error)}") from error
         write_whole(path, lambda file: torch.save(state, file))
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)
@@ -117,13 +80,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise RunError(f"no such checkpoint: {path}") from None
     except OSError as error:
-        raise RunError(f"cannot read {path}: {_reason(error)}") from error
+        raise RunError(f"cannot read {path}: {reason(error)}") from error
     except pickle.UnpicklingError as error:
         named = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""
         raise RunError(f"{path} is refused: it holds something other than tensors and plain values{what}") from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise RunError(f"{path} is damaged ({_reason(error)}); {_older(path)}") from error
+        raise RunError(f"{path} is damaged ({reason(error)}); {_older(path)}") from error
     if not isinstance(state, dict) or state.get("format") != 1:
         raise RunError(f"{path} is not a checkpoint of this version of lamina")
     return state

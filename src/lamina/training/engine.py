@@ -14,11 +14,11 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from lamina.errors import RunError, TrainingError
+from lamina.options.recipe import Recipe
 from lamina.tasks.base import Phase, Task
 from lamina.training.compiling import compiled, leave_loops_out
 from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
-from lamina.training.recipe import Recipe
 from lamina.training.schedules import Plateau, check_schedule, rate_factor
 
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed", "fp64": "32-true"}

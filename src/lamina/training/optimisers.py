@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lamina.training.recipe import Recipe
+from lamina.options.recipe import Recipe
 
 NORMS = (
     nn.modules.batchnorm._NormBase,  # batch and instance norms of every dimension

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lamina.errors import UsageError
-from lamina.training.recipe import Recipe
+from lamina.options.recipe import Recipe
 
 
 def rate_factor(recipe: Recipe, before: float, after: float) -> float:

@@ -1,0 +1,149 @@
+"""Folders: a folder for each class, with or without a folder for each split; or the files of a known format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lamina.data.formats.cifar import cifar_batches, open_cifar
+from lamina.data.formats.idx import idx_pairs, open_idx
+from lamina.data.formats.tables import open_table
+from lamina.data.image.decoding import IMAGE_SUFFIXES, image_files
+from lamina.data.image.files import image_files_source
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.tabular.frames import is_table
+from lamina.data.tabular.targets import class_labels, expect_classes
+from lamina.data.text.folders import only_text, open_text, split_texts
+from lamina.data.text.parallel import open_parallel, parallel_files
+from lamina.data.text_files import is_text
+from lamina.errors import DataError, UsageError, nearest
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+NO_DATA = ("__macosx",)
+
+
+def is_archive(path: Path) -> bool:
+    return path.name.casefold().endswith(ARCHIVE_SUFFIXES)
+
+
+def open_folder(name: str, root: Path, options: DataOptions) -> Source:
+    """The source in a folder: idx pairs, CIFAR-10 batches, class folders (in split folders or not), tables, or texts.
+
+    A folder that holds one folder only, which holds folders, is passed through. Class names are sorted as text. Hidden
+    files and files without the suffix of an image are no data. Raises UsageError where nothing is recognised.
+    """
+    root = _descend(root)
+    if pairs := idx_pairs(root):
+        return open_idx(name, pairs, options)
+    if batches := cifar_batches(root):
+        return open_cifar(name, batches, options)
+    folders, files = _folders(root), _files(root)
+    tables = [path for path in files if is_table(path)]
+    by_split = {SPLIT_NAMES[key]: path for path in tables if (key := path.name.split(".")[0].casefold()) in SPLIT_NAMES}
+    if parallel := parallel_files(files):
+        return open_parallel(name, parallel, options)
+    if texts := split_texts(files):
+        return open_text(name, texts, options)
+    if splits := _split_folders(root, folders):
+        return _class_folders(name, root, splits, options)
+    if len([folder for folder in folders if images_under(folder)]) < 2 and tables:
+        if "train" in by_split:
+            ordered = {split: by_split[split] for split in ORDER if split in by_split}
+            return open_table(name, ordered, options)
+        if len(tables) == 1:
+            return open_table(name, {"train": tables[0]}, options)
+        raise UsageError(f"'{root}' holds several tables and none called train: name one, such as '{tables[0]}'")
+    if not image_files(files) and not any(map(images_under, folders)):
+        text = only_text(root, files, options)
+        if text is not None:
+            return open_text(name, {"train": text}, options)
+    if folders:
+        return _class_folders(name, root, {"train": root}, options)
+    raise _nothing(root, files)
+
+
+def images_under(folder: Path) -> list[Path]:
+    """Image files in a folder and below it, sorted by relative name."""
+    found: list[Path] = []
+    for where, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if _visible(name)]
+        found += image_files(Path(where, name) for name in files if _visible(name))
+    return sorted(found, key=Path.as_posix)
+
+
+def _class_folders(name: str, root: Path, splits: dict[str, Path], options: DataOptions) -> Source:
+    expect_classes(name, options)
+    classes = sorted({folder.name for folder in _folders(splits["train"])})
+    paths: dict[str, list[Path]] = {}
+    indices: list[int] = []
+    for split, folder in splits.items():
+        paths[split] = []
+        for class_folder in _folders(folder):
+            if class_folder.name not in classes:
+                raise DataError(f"{name}: class '{class_folder.name}' is in '{folder.name}' but not in train")
+            found = images_under(class_folder)
+            paths[split] += found
+            indices += [classes.index(class_folder.name)] * len(found)
+            if not found and split == "train" and len(classes) > 1:
+                raise DataError(f"no images in the class folder '{class_folder}'")
+        if not paths[split]:
+            known = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
+            raise UsageError(f"no images in the folders of '{folder}' (files ending in {known}, ...)")
+    return image_files_source(name, root, paths, class_labels(indices, classes), options)
+
+
+def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
+    """Folders of the splits, where "train" is one that holds class folders; a class may be called train, too."""
+    named = {SPLIT_NAMES[folder.name.casefold()]: folder for folder in folders if folder.name.casefold() in SPLIT_NAMES}
+    train = named.get("train")
+    if train is None or image_files(_files(train)) or not _folders(train):
+        return {}
+    for folder in folders:
+        meant = nearest(folder.name, SPLIT_NAMES)
+        if folder not in named.values() and meant and SPLIT_NAMES[meant] not in named:
+            raise UsageError(f"'{folder}' is no split; did you mean '{meant}'?")
+    for folder in named.values():
+        if image_files(_files(folder)):
+            raise UsageError(f"'{folder}' holds images outside class folders: without labels they cannot be used")
+    return {split: named[split] for split in ORDER if split in named}
+
+
+def _descend(root: Path) -> Path:
+    while True:
+        folders, files = _folders(root), _files(root)
+        known = (*IMAGE_SUFFIXES, ".bin", ".gz")
+        data = [path for path in files if is_table(path) or is_text(path) or path.suffix.casefold() in known]
+        if len(folders) != 1 or data:
+            return root
+        inner = folders[0]
+        within = _files(inner)
+        classes = _folders(inner) and not image_files(within)
+        texts = parallel_files(within) or (any(map(is_text, within)) and not image_files(within))
+        if not (classes or texts or idx_pairs(inner) or cifar_batches(inner)):
+            return root
+        root = inner
+
+
+def _nothing(root: Path, files: list[Path]) -> UsageError:
+    if not files:
+        return UsageError(f"the folder '{root}' is empty")
+    if image_files(files):
+        return UsageError(f"'{root}' holds images but no folder for each class, nor a table that labels them")
+    archives = [path for path in files if is_archive(path) or path.suffix == ".npz"]
+    if archives:
+        return UsageError(f"'{root}' is a folder with an archive in it; did you mean '{archives[0]}'?")
+    return UsageError(f"'{root}' holds nothing in a known format (first file: '{files[0].name}')")
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith(".") and name.casefold() not in NO_DATA
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if _visible(path.name) and path.is_dir())
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if _visible(path.name) and path.is_file())

@@ -1,0 +1,186 @@
+"""Sets of the Hugging Face hub, ``hf:<dataset>@<revision>``, through the ``datasets`` library."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from lamina.data.formats.archives import cache_root, fill
+from lamina.data.formats.tables import table_source
+from lamina.data.image.files import image_files_source
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.tabular.columns import Place
+from lamina.data.tabular.rows import Rows
+from lamina.data.tabular.targets import Labels, class_labels, encode_targets, target_columns
+from lamina.data.text.sources import empty_texts, texts_source
+from lamina.data.text.tables import TRANSLATION, pair_table, running_column, running_table, text_column
+from lamina.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPELLING = re.compile(r"hf:(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<config>[\w.-]+))?@(?P<revision>[\w./-]+)")
+UNLABELLED = -1
+"""the hub's class index of a row without a class"""
+SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp", b"II": ".tif"}
+
+
+def open_hub(data: str, options: DataOptions) -> Source:
+    """A set of the hub at a fixed revision; ``hf:<dataset>:<config>@<revision>`` where it has several configurations.
+
+    A column of images makes it an image source (its files are written to the cache), a column of free text beside the
+    target one of texts, one called translation pairs, a column of text alone running text; any other set is a table.
+    The target is the one named, else the only column of classes, else the usual name. Needs the ``datasets`` library
+    (the extra "hub") and a network at the first use; code from the hub is never run. Raises UsageError.
+    """
+    match = SPELLING.fullmatch(data)
+    if match is None:
+        raise UsageError(f"'{data}' is no hub data set: write hf:<dataset>@<revision> (a branch, a tag or a commit)")
+    try:
+        hub = importlib.import_module("datasets")
+    except ImportError as error:
+        raise UsageError(f"'{data}' needs the datasets library: pip install lamina[hub]") from error
+    if Path(match["name"]).exists():
+        raise UsageError(f"'{data}': the datasets library would read the local '{match['name']}' in place of the hub's")
+    # before version 4 a variable of the environment could let code from the hub run; since then none can
+    safe = {"trust_remote_code": False} if int(hub.__version__.split(".")[0]) < 4 else {}
+    try:
+        loaded = hub.load_dataset(match["name"], match["config"], revision=match["revision"], **safe)
+    except Exception as error:  # the network, the hub and the library raise many kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"cannot load '{data}': {reason}") from error
+    parts = {SPLIT_NAMES[name.casefold()]: part for name, part in loaded.items() if name.casefold() in SPLIT_NAMES}
+    if "train" not in parts:
+        raise UsageError(f"'{data}' has no train split, only {', '.join(loaded)}")
+    parts = {split: parts[split] for split in ORDER if split in parts}
+    features: Mapping[str, Any] = parts["train"].features
+    pictures = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
+    if not pictures and (source := _unlabelled_text(data, parts, options)) is not None:
+        return source
+    targets = _targets(hub, features, [name for name in features if name not in pictures], options, data)
+    blank = tuple(split for split, part in parts.items() if split != "train" and _unlabelled(hub, part, targets))
+    parts = {split: part for split, part in parts.items() if split not in blank}
+    labels = _labels(hub, features, parts, targets, options, data)
+    source = _source(hub, match["name"], data, parts, pictures, targets, labels, options)
+    skipped = (*(f"{split}: no labels" for split in blank), *source.spec.skipped)
+    return replace(source, spec=replace(source.spec, skipped=skipped))
+
+
+def _source(
+    hub: Any,
+    dataset: str,
+    data: str,
+    parts: Mapping[str, Any],
+    pictures: list[str],
+    targets: tuple[str, ...],
+    labels: Labels,
+    options: DataOptions,
+) -> Source:
+    if not pictures:
+        features = parts["train"].features
+        inputs = _frame(parts, [name for name in features if name not in targets and name not in options.drop])
+        rows = Rows(inputs, _sizes(parts), _place(data))
+        texts = text_column(inputs, [str(column) for column in inputs.columns], options)
+        if texts is None:
+            return table_source(data, inputs, rows.sizes, labels, rows.place, options)
+        empty = empty_texts(inputs[texts].tolist(), rows.place, options)
+        rows, labels = rows.without(empty), replace(labels, values=labels.values[torch.from_numpy(~empty)])
+        return texts_source(data, rows.frame[texts].tolist(), rows.sizes, labels, options)
+
+    kept = {split: part.select_columns([pictures[0]]) for split, part in parts.items()}
+    raw = {split: part.cast_column(pictures[0], hub.Image(decode=False)) for split, part in kept.items()}
+    # a branch moves: what the library says of the contents is part of the key
+    seen = [data, pictures[0], *(str(getattr(part, "_fingerprint", len(part))) for part in raw.values())]
+    key = hashlib.blake2b(json.dumps(seen).encode(), digest_size=8).hexdigest()
+    folder = cache_root() / "hub" / f"{dataset.replace('/', '--')}-{key}"
+    fill(
+        folder, lambda place: _write({split: (row[pictures[0]] for row in part) for split, part in raw.items()}, place)
+    )
+    paths = {split: sorted((folder / split).iterdir()) for split in raw}
+    return image_files_source(data, folder, paths, labels, options)
+
+
+def _unlabelled_text(data: str, parts: Mapping[str, Any], options: DataOptions) -> Source | None:
+    """Pairs, where there are languages, or running text, where a column of text is all there is; None for what else."""
+    columns = [name for name in parts["train"].features if name not in options.drop]
+    translates = options.task == "translation" or options.languages
+    if not translates and TRANSLATION not in columns and options.task != "language-modelling" and len(columns) > 1:
+        return None
+    frame = _frame(parts, columns)
+    if translates or (TRANSLATION in columns and options.task == "auto" and not options.targets):
+        return pair_table(data, frame, _sizes(parts), _place(data), options)
+    running = running_column(frame, options)
+    return None if running is None else running_table(data, frame[running], _sizes(parts), options)
+
+
+def _sizes(parts: Mapping[str, Any]) -> dict[str, int]:
+    return {split: len(part) for split, part in parts.items()}
+
+
+def _place(data: str) -> Place:
+    return lambda row: f"{data}, row {row + 1}"
+
+
+def _targets(
+    hub: Any, features: Mapping[str, Any], columns: list[str], options: DataOptions, data: str
+) -> tuple[str, ...]:
+    classes = [name for name in columns if isinstance(features[name], hub.ClassLabel)]
+    if not options.targets and len(classes) == 1:
+        return (classes[0],)
+    return target_columns(columns, options, data)
+
+
+def _unlabelled(hub: Any, part: Any, targets: tuple[str, ...]) -> bool:
+    """Whether no row of a split has its class: test sets are often published without."""
+    if len(targets) > 1 or not isinstance(part.features[targets[0]], hub.ClassLabel):
+        return False
+    values = _frame({"part": part}, list(targets))[targets[0]]
+    return bool((values.isna() | (values == UNLABELLED)).all())
+
+
+def _labels(
+    hub: Any,
+    features: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    targets: tuple[str, ...],
+    options: DataOptions,
+    data: str,
+) -> Labels:
+    frame = _frame(parts, list(targets))
+    feature = features[targets[0]]
+    wrong = frame.isna().any(axis=1).to_numpy()
+    if len(targets) == 1 and isinstance(feature, hub.ClassLabel) and options.task in ("auto", "classification"):
+        indices = frame[targets[0]].fillna(UNLABELLED).to_numpy(dtype=np.int64)
+        wrong = wrong | (indices == UNLABELLED)
+        if not wrong.any():
+            return class_labels(indices, [str(name) for name in feature.names], targets[0])
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"{data}, row {row + 1}: the target is missing ({int(wrong.sum())} rows in all)")
+    return encode_targets(frame, options, _place(data))
+
+
+def _frame(parts: Mapping[str, Any], columns: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    frames: list[pd.DataFrame] = [part.select_columns(columns).to_pandas() for part in parts.values()]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _write(parts: Mapping[str, Iterable[Mapping[str, Any]]], folder: Path) -> None:
+    for split, images in parts.items():
+        (folder / split).mkdir()
+        for index, image in enumerate(images):
+            content = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+            (folder / split / f"{index:08d}{SUFFIXES.get(content[:2], '.png')}").write_bytes(content)

@@ -1,0 +1,90 @@
+"""The idx format of MNIST: a magic number, big-endian sizes, bytes. LeCun, Cortes, Burges, "The MNIST database"."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import torch
+
+from lamina.data.image.arrays import image_arrays_source
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.splits import SPLIT_NAMES
+from lamina.data.tabular.targets import class_labels, expect_classes
+from lamina.errors import DataError, UsageError
+
+IMAGES = re.compile(r"(?P<name>.*?)[-_.]images[-.]idx3[-.]ubyte(?P<gz>\.gz)?", re.IGNORECASE)
+
+
+def idx_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Image and label files of a folder by split; empty where there are none. Raises UsageError for missing labels."""
+    pairs: dict[str, tuple[Path, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        match = IMAGES.fullmatch(path.name)
+        if match is None:
+            continue
+        name = re.split(r"[-_.]", match["name"])[-1].casefold()
+        split = "test" if name == "t10k" else SPLIT_NAMES.get(name)
+        if split is None:
+            raise UsageError(f"'{path}': the name says no split (train, t10k, validation, test)")
+        stem = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+        found = [folder / spelling for spelling in (stem, stem + ".gz") if (folder / spelling).is_file()]
+        if not found:
+            raise UsageError(f"'{path}' has no labels beside it: no file '{stem}' or '{stem}.gz'")
+        if split in pairs and pairs[split][0].name.removesuffix(".gz") != path.name.removesuffix(".gz"):
+            raise UsageError(
+                f"'{folder}' holds several sets: '{pairs[split][0].name}' and '{path.name}' are both {split}"
+            )
+        pairs.setdefault(split, (path, found[0]))
+    return pairs
+
+
+def open_idx(name: str, pairs: Mapping[str, tuple[Path, Path]], options: DataOptions) -> Source:
+    """Pairs of idx files as a source; classes are the label values. Raises DataError naming the file."""
+    expect_classes(name, options)
+    if "train" not in pairs:
+        raise UsageError(f"{name}: there are {' and '.join(pairs)} files in idx format but none to train on")
+    images, labels = {}, []
+    for split, (image_path, label_path) in pairs.items():
+        pixels, values = read_idx(image_path, 3), read_idx(label_path, 1)
+        if len(pixels) != len(values):
+            raise DataError(f"'{image_path}' has {len(pixels)} images, '{label_path}' {len(values)} labels")
+        images[split] = torch.from_numpy(pixels[:, None])
+        labels.append(values)
+    found, indices = np.unique(np.concatenate(labels), return_inverse=True)
+    return image_arrays_source(name, images, class_labels(indices, [str(value) for value in found]), options)
+
+
+def read_idx(path: Path, axes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """An idx file of unsigned bytes with so many axes, gzipped or not, read into its array. Raises DataError."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with cast("IO[bytes]", opener(path, "rb")) as file:
+            head = file.read(4 + 4 * axes)
+            if len(head) < 4 + 4 * axes or head[:4] != bytes((0, 0, 8, axes)):
+                raise DataError(f"'{path}' is no idx file of unsigned bytes with {axes} axes")
+            shape = struct.unpack(f">{axes}I", head[4:])
+            size = math.prod(shape)
+            if size == 0:
+                raise DataError(f"'{path}' is empty: its shape is {shape}")
+            # deflate shrinks by 1032 at most: a greater size is a lie, found before memory is taken for it
+            if size > path.stat().st_size * 1032:
+                raise DataError(f"'{path}' is truncated: its header promises {size} bytes")
+            array = np.empty(shape, dtype=np.uint8)
+            target, filled = array.data.cast("B"), 0
+            while filled < size and (got := cast(Any, file).readinto(target[filled:])):
+                filled += got
+            if filled < size or file.read(1):
+                state = "truncated" if filled < size else "too long"
+                raise DataError(f"'{path}' is {state}: its header promises {size} bytes")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+    return array

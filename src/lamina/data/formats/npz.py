@@ -1,0 +1,100 @@
+"""Arrays in an .npz file: images and labels, or features and labels."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina.data.formats.tables import table_source
+from lamina.data.image.arrays import image_arrays_source, stored
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.tabular.targets import encode_targets
+from lamina.errors import DataError, UsageError
+
+INPUTS = ("images", "image", "x", "features", "data")
+LABELS = ("labels", "label", "y", "targets", "target")
+Array = np.ndarray[Any, Any]
+
+
+def open_npz(name: str, path: Path, options: DataOptions) -> Source:
+    """A source from arrays named ``images`` or ``x`` and ``labels`` or ``y``, alone or with a split's name
+    (``x_train``, ``train_images``): images (N, H, W), NHWC or NCHW, or features (N, F); labels (N,) or (N, K).
+
+    Raises DataError naming file and array: for pickled objects (never loaded), damage, and lengths that differ.
+    """
+    if options.targets:
+        raise UsageError(f"{name} has no columns to choose a target from, got target '{options.targets[0]}'")
+    arrays = _load(path, options.max_extracted_bytes)
+    pairs = _pairs(arrays, name)
+    for split, (x, y) in pairs.items():
+        if len(x) != len(y):
+            raise DataError(f"{name}: {split} has {len(x)} inputs and {len(y)} labels")
+
+    import pandas as pd
+
+    counts = [len(y) for _, y in pairs.values()]
+    values = np.concatenate([y.reshape(len(y), -1) for _, y in pairs.values()])
+    columns = ["label"] if values.shape[1] == 1 else [f"label{k}" for k in range(values.shape[1])]
+    frame = pd.DataFrame(values, columns=columns)
+    gone = frame.isna().any(axis=1).to_numpy()
+    if gone.any():
+        raise DataError(f"{name}: the label of sample {int(gone.argmax()) + 1} is not a number")
+    labels = encode_targets(frame, options, lambda row: f"{name}, sample {row + 1}")
+    if all(x.ndim == 2 for x, _ in pairs.values()):
+        inputs = np.concatenate([x for x, _ in pairs.values()])
+        features = pd.DataFrame(inputs, columns=[f"x{k}" for k in range(inputs.shape[1])])
+        place = lambda row: f"{name}, sample {row + 1}"  # noqa: E731
+        return table_source(name, features, dict(zip(pairs, counts, strict=True)), labels, place, options)
+    images = {split: stored(x, f"{name}: images of {split}", layout=options.layout) for split, (x, _) in pairs.items()}
+    return image_arrays_source(name, images, labels, options)
+
+
+def _load(path: Path, most: int) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(member.file_size for member in archive.infolist())
+        if inflated > most:
+            raise DataError(f"'{path}' would inflate to {inflated} bytes, more than the {most} allowed")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {}
+            for key in file.files:
+                try:
+                    arrays[key] = file[key]
+                except ValueError as error:
+                    reason = " ".join(str(error).split())
+                    raise DataError(f"'{path}': array '{key}' cannot be read: {reason}") from error
+            return arrays
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+
+
+def _pairs(arrays: Mapping[str, Array], name: str) -> dict[str, tuple[Array, Array]]:
+    inputs: dict[str, Array] = {}
+    labels: dict[str, Array] = {}
+    for key, array in arrays.items():
+        folded = key.casefold()
+        parts = folded.split("_")
+        word, split = folded, "train"
+        if len(parts) == 2 and (parts[0] in SPLIT_NAMES or parts[1] in SPLIT_NAMES):
+            first = parts[0] in SPLIT_NAMES
+            word, split = (parts[1], SPLIT_NAMES[parts[0]]) if first else (parts[0], SPLIT_NAMES[parts[1]])
+        for words, found in ((INPUTS, inputs), (LABELS, labels)):
+            if word in words:
+                if split in found:
+                    raise UsageError(f"{name}: '{key}' and another array are both {words[0]} of {split}")
+                if array.ndim == 0:
+                    raise DataError(f"{name}: array '{key}' is a single value")
+                found[split] = array
+    if "train" not in inputs or set(inputs) != set(labels):
+        raise UsageError(
+            f"{name}: expected arrays images (or x) and labels (or y), or x_train, y_train, x_test, y_test; "
+            f"found {', '.join(arrays) or 'none'}"
+        )
+    return {split: (inputs[split], labels[split]) for split in ORDER if split in inputs}

@@ -1,0 +1,1 @@
+"""Images: sources, decoding, resizing, preprocessing; augmentation in ``augment``."""

@@ -1,0 +1,110 @@
+"""A source of images held as arrays: (N, C, H, W) uint8, uint16 or float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamina.data.fingerprints import of_tensors
+from lamina.data.options import DataOptions
+from lamina.data.source import ImageArrays, Source
+from lamina.data.spec import DataSpec
+from lamina.data.splits import complete
+from lamina.data.tabular.targets import Labels
+from lamina.errors import DataError, UsageError
+
+USUAL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+CHUNK = 1024
+
+
+def image_arrays_source(
+    name: str, images: Mapping[str, Tensor], labels: Labels, options: DataOptions, licence: str = ""
+) -> Source:
+    """A source of the (N, C, H, W) images of each split; ``labels`` holds their targets, split after split."""
+    shapes = {split: tuple(part.shape[1:]) for split, part in images.items()}
+    for split, shape in shapes.items():
+        if shape != shapes["train"]:
+            raise DataError(f"{name}: images of {split} are {shape}, those of train {shapes['train']} (C, H, W)")
+        if images[split].dtype != images["train"].dtype:
+            raise DataError(f"{name}: images of {split} are not of the type of those of train")
+    channels, height, width = images["train"].shape[1:]
+    counts = [len(part) for part in images.values()]
+    parts = dict(zip(images, labels.values.split_with_sizes(counts), strict=True))
+    content = {f"{split} images": part for split, part in images.items()} | {"targets": labels.values}
+    spec = DataSpec(
+        name=name,
+        kind="image",
+        task=labels.task,
+        classes=labels.classes,
+        targets=labels.names,
+        channels=channels,
+        height=height,
+        width=width,
+        value_range=_value_range(images),
+        fingerprint=of_tensors(content),
+        licence=licence,
+    )
+    return complete(spec, {split: ImageArrays(images[split], parts[split]) for split in images}, options)
+
+
+def stored(array: np.ndarray[Any, Any], what: str, *, layout: str = "auto") -> Tensor:
+    """An array of images (N, H, W), (N, C, H, W) or (N, H, W, C) as (N, C, H, W) uint8, uint16 or float32.
+
+    Truth values become 0 and 255; wider integers are narrowed where their values allow it. Raises DataError, naming
+    ``what``, for other types and for values that are not finite; UsageError where the channel axis cannot be told.
+    """
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4:
+        array = array if channel_axis(array.shape, what, layout) == 1 else array.transpose(0, 3, 1, 2)
+    else:
+        raise DataError(f"{what} has {array.ndim} axes: images have 3 (N, H, W) or 4 (with channels)")
+    if 0 in array.shape:
+        raise DataError(f"{what} is empty: its shape is {array.shape}")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind == "b":
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16):
+        least, greatest = int(array.min()), int(array.max())
+        if least < 0 or greatest > 65535:
+            raise DataError(f"{what} holds values from {least} to {greatest}: integers must lie in 0 to 65535")
+        array = array.astype(np.uint8 if greatest <= 255 else np.uint16)
+    elif array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+        for start in range(0, len(array), CHUNK):
+            finite = np.isfinite(array[start : start + CHUNK]).all(axis=(1, 2, 3))
+            if not finite.all():
+                raise DataError(f"{what}: image {start + int(finite.argmin()) + 1} holds a value that is not finite")
+    elif array.dtype.kind not in "iu":
+        raise DataError(f"{what} is of type {array.dtype}: images are numbers")
+    whole = np.ascontiguousarray(array)
+    return torch.from_numpy(whole if whole.flags.writeable else whole.copy())
+
+
+def channel_axis(shape: tuple[int, ...], what: str, layout: str = "auto") -> int:
+    """1 for NCHW, 3 for NHWC: the axis unlike the two equal ones, else the smaller. Raises UsageError."""
+    if layout != "auto":
+        return 1 if layout == "NCHW" else 3
+    _, a, b, c = shape
+    if a == c:
+        raise UsageError(f"{what} has shape {shape}: say with 'layout' whether it is NCHW or NHWC")
+    if b in (a, c):
+        return 1 if b == c else 3
+    return 1 if a < c else 3
+
+
+def _value_range(images: Mapping[str, Tensor]) -> tuple[float, float]:
+    """What black and white are in the stored type; for floats the narrowest usual range that holds all values."""
+    dtype = images["train"].dtype
+    if dtype != torch.float32:
+        return 0.0, 255.0 if dtype == torch.uint8 else 65535.0
+    least = min(float(part.min()) for part in images.values())
+    greatest = max(float(part.max()) for part in images.values())
+    for low, high in USUAL_RANGES:
+        if low <= least and greatest <= high:
+            return low, high
+    return least, greatest if greatest > least else least + 1.0

@@ -1,0 +1,79 @@
+"""A source of image files: headers read at opening, pixels when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from lamina.data.fingerprints import of_files
+from lamina.data.image.decoding import THREADS, Header, attempt, decode, header, unreadable
+from lamina.data.options import DataOptions
+from lamina.data.source import ImageFiles, Source
+from lamina.data.spec import DataSpec
+from lamina.data.splits import complete
+from lamina.data.tabular.targets import Labels
+from lamina.errors import DataError
+
+
+def image_files_source(
+    name: str, root: Path, paths: Mapping[str, Sequence[Path]], labels: Labels, options: DataOptions, licence: str = ""
+) -> Source:
+    """A source of the files of each split; ``labels`` holds their targets in the same order, split after split.
+
+    Every header is read; with ``skip_bad`` every file is decoded once as well, for only that finds a truncated one.
+    Unreadable files are left out and listed in ``spec.skipped`` then, and are a DataError naming them otherwise.
+    Names in ``spec.skipped`` and in the fingerprint are relative to ``root``.
+    """
+    every = [path for part in paths.values() for path in part]
+    # threads would wait for each other longer than a header takes
+    results = list(
+        attempt(partial(_inspect, whole=options.skip_bad), every, threads=THREADS if options.skip_bad else 1)
+    )
+    errors = [result for result in results if isinstance(result, DataError)]
+    if errors and (not options.skip_bad or len(errors) == len(every)):
+        raise unreadable(errors, len(every))
+    headers = [result for result in results if isinstance(result, Header)]
+    below = f"{root.as_posix().rstrip('/')}/"
+    names = [_relative(path, below) for path in every]
+    good = [not isinstance(result, DataError) for result in results]
+
+    splits: dict[str, ImageFiles] = {}
+    start = 0
+    for split, part in paths.items():
+        kept = [i for i in range(start, start + len(part)) if good[i]]
+        index = torch.tensor(kept, dtype=torch.int64)
+        splits[split] = ImageFiles(tuple(every[i] for i in kept), labels.values[index])
+        start += len(part)
+    chosen = [i for i, fine in enumerate(good) if fine]
+    channels, heights, widths = ({getattr(one, key) for one in headers} for key in ("channels", "height", "width"))
+    same_size = len(heights) == len(widths) == 1
+    spec = DataSpec(
+        name=name,
+        kind="image",
+        task=labels.task,
+        classes=labels.classes,
+        targets=labels.names,
+        channels=channels.pop() if len(channels) == 1 else None,
+        height=heights.pop() if same_size else None,
+        width=widths.pop() if same_size else None,
+        value_range=(0.0, 65535.0 if any(one.deep for one in headers) else 255.0),
+        fingerprint=of_files(((names[i], every[i]) for i in chosen), labels.values[torch.tensor(chosen)]),
+        skipped=tuple(name for name, fine in zip(names, good, strict=True) if not fine),
+        licence=licence,
+    )
+    return complete(spec, splits, options)
+
+
+def _inspect(path: Path, *, whole: bool) -> Header:
+    found = header(path)
+    if whole:
+        decode(path, found.channels)
+    return found
+
+
+def _relative(path: Path, root: str) -> str:
+    text = path.as_posix()
+    return text[len(root) :] if text.startswith(root) else str(path)

@@ -1,0 +1,346 @@
+"""Images on their way to a model: stored, then channels and size, then (on the device) to normalised floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lamina.data.image.decoding import decode, decode_all, unreadable
+from lamina.data.image.items import image_item
+from lamina.data.image.resizing import Resize, centre, convert_channels, resize
+from lamina.data.source import ImageArrays, ImageFiles, Source, Split, labelled
+from lamina.data.streams import Batch, InMemory, Streamed
+from lamina.data.target_code import TargetCode, fit_targets
+from lamina.errors import DataError, UsageError
+
+Stored = Literal["uint8", "int32", "float32"]
+CHUNK_VALUES = 2**20
+"""pixel values worked on at a time: no float copy of a whole set is ever made"""
+FILES_MEASURED = 10_000
+"""files that mean and std are taken over at most, evenly spaced: enough for five digits"""
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""mean and standard deviation of each channel"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePreprocess:
+    """Everything done to an image before the model; fitted on train, saved in the run."""
+
+    kind: ClassVar[str] = "image"
+    input_key: ClassVar[str] = "image"
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    target: TargetCode
+    channels: int
+    height: int
+    width: int
+    resize: Resize = "stretch"
+    crop: int | None = None
+    """side that images are brought to and held at, where it is larger than the model's: it sees a window of them"""
+    dtype: Stored = "uint8"
+    """type in memory until ``prepare``; 16-bit images travel as int32, for uint16 lacks operations in torch"""
+    value_range: tuple[float, float] = (0.0, 255.0)
+    """what becomes 0 and 1"""
+    mean: tuple[float, ...]
+    """of each channel over the training images as they are held, black being 0 and white 1, or other ones given"""
+    std: tuple[float, ...]
+    covariance: tuple[float, ...] = ()
+    """of the channels over the same pixels, row after row, where asked for; not saved: only training needs it"""
+    kept: tuple[ImageFiles, Tensor] | None = field(default=None, compare=False, repr=False)
+    """files that were decoded to fit this, and their images as ``encode`` gives them: they are not decoded again"""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.target.classes
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Height and width that images are held at."""
+        return (self.height, self.width) if self.crop is None else (self.crop, self.crop)
+
+    def model_options(self) -> dict[str, int]:
+        """What the data decide of a model: the options it has among these are to be set."""
+        options = {
+            "in_channels": self.channels,
+            "in_features": self.channels * self.height * self.width,
+            "num_classes": self.target.outputs,
+        }
+        return options | ({"image_size": self.height} if self.height == self.width else {})
+
+    def bytes_of(self, split: Split) -> int:
+        """Memory that a split takes when it is held."""
+        each = {"uint8": 1, "int32": 4, "float32": 4}[self.dtype]
+        height, width = self.held
+        return len(split) * self.channels * height * width * each
+
+    def encode(self, split: Split, hold: bool = True) -> InMemory | Streamed:
+        """A split as {"image": (N, C, H, W) as stored, "target"}: decoded and resized now, or sample by sample.
+
+        Both give the same numbers. Raises DataError naming the files that cannot be read (now, or when they come up),
+        and for images of another type or with other channels than those trained on, where they are not convertible.
+        """
+        self._check(split)
+        targets = self.target.encode(labelled(split).targets)
+        if not hold:
+            loader = FileLoader(self, split.paths, targets) if isinstance(split, ImageFiles) else None
+            return Streamed(len(split), loader or ArrayLoader(self, _arrays(split).images_NCHW, targets))
+        return InMemory({"image": self._held(split), "target": targets})
+
+    def adapt(self, images_NCHW: Tensor) -> Tensor:
+        """Images as stored -> the model's channels, the size to be held at, type unchanged (uint16 becomes int32)."""
+        if images_NCHW.dtype == torch.uint16:
+            images_NCHW = images_NCHW.to(torch.int32)
+        return resize(convert_channels(images_NCHW, self.channels), self.held, self.resize)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """On the device: the centre of larger images cut out, then normalised; the rest as it is."""
+        return self.normalise({**batch, "image": centre(batch["image"], (self.height, self.width))})
+
+    def normalise(self, batch: Batch) -> Batch:
+        """Images of any size to float32, scaled to [0, 1] and normalised, in two passes; the rest as it is."""
+        image = batch["image"]
+        scale, shift = _affine(self.value_range, self.mean, self.std, image.device)
+        values = image.to(torch.float32)
+        # in place where the floats are new: memory that was never touched costs more than the arithmetic
+        return {**batch, "image": torch.addcmul(shift, values, scale, out=None if values is image else values)}
+
+    def encode_input(self, item: object) -> Batch:
+        """One image, {"image": (1, C, H, W)} as ``encode`` would give it: a path, a PIL image, or an array.
+
+        Arrays: numpy (H, W) or (H, W, C), torch (H, W) or (C, H, W); whole numbers, or floats from 0 to 1 unless the
+        training data were floats. Raises UsageError or DataError naming what does not fit.
+        """
+        least = max(self.held)
+        image_CHW = image_item(
+            item, channels=self.channels, dtype=self.dtype, value_range=self.value_range, least=least
+        )
+        return {"image": self.adapt(image_CHW[None])}
+
+    def decode_target(self, outputs: Tensor) -> Tensor:
+        """Regression outputs in the target's own units."""
+        return self.target.decode(outputs)
+
+    def load_file(self, path: Path) -> Tensor:
+        """A file as (C, H, W), as ``encode`` holds it. Raises DataError naming it."""
+        image_CHW = decode(path, self.channels, deep=self.dtype == "int32", least=max(self.held))
+        return self.adapt(image_CHW[None])[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; ``load_preprocess`` reads it."""
+        return {
+            "format": 1,
+            "kind": self.kind,
+            "target": self.target.to_dict(),
+            "channels": self.channels,
+            "height": self.height,
+            "width": self.width,
+            "resize": self.resize,
+            "crop": self.crop,
+            "dtype": self.dtype,
+            "value_range": list(self.value_range),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ImagePreprocess:
+        values: dict[str, Any] = {key: data[key] for key in ("channels", "height", "width", "resize", "dtype")}
+        values["crop"] = data.get("crop")  # runs of the first versions have none
+        values |= {key: tuple(data[key]) for key in ("value_range", "mean", "std")}
+        return cls(target=TargetCode.from_dict(data["target"]), **values)
+
+    def _check(self, split: Split) -> None:
+        """Refuse what would be converted wrongly: it can only come from another source than the one fitted on."""
+        if isinstance(split, ImageArrays):
+            images = split.images_NCHW
+            dtype = torch.int32 if images.dtype == torch.uint16 else images.dtype
+            if dtype != getattr(torch, self.dtype):
+                raise DataError(f"the model was trained on images stored as {self.dtype}, these are {images.dtype}")
+            have = {images.shape[1]}
+        else:
+            if self.dtype == "float32":
+                raise DataError("the model was trained on arrays of floating-point images, these are files")
+            have = {3}
+        if have != {self.channels} and not {*have, self.channels} <= {1, 3}:
+            raise DataError(f"the model was trained on images of {self.channels} channels, these have {have.pop()}")
+
+    def _held(self, split: Split) -> Tensor:
+        if isinstance(split, ImageArrays):
+            images = split.images_NCHW
+            if tuple(images.shape[1:]) == (self.channels, *self.held) and images.dtype != torch.uint16:
+                return images
+        elif self.kept is not None and self.kept[0] is split and self.kept[1].shape[2:] == self.held:
+            return self.kept[1]
+        out = torch.empty(len(split), self.channels, *self.held, dtype=getattr(torch, self.dtype))
+        if isinstance(split, ImageFiles):
+            to_NCHW = out.numpy()
+
+            def fill(index: int) -> None:
+                to_NCHW[index] = self.load_file(split.paths[index]).numpy()
+
+            for _ in decode_all(range(len(split)), fill):
+                pass
+            return out
+        start = 0
+        for chunk in _chunks(self, split, 1):
+            out[start : start + len(chunk)] = chunk
+            start += len(chunk)
+        return out
+
+
+@dataclass(frozen=True)
+class FileLoader:
+    """Sample i of a set of files; an object, so that workers can be handed it."""
+
+    preprocess: ImagePreprocess
+    paths: tuple[Path, ...]
+    targets: Tensor
+
+    def __call__(self, index: int) -> Batch:
+        try:
+            image = self.preprocess.load_file(self.paths[index])
+        except DataError as error:
+            raise unreadable([error], len(self.paths)) from error
+        return {"image": image, "target": self.targets[index]}
+
+
+@dataclass(frozen=True)
+class ArrayLoader:
+    """Sample i of an array, resized when asked for."""
+
+    preprocess: ImagePreprocess
+    images_NCHW: Tensor
+    targets: Tensor
+
+    def __call__(self, index: int) -> Batch:
+        image = self.preprocess.adapt(self.images_NCHW[index : index + 1])[0]
+        return {"image": image, "target": self.targets[index]}
+
+
+def fit_images(
+    source: Source,
+    channels: int | None,
+    size: tuple[int, int] | None,
+    mode: Resize,
+    crop: int | None = None,
+    moments: Moments | None = None,
+    covariance: bool = False,
+    hold: Callable[[ImagePreprocess], bool] = lambda _: False,
+) -> ImagePreprocess:
+    """The preprocess of an image source: see ``preprocess.fit_preprocess``. ``hold``: are its images to be held?"""
+    spec = source.spec
+    have = spec.channels or 3  # grey and colour mixed: colour
+    wanted = have if channels is None else channels
+    if wanted != have and not {wanted, have} <= {1, 3}:
+        raise UsageError(
+            f"images of {spec.name} have {have} channels, {wanted} are asked for: only 1 and 3 turn into each other"
+        )
+    if size is None:
+        if spec.height is None or spec.width is None:
+            raise UsageError(f"images of {spec.name} differ in size: give the size they are to have")
+        size = (spec.height, spec.width)
+    if crop is not None and crop < max(size):
+        raise UsageError(f"crop={crop}: windows of {size[0]} x {size[1]} pixels cannot be cut from smaller images")
+    if moments is not None and len(moments[0]) != wanted:
+        raise UsageError(f"normalisation: mean and std are those of {len(moments[0])} channels, the model has {wanted}")
+    train = source.splits["train"]
+    deep = spec.value_range == (0.0, 65535.0)
+    stored: Stored = "int32" if deep else "uint8"
+    if isinstance(train, ImageArrays) and train.images_NCHW.dtype == torch.float32:
+        stored = "float32"
+    draft = ImagePreprocess(
+        target=fit_targets(source),
+        channels=wanted,
+        height=size[0],
+        width=size[1],
+        resize=mode,
+        crop=crop,
+        dtype=stored,
+        value_range=spec.value_range,
+        mean=(0.0,) * wanted,
+        std=(1.0,) * wanted,
+    )
+    if moments is not None and not covariance:
+        return replace(draft, mean=moments[0], std=moments[1])
+    if isinstance(train, ImageFiles) and hold(draft):
+        draft = replace(draft, kept=(train, draft._held(train)))
+    fitted = _measured(draft, train, covariance)
+    return fitted if moments is None else replace(fitted, mean=moments[0], std=moments[1])
+
+
+def _measured(preprocess: ImagePreprocess, split: Split, covariance: bool) -> ImagePreprocess:
+    """With mean and (population) standard deviation of each channel over values in [0, 1]; std is 1 where it would be
+    0. With the channels' covariance, where it is wanted."""
+    count, total, squares, products = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
+    low, high = preprocess.value_range
+    every = -(-len(split) // FILES_MEASURED) if isinstance(split, ImageFiles) else 1
+    bytewise = preprocess.dtype == "uint8" and low == 0 and not covariance
+    # files decoded already or not: the sums have to be the same, which exact ones are however they are added up
+    if preprocess.kept is None:
+        chunks = _chunks(preprocess, split, every)
+    else:
+        images = preprocess.kept[1][::every]
+        chunks = iter(torch.split(images, max(1, CHUNK_VALUES // images[0].numel()) if bytewise else 1))
+    for chunk in chunks:
+        stored_CN = chunk.transpose(0, 1).flatten(1)
+        count += stored_CN.shape[1]
+        if bytewise:
+            sums = _sums_of_bytes(stored_CN)
+        else:
+            values_CN = stored_CN.to(torch.float64).sub_(low).div_(high - low)
+            sums = values_CN.sum(1), values_CN.square().sum(1)
+            products = products + values_CN @ values_CN.T if covariance else products
+        total, squares = total + sums[0], squares + sums[1]
+    if bytewise:
+        total, squares = total / high, squares / high**2
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(0).sqrt()
+    return replace(
+        preprocess,
+        mean=tuple(mean.tolist()),
+        std=tuple(torch.where(std > 1e-6, std, 1.0).tolist()),
+        covariance=tuple((products / count - torch.outer(mean, mean)).flatten().tolist()) if covariance else (),
+    )
+
+
+def _sums_of_bytes(values_CN: Tensor) -> tuple[Tensor, Tensor]:
+    """Exact sums of values from 0 to 255 and of their squares, (C,) each in float64, at a fifth of its cost: in runs of
+    256, whose squares add up to less than 2^24, all that float32 counts without rounding."""
+    padded = functional.pad(values_CN, (0, -values_CN.shape[1] % 256))
+    runs_CRN = padded.to(torch.float32).view(len(padded), -1, 256)
+    return runs_CRN.sum(2).sum(1, dtype=torch.float64), runs_CRN.square().sum(2).sum(1, dtype=torch.float64)
+
+
+def _chunks(preprocess: ImagePreprocess, split: Split, every: int) -> Iterator[Tensor]:
+    """Adapted images in batches: all of an array, every so-manieth of a set of files."""
+    if not isinstance(split, ImageFiles):
+        images = _arrays(split).images_NCHW
+        values = max(images[:1].numel(), preprocess.channels * preprocess.height * preprocess.width)
+        for chunk in torch.split(images, max(1, CHUNK_VALUES // values)):
+            yield preprocess.adapt(chunk)
+        return
+    for image in decode_all(split.paths[::every], preprocess.load_file):
+        yield image[None]
+
+
+def _arrays(split: Split) -> ImageArrays:
+    return cast(ImageArrays, split)
+
+
+@lru_cache(maxsize=32)
+def _affine(
+    value_range: tuple[float, float], mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(v - low) / (high - low), then (. - mean) / std, as one multiplication and one addition."""
+    low, high = value_range
+    scale = [1 / ((high - low) * s) for s in std]
+    shift = [-(low / (high - low) + m) / s for m, s in zip(mean, std, strict=True)]
+    shape = (-1, 1, 1)
+    return torch.tensor(scale, device=device).view(shape), torch.tensor(shift, device=device).view(shape)

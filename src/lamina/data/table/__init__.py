@@ -1,0 +1,1 @@
+"""Tables of rows: preprocessing of numbers and categories."""

@@ -1,0 +1,99 @@
+"""The rows of a table on their way to a source: files of the splits joined, rows left out, targets found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina.data.options import DataOptions
+from lamina.data.tabular.columns import Place, is_free_text
+from lamina.data.tabular.frames import read_frame
+from lamina.errors import DataError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of all splits, one after the other."""
+
+    frame: pd.DataFrame
+    sizes: Mapping[str, int]
+    place: Place
+
+    def without(self, bad: Mask) -> Rows:
+        """The other rows; a split that has none of them is gone."""
+        kept = np.flatnonzero(~bad)
+        ends = np.cumsum(list(self.sizes.values()))
+        counts = np.bincount(np.searchsorted(ends, kept, side="right"), minlength=len(ends))
+        sizes = {split: int(count) for split, count in zip(self.sizes, counts, strict=True) if count}
+        return Rows(self.frame.iloc[kept].reset_index(drop=True), sizes, lambda row: self.place(int(kept[row])))
+
+
+def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str, ...] = ()) -> Rows:
+    """A table, or one for each split. Columns of ``texts`` are read as they stand, so that NA is a word in them.
+
+    Every file has the columns of train, in any order; where one of free text is called otherwise, it is renamed. Raises
+    DataError for one that lacks a column, UsageError for columns to be left out that are not there.
+    """
+    import pandas as pd
+
+    frames = {split: read_frame(path, options.missing, texts) for split, path in paths.items()}
+    train = frames["train"]
+    columns = [str(column) for column in train.columns]
+    known_columns(options.drop, columns)
+    for split, frame in frames.items():
+        absent = [column for column in columns if column not in frame.columns and column not in options.drop]
+        more = [str(column) for column in frame.columns if column not in columns]
+        if len(absent) == len(more) == 1 and is_free_text(train[absent[0]]) and is_free_text(frame[more[0]]):
+            if texts == (absent[0],):
+                frame = read_frame(paths[split], options.missing, (more[0],))
+            frames[split] = frame.rename(columns={more[0]: absent[0]})
+        elif absent:
+            raise DataError(f"'{paths[split]}' has no column '{absent[0]}', '{paths['train']}' has")
+    kept = [column for column in columns if column not in options.drop]
+    sizes = {split: len(frame) for split, frame in frames.items()}
+    joined = pd.concat([frame[[*kept]] for frame in frames.values()], ignore_index=True)
+    names = np.repeat([path.name for path in paths.values()], list(sizes.values()))
+    numbers = np.concatenate([np.arange(1, count + 1) for count in sizes.values()])
+    return Rows(joined, sizes, lambda row: f"{names[row]}, row {numbers[row]}")
+
+
+def with_targets(
+    rows: Rows, targets: tuple[str, ...], options: DataOptions
+) -> tuple[Rows, tuple[str, ...], pd.DataFrame]:
+    """Rows whose targets are there, what was left out, and the target columns.
+
+    Raises DataError naming the row of a missing target, unless ``skip_bad`` says to leave it out; and where all are.
+    """
+    chosen = rows.frame[list(targets)]
+    gone = chosen.isna()
+    bad = gone.any(axis=1).to_numpy()
+    if not bad.any():
+        return rows, (), chosen
+    if not options.skip_bad:
+        row = int(bad.argmax())
+        column = targets[int(gone.iloc[row].to_numpy().argmax())]
+        raise DataError(f"{rows.place(row)}: the target '{column}' is missing ({int(bad.sum())} rows in all)")
+    if bad.all():
+        raise DataError(f"{rows.place(0)}: the target '{targets[0]}' is missing, as in every row")
+    kept = rows.without(bad)
+    for name in targets:  # an empty cell had turned whole numbers into floating point ones
+        numbers = kept.frame[name]
+        if numbers.dtype == np.float64 and bool((numbers % 1 == 0).all()):
+            kept.frame[name] = numbers.astype(np.int64)
+    return kept, (f"{int(bad.sum())} rows without a target",), kept.frame[list(targets)]
+
+
+def known_columns(names: tuple[str, ...], columns: list[str]) -> None:
+    """Raise UsageError for a name that is no column."""
+    for name in names:
+        if name not in columns:
+            raise unknown("column", name, columns)

@@ -1,0 +1,1 @@
+"""Texts: running text, texts with a target, pairs; tokenizers, preprocessing, batches."""

@@ -1,0 +1,52 @@
+"""Running text in files: one that is divided, or one for each split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.text.parallel import is_tabbed, open_tabbed, tabbed_lines
+from lamina.data.text.sources import running_text
+from lamina.data.text_files import is_text, read_text
+from lamina.errors import UsageError
+
+
+def open_text(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
+    """A text file, or one for each split: running text; or pairs, where a translation is asked for, and where every
+    line is two free texts with a tab between.
+
+    Raises DataError for a file that cannot be read or is empty, and for a line that is no pair; UsageError for another
+    task.
+    """
+    texts = {split: read_text(path, options.max_extracted_bytes) for split, path in paths.items()}
+    asked = options.task == "translation" or options.languages
+    if asked or (options.task == "auto" and is_tabbed(tabbed_lines(texts["train"]))):
+        return open_tabbed(name, paths, options)
+    return running_text(name, texts, options)
+
+
+def split_texts(files: Sequence[Path]) -> dict[str, Path]:
+    """Text files called ``train.txt``, ``valid.txt``, ``test.txt``, or ``ptb.train.txt`` and so on, by split; empty
+    where there is none of train."""
+    found: dict[str, Path] = {}
+    for path in filter(is_text, files):
+        for part in re.split(r"[._-]", path.name.casefold())[:-1]:
+            if part in SPLIT_NAMES:
+                found.setdefault(SPLIT_NAMES[part], path)
+    return {split: found[split] for split in ORDER if split in found} if "train" in found else {}
+
+
+def only_text(root: Path, files: Sequence[Path], options: DataOptions) -> Path | None:
+    """The only text file; of several the only one that holds pairs; None where there is none. Raises UsageError where
+    it is not clear which."""
+    texts = [path for path in files if is_text(path)]
+    if len(texts) > 1:
+        pairs = [path for path in texts if is_tabbed(tabbed_lines(read_text(path, options.max_extracted_bytes)))]
+        if len(pairs) != 1:
+            raise UsageError(f"'{root}' holds several texts and none called train: name one, such as '{texts[0]}'")
+        return pairs[0]
+    return texts[0] if texts else None

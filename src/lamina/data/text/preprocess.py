@@ -1,0 +1,203 @@
+"""Texts on their way to a model: tokens, of running text in one piece, of texts and pairs each its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamina.data.options import DataOptions
+from lamina.data.source import Pairs, Source, Split, Text, Texts
+from lamina.data.spec import TaskName
+from lamina.data.streams import Batch, InMemory
+from lamina.data.target_code import TargetCode, fit_targets
+from lamina.data.text.streams import Ragged
+from lamina.data.text.tokenizing import TextCode, TokenKind
+from lamina.errors import DataError, RunError, UsageError
+
+USUAL: dict[TaskName, TokenKind] = {"language-modelling": "character", "translation": "bpe"}
+"""tokenizers of tasks where neither user nor source names one; words for the others"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPreprocess:
+    """Everything done to a text before the model; fitted on train, saved in the run.
+
+    The tokenizer is a file of its own beside the rest: see ``preprocess.files_of``.
+    """
+
+    kind: ClassVar[str] = "text"
+    input_key: ClassVar[str] = "tokens"
+
+    target: TargetCode
+    code: TextCode
+    max_tokens: int
+    """longer texts are cut; longer pairs are for a stream to leave out of training"""
+    notes: tuple[str, ...] = ()
+    """what was cut or is left out: for the user to read"""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.target.classes
+
+    def model_options(self) -> dict[str, int]:
+        """What the data decide of a model: the options it has among these are to be set."""
+        options = {"vocab_size": self.code.size}
+        match self.target.task:
+            case "language-modelling":
+                return options
+            case "translation":
+                return options | {"source_vocab_size": self.code.size}
+        return options | {"num_classes": self.target.outputs}
+
+    def bytes_of(self, split: Split) -> int:
+        """Memory that a split takes at most, but for translations: it is always held."""
+        match split:
+            case Text():
+                return 4 * len(split)
+            case Pairs():
+                return sum(4 * len(text) for text in chain(split.sources, split.texts))
+            case Texts():
+                return sum(4 * len(text) for text in split.texts)
+        return 0
+
+    def encode(self, split: Split, hold: bool = True) -> Ragged | InMemory:
+        """A split as tokens; always held. Running text: {"tokens": (N,) int32}. Texts: each cut to ``max_tokens``, with
+        their target. Pairs: whole, the source with ``<eos>`` at its end, the translation between ``<bos>`` and
+        ``<eos>``. What is not in the vocabulary is ``<unk>``.
+
+        Raises DataError for a text without a token, and a running text of less than two.
+        """
+        match split:
+            case Text():
+                tokens = self.code.encode_running(split.text)
+                if len(tokens) < 2:
+                    raise DataError(f"a text of {len(tokens)} tokens has nothing to predict")
+                return InMemory({"tokens": tokens})
+            case Pairs():
+                return Ragged(*_joined(self._sources(split.sources)), {}, _joined(self._translations(split.texts)))
+        texts = cast(Texts, split)
+        rows = [row[: self.max_tokens] for row in self.code.encode_batch(texts.texts)]
+        return Ragged(*_joined(rows), {"target": self.target.encode(texts.targets)})
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Tokens are ready as they are."""
+        return batch
+
+    def encode_input(self, item: object) -> Batch:
+        """Texts to judge, to translate or to go on from: {"tokens": (n, T) int64 padded with 0, "lengths": (n,)}.
+
+        A text, or several. Raises UsageError for anything else, for a text without a token, and for a character that a
+        model of characters does not know.
+        """
+        texts = [item] if isinstance(item, str) else item
+        if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
+            raise UsageError(f"a text is a str, several are a list of str, not {type(item).__name__}")
+        for text in texts:
+            self.code.expect_known(text)
+            if not text or not self.code.encode(text):
+                raise UsageError("the text is empty")
+        match self.target.task:
+            case "language-modelling":
+                rows = self.code.encode_batch(texts)
+            case "translation":
+                rows = self._sources(texts)
+            case _:
+                rows = [row[: self.max_tokens] for row in self.code.encode_batch(texts)]
+        tokens, offsets = _joined(rows)
+        return Ragged(tokens, offsets, {}).take(torch.arange(len(rows)))
+
+    def decode(self, ids: Sequence[int] | Tensor) -> str:
+        """The text that tokens stand for."""
+        return self.code.decode(ids)
+
+    def decode_target(self, outputs: Tensor) -> Tensor:
+        """Regression outputs in the target's own units."""
+        return self.target.decode(outputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data without the tokenizer, of which it keeps a hash; ``load_preprocess`` reads it."""
+        return {
+            "format": 1,
+            "kind": self.kind,
+            "target": self.target.to_dict(),
+            "max_tokens": self.max_tokens,
+            "tokenizer": _digest(self.code),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> TextPreprocess:
+        """Raises RunError for a tokenizer that is damaged or not the one that the run was trained with."""
+        code = TextCode.from_json(json.dumps(tokenizer))
+        if _digest(code) != data["tokenizer"]:
+            raise RunError("tokenizer.json is not the tokenizer that the model was trained with")
+        target = TargetCode.from_dict(data["target"])
+        return cls(target=target, code=code, max_tokens=data["max_tokens"], notes=tuple(data["notes"]))
+
+    def _sources(self, texts: Sequence[str]) -> list[list[int]]:
+        end = cast(int, self.code.end)
+        return [[*row, end] for row in self.code.encode_batch(texts)]
+
+    def _translations(self, texts: Sequence[str]) -> list[list[int]]:
+        begin, end = cast(int, self.code.begin), cast(int, self.code.end)
+        return [[begin, *row, end] for row in self.code.encode_batch(texts)]
+
+
+def fit_text(source: Source, options: DataOptions, context: int | None = None) -> TextPreprocess:
+    """The preprocess of texts: see ``preprocess.fit_preprocess``. ``context`` is the most tokens the model takes."""
+    spec, train = source.spec, source.splits["train"]
+    kind = cast(TokenKind, spec.tokenizer or USUAL.get(spec.task, "word"))
+    if options.tokenizer != "auto":
+        kind = options.tokenizer
+    match train:
+        case Text():
+            texts: Sequence[str] = [train.text]
+        case Pairs():
+            texts = train.sources + train.texts
+        case _:
+            texts = cast(Texts, train).texts
+    code = TextCode.fit(texts, kind, spec.task, vocabulary=options.vocabulary, lowercase=options.lowercase)
+    most = options.max_tokens if context is None else min(options.max_tokens, context)
+    return TextPreprocess(target=fit_targets(source), code=code, max_tokens=most, notes=_notes(code, train, most))
+
+
+def _notes(code: TextCode, train: Split, most: int) -> tuple[str, ...]:
+    """What ``most`` tokens leave out."""
+    match train:
+        case Pairs():
+            long = zip(_longer(code, train.sources, most - 1), _longer(code, train.texts, most - 2), strict=True)
+            count = sum(source or text for source, text in long)
+            return (f"{count:,} pairs of more than {most} tokens: left out of training",) if count else ()
+        case Texts():
+            count = sum(_longer(code, train.texts, most))
+            return (f"{count:,} texts of more than {most} tokens: cut",) if count else ()
+    return ()
+
+
+def _longer(code: TextCode, texts: Sequence[str], most: int) -> list[bool]:
+    """Which texts have more than ``most`` tokens. Few are encoded: none has more tokens than bytes."""
+    long = [len(text.encode()) > most for text in texts]
+    counts = iter(code.encode_batch([text for text, may in zip(texts, long, strict=True) if may]))
+    return [may and len(next(counts)) > most for may in long]
+
+
+def _joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Tokens one after the other, int32, and where each row begins and the last ends. Raises DataError for an empty
+    row."""
+    counts = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    if not counts.all():
+        raise DataError(f"text {int(counts.argmin()) + 1} of a split is empty: nothing in it is a token")
+    tokens = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(counts.sum()))
+    return torch.from_numpy(tokens), torch.from_numpy(np.concatenate([[0], counts.cumsum()]))
+
+
+def _digest(code: TextCode) -> str:
+    return hashlib.blake2b(code.to_json().encode(), digest_size=16).hexdigest()

@@ -1,0 +1,130 @@
+"""Tables of texts: a column of free text with a label beside it, in another language beside it, or alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.tabular.columns import Place, is_free_text
+from lamina.data.tabular.rows import Rows, read_rows
+from lamina.data.tabular.targets import USUAL_NAMES
+from lamina.data.text.parallel import direction, is_tabbed, paired
+from lamina.data.text.sources import empty_texts, pairs_source, running_text
+from lamina.data.text_files import lines_of, read_text
+from lamina.errors import DataError, UsageError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROW_NUMBERS = ("id", "idx", "index", "unnamed: 0")
+"""columns that number the rows, folded"""
+TABBED = (".tsv", ".tsv.gz")
+TRANSLATION = "translation"
+"""a column of this name may hold all languages of a row: {"de": ..., "en": ...}"""
+
+
+def text_column(frame: pd.DataFrame, inputs: list[str], options: DataOptions) -> str | None:
+    """The column of texts among the inputs: the one named, else the only one beside numbers of the rows, if it is free
+    text. Raises UsageError for one that is not there."""
+    if options.text is not None:
+        if options.text not in inputs:
+            raise unknown("text column", options.text, inputs)
+        return options.text
+    left = [column for column in inputs if column.casefold() not in ROW_NUMBERS]
+    if len(left) == 1 and left[0] not in options.categorical and is_free_text(frame[left[0]]):
+        return left[0]
+    return None
+
+
+def running_column(frame: pd.DataFrame, options: DataOptions) -> str | None:
+    """The column of running text: where the task is language modelling, the one named or the only one of texts; where
+    none is named, the only column there is, if it is free text. Raises UsageError where there are several."""
+    columns = [str(column) for column in frame.columns]
+    if options.task == "language-modelling":
+        words = [name for name in columns if frame[name].map(lambda value: isinstance(value, str)).any()]
+        if options.text is None and len(words) != 1:
+            raise UsageError(f"name the column to learn with --text, one of: {', '.join(columns)}")
+        return text_column(frame, columns, options) or words[0]
+    alone = options.task == "auto" and not options.targets and len(columns) == 1
+    return text_column(frame, columns, options) if alone else None
+
+
+def without_empty(rows: Rows, column: str, options: DataOptions) -> tuple[Rows, tuple[str, ...]]:
+    """Rows that have a text, and what was left out. Raises DataError naming a row that has none."""
+    empty = empty_texts(rows.frame[column].tolist(), rows.place, options)
+    return (rows.without(empty), (f"{int(empty.sum())} rows without a text",)) if empty.any() else (rows, ())
+
+
+def running_table(name: str, texts: pd.Series[Any], sizes: Mapping[str, int], options: DataOptions) -> Source:
+    """A source of running text, a line or more from each row; an empty cell is an empty line.
+
+    Raises DataError for a split without any text.
+    """
+    lines = [text.removesuffix("\n") if isinstance(text, str) else "" for text in texts.tolist()]
+    parts, start = {}, 0
+    for split, count in sizes.items():
+        parts[split] = "\n".join(lines[start : start + count]) + "\n"
+        start += count
+        if not parts[split].strip():
+            raise DataError(f"{name}: column '{texts.name}' holds no text in {split}")
+    return running_text(name, parts, options)
+
+
+def open_pair_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
+    """A source of pairs from a table, or one for each split, with a column for each language."""
+    rows = read_rows(paths, options, options.languages)
+    return pair_table(name, rows.frame, rows.sizes, rows.place, options)
+
+
+def pair_table(name: str, frame: pd.DataFrame, sizes: Mapping[str, int], place: Place, options: DataOptions) -> Source:
+    """A source of pairs from the columns that ``languages`` names, else from the only two of texts (see ``direction``);
+    a column called translation may hold them all. Raises UsageError for languages that are not there."""
+    import pandas as pd
+
+    if TRANSLATION in frame.columns and isinstance(frame[TRANSLATION].iloc[0], dict):
+        frame = pd.DataFrame(frame[TRANSLATION].tolist())
+    columns = [str(column) for column in frame.columns]
+    if not options.languages:
+        columns = [column for column in columns if is_text(frame[column])]
+    languages = direction(columns, options, name)
+    sources, texts = (frame[language].tolist() for language in languages)
+    parts, skipped, start = {}, 0, 0
+    for split, count in sizes.items():
+        end = start + count
+        places = [_shifted(place, start, language) for language in languages]
+        parts[split], left_out = paired(sources[start:end], texts[start:end], places, options)
+        start, skipped = end, skipped + left_out
+    return pairs_source(name, parts, languages, options, skipped=skipped)
+
+
+def without_header(paths: Mapping[str, Path], options: DataOptions) -> bool:
+    """Whether a table of pairs is one of tabs whose first line names no languages."""
+    path = paths["train"]
+    if not path.name.casefold().endswith(TABBED):
+        return False
+    first = lines_of(read_text(path, options.max_extracted_bytes))[0]
+    return not options.languages or not set(options.languages) <= set(first.split("\t"))
+
+
+def looks_tabbed(frame: pd.DataFrame, paths: Mapping[str, Path], options: DataOptions) -> bool:
+    """Whether a table of tabs is one of pairs, its header the first of them: it has no target, and two columns of free
+    text."""
+    columns = [str(column) for column in frame.columns]
+    labelled = options.targets or any(column.casefold() in USUAL_NAMES for column in columns)
+    tabs = paths["train"].name.casefold().endswith(TABBED)
+    return (
+        tabs and not labelled and options.task == "auto" and is_tabbed([frame[column].tolist() for column in columns])
+    )
+
+
+def is_text(series: pd.Series[Any]) -> bool:
+    """Whether every value present in a column is a text."""
+    present = series.dropna()
+    return len(present) > 0 and all(isinstance(value, str) for value in present.tolist())
+
+
+def _shifted(place: Place, start: int, language: str) -> Place:
+    return lambda row: f"{place(start + row)}, {language}"

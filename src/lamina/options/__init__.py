@@ -1,0 +1,1 @@
+"""Plain values into typed options; the recipe. Imports no torch."""

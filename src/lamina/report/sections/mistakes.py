@@ -1,0 +1,90 @@
+"""What the model got most wrong: images in a grid, rows of a table."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lamina.report.blocks import Block, Passage, Passages, Section, Table, Text, Tiles
+from lamina.report.content import Mistake, Outcome
+from lamina.report.images import Tile, tile
+from lamina.report.text.content import Mark
+from lamina.report.text.highlights import word_marks
+from lamina.report.wording import DASH, label, plain, share, signed
+
+MOST = 24
+
+
+def mistakes_section(outcome: Outcome, task: str) -> Section:
+    """The worst of the mistakes that the content names."""
+    regression = task == "regression"
+    title = "Worst errors" if regression else "Most confident mistakes"
+    return Section(name="mistakes", title=title, blocks=_blocks(outcome, regression))
+
+
+def _blocks(outcome: Outcome, regression: bool) -> list[Block]:
+    if not len(outcome.truth):
+        return [Text(text=f"The {outcome.split} split has no samples.")]
+    if not outcome.mistakes:
+        return [Text(text=f"No {'errors are' if regression else 'mistakes are'} listed for the {outcome.split} split.")]
+    order = "by size of the error" if regression else "by the probability the model gave its answer"
+    pictured = [mistake for mistake in outcome.mistakes if mistake.image_HWC is not None]
+    blocks: list[Block] = []
+    if pictured:
+        shown = pictured[:MOST]
+        note = f"{len(shown)} of the {outcome.split} split, {order}."
+        blocks.append(Tiles(title="", alt="", tiles=[_pictured(mistake, regression) for mistake in shown], note=note))
+    written = [mistake for mistake in outcome.mistakes if mistake.text]
+    if written:
+        passages = [_written(mistake, regression) for mistake in written[:MOST]]
+        note = f"{len(passages)} of the {outcome.split} split, {order}."
+        if any(mistake.effects for mistake in written):
+            note += " Blue speaks for what the model said, orange against it."
+        blocks.append(Passages(title="", passages=passages, note=note))
+    rows = [mistake for mistake in outcome.mistakes if mistake.image_HWC is None and not mistake.text]
+    if rows:
+        blocks.append(_table(rows[:MOST], outcome.split, order, regression))
+    return blocks
+
+
+def _said(mistake: Mistake, regression: bool) -> str:
+    said = f"said {label(mistake.said, 60)}"
+    if math.isfinite(mistake.probability):
+        said += f" ·\u00a0{share(mistake.probability)}"
+    if regression and math.isfinite(mistake.error):
+        said += f" ({signed(mistake.error)})"
+    return said
+
+
+def _written(mistake: Mistake, regression: bool) -> Passage:
+    marks = [Mark(text=mistake.text)]
+    if mistake.effects:
+        marks = word_marks(mistake.text, mistake.words, np.asarray(mistake.effects, dtype=np.float64))
+    where = f" · {mistake.where}" if mistake.where else ""
+    return Passage(marks=marks, where=f"{_said(mistake, regression)}, is {label(mistake.truth, 60)}{where}")
+
+
+def _pictured(mistake: Mistake, regression: bool) -> Tile:
+    assert mistake.image_HWC is not None
+    said = _said(mistake, regression)
+    where = f"\n{label(mistake.where, 40)}" if mistake.where else ""
+    return tile(mistake.image_HWC, caption=f"{said}\nis {label(mistake.truth, 60)}{where}")
+
+
+def _table(mistakes: list[Mistake], split: str, order: str, regression: bool) -> Table:
+    names = list(dict.fromkeys(name for mistake in mistakes for name in mistake.values))
+    measure = "error" if regression else "probability"
+    rows = []
+    for mistake in mistakes:
+        size = signed(mistake.error) if regression else share(mistake.probability)
+        values = [label(plain(mistake.values[name]), 40) if name in mistake.values else DASH for name in names]
+        rows.append([mistake.where or DASH, label(mistake.truth, 40), label(mistake.said, 40), size, *values])
+    words = frozenset({0}) if regression else frozenset({0, 1, 2})
+    return Table(
+        title="",
+        columns=["sample", "true", "said", measure, *names],
+        rows=rows,
+        words=words,
+        note=f"{len(rows)} of the {split} split, {order}.",
+    )

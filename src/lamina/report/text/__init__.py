@@ -1,0 +1,1 @@
+"""Sections, pages and figures of models of text."""

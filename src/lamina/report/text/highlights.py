@@ -1,0 +1,79 @@
+"""Texts with colours in them: what was not expected, which words tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lamina.report.statistics import Floats
+from lamina.report.text.content import Mark
+from lamina.report.wording import signed
+
+if TYPE_CHECKING:
+    from lamina.inspection.surprisal import Expected
+
+DEEPEST = 0.9
+BITS = 12.0
+"""surprise that is drawn strongest"""
+LEAST_BITS = 1.0
+"""what was as likely as not is not marked"""
+LEAST_EFFECT = 0.02
+"""a text in which no word adds so much is not painted as strongly as others"""
+SIGNS = {"": "nothing", " ": "␣", "\n": "⏎", "\t": "⇥"}
+
+
+def surprise_marks(pieces: Sequence[str], found: Expected, token: Callable[[int], str], first: int = 0) -> list[Mark]:
+    """Pieces of text, the stronger the less each was expected; the pieces are the tokens of ``found`` from ``first``.
+
+    ``token`` gives any token as a piece of text.
+    """
+    bits_T = found.bits.numpy()
+    marks = []
+    for place, piece in enumerate(pieces, start=first):
+        bits = float(bits_T[place])
+        depth = DEEPEST * min(bits / BITS, 1.0) if bits >= LEAST_BITS else 0.0
+        says = f"{chance(float(found.probability_T[place]))}; expected {expectations(found, place, token)}"
+        marks.append(Mark(text=piece, depth=depth, alt=says))
+    return marks
+
+
+def expectations(found: Expected, place: int, token: Callable[[int], str], most: int = 5) -> str:
+    """The likeliest tokens at a place, in words: "“e” 61.0 %, “a” 10.2 %"."""
+    return likeliest(found.likeliest_TK[place].tolist(), found.likeliest_probability_TK[place].tolist(), token, most)
+
+
+def likeliest(tokens: Sequence[int], probabilities: Sequence[float], token: Callable[[int], str], most: int = 5) -> str:
+    """Tokens with their probabilities, in words; the first, and those of at least one in a thousand."""
+    pairs = list(zip(tokens, probabilities, strict=True))[:most]
+    return ", ".join(
+        f"{quoted(token(index))} {chance(value)}" for i, (index, value) in enumerate(pairs) if not i or value >= 0.001
+    )
+
+
+def chance(probability: float) -> str:
+    """A probability in per cent, with one decimal."""
+    if probability > 0.999:
+        return "> 99.9\u00a0%"
+    return f"{100 * probability:.1f}\u00a0%" if probability >= 0.001 else "< 0.1\u00a0%"
+
+
+def word_marks(text: str, words: Sequence[tuple[int, int]], effect_W: Floats) -> list[Mark]:
+    """A text, its words blue where they speak for an output and orange where they speak against it."""
+    greatest = max(LEAST_EFFECT, float(np.abs(effect_W).max(initial=0.0)))
+    marks, done = [], 0
+    for (begin, end), effect in zip(words, effect_W.tolist(), strict=True):
+        if begin > done:
+            marks.append(Mark(text=text[done:begin]))
+        depth = DEEPEST * abs(effect) / greatest
+        adds = f"adds {signed(effect, 3)}"
+        marks.append(Mark(text=text[begin:end], depth=depth if depth >= 0.05 else 0.0, right=effect > 0, alt=adds))
+        done = end
+    return [*marks, Mark(text=text[done:])] if done < len(text) else marks
+
+
+def quoted(piece: str) -> str:
+    """A piece of text in quotation marks, with signs for what cannot be seen."""
+    shown = SIGNS.get(piece, piece)
+    return f"“{'␣' + shown[1:] if shown.startswith(' ') else shown}”"

@@ -1,0 +1,1 @@
+"""Published results reproduced: recipes run over their seeds, compared with their bars and baselines."""

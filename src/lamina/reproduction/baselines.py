@@ -1,0 +1,65 @@
+"""What a model has to beat, calculated on the data of its own run."""
+
+from __future__ import annotations
+
+import bz2
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lamina.data.source import Text
+from lamina.data.streams import InMemory
+from lamina.reproduction.kneser_ney import KneserNey
+
+if TYPE_CHECKING:
+    from lamina.runs.run import Run
+
+
+def ridge(run: Run, split: str) -> float:
+    """R2 of ridge regression, its strength chosen by cross-validation, fitted on the rows the run was trained on."""
+    import numpy as np
+    from sklearn.linear_model import RidgeCV
+    from sklearn.metrics import r2_score
+
+    features = {name: _held(run, name).tensors["features"].numpy() for name in ("train", split)}
+    truth = {name: run.source.splits[name].targets.numpy() for name in features}  # type: ignore[union-attr]
+    model = RidgeCV(alphas=np.logspace(-3, 3, 25)).fit(features["train"], truth["train"])
+    return float(r2_score(truth[split], model.predict(features[split])))
+
+
+def kneser_ney(run: Run, split: str) -> float:
+    """Perplexity of a 5-gram with interpolated modified Kneser-Ney smoothing, over the run's own tokens."""
+    train, held_out = (_held(run, name).tensors["tokens"].tolist() for name in ("train", split))
+    return KneserNey(train, 5, run.preprocess.model_options()["vocab_size"]).perplexity(held_out)
+
+
+def bz2_alone(run: Run, split: str) -> float:
+    """Bits that bz2 needs for each character of a split."""
+    text = _text(run, split)
+    return 8 * len(bz2.compress(text.encode())) / len(text)
+
+
+def bz2_after_train(run: Run, split: str) -> float:
+    """Bits that bz2 needs for each character of a split more than for the training text, which the model knows, too."""
+    train, text = _text(run, "train"), _text(run, split)
+    before, whole = len(bz2.compress(train.encode())), len(bz2.compress((train + text).encode()))
+    return 8 * (whole - before) / len(text)
+
+
+BASELINES: dict[str, Callable[[Run, str], float]] = {
+    "ridge": ridge,
+    "kneser-ney": kneser_ney,
+    "bz2": bz2_alone,
+    "bz2-after-train": bz2_after_train,
+}
+
+
+def _text(run: Run, split: str) -> str:
+    found = run.source.splits[split]
+    assert isinstance(found, Text)
+    return found.text
+
+
+def _held(run: Run, split: str) -> InMemory:
+    samples = run.preprocess.encode(run.source.splits[split], hold=True)
+    assert isinstance(samples, InMemory)
+    return samples

@@ -1,0 +1,222 @@
+"""Reproduced results: a published recipe run over its seeds, its figures kept as a file, all of them rendered."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from lamina.errors import UsageError
+from lamina.options.conversion import typed
+from lamina.reproduction.baselines import BASELINES
+from lamina.runs.config import published, published_recipes, published_result
+from lamina.runs.training import train
+from lamina.tasks.translation_scores import signatures
+from lamina.version import __version__
+
+LESS_IS_BETTER = ("loss", "perplexity", "bits_per_character", "rmse", "mae")
+SIGNED = ("bleu", "chrf")
+"""metrics whose figures mean something beside sacrebleu's signature only"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """The section "result" of a recipe: what it is to reach, fixed before it is run."""
+
+    seeds: tuple[int, ...] = (0,)
+    split_seeds: tuple[int, ...] = ()
+    """one division of the data for each seed; empty: the recipe's for all"""
+    split: str = "test"
+    metric: str = "accuracy"
+    bar: float | None = None
+    """the mean over seeds must reach it"""
+    baseline: Literal["ridge", "kneser-ney"] | None = None
+    """takes the place of a bar: ridge regression on the same rows, a 5-gram on the same tokens"""
+    margin: float = 0.0
+    """by how much the mean may be worse than the baseline"""
+    beside: tuple[Literal["bz2", "bz2-after-train"], ...] = ()
+    """told beside the result, and no bars: the bits that bz2 needs for each character"""
+    beam: int = 1
+    """translations that the search keeps at a time"""
+    paper: float | None = None
+    paper_source: str = ""
+    accelerator: bool = False
+    """too long for a CPU: all recipes are run without it where there is none"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a recipe reached on one kind of machine."""
+
+    recipe: str
+    expected: Expected
+    values: tuple[float, ...]
+    """the metric for each seed"""
+    bar: float | None
+    minutes: float
+    hardware: str
+    command: str
+    versions: dict[str, str]
+    beside: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation over seeds; 0 for one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+    @property
+    def figure(self) -> str:
+        """The mean, and the deviation where there is one."""
+        return f"{self.mean:.4f}" + (f" ± {self.std:.4f}" if len(self.values) > 1 else "")
+
+    @property
+    def reached(self) -> bool | None:
+        """None where there is no bar."""
+        if self.bar is None:
+            return None
+        return self.mean <= self.bar if self.expected.metric in LESS_IS_BETTER else self.mean >= self.bar
+
+
+def results_expected() -> list[str]:
+    """The published recipes that state a result."""
+    return [name for name in published_recipes() if published_result(name) is not None]
+
+
+def within_reach() -> tuple[list[str], list[str]]:
+    """The recipes that state a result, and of these the ones left out on this machine, which has no accelerator."""
+    names = results_expected()
+    out = [] if torch.cuda.is_available() else [name for name in names if expected(name).accelerator]
+    return [name for name in names if name not in out], out
+
+
+def expected(recipe: str) -> Expected:
+    """Raises UsageError for an unknown recipe and for one that states no result."""
+    section = published_result(recipe)
+    if section is None:
+        raise UsageError(f"recipe '{recipe}' states no result to reproduce; these do: {', '.join(results_expected())}")
+    return Expected(**typed(Expected, section, "result option"))
+
+
+def in_words(recipe: str) -> tuple[str, str, str]:
+    """(recipe, its data, what it is to reach)."""
+    wanted = expected(recipe)
+    sign = "<=" if wanted.metric in LESS_IS_BETTER else ">="
+    goal = _baseline_in_words(wanted) if wanted.baseline else f"{wanted.bar}"
+    return recipe, str(published(recipe)["data"]), f"{wanted.split} {wanted.metric} {sign} {goal}"
+
+
+def _baseline_in_words(wanted: Expected) -> str:
+    sign = "+" if wanted.metric in LESS_IS_BETTER else "-"
+    return f"{wanted.baseline} {sign} {wanted.margin:g}" if wanted.margin else f"{wanted.baseline}"
+
+
+def outcome_in_words(result: Result) -> str:
+    """What was reached, and whether it was enough."""
+    known = {True: "reached", False: "NOT reached", None: ""}[result.reached]
+    bar = "no bar" if result.bar is None else f"bar {result.bar:.4f} {known}"
+    beside = "".join(f", {name} {value:.4f}" for name, value in result.beside.items())
+    seeds = "seed" if len(result.values) == 1 else "seeds"
+    return f"{result.figure} over {len(result.values)} {seeds}, {bar}{beside}"
+
+
+def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
+    """Train a recipe once for each of its seeds and evaluate. Raises what ``train`` raises."""
+    wanted = expected(recipe)
+    values, bars, seconds = [], [], 0.0
+    beside: dict[str, list[float]] = {name: [] for name in wanted.beside}
+    worse = 1 if wanted.metric in LESS_IS_BETTER else -1
+    with tempfile.TemporaryDirectory() as folder:
+        for i, seed in enumerate(wanted.seeds):
+            options: dict[str, Any] = {"split_seed": wanted.split_seeds[i]} if wanted.split_seeds else {}
+            run = train(config=recipe, directory=folder, seed=seed, report=False, **options)
+            value = run.evaluate(wanted.split, beam=wanted.beam)[wanted.metric]
+            values.append(value)
+            seconds += run.directory.status()["seconds"]
+            if wanted.baseline is not None:
+                bars.append(BASELINES[wanted.baseline](run, wanted.split) + worse * wanted.margin)
+            for name, found in beside.items():
+                found.append(BASELINES[name](run, wanted.split))
+            say(f"{recipe} seed {seed}: {wanted.split} {wanted.metric} {value:.4f}")
+    versions = {"lamina": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    if wanted.metric in SIGNED:
+        versions["sacrebleu"] = signatures(run.config.options.lowercase)[wanted.metric]
+    return Result(
+        recipe=recipe,
+        expected=wanted,
+        values=tuple(values),
+        bar=statistics.fmean(bars) if bars else wanted.bar,
+        minutes=round(seconds / 60, 2),
+        hardware=hardware(),
+        command=f"lamina reproduce {recipe}",
+        versions=versions,
+        beside={name: statistics.fmean(found) for name, found in beside.items()},
+    )
+
+
+def hardware() -> str:
+    """A short name of the machine's kind, fit for a file name: "cpu" or the accelerator's."""
+    if torch.cuda.is_available():
+        return "".join(c if c.isalnum() else "-" for c in torch.cuda.get_device_name().lower())
+    return "cpu"
+
+
+def save_result(result: Result, folder: Path) -> Path:
+    """``<recipe>@<hardware>.json``: a machine's result never replaces another kind's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.recipe}@{result.hardware}.json"
+    path.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def load_results(folder: Path) -> list[Result]:
+    """The results in a folder, in order of recipe and hardware."""
+    found = []
+    for path in sorted(folder.glob("*@*.json")):
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["expected"] = Expected(**typed(Expected, content["expected"], f"{path.name}: result option"))
+        found.append(Result(**{**content, "values": tuple(content["values"])}))
+    return found
+
+
+def render_results(results: Sequence[Result]) -> str:
+    """The text of RESULTS.md."""
+    lines = [
+        "# Results",
+        "",
+        "Written by `lamina reproduce --render` from the files in `results/`; no number is typed by hand.",
+        "Mean over seeds, ± sample standard deviation where there are several.",
+        "A row that falls short of its bar stays and says so.",
+        "",
+        "| recipe | what | paper | ours | bar | reached | seeds | minutes | hardware | command |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        wanted = result.expected
+        paper = "-" if wanted.paper is None else f"{wanted.paper:.4g}"
+        bar = "-" if result.bar is None else f"{result.bar:.4f}"
+        if wanted.baseline:
+            bar += f" ({_baseline_in_words(wanted)})"
+        bar += "".join(f"; {name} {value:.4f}" for name, value in result.beside.items())
+        reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
+        lines.append(
+            f"| {result.recipe} | {wanted.split} {wanted.metric} | {paper} | {result.figure} | {bar} | {reached} "
+            f"| {len(result.values)} | {result.minutes:.1f} | {result.hardware} | `{result.command}` |"
+        )
+    sources = [f"- {r.recipe}: {r.expected.paper_source}" for r in results if r.expected.paper_source]
+    signed = [f"- {r.recipe}: `{r.versions['sacrebleu']}`" for r in results if "sacrebleu" in r.versions]
+    if sources:
+        lines += ["", "What the paper column says:", "", *dict.fromkeys(sources)]
+    if signed:
+        lines += ["", "How BLEU and chrF are calculated (sacrebleu's signatures):", "", *dict.fromkeys(signed)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,95 @@
+"""Texts continued by a language model: all at once, or piece by piece as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+
+from torch import nn
+
+from lamina.data.text.preprocess import TextPreprocess
+from lamina.decoding import generate, stream
+from lamina.decoding.decoder import limits
+from lamina.errors import UsageError
+from lamina.randomness import derive
+from lamina.runs.text.generation_options import Manner
+
+LOOK_BACK = 8
+"""tokens that are decoded again with a new one: a word has its space from the one before it"""
+PART = "\ufffd"
+"""what the first of several tokens that make up one character is decoded to"""
+
+
+def continue_texts(model: nn.Module, preprocess: TextPreprocess, prompts: Sequence[str], manner: Manner) -> list[str]:
+    """What follows each prompt, without the prompt; errors as of ``continue_text``."""
+    rows = [encoded(model, preprocess, prompt) for prompt in prompts]
+    context = limits(model)[1]
+    if context is not None and max(map(len, rows)) + manner.max_new_tokens > context:
+        return ["".join(continue_tokens(model, preprocess, row, manner, number)) for number, row in enumerate(rows)]
+    written = generate(
+        model,
+        rows,
+        max_new_tokens=manner.max_new_tokens,
+        stop_text=manner.stop,
+        text=preprocess.decode,
+        seed=manner.seed,
+        **manner.sampling(),
+    )
+    return [
+        preprocess.decode([*row, *new])[len(preprocess.decode(row)) :] for row, new in zip(rows, written, strict=True)
+    ]
+
+
+def continue_text(
+    model: nn.Module, preprocess: TextPreprocess, prompt: str, manner: Manner, row: int = 0
+) -> Iterator[str]:
+    """What follows a prompt, piece by piece. Where the model's context is full it goes on from the last half of it.
+
+    Raises UsageError for an empty prompt, for one that fills the context, and for a character unknown to a model of
+    characters.
+    """
+    return continue_tokens(model, preprocess, encoded(model, preprocess, prompt), manner, row)
+
+
+def encoded(model: nn.Module, preprocess: TextPreprocess, prompt: str) -> list[int]:
+    """The tokens of a prompt. Raises UsageError as ``continue_text`` does."""
+    tokens: list[int] = preprocess.encode_input(prompt)["tokens"][0].tolist()
+    context = limits(model)[1]
+    if context is not None and len(tokens) >= context:
+        raise UsageError(f"the prompt has {len(tokens)} tokens: the model's context of {context} leaves no room")
+    return tokens
+
+
+def continue_tokens(
+    model: nn.Module, preprocess: TextPreprocess, prompt: list[int], manner: Manner, row: int = 0
+) -> Iterator[str]:
+    """As ``continue_text``, from tokens that the model has room for."""
+    tokens, read = list(prompt), len(prompt)
+    with closing(_tokens(model, prompt, manner, row)) as new:
+        for token in new:
+            tokens.append(token)
+            written = preprocess.decode(tokens[len(prompt) :]) if manner.stop else ""
+            ends = any(stop in written for stop in manner.stop) or len(tokens) - len(prompt) == manner.max_new_tokens
+            first = max(0, read - LOOK_BACK)
+            before, after = preprocess.decode(tokens[first:read]), preprocess.decode(tokens[first:])
+            if not after.endswith(PART) or ends:  # else a character that is not whole yet
+                read = len(tokens)
+                yield after[len(before) :]
+            if ends:
+                return
+
+
+def _tokens(model: nn.Module, prompt: list[int], manner: Manner, row: int) -> Generator[int]:
+    """The new tokens one by one, over as many contexts as they take."""
+    context, known, left, part = limits(model)[1], list(prompt), manner.max_new_tokens, 0
+    while left:
+        if context is not None and part:
+            known = known[-max(1, context // 2) :]
+        most = left if context is None else min(left, context - len(known))
+        # the first part draws as ``generate`` does, so that a text is the same however it is asked for
+        seed = derive(manner.seed, "part", part) if part else manner.seed
+        steps = stream(model, [known], max_new_tokens=most, seed=seed, first_row=row, **manner.sampling())
+        for ((_, token),) in steps:
+            known.append(token)
+            yield token
+        left, part = left - most, part + 1

@@ -1,0 +1,71 @@
+"""How a language model is to continue a text. Imports no torch: the command line shows these options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from lamina.errors import UsageError
+from lamina.options.conversion import typed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a text is continued. Raises UsageError for values that mean nothing."""
+
+    max_new_tokens: int = 200
+    """tokens that are written at most"""
+    temperature: float = 1.0
+    """logits are divided by it: below 1 the likely becomes likelier"""
+    top_k: int | None = None
+    """draw among the k most probable tokens only"""
+    top_p: float | None = None
+    """draw among the fewest most probable tokens that hold this share of the probability"""
+    greedy: bool = False
+    """always the most probable token"""
+    repetition_penalty: float = 1.0
+    """above 1: what was written already becomes less probable"""
+    stop: tuple[str, ...] = ()
+    """texts after which nothing more is written"""
+    seed: int = 0
+    """decides what is drawn"""
+
+    def __post_init__(self) -> None:
+        self.sampling()
+        if self.max_new_tokens < 1:
+            raise UsageError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if not all(self.stop):
+            raise UsageError("an empty stop text would end every text before it begins")
+
+    def sampling(self) -> dict[str, Any]:
+        """The options of ``Sampling``. Raises UsageError for values that mean nothing."""
+        from lamina.decoding.sampling import Sampling
+
+        return vars(
+            Sampling(
+                temperature=self.temperature,
+                greedy=self.greedy,
+                top_k=self.top_k,
+                top_p=self.top_p,
+                repetition_penalty=self.repetition_penalty,
+            )
+        )
+
+
+class Wishes(TypedDict, total=False):
+    """The fields of ``Manner`` as keyword arguments."""
+
+    max_new_tokens: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    greedy: bool
+    repetition_penalty: float
+    stop: Sequence[str]
+    seed: int
+
+
+def manner_of(wishes: Mapping[str, Any]) -> Manner:
+    """Raises UsageError for an option that is not known, and for values that mean nothing."""
+    return Manner(**typed(Manner, wishes, "option of generate"))

@@ -1,0 +1,213 @@
+"""The parts of a report that models of text have: surprises, telling words, translations with their alignments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from lamina.data.source import Pairs, Text, Texts
+from lamina.data.streams import InMemory
+from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.streams import Ragged
+from lamina.inspection.attention import alignments
+from lamina.inspection.pieces import pieces_of, words_of
+from lamina.inspection.surprisal import most_surprising, read
+from lamina.inspection.words import telling_words, word_effects
+from lamina.report.content import Outcome
+from lamina.report.text.content import Example, Mark, Surprise, TextOutcome, Written
+from lamina.report.text.highlights import expectations, surprise_marks
+from lamina.runs.text.inspection import piece, say_of
+from lamina.runs.text.translation import translate
+from lamina.tasks.translation import LONGER, Translation
+from lamina.tasks.translation_scores import signatures
+
+if TYPE_CHECKING:
+    from lamina.data.text.tokenizing import TokenKind
+    from lamina.inspection.words import Telling
+    from lamina.runs.run import Run
+
+READ = 20_000
+"""tokens of running text that surprises are looked for in"""
+SURPRISES = 12
+AROUND: dict[TokenKind, tuple[int, int, int]] = {"character": (600, 90, 30), "word": (150, 18, 6), "bpe": (200, 22, 8)}
+"""tokens shown of the beginning; before a surprise; after it"""
+TOKENS = 300_000
+"""tokens that are read at most to see what a split's words add"""
+LONG = 10_000
+"""a text whose words times its tokens are more is too long to look for what each word adds"""
+SHOWN = 600
+"""characters shown of a text at most"""
+TRANSLATED, EXAMPLES, WORST = 200, 4, 12
+CLASSES, OUTPUTS = 8, 4
+"""classes and other outputs whose telling words are shown at most"""
+
+
+def written_of(run: Run) -> list[Written]:
+    """What the run wrote in the course of its training."""
+    if not run.directory.samples.exists():
+        return []
+    *lines, _ = run.directory.samples.read_text(encoding="utf-8").split("\n")  # the last one may be half a line
+    rows = [json.loads(line) for line in lines]
+    return [
+        Written(
+            epoch=row["epoch"],
+            given=row["source"] if "source" in row else row["prompt"],
+            text=row["text"],
+            truth=row.get("truth", ""),
+        )
+        for row in rows
+    ]
+
+
+def running_outcome(run: Run, split: str) -> Outcome:
+    """A language model on a split: its metrics over all of it, surprises in its beginning."""
+    preprocess, text = _preprocess(run), cast(Text, run.source.splits[split])
+    samples = preprocess.encode(text)
+    assert isinstance(samples, InMemory)
+    code, tokens_T = preprocess.code, samples.tensors["tokens"][: READ + 1].long()
+    opening, before, after = AROUND[code.kind]
+    found, token = read(run.model, tokens_T), piece(preprocess)
+    tokens: list[int] = tokens_T.tolist()
+    surprises = []
+    for place in _various(most_surprising(found.bits, len(tokens), apart=before), found.token_T):
+        begin, at = max(0, place + 1 - before), place + 1  # the first token is told by nothing
+        pieces = pieces_of(code, tokens[begin : at + 1 + after])
+        surprises.append(
+            Surprise(
+                before=("… " if begin else "") + "".join(pieces[: at - begin]).lstrip("\n"),
+                token=pieces[at - begin],
+                after="".join(pieces[at - begin + 1 :]).rstrip() + " …",
+                probability=float(found.probability_T[place]),
+                bits=float(found.bits[place]),
+                expected=expectations(found, place, token),
+            )
+        )
+    first, *rest = pieces_of(code, tokens[:opening])
+    outcome = TextOutcome(
+        read=len(found.bits),
+        bits=float(found.bits.mean()),
+        opening=[Mark(text=first), *surprise_marks(rest, found, token)],
+        surprises=surprises,
+    )
+    return Outcome(split=split, metrics=run.evaluate(split), text=outcome, size=len(text), unit="character")
+
+
+def translated_outcome(run: Run, split: str) -> Outcome:
+    """A translator on a split: its metrics over all of it; examples and the worst among its first pairs."""
+    metrics = run.evaluate(split)  # says so where sacrebleu is not there
+    from sacrebleu.metrics.chrf import CHRF
+
+    preprocess, task, pairs = _preprocess(run), run.task, cast(Pairs, run.source.splits[split])
+    assert isinstance(task, Translation)
+    some = pairs.subset(range(min(TRANSLATED, len(pairs))))
+    samples = preprocess.encode(some)
+    assert isinstance(samples, Ragged)
+    lowercase = run.config.options.lowercase
+    judge, examples, tokens = CHRF(lowercase=lowercase), list[Example](), list[list[int]]()
+    for i, ((text, best), *_) in enumerate(translate(run.model, task, preprocess, samples)):
+        score = float(judge.sentence_score(text, [some.texts[i]]).score)
+        where = f"{split} pair {i}"
+        examples.append(Example(source=some.sources[i], truth=some.texts[i], said=text, score=score, where=where))
+        tokens.append(best.tokens)
+    wrong = [example for example in examples if example.said != example.truth.strip()]
+    outcome = TextOutcome(
+        translated=len(some),
+        examples=[
+            _aligned(run, preprocess, example, samples.take(torch.tensor([i]))["source"], tokens[i])
+            for i, example in enumerate(examples[:EXAMPLES])
+        ],
+        worst=sorted(wrong, key=lambda example: example.score)[:WORST],
+        signatures=signatures(lowercase),
+    )
+    return Outcome(split=split, metrics=metrics, text=outcome, size=len(pairs), unit="pair")
+
+
+def telling_outcome(run: Run, split: str) -> TextOutcome:
+    """Which words of a split tell a classifier most, over as many of its texts as can be looked at soon."""
+    texts, found, judged, left = cast(Texts, run.source.splits[split]), list[tuple[str, Tensor]](), 0, TOKENS
+    for text in texts.texts:
+        words, effects_WK, cost = _effects(run, text, min(left, LONG))
+        if effects_WK is None:
+            if cost <= LONG:
+                break
+            continue
+        lowercase = run.config.options.lowercase
+        for (begin, end), effect_K in zip(words, effects_WK, strict=True):
+            word = text[begin:end]
+            found.append((word.lower() if lowercase else word, effect_K))
+        judged, left = judged + 1, left - cost
+    rows: list[tuple[str, Sequence[Telling], Sequence[Telling]]] = []
+    classes = run.preprocess.target.task == "classification"
+    for k, name in islice(enumerate(run.classes), CLASSES if classes else OUTPUTS):
+        speaking_for, speaking_against = telling_words(found, k)
+        rows.append((name, speaking_for, [] if classes else speaking_against))  # what speaks against speaks for another
+    return TextOutcome(telling=rows, judged=judged)
+
+
+def told(run: Run, split: str, index: int, output: int) -> dict[str, Any]:
+    """A text that was judged, as fields of Mistake, with what its words add to an output."""
+    text = cast(Texts, run.source.splits[split]).texts[index]
+    found: dict[str, Any] = {"where": f"{split} text {index}", "text": text}
+    words, effects_WK, _ = _effects(run, text, LONG)
+    if effects_WK is not None:
+        found |= {"words": words, "effects": effects_WK[:, output].tolist()}
+    if len(text) > SHOWN:
+        kept = [i for i, (_, end) in enumerate(found.get("words", ())) if end <= SHOWN]
+        found["text"] = text[:SHOWN] + " …"
+        if "words" in found:
+            found |= {name: [found[name][i] for i in kept] for name in ("words", "effects")}
+    return found
+
+
+def _various(places: Sequence[int], token_T: Tensor) -> list[int]:
+    """The first places, each of another token."""
+    first: dict[int, int] = {}
+    for place in places:
+        first.setdefault(int(token_T[place]), place)
+    return list(first.values())[:SURPRISES]
+
+
+def _effects(run: Run, text: str, most: int) -> tuple[list[tuple[int, int]], Tensor | None, int]:
+    """Where the words of a text are, what each adds to every output, and what it costs to know: words times tokens;
+    nothing is calculated where that is more than ``most``."""
+    preprocess = _preprocess(run)
+    tokens = preprocess.code.encode(text)[: preprocess.max_tokens]
+    words = words_of(text, preprocess.code.spans(text)[: len(tokens)])
+    cost = len(tokens) * len(words)
+    places = [(word.begin, word.end) for word in words]
+    if cost > most:
+        return places, None, cost
+    effects_WK = word_effects(say_of(run), tokens, [word.places for word in words], preprocess.code.unknown or 0)
+    return places, effects_WK, cost
+
+
+def _aligned(run: Run, preprocess: TextPreprocess, example: Example, source_1S: Tensor, tokens: list[int]) -> Example:
+    """The example with its alignment, a mean over layers and heads, where the model has one."""
+    code = preprocess.code
+    assert code.begin is not None
+    assert code.end is not None
+    written = [*tokens, *([code.end] if len(tokens) < source_1S.shape[1] + LONGER else [])]
+    maps = alignments(run.model, torch.tensor([[code.begin, *written[:-1]]]), source_1S)
+    if not maps:
+        return example
+    mean_TS = torch.stack([map_[0].double().mean(0) for map_ in maps.values()]).mean(0)
+    return Example(
+        source=example.source,
+        truth=example.truth,
+        said=example.said,
+        score=example.score,
+        where=example.where,
+        rows=pieces_of(code, written),
+        columns=pieces_of(code, source_1S[0].tolist()),
+        attn_TS=mean_TS.numpy(),
+    )
+
+
+def _preprocess(run: Run) -> TextPreprocess:
+    assert isinstance(run.preprocess, TextPreprocess)
+    return run.preprocess

@@ -1,0 +1,79 @@
+"""Texts translated by a run, in batches of like length, and how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lamina.data.source import Pairs
+from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.streams import Ragged
+from lamina.decoding import Hypothesis
+from lamina.errors import UsageError
+from lamina.runs.evaluation import evaluating
+from lamina.tasks.translation import Translation
+from lamina.tasks.translation_scores import score_translations
+
+AT_ONCE = 64
+"""sources that are translated together"""
+
+
+def translate(
+    model: nn.Module,
+    task: Translation,
+    preprocess: TextPreprocess,
+    samples: Ragged,
+    *,
+    beam: int = 1,
+    length_penalty: float = 0.6,
+) -> list[list[tuple[str, Hypothesis]]]:
+    """The ``beam`` best translations of the sources of ``samples``, best first, as texts and as they were found."""
+    device = next(model.parameters()).device
+    found: dict[int, list[tuple[str, Hypothesis]]] = {}
+    longest_first = samples.offsets.diff().argsort(descending=True, stable=True)
+    with evaluating(model):
+        for block in torch.split(longest_first, AT_ONCE):
+            batch = {name: value.to(device) for name, value in samples.take(block).items()}
+            if "source" not in batch:  # sources alone, which are tokens like any other
+                batch = {"source": batch["tokens"], "source_lengths": batch["lengths"]}
+            best = task.translate(model, batch, beam=beam, length_penalty=length_penalty)
+            for number, hypotheses in zip(block.tolist(), best, strict=True):
+                found[number] = [(preprocess.decode(one.tokens).strip(), one) for one in hypotheses]
+    return [found[number] for number in range(len(samples))]
+
+
+def translate_items(
+    model: nn.Module, task: Translation, preprocess: TextPreprocess, texts: Sequence[str], beam: int, penalty: float
+) -> list[dict[str, Any]]:
+    """For each text its "translation" and the "log_probability" of that; with several beams "others", too, as pairs.
+
+    Raises UsageError for texts that cannot be read, and for a beam or a penalty that means nothing.
+    """
+    if not texts:
+        raise UsageError("nothing to predict: give a text")
+    encoded = preprocess.encode_input(list(texts))
+    lengths = encoded["lengths"]
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    real = torch.arange(encoded["tokens"].shape[1]) < lengths[:, None]
+    samples = Ragged(encoded["tokens"][real], offsets, {})
+    said = []
+    for best in translate(model, task, preprocess, samples, beam=beam, length_penalty=penalty):
+        (text, first), *rest = best
+        one: dict[str, Any] = {"translation": text, "log_probability": first.log_probability}
+        if beam > 1:
+            one["others"] = [(other, hypothesis.log_probability) for other, hypothesis in rest]
+        said.append(one)
+    return said
+
+
+def judge_translations(
+    model: nn.Module, task: Translation, preprocess: TextPreprocess, pairs: Pairs, beam: int, lowercase: bool
+) -> dict[str, float]:
+    """ "exact_match", "bleu" and "chrf" of the translations of all pairs against theirs."""
+    samples = preprocess.encode(pairs)
+    assert isinstance(samples, Ragged)
+    said = [best[0][0] for best in translate(model, task, preprocess, samples, beam=beam)]
+    return score_translations(said, pairs.texts, lowercase=lowercase)
