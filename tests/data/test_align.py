@@ -10,7 +10,7 @@ import pytest
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.target_code import align, fit_targets
+from lamina.data.targets.code import align, fit_targets
 from lamina.errors import DataError
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}

@@ -13,7 +13,8 @@ import pytest
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import ImagePreprocess, fit_preprocess
-from lamina.data.source import Pairs, Source, Text, Texts
+from lamina.data.source import Source
+from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.streams import ByLength, Ragged
 

@@ -22,23 +22,25 @@ def of_tensors(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def of_files(files: Iterable[tuple[str, Path]], targets: Tensor) -> str:
+def of_files(files: Iterable[tuple[str, Path]], targets: Tensor | None) -> str:
     """Hash of the names given, the sizes of the files, and the targets; the files are not read."""
     digest = hashlib.blake2b(digest_size=16)
     for name, path in files:
         digest.update(f"{name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
-    digest.update(of_tensors({"targets": targets}).encode())
+    if targets is not None:
+        digest.update(of_tensors({"targets": targets}).encode())
     return digest.hexdigest()
 
 
-def of_frame(frame: pd.DataFrame, targets: Tensor) -> str:
+def of_frame(frame: pd.DataFrame, targets: Tensor | None) -> str:
     """Hash of column names, values and targets."""
     import pandas as pd
 
     digest = hashlib.blake2b(repr(list(frame.columns)).encode(), digest_size=16)
     if len(frame.columns):
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    digest.update(of_tensors({"targets": targets}).encode())
+    if targets is not None:
+        digest.update(of_tensors({"targets": targets}).encode())
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ from lamina.data.formats.folders import ARCHIVE_SUFFIXES, is_archive, open_folde
 from lamina.data.formats.hub import open_hub
 from lamina.data.formats.npz import open_npz
 from lamina.data.formats.tables import open_table
+from lamina.data.modality import MODALITIES
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.frames import TABLE_SUFFIXES, is_table
@@ -35,6 +36,10 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         return open_embedded(name, options)
     expect_known(data)
     path = Path(data).expanduser()
+    for kind in MODALITIES.points:  # those of other packages, which may have formats of their own
+        opener = MODALITIES[kind].open
+        if opener is not None and (source := opener(data, path, options)) is not None:
+            return source
     if path.is_dir():
         return open_folder(data, path, options)
     if is_table(path):

@@ -16,8 +16,9 @@ class DataOptions:
 
     target: str | tuple[str, ...] | None = None
     """target column of a table, or several: one output each; none: the column called target, label, class or y"""
-    task: Literal["auto", "classification", "multilabel", "regression", "language-modelling", "translation"] = "auto"
-    """what the targets call for; auto: text and up to 20 different whole numbers are classes, other numbers not"""
+    task: str = "auto"
+    """what is learnt; auto: the first of the model's tasks that the data can serve, where text and up to 20 different
+    whole numbers are classes, other numbers values"""
     text: str | None = None
     """column with the texts to judge or to learn; none: the only one beside the target, if it is free text"""
     languages: tuple[str, ...] = ()

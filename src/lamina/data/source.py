@@ -4,115 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from lamina.data.spec import DataSpec
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-# Targets: (N,) int64 class indices, or (N, K) float32: zeros and ones for multi-label, values for regression.
+class Split(Protocol):
+    """The data of one split, as a modality keeps them."""
 
-
-@dataclass(frozen=True)
-class ImageArrays:
-    """Images of one size held as stored: (N, C, H, W) uint8, uint16 or float32."""
-
-    images_NCHW: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.images_NCHW)
-
-    def subset(self, index: Sequence[int]) -> ImageArrays:
-        chosen = torch.as_tensor(index, dtype=torch.int64)
-        return ImageArrays(self.images_NCHW[chosen], self.targets[chosen])
+    def __len__(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """Images as files, decoded when needed."""
+class Samples(Split, Protocol):
+    """A split of samples that stand for themselves: some of them can be taken out.
 
-    paths: tuple[Path, ...]
-    targets: Tensor
+    ``targets`` are (N,) int64 class indices, or (N, K) float32: zeros and ones of labels, values of a regression; None
+    where the source has none.
+    """
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    @property
+    def targets(self) -> Tensor | None: ...
 
-    def subset(self, index: Sequence[int]) -> ImageFiles:
-        chosen = torch.as_tensor(index, dtype=torch.int64)
-        return ImageFiles(tuple(self.paths[i] for i in chosen.tolist()), self.targets[chosen])
+    def subset(self, index: Sequence[int]) -> Self: ...
 
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of a data frame without its target columns, values as read."""
-
-    frame: pd.DataFrame
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def subset(self, index: Sequence[int]) -> Table:
-        chosen = torch.as_tensor(index, dtype=torch.int64)
-        return Table(self.frame.iloc[chosen.tolist()].reset_index(drop=True), self.targets[chosen])
+    def with_targets(self, targets: Tensor | None) -> Self: ...
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Texts, each with a target."""
-
-    texts: tuple[str, ...]
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def subset(self, index: Sequence[int]) -> Texts:
-        chosen = torch.as_tensor(index, dtype=torch.int64)
-        return Texts(tuple(self.texts[i] for i in chosen.tolist()), self.targets[chosen])
+def chosen_targets(targets: Tensor | None, index: Tensor) -> Tensor | None:
+    """The targets of some samples."""
+    return None if targets is None else targets[index]
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Texts, each with its translation."""
-
-    sources: tuple[str, ...]
-    texts: tuple[str, ...]
-    """the translations"""
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def subset(self, index: Sequence[int]) -> Pairs:
-        return Pairs(tuple(self.sources[i] for i in index), tuple(self.texts[i] for i in index))
+def targets_of(split: Split) -> Tensor | None:
+    """The targets of a split; None where it has none."""
+    targets: Tensor | None = getattr(split, "targets", None)
+    return targets
 
 
-@dataclass(frozen=True)
-class Text:
-    """Running text; its length is in characters."""
-
-    text: str
-
-    def __len__(self) -> int:
-        return len(self.text)
-
-
-Labelled = ImageArrays | ImageFiles | Table | Texts
-"""splits whose samples have targets"""
-Split = Labelled | Text | Pairs
-
-
-def labelled(split: Split) -> Labelled:
-    """The same split, known to have targets. Raises TypeError for running text and for pairs."""
-    if isinstance(split, Text | Pairs):
-        raise TypeError(f"{type(split).__name__} has no targets")
-    return split
+def as_index(index: Sequence[int]) -> Tensor:
+    """Places of samples as a tensor."""
+    return torch.as_tensor(index, dtype=torch.int64)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["image", "table", "text"]
-TaskName = Literal["classification", "multilabel", "regression", "language-modelling", "translation"]
+NO_TARGETS = "none"
+"""what ``DataSpec.task`` says where there are no targets"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,10 @@ class DataSpec:
 
     name: str
     """the source as the user named it"""
-    kind: Kind
-    task: TaskName
-    """what its targets call for"""
+    kind: str
+    """the modality: "image", "table", "text", or another package's"""
+    task: str
+    """what its targets call for, or its texts; "none" where there are no targets"""
     classes: tuple[str, ...] = ()
     """class or label names, in the order of the target's indices; empty for regression"""
     targets: tuple[str, ...] = ()
@@ -52,5 +53,7 @@ class DataSpec:
     """hash of the data (of file names and sizes where it is not read as a whole)"""
     skipped: tuple[str, ...] = ()
     """files left out as unreadable, on request"""
+    hint: str = ""
+    """where there are no targets: how the user can name or bring them"""
     licence: str = ""
     """licence or origin, where the source states it"""

@@ -15,10 +15,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from lamina.errors import LaminaError, UsageError
+from lamina.options.recipe import Recipe
 from lamina.randomness import derive
 
 Batch = dict[str, Tensor]
 CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where batches go: to a device, in one of several processes."""
+
+    device: torch.device = CPU
+    rank: int = 0
+    world: int = 1
 
 
 @runtime_checkable
@@ -34,12 +44,6 @@ class Stream(Protocol):
 
     def with_batch_size(self, batch_size: int) -> Stream:
         """The same data in batches of another size."""
-
-
-class Samples(Protocol):
-    """A split ready to be batched."""
-
-    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,50 @@ class InOrder:
         blocks = [torch.arange(i, min(i + self.batch_size, total)) for i in range(0, total, self.batch_size)]
         for raw in _fetch(self.samples, blocks[self.rank :: self.world], self.workers, self.device):
             yield self.prepare(_move(raw, self.device))
+
+
+EVALUATION_BATCH = 256
+"""samples of a batch at least, where no gradient is wanted"""
+
+
+def in_order(
+    samples: InMemory | Streamed, recipe: Recipe, place: Place, prepare: Callable[[Batch], Batch], workers: int = 0
+) -> InOrder:
+    """Evaluation batches of samples of one size: no smaller than in training."""
+    size = max(1, recipe.batch_size // place.world)
+    return InOrder(
+        samples,
+        max(size, EVALUATION_BATCH // place.world),
+        prepare=prepare,
+        workers=workers,
+        device=place.device,
+        rank=place.rank,
+        world=place.world,
+    )
+
+
+def shuffled(
+    samples: InMemory | Streamed,
+    recipe: Recipe,
+    place: Place,
+    prepare: Callable[[Batch], Batch],
+    augment: Augment | None = None,
+) -> Shuffled:
+    """Training batches of samples of one size. Raises UsageError for a window, which is for running text, and for a
+    batch that does not fit."""
+    if recipe.window is not None:
+        raise UsageError("window is for running text: the data have samples of their own")
+    return Shuffled(
+        samples,
+        recipe.batch_size,
+        recipe.seed,
+        prepare=prepare,
+        augment=augment,
+        workers=recipe.workers,
+        device=place.device,
+        rank=place.rank,
+        world=place.world,
+    )
 
 
 def _fetch(

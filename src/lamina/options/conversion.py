@@ -56,6 +56,8 @@ def _convert(value: Any, hint: Any) -> Any:
                 raise ValueError(f"expected {len(args)} values, got {len(items)}")
             return tuple(_convert(item, arg) for item, arg in zip(items, args, strict=True))
         return tuple(_convert(item, args[0]) for item in items)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return hint(**typed(hint, value, "option"))
     if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e-3 as a string

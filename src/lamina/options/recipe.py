@@ -1,15 +1,70 @@
-"""The recipe: every training choice as one flat, typed dataclass of scalars and enums. Imports no torch."""
+"""The recipe: every training choice as a typed dataclass of scalars and enums. Imports no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from lamina.errors import UsageError
 
 Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "linear", "plateau", "inverse-sqrt"]
 Precision = Literal["fp32", "bf16", "fp16", "fp64"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What is done to images on their way to a model: sizes, normalisation, random changes in training."""
+
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    """how images reach the model's size: interpolated; centred on the corner colour; shorter side, then the centre"""
+    flip: bool = False
+    """mirror training images left to right at random"""
+    shift: int = 0
+    """move training images by up to so many pixels, edges filled with zeros"""
+    crop: int | None = None
+    """side that images are brought to, larger than the model's: it trains on random windows, is judged on the centre"""
+    resized_crop: tuple[float, float] | None = None
+    """train on random parts of the image that cover such a share of its area, brought to the model's size: 0.08,1"""
+    rand_augment: float | None = None
+    """magnitude of RandAugment, 0 to 10"""
+    rand_augment_layers: int = 2
+    """operations of RandAugment for each image"""
+    rand_augment_std: float = 0.0
+    """standard deviation of RandAugment's magnitude"""
+    trivial_augment: bool = False
+    """change each training image by one operation of any strength"""
+    colour_pca: float = 0.0
+    """move the colours of training images along their principal components by so much; AlexNet: 0.1"""
+    erasing: float = 0.0
+    """probability that a part of a training image is erased"""
+    mixup: float = 0.0
+    """alpha of the Beta distribution of mixup; 0: none"""
+    cutmix: float = 0.0
+    """alpha of the Beta distribution of CutMix; 0: none; with mixup too, one of both for each batch"""
+    normalisation: Literal["auto", "data", "imagenet", "half", "unit"] = "auto"
+    """mean and std of images: the training data's; ImageNet's; half: 0.5, to [-1, 1]; unit: none, to [0, 1]. auto: with
+    --weights those of the run they are from, ImageNet's where they are published ones of colour images, else the
+    data's"""
+
+    def __post_init__(self) -> None:
+        for name in ("crop", "rand_augment_layers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, got {value}")
+        for name in ("shift", "rand_augment_std", "colour_pca", "mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.erasing <= 1:
+            raise UsageError(f"erasing is a probability, got {self.erasing}")
+        if self.rand_augment is not None and self.trivial_augment:
+            raise UsageError("rand_augment and trivial_augment take each other's place: give one of them")
+
+    def given(self) -> list[str]:
+        """The options that are not at their default."""
+        return [field.name for field in fields(self) if getattr(self, field.name) != field.default]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,42 +127,15 @@ class Recipe:
     patience: int | None = None
     """stop after this many epochs without a better validation metric"""
 
-    resize: Literal["stretch", "pad", "crop"] = "stretch"
-    """how images reach the model's size: interpolated; centred on the corner colour; shorter side, then the centre"""
-    flip: bool = False
-    """mirror training images left to right at random"""
-    shift: int = 0
-    """move training images by up to so many pixels, edges filled with zeros"""
-    crop: int | None = None
-    """side that images are brought to, larger than the model's: it trains on random windows, is judged on the centre"""
-    resized_crop: tuple[float, float] | None = None
-    """train on random parts of the image that cover such a share of its area, brought to the model's size: 0.08,1"""
-    rand_augment: float | None = None
-    """magnitude of RandAugment, 0 to 10"""
-    rand_augment_layers: int = 2
-    """operations of RandAugment for each image"""
-    rand_augment_std: float = 0.0
-    """standard deviation of RandAugment's magnitude"""
-    trivial_augment: bool = False
-    """change each training image by one operation of any strength"""
-    colour_pca: float = 0.0
-    """move the colours of training images along their principal components by so much; AlexNet: 0.1"""
-    erasing: float = 0.0
-    """probability that a part of a training image is erased"""
-    mixup: float = 0.0
-    """alpha of the Beta distribution of mixup; 0: none"""
-    cutmix: float = 0.0
-    """alpha of the Beta distribution of CutMix; 0: none; with mixup too, one of both for each batch"""
-    normalisation: Literal["auto", "data", "imagenet", "half"] = "auto"
-    """mean and std of images: the training data's; ImageNet's; 0.5. auto: with --weights those of the run they are
-    from, ImageNet's where they are published ones of colour images, else the data's"""
-
     freeze: tuple[str, ...] = ()
     """modules that are not trained, by name or pattern (stem,stages.*), statistics included; body: all but the head"""
     layer_decay: float = 1.0
     """factor on the learning rate from each layer to the one before it, seen from the head; 1: all learn alike"""
     checkpointing: bool = False
     """calculate the model's stages again for the gradient in place of keeping what they held: less memory, more time"""
+
+    augmentation: Augmentation = Augmentation()
+    """of images: a group of options of its own"""
 
     memory: Literal["auto", "hold", "stream"] = "auto"
     """hold the decoded data in memory, or decode while training; auto: hold what fits in 2 GiB"""
@@ -132,23 +160,18 @@ class Recipe:
         if len(given) > 1:
             raise UsageError(f"give one length of training, not {' and '.join('--' + name for name in given)}")
         counts = ("epochs", "steps", "images", "batch_size", "accumulate", "checkpoint_every", "patience", "devices")
-        for name in (*counts, "window", "crop", "rand_augment_layers"):
+        for name in (*counts, "window"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, got {value}")
-        amounts = ("weight_decay", "eps", "shift", "workers", "final_lr", "plateau_patience")
-        for name in (*amounts, "rand_augment_std", "colour_pca", "mixup", "cutmix"):
+        for name in ("weight_decay", "eps", "workers", "final_lr", "plateau_patience"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("momentum", "beta1", "beta2", "ema", "label_smoothing", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if not 0 <= self.erasing <= 1:
-            raise UsageError(f"erasing is a probability, got {self.erasing}")
         if not 0 < self.layer_decay <= 1:
             raise UsageError(f"layer_decay must lie in (0, 1], got {self.layer_decay}")
-        if self.rand_augment is not None and self.trivial_augment:
-            raise UsageError("rand_augment and trivial_augment take each other's place: give one of them")
         if self.checkpointing and self.compile:
             raise UsageError("checkpointing and compile do not go together: the compiler chooses what it keeps itself")
         if not self.lr > 0:
@@ -166,3 +189,36 @@ class Recipe:
         if self.images is not None:
             return "images", self.images
         return "epochs", 10 if self.epochs is None else self.epochs
+
+
+AUGMENTATION_FIELDS = frozenset(field.name for field in fields(Augmentation))
+
+
+def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a recipe as it groups them: those of images, which may stand flat among the others, under
+    "augmentation"."""
+    flat = {name: value for name, value in values.items() if name in AUGMENTATION_FIELDS}
+    rest = {name: value for name, value in values.items() if name not in AUGMENTATION_FIELDS}
+    group = rest.get("augmentation") or {}
+    return rest | {"augmentation": {**group, **flat}} if flat or group else rest
+
+
+def _accept_flat_options() -> None:
+    """``Recipe(flip=True)``, as it was before images had a group of their own, still works, with a warning."""
+    grouped_init = Recipe.__init__
+
+    def __init__(self: Recipe, **values: Any) -> None:  # noqa: N807
+        flat = {name: values.pop(name) for name in list(values) if name in AUGMENTATION_FIELDS}
+        if flat:
+            warnings.warn(
+                f"Recipe({next(iter(flat))}=...) is now Recipe(augmentation=Augmentation({next(iter(flat))}=...))",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            values["augmentation"] = replace(values.get("augmentation", Augmentation()), **flat)
+        grouped_init(self, **values)
+
+    Recipe.__init__ = __init__  # type: ignore[method-assign]
+
+
+_accept_flat_options()

@@ -6,8 +6,8 @@ import bz2
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lamina.data.source import Text
 from lamina.data.streams import InMemory
+from lamina.data.text.samples import Text
 from lamina.reproduction.kneser_ney import KneserNey
 
 if TYPE_CHECKING:

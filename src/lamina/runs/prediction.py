@@ -9,7 +9,7 @@ from typing import Any
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import Preprocess
 from lamina.data.streams import Batch
-from lamina.data.target_code import TargetCode
+from lamina.data.targets.code import TargetCode
 from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text_files import lines_of, read_text
 from lamina.errors import UsageError

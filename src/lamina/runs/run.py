@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from lamina.data.opening import open_source
 from lamina.data.preprocess import Preprocess
-from lamina.data.source import Pairs, Source
+from lamina.data.source import Source
 from lamina.data.streams import Batch
-from lamina.data.target_code import align
+from lamina.data.targets.code import align
 from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.samples import Pairs
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.batches import Place, evaluation_batches
 from lamina.runs.build import make_model, make_task

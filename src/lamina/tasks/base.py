@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
+
+from lamina.data.targets.code import TargetCode
+from lamina.errors import UsageError
 
 Batch = dict[str, Tensor]
 
@@ -143,16 +146,39 @@ class Task:
         raise NotImplementedError
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """What the model says of each input: tensors with the batch on dimension 0."""
+        """The model's predictions for each input: tensors with the batch on dimension 0."""
         raise NotImplementedError
 
+    def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
+        """One row of what ``predict`` gives, as plain values by name: what ``Run.predict`` shows for a sample."""
+        return {name: value.tolist() for name, value in prediction.items()}
 
-class OneInput(Task):
-    """A task of models that take one tensor: that which a batch holds under ``input_key``."""
 
-    input_key: str
+Call = Callable[[Batch], tuple[tuple[Any, ...], dict[str, Any]]]
+"""the arguments that a model is called with for a batch: ``Preprocess.call``"""
+
+
+def one_tensor(key: str) -> Call:
+    """A call with the one tensor that batches hold under ``key``: ``one_tensor("image")``."""
+    return lambda batch: ((batch[key],), {})
+
+
+class OneOutput(Task):
+    """A task of models that give one tensor for a batch."""
+
+    call: Call
+    prediction_key: str
+    """under which ``predict`` gives what stands beside the truth"""
+    mixes: bool = False
+    """whether targets can be mixed, so that mixup and CutMix make sense"""
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
-        """What the model says of a batch."""
-        said: Tensor = model(batch[self.input_key])
-        return said
+        """What the model gives for a batch."""
+        args, kwargs = self.call(batch)
+        out: Tensor = model(*args, **kwargs)
+        return out
+
+    def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
+        """One output (B, K) from several of the same samples, for windows of an image. Raises UsageError where they
+        have no mean."""
+        raise UsageError(f"the outputs of the task '{self.name}' have no mean over ten crops")

@@ -1,17 +1,27 @@
-"""One class of several, or several labels at once."""
+"""One class of several."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamina.tasks.base import Batch, Engine, OneInput
+from lamina.data.targets.code import TargetCode
+from lamina.errors import UsageError
+from lamina.plugins import load
+from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task, one_tensor
+from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup, serves_targets
+from lamina.tasks.verb_options import CropOptions
+from lamina.tasks.weighting import class_weights
+
+IMAGE = one_tensor("image")
 
 
-class Classification(OneInput):
+class Classification(OneOutput):
     """Cross-entropy over K classes. Batches hold the input and "target" (B,) int64; models give logits (B, K).
 
     In training "target" may be probabilities (B, K), of images that are mixed; accuracy is then that of the likeliest
@@ -20,16 +30,18 @@ class Classification(OneInput):
 
     name = "classification"
     monitor = ("accuracy", "max")
+    prediction_key = "probabilities"
+    mixes = True
 
     def __init__(
         self,
         classes: int,
-        input_key: str = "image",
+        call: Call = IMAGE,
         *,
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
     ) -> None:
-        self.classes, self.input_key = classes, input_key
+        self.classes, self.call = classes, call
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
@@ -79,69 +91,106 @@ class Classification(OneInput):
         """{"probabilities": (B, K)}."""
         return {"probabilities": self.outputs(model, batch).float().softmax(1)}
 
+    def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
+        """ "class", "probability", and "probabilities" by class."""
+        probabilities = dict(zip(target.labels, prediction["probabilities"].tolist(), strict=True))
+        best = max(probabilities, key=probabilities.__getitem__)
+        return {"class": best, "probability": probabilities[best], "probabilities": probabilities}
 
-class Multilabel(OneInput):
-    """Binary cross-entropy for each of K labels. "target" (B, K) float, zeros and ones; models give logits (B, K)."""
+    def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The mean of the probabilities, as logits again."""
+        mean_BK = torch.stack([logits_BK.softmax(1) for logits_BK in outputs]).mean(0)
+        return mean_BK.clamp_min(torch.finfo(mean_BK.dtype).tiny).log()
 
-    name = "multilabel"
-    monitor = ("mean_average_precision", "max")
+
+class FocalClassification(Classification):
+    """Focal loss: -(1 - p)^gamma log p of the right class, a mean over the batch (Lin et al. 2017, arXiv 1708.02002, eq.
+    4, without alpha; class weights take its place). ``gamma`` 0 is cross-entropy."""
 
     def __init__(
-        self,
-        classes: int,
-        input_key: str = "image",
-        *,
-        label_smoothing: float = 0.0,
-        class_weights: Tensor | None = None,
+        self, classes: int, call: Call = IMAGE, *, class_weights: Tensor | None = None, gamma: float = 2.0
     ) -> None:
-        self.classes, self.input_key = classes, input_key
-        self.label_smoothing, self.class_weights = label_smoothing, class_weights
+        super().__init__(classes, call, class_weights=class_weights)
+        self.gamma = gamma
 
-    def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
-        logits_BK = self.outputs(model, batch)
-        target_BK = batch["target"].to(logits_BK)
-        smooth_BK = target_BK * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
-        weights = self.class_weights
-        if weights is not None:
-            weights = self.class_weights = weights.to(logits_BK)
-        loss = F.binary_cross_entropy_with_logits(logits_BK, smooth_BK, pos_weight=weights)
-        right_BK = (logits_BK.detach() > 0) == (target_BK > 0.5)
-        return loss, {"exact_match": right_BK.all(1).float().mean()}
-
-    def metrics(self) -> Any:
-        from torchmetrics import MeanMetric, MetricCollection
-        from torchmetrics.classification import MultilabelAveragePrecision, MultilabelExactMatch, MultilabelF1Score
-
-        found = {
-            "loss": MeanMetric(),
-            "mean_average_precision": MultilabelAveragePrecision(self.classes, average="macro"),
-            "f1": MultilabelF1Score(self.classes, average="macro"),
-            "exact_match": MultilabelExactMatch(self.classes),
-        }
-        return MetricCollection(found, compute_groups=False)
-
-    def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        logits_BK, target_BK = self.outputs(model, batch).float(), batch["target"]
-        loss = F.binary_cross_entropy_with_logits(logits_BK, target_BK.float())
-        for name, metric in metrics.items(keep_base=True):
-            if name == "loss":
-                metric.update(loss, weight=len(target_BK))
-            else:
-                metric.update(logits_BK.sigmoid(), target_BK.long())
-
-    def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """{"probabilities": (B, K)}, each label's own."""
-        return {"probabilities": self.outputs(model, batch).float().sigmoid()}
+    def cost(
+        self, logits_BK: Tensor, target_B: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        target_BK = target_B if target_B.ndim == 2 else F.one_hot(target_B, logits_BK.shape[1])
+        log_BK = logits_BK.log_softmax(1)
+        # 1 - p as the sum of the other probabilities would lose nothing; expm1 keeps the digits of a p near 1, too
+        rest_BK = -torch.expm1(log_BK)
+        share_BK = target_BK.to(log_BK) if weights is None else target_BK.to(log_BK) * weights
+        cost = -(share_BK * rest_BK.clamp_min(0).pow(self.gamma) * log_BK).sum()
+        return cost / share_BK.sum()
 
 
-def class_weights(targets: Tensor, classes: int) -> Tensor:
-    """Weights that make every class count alike.
+@dataclass(frozen=True, kw_only=True)
+class FocalOptions:
+    """Options of the objective "focal"."""
 
-    ``targets`` (N,) of class indices: N / (K n_k), as scikit-learn's "balanced"; (N, K) of zeros and ones: negatives
-    over positives for each label. A class without samples gets weight 1.
-    """
-    if targets.ndim == 2:
-        positive = targets.sum(0)
-        return torch.where(positive > 0, (len(targets) - positive) / positive.clamp(min=1), torch.ones(()))
-    counts = torch.bincount(targets, minlength=classes).float()
-    return torch.where(counts > 0, len(targets) / (classes * counts.clamp(min=1)), torch.ones(()))
+    gamma: float = 2.0
+    """how much samples that are classified well count for less; 0: cross-entropy"""
+
+    def __post_init__(self) -> None:
+        if self.gamma < 0:
+            raise UsageError(f"gamma must not be negative, got {self.gamma}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RBFOptions:
+    """Options of the objective "rbf-map"."""
+
+    j: float = 1.0
+    """penalty of the class of rubbish"""
+
+    def __post_init__(self) -> None:
+        if not self.j > 0:
+            raise UsageError(f"j must be greater than 0, got {self.j}")
+
+
+def balanced_weights(setup: TaskSetup) -> Tensor | None:
+    """Weights of the classes, where the recipe asks for them."""
+    if not setup.recipe.class_weights:
+        return None
+    if setup.targets is None:
+        return None  # a run opened again: they are of training alone
+    return class_weights(setup.targets, setup.preprocess.target.outputs)
+
+
+def expect_no_smoothing(setup: TaskSetup) -> None:
+    """Raise UsageError for label smoothing, which is for cross-entropy."""
+    if setup.recipe.label_smoothing:
+        raise UsageError(f"label_smoothing smooths cross-entropy, but the objective is '{setup.objective.name}'")
+
+
+def make(setup: TaskSetup) -> Task:
+    """The classification that the objective names."""
+    outputs, call, weights = setup.preprocess.target.outputs, setup.preprocess.call, balanced_weights(setup)
+    if setup.objective.name == "cross-entropy":
+        return Classification(outputs, call, label_smoothing=setup.recipe.label_smoothing, class_weights=weights)
+    expect_no_smoothing(setup)
+    cls: Any = load(COSTS[setup.objective.name])
+    classification: Task = cls(outputs, call, class_weights=weights, **vars(setup.objective.options))
+    return classification
+
+
+COSTS = {
+    "focal": "lamina.tasks.classification:FocalClassification",
+    "perceptron-rule": "lamina.tasks.perceptron:PerceptronRule",
+    "rbf-map": "lamina.tasks.rbf:RBFMaximumAPosteriori",
+}
+"""classifications with another loss, by objective"""
+KIND = TaskKind(
+    name="classification",
+    make=make,
+    serves=serves_targets("classification"),
+    objectives={
+        "cross-entropy": NoOptions,
+        "focal": FocalOptions,
+        "perceptron-rule": NoOptions,
+        "rbf-map": RBFOptions,
+    },
+    verbs={"evaluate": CropOptions, "predict": NoOptions},
+    weighs_classes=True,
+)

@@ -10,7 +10,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamina.data.spec import DataSpec
 from lamina.tasks.base import Batch, Engine, Task
+from lamina.tasks.generation_options import GenerationOptions
+from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup
 
 
 class LanguageModelling(Task):
@@ -48,13 +51,33 @@ class LanguageModelling(Task):
 def _read_on(model: Any, tokens_BT: Tensor, carried: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
     """Logits, and the state after these tokens as a plain tuple: checkpoints hold no other."""
     if carried is None:
-        said = model(tokens_BT)
+        output = model(tokens_BT)
     else:
         state = carried
         if hasattr(model, "init_state"):  # a model of the contract knows its states by their type
             state = type(model.init_state(len(tokens_BT)))._make(carried)
-        said = model(tokens_BT, state)
-    if isinstance(said, Tensor):
-        return said, None
-    logits_BTV, after = said
+        output = model(tokens_BT, state)
+    if isinstance(output, Tensor):
+        return output, None
+    logits_BTV, after = output
     return logits_BTV, None if after is None else tuple(tensor.detach() for tensor in after)
+
+
+def serves(spec: DataSpec) -> str | None:
+    return None if spec.task == LanguageModelling.name else "is no running text"
+
+
+def make(setup: TaskSetup) -> Task:
+    preprocess: Any = setup.preprocess  # of texts, as ``serves`` has made sure
+    return LanguageModelling(preprocess.code.characters_V, label_smoothing=setup.recipe.label_smoothing)
+
+
+KIND = TaskKind(
+    name="language-modelling",
+    make=make,
+    serves=serves,
+    objectives={"cross-entropy": NoOptions},
+    verbs={"evaluate": NoOptions, "generate": GenerationOptions},
+    needs_targets=False,
+    predicts_at_once=False,
+)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lamina.tasks.base import Batch, Engine
+from lamina.tasks.base import Batch, Engine, OneOutput
 from lamina.tasks.classification import Classification
 
 
@@ -23,10 +23,12 @@ class PerceptronRule(Classification):
     """
 
     name = "perceptron-rule"
+    mixes = False
+    needs_method = "score"
     forward_methods: Mapping[str, tuple[str, ...]] = {"model": ("score",)}
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
-        z_B: Tensor = model.score(batch[self.input_key])  # type: ignore[operator]
+        z_B: Tensor = self._score(model, batch)
         error_B = _error(z_B, batch["target"])
         mistakes = error_B.abs().sum()
         if self.class_weights is not None:
@@ -36,17 +38,25 @@ class PerceptronRule(Classification):
         return loss, {"accuracy": 1 - mistakes / len(z_B), "mistakes": mistakes}
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        z_B: Tensor = model.score(batch[self.input_key]).float()  # type: ignore[operator]
-        said_B, target_B = (z_B >= 0).long(), batch["target"]
+        z_B: Tensor = self._score(model, batch).float()
+        predicted_B, target_B = (z_B >= 0).long(), batch["target"]
         for name, metric in metrics.items(keep_base=True):
             if name == "loss":
                 metric.update(-(_error(z_B, target_B) * z_B).mean(), weight=len(target_B))
             else:
-                metric.update(said_B, target_B)
+                metric.update(predicted_B, target_B)
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{"probabilities": (B, 2)}, zeros and ones: a step is never in doubt."""
-        return {"probabilities": model(batch[self.input_key]).float()}
+        return {"probabilities": self.outputs(model, batch).float()}
+
+    def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
+        return OneOutput.mean_of_outputs(self, outputs)  # refused
+
+    def _score(self, model: nn.Module, batch: Batch) -> Tensor:
+        args, kwargs = self.call(batch)
+        z_B: Tensor = model.score(*args, **kwargs)  # type: ignore[operator]
+        return z_B
 
 
 @torch.no_grad()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from lamina.tasks.classification import Classification
+from lamina.tasks.base import Call, OneOutput
+from lamina.tasks.classification import IMAGE, Classification
 
 
 class RBFMaximumAPosteriori(Classification):
@@ -18,11 +21,12 @@ class RBFMaximumAPosteriori(Classification):
     """
 
     name = "rbf-map"
+    mixes = False
 
     def __init__(
-        self, classes: int, input_key: str = "image", *, class_weights: Tensor | None = None, j: float = 1.0
+        self, classes: int, call: Call = IMAGE, *, class_weights: Tensor | None = None, j: float = 1.0
     ) -> None:
-        super().__init__(classes, input_key, class_weights=class_weights)
+        super().__init__(classes, call, class_weights=class_weights)
         if not j > 0:
             raise ValueError(f"j must be greater than 0, got {j}")
         self.j = j
@@ -34,3 +38,6 @@ class RBFMaximumAPosteriori(Classification):
         if weights is not None:
             weights = torch.cat([weights, weights.new_ones(1)])  # rubbish is nobody's target: its weight is not used
         return nn.functional.cross_entropy(torch.cat([logits_BK, rubbish_B1], 1), target_B, weight=weights)
+
+    def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
+        return OneOutput.mean_of_outputs(self, outputs)  # refused

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamina.tasks.base import Batch, Engine, OneInput
+from lamina.data.targets.code import TargetCode
+from lamina.errors import UsageError
+from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task, one_tensor
+from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup, serves_targets
+from lamina.tasks.verb_options import CropOptions
+
+FEATURES = one_tensor("features")
 
 
-class Regression(OneInput):
-    """Mean squared error on standardised targets; metrics and predictions in the targets' own units.
+class Regression(OneOutput):
+    """Errors on standardised targets, mean squared ones unless ``cost`` says otherwise; metrics and predictions in the
+    targets' own units.
 
     "target" is (B, K) float, standardised; ``mean`` and ``std`` (K,) undo it. Models give (B, K).
     """
 
     name = "regression"
-    monitor = ("rmse", "min")
+    monitor: tuple[str, Literal["min", "max"]] | None = ("rmse", "min")
+    prediction_key = "values"
 
-    def __init__(self, mean: Tensor, std: Tensor, input_key: str = "features") -> None:
-        self.mean, self.std, self.input_key = mean.float(), std.float(), input_key
+    def __init__(
+        self,
+        mean: Tensor,
+        std: Tensor,
+        call: Call = FEATURES,
+        *,
+        cost: Callable[[Tensor, Tensor], Tensor] = F.mse_loss,
+    ) -> None:
+        self.mean, self.std, self.call, self.cost = mean.float(), std.float(), call, cost
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         y_BK = self.outputs(model, batch)
-        return F.mse_loss(y_BK, batch["target"].to(y_BK)), {}
+        return self.cost(y_BK, batch["target"].to(y_BK)), {}
 
     def metrics(self) -> Any:
         from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
@@ -33,9 +52,9 @@ class Regression(OneInput):
         return MetricCollection(found, compute_groups=False)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        said_BK = self.restore(self.outputs(model, batch))
+        predicted_BK = self.restore(self.outputs(model, batch))
         truth_BK = self.restore(batch["target"])
-        metrics.update(said_BK, truth_BK)
+        metrics.update(predicted_BK, truth_BK)
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{"values": (B, K)} in the targets' own units."""
@@ -44,3 +63,48 @@ class Regression(OneInput):
     def restore(self, standardised_BK: Tensor) -> Tensor:
         """Back to the targets' own units."""
         return standardised_BK.float() * self.std.to(standardised_BK.device) + self.mean.to(standardised_BK.device)
+
+    def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
+        """A value for each target."""
+        return dict(zip(target.labels, prediction["values"].tolist(), strict=True))
+
+    def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Their mean."""
+        return torch.stack(list(outputs)).mean(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuberOptions:
+    """Options of the objective "huber"."""
+
+    delta: float = 1.0
+    """error, in standard deviations of the target, from which on it counts linearly, not squared"""
+
+    def __post_init__(self) -> None:
+        if not self.delta > 0:
+            raise UsageError(f"delta must be greater than 0, got {self.delta}")
+
+
+def make(setup: TaskSetup) -> Task:
+    """The regression that the objective names."""
+    target = setup.preprocess.target
+    costs: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "mse": F.mse_loss,
+        "mae": F.l1_loss,
+        "huber": partial(F.huber_loss, **vars(setup.objective.options)),
+    }
+    task = Regression(
+        torch.tensor(target.mean), torch.tensor(target.std), setup.preprocess.call, cost=costs[setup.objective.name]
+    )
+    if setup.objective.name == "mae":
+        task.monitor = ("mae", "min")
+    return task
+
+
+KIND = TaskKind(
+    name="regression",
+    make=make,
+    serves=serves_targets("regression"),
+    objectives={"mse": NoOptions, "mae": NoOptions, "huber": HuberOptions},
+    verbs={"evaluate": CropOptions, "predict": NoOptions},
+)

@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from lamina.data.text.streams import IGNORED
 from lamina.decoding import Hypothesis, beam_search
+from lamina.data.spec import DataSpec
 from lamina.tasks.base import Batch, Engine, Task
+from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup
+from lamina.tasks.translation_options import BeamOptions, TranslationOptions
 
 LONGER = 50
 """tokens that a translation may be longer than its source (Vaswani et al. 2017, section 6.1)"""
 
 
 class Translation(Task):
-    """Cross-entropy of the target's tokens, each told the right ones before it (teacher forcing); a mean over tokens.
+    """Cross-entropy of the target's tokens under teacher forcing, a mean over tokens.
 
     Batches hold "source" (B, S), "source_lengths" (B,), "tokens" (B, T), which begin with the token ``begin``, and
     "target" (B, T), which end with ``end`` and are -100 where a row is only filled. Models give logits (B, T, V) and a
@@ -34,19 +37,19 @@ class Translation(Task):
         self.begin, self.end, self.label_smoothing = begin, end, label_smoothing
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
-        logits_NV, target_N = _told(model, batch).flatten(0, 1), batch["target"].flatten()
+        logits_NV, target_N = teacher_forced_logits(model, batch).flatten(0, 1), batch["target"].flatten()
         smoothing = self.label_smoothing
         loss = F.cross_entropy(logits_NV, target_N, ignore_index=IGNORED, label_smoothing=smoothing)
         return loss * _weight(target_N), {}
 
     def metrics(self) -> Any:
-        """Of tokens told the right ones before them: "loss" in nats for each, without smoothing, and "accuracy"."""
+        """Under teacher forcing: "loss" in nats for each token, without smoothing, and "accuracy"."""
         from lamina.tasks.token_metrics import TokenMetrics
 
         return TokenMetrics()
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        metrics.update(_told(model, batch), batch["target"])
+        metrics.update(teacher_forced_logits(model, batch), batch["target"])
 
     def translate(
         self, model: nn.Module, batch: Batch, *, beam: int = 1, length_penalty: float = 0.6
@@ -85,8 +88,28 @@ def _weight(target_N: Tensor) -> Tensor | float:
     return (mine * torch.distributed.get_world_size()).double() / total
 
 
-def _told(model: nn.Module, batch: Batch) -> Tensor:
+def teacher_forced_logits(model: nn.Module, batch: Batch) -> Tensor:
     """Logits (B, T, V). The decoder needs no lengths: what fills a row stands behind its tokens, and is ignored."""
     logits_BTV: Tensor
     logits_BTV, _ = model(batch["tokens"], source=batch["source"], source_lengths=batch["source_lengths"])
     return logits_BTV
+
+
+def serves(spec: DataSpec) -> str | None:
+    return None if spec.task == Translation.name else "holds no pairs of texts"
+
+
+def make(setup: TaskSetup) -> Task:
+    code: Any = setup.preprocess.code  # type: ignore[attr-defined]  # of texts, as ``serves`` has made sure
+    return Translation(code.begin, code.end, label_smoothing=setup.recipe.label_smoothing)
+
+
+KIND = TaskKind(
+    name="translation",
+    make=make,
+    serves=serves,
+    objectives={"cross-entropy": NoOptions},
+    verbs={"evaluate": BeamOptions, "predict": TranslationOptions},
+    needs_targets=False,
+    predicts_at_once=False,
+)

@@ -15,7 +15,8 @@ from lamina.data.image.preprocess import ImagePreprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import Preprocess, fit_preprocess
-from lamina.data.source import ImageFiles, Split
+from lamina.data.image.samples import ImageFiles
+from lamina.data.source import Split
 from lamina.data.streams import InMemory
 from lamina.errors import DataError, UsageError
 

@@ -16,7 +16,7 @@ from lamina.data.image.preprocess import ImagePreprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import fit_preprocess
-from lamina.data.source import ImageFiles
+from lamina.data.image.samples import ImageFiles
 from lamina.data.streams import Shuffled
 from lamina.errors import DataError
 

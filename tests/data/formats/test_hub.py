@@ -16,7 +16,8 @@ from PIL import Image
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.preprocess import fit_preprocess
-from lamina.data.source import ImageFiles, Pairs, Text, Texts
+from lamina.data.image.samples import ImageFiles
+from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.errors import DataError, UsageError
 
 WHOLE = DataOptions(validation=0, test=0)

@@ -11,7 +11,7 @@ import pytest
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.source import ImageFiles
+from lamina.data.image.samples import ImageFiles
 from lamina.errors import DataError, UsageError
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}

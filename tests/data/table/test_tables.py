@@ -14,7 +14,8 @@ import pytest
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.source import Source, Table
+from lamina.data.source import Source
+from lamina.data.table.samples import Table
 from lamina.data.spec import Column
 from lamina.errors import DataError, UsageError
 

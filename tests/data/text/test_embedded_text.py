@@ -9,7 +9,7 @@ from typing import Any
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.source import Pairs, Text
+from lamina.data.text.samples import Pairs, Text
 from lamina.data.text.embedded import SPACES, date_forms
 from lamina.errors import UsageError
 

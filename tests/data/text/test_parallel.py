@@ -11,7 +11,8 @@ import pytest
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.source import Pairs, Source
+from lamina.data.source import Source
+from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import pairs_source
 from lamina.errors import DataError, UsageError
 

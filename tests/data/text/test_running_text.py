@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.source import Source, Text
+from lamina.data.source import Source
+from lamina.data.text.samples import Text
 from lamina.data.text.sources import running_text
 from lamina.errors import DataError, UsageError
 

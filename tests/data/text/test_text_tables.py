@@ -12,7 +12,8 @@ import pytest
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.source import Pairs, Source, Texts
+from lamina.data.source import Source
+from lamina.data.text.samples import Pairs, Texts
 from lamina.errors import DataError, UsageError
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}

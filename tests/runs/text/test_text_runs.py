@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import lamina
-from lamina.data.target_code import TargetCode
+from lamina.data.targets.code import TargetCode
 from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.tokenizing import TextCode
 from lamina.errors import RunError, UsageError

@@ -14,7 +14,7 @@ from lamina.data.formats.safe_pickle import load_pickle
 from lamina.data.image.arrays import image_arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.tabular.targets import class_labels, expect_classes
+from lamina.data.targets.labels import class_labels
 from lamina.errors import DataError
 
 VALUES = 3 * 32 * 32
@@ -35,7 +35,6 @@ def cifar_batches(folder: Path) -> dict[str, list[Path]]:
 
 def open_cifar(name: str, batches: Mapping[str, list[Path]], options: DataOptions) -> Source:
     """CIFAR-10 batches as a source. Raises DataError naming the file for wrong sizes, labels and refused pickles."""
-    expect_classes(name, options)
     images, labels = {}, []
     for split, paths in batches.items():
         parts = [_binary(path) if path.suffix == ".bin" else _pickled(path) for path in paths]
@@ -45,7 +44,7 @@ def open_cifar(name: str, batches: Mapping[str, list[Path]], options: DataOption
     classes = _class_names(batches["train"][0].parent) or [str(k) for k in range(int(indices.max()) + 1)]
     if indices.max() >= len(classes):
         raise DataError(f"{name}: label {int(indices.max())} has no name: there are {len(classes)} classes")
-    return image_arrays_source(name, images, class_labels(indices, classes), options)
+    return image_arrays_source(name, images, class_labels(indices, classes, name, options), options)
 
 
 def _binary(path: Path) -> tuple[Pixels, Pixels]:

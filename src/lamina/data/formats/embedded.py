@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from lamina.data.catalogue import LICENCES
-from lamina.data.formats.tables import table_source
 from lamina.data.image.arrays import image_arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.tabular.targets import Labels, class_labels, expect_classes
+from lamina.data.table.source import table_source
+from lamina.data.targets.labels import PREDICTED, Labels, class_labels
 from lamina.data.text.embedded import open_dates, open_python_docs, open_territories
 from lamina.errors import UsageError
 
@@ -25,20 +25,19 @@ def open_embedded(name: str, options: DataOptions) -> Source:
     from sklearn import datasets
 
     if name == "diabetes":
-        if options.task not in ("auto", "regression") or options.targets:
+        if options.task in PREDICTED[:2] or options.targets:
             raise UsageError("diabetes has one target, the progression of the disease: its task is regression")
         bunch = datasets.load_diabetes(as_frame=True, scaled=False)
         values = torch.from_numpy(bunch.target.to_numpy(dtype=np.float32)[:, None])
         labels = Labels("regression", (), ("progression",), values)
     else:
-        expect_classes(name, options)
         if name == "digits":
             bunch = datasets.load_digits()
             # stored as 0 to 16; the usual range lets a photograph of a digit be predicted, too
             pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-            labels = class_labels(bunch.target, [str(k) for k in range(10)])
+            labels = class_labels(bunch.target, [str(k) for k in range(10)], name, options)
             return image_arrays_source(name, {"train": torch.from_numpy(pixels)}, labels, options, LICENCES[name])
         bunch = getattr(datasets, f"load_{name.replace('-', '_')}")(as_frame=True)
-        labels = class_labels(bunch.target.to_numpy(), [str(one) for one in bunch.target_names])
+        labels = class_labels(bunch.target.to_numpy(), [str(one) for one in bunch.target_names], name, options)
     sizes = {"train": len(bunch.data)}
     return table_source(name, bunch.data, sizes, labels, lambda row: f"{name}, row {row + 1}", options, LICENCES[name])

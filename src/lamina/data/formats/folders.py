@@ -14,7 +14,7 @@ from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tabular.frames import is_table
-from lamina.data.tabular.targets import class_labels, expect_classes
+from lamina.data.targets.labels import PREDICTED, class_labels, unlabelled
 from lamina.data.text.folders import only_text, open_text, split_texts
 from lamina.data.text.parallel import open_parallel, parallel_files
 from lamina.data.text_files import is_text
@@ -22,6 +22,8 @@ from lamina.errors import DataError, UsageError, nearest
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 NO_DATA = ("__macosx",)
+NO_LABELS = "'{}' holds images but no folder for each class, nor a table that labels them"
+SIDES = ("A", "B")
 
 
 def is_archive(path: Path) -> bool:
@@ -29,7 +31,8 @@ def is_archive(path: Path) -> bool:
 
 
 def open_folder(name: str, root: Path, options: DataOptions) -> Source:
-    """The source in a folder: idx pairs, CIFAR-10 batches, class folders (in split folders or not), tables, or texts.
+    """The source in a folder: idx pairs, CIFAR-10 batches, class folders (in split folders or not), tables, texts, two
+    unpaired sides (trainA, trainB, testA, testB), or pictures without classes.
 
     A folder that holds one folder only, which holds folders, is passed through. Class names are sorted as text. Hidden
     files and files without the suffix of an image are no data. Raises UsageError where nothing is recognised.
@@ -46,6 +49,8 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
         return open_parallel(name, parallel, options)
     if texts := split_texts(files):
         return open_text(name, texts, options)
+    if sides := _side_folders(folders):
+        return _two_sides(name, root, sides, options)
     if splits := _split_folders(root, folders):
         return _class_folders(name, root, splits, options)
     if len([folder for folder in folders if images_under(folder)]) < 2 and tables:
@@ -59,6 +64,8 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
         text = only_text(root, files, options)
         if text is not None:
             return open_text(name, {"train": text}, options)
+    if loose := _unlabelled_splits(root, folders, files):
+        return _unlabelled(name, root, loose, NO_LABELS.format(root), options)
     if folders:
         return _class_folders(name, root, {"train": root}, options)
     raise _nothing(root, files)
@@ -74,7 +81,6 @@ def images_under(folder: Path) -> list[Path]:
 
 
 def _class_folders(name: str, root: Path, splits: dict[str, Path], options: DataOptions) -> Source:
-    expect_classes(name, options)
     classes = sorted({folder.name for folder in _folders(splits["train"])})
     paths: dict[str, list[Path]] = {}
     indices: list[int] = []
@@ -91,7 +97,51 @@ def _class_folders(name: str, root: Path, splits: dict[str, Path], options: Data
         if not paths[split]:
             known = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
             raise UsageError(f"no images in the folders of '{folder}' (files ending in {known}, ...)")
-    return image_files_source(name, root, paths, class_labels(indices, classes), options)
+    if len(classes) == 1 and options.task not in PREDICTED:
+        hint = f"{name}: only one class ('{classes[0]}'), a folder for each class is needed for targets"
+        return _unlabelled(name, root, paths, hint, options)
+    return image_files_source(name, root, paths, class_labels(indices, classes, name, options), options)
+
+
+def _unlabelled(name: str, root: Path, paths: dict[str, list[Path]], hint: str, options: DataOptions) -> Source:
+    return image_files_source(name, root, paths, unlabelled(hint), options)
+
+
+def _unlabelled_splits(root: Path, folders: list[Path], files: list[Path]) -> dict[str, list[Path]]:
+    """Pictures that no folder tells apart: in ``root`` itself, or in folders of the splits; empty where there are
+    others."""
+    holding = [folder for folder in folders if images_under(folder)]
+    if not holding:
+        loose = image_files(files)
+        return {"train": loose} if loose else {}
+    named = {SPLIT_NAMES[folder.name.casefold()]: folder for folder in holding if folder.name.casefold() in SPLIT_NAMES}
+    if len(named) < len(holding) or "train" not in named or any(map(_folders, holding)):
+        return {}
+    return {split: images_under(named[split]) for split in ORDER if split in named}
+
+
+def _side_folders(folders: list[Path]) -> dict[str, dict[str, Path]]:
+    """Folders called trainA, trainB, testA, ...: by split and side; empty where there are others."""
+    found: dict[str, dict[str, Path]] = {}
+    for folder in folders:
+        split, side = SPLIT_NAMES.get(folder.name[:-1].casefold()), folder.name[-1:].upper()
+        if split is None or side not in SIDES or not images_under(folder):
+            return {}
+        found.setdefault(split, {})[side] = folder
+    return found if set(found.get("train", ())) == set(SIDES) else {}
+
+
+def _two_sides(name: str, root: Path, sides: dict[str, dict[str, Path]], options: DataOptions) -> Source:
+    """Two unpaired sets of pictures: classes "A" and "B"."""
+    paths: dict[str, list[Path]] = {}
+    indices: list[int] = []
+    for split in (split for split in ORDER if split in sides):
+        paths[split] = []
+        for index, side in enumerate(SIDES):
+            found = images_under(sides[split][side]) if side in sides[split] else []
+            paths[split] += found
+            indices += [index] * len(found)
+    return image_files_source(name, root, paths, class_labels(indices, SIDES, name, options, "side"), options)
 
 
 def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
@@ -106,7 +156,7 @@ def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
             raise UsageError(f"'{folder}' is no split; did you mean '{meant}'?")
     for folder in named.values():
         if image_files(_files(folder)):
-            raise UsageError(f"'{folder}' holds images outside class folders: without labels they cannot be used")
+            raise UsageError(f"'{folder}' holds images outside class folders, those of '{train}' are in class folders")
     return {split: named[split] for split in ORDER if split in named}
 
 
@@ -129,8 +179,6 @@ def _descend(root: Path) -> Path:
 def _nothing(root: Path, files: list[Path]) -> UsageError:
     if not files:
         return UsageError(f"the folder '{root}' is empty")
-    if image_files(files):
-        return UsageError(f"'{root}' holds images but no folder for each class, nor a table that labels them")
     archives = [path for path in files if is_archive(path) or path.suffix == ".npz"]
     if archives:
         return UsageError(f"'{root}' is a folder with an archive in it; did you mean '{archives[0]}'?")

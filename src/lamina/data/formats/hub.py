@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from lamina.data.formats.archives import cache_root, fill
-from lamina.data.formats.tables import table_source
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.table.source import table_source
 from lamina.data.tabular.columns import Place
 from lamina.data.tabular.rows import Rows
-from lamina.data.tabular.targets import Labels, class_labels, encode_targets, target_columns
+from lamina.data.targets.labels import PREDICTED, Labels, class_labels, encode_targets, target_columns, unlabelled
 from lamina.data.text.sources import empty_texts, texts_source
 from lamina.data.text.tables import TRANSLATION, pair_table, running_column, running_table, text_column
 from lamina.errors import DataError, UsageError
@@ -68,7 +68,10 @@ def open_hub(data: str, options: DataOptions) -> Source:
     pictures = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
     if not pictures and (source := _unlabelled_text(data, parts, options)) is not None:
         return source
-    targets = _targets(hub, features, [name for name in features if name not in pictures], options, data)
+    found = _targets(hub, features, [name for name in features if name not in pictures], options, data)
+    targets = () if isinstance(found, str) else found
+    if isinstance(found, str):
+        return _source(hub, match["name"], data, parts, pictures, targets, unlabelled(found), options)
     blank = tuple(split for split, part in parts.items() if split != "train" and _unlabelled(hub, part, targets))
     parts = {split: part for split, part in parts.items() if split not in blank}
     labels = _labels(hub, features, parts, targets, options, data)
@@ -95,7 +98,7 @@ def _source(
         if texts is None:
             return table_source(data, inputs, rows.sizes, labels, rows.place, options)
         empty = empty_texts(inputs[texts].tolist(), rows.place, options)
-        rows, labels = rows.without(empty), replace(labels, values=labels.values[torch.from_numpy(~empty)])
+        rows, labels = rows.without(empty), replace(labels, values=labels.take(torch.from_numpy(~empty)))
         return texts_source(data, rows.frame[texts].tolist(), rows.sizes, labels, options)
 
     kept = {split: part.select_columns([pictures[0]]) for split, part in parts.items()}
@@ -134,7 +137,7 @@ def _place(data: str) -> Place:
 
 def _targets(
     hub: Any, features: Mapping[str, Any], columns: list[str], options: DataOptions, data: str
-) -> tuple[str, ...]:
+) -> tuple[str, ...] | str:
     classes = [name for name in columns if isinstance(features[name], hub.ClassLabel)]
     if not options.targets and len(classes) == 1:
         return (classes[0],)
@@ -160,11 +163,12 @@ def _labels(
     frame = _frame(parts, list(targets))
     feature = features[targets[0]]
     wrong = frame.isna().any(axis=1).to_numpy()
-    if len(targets) == 1 and isinstance(feature, hub.ClassLabel) and options.task in ("auto", "classification"):
+    if len(targets) == 1 and isinstance(feature, hub.ClassLabel) and options.task not in PREDICTED[1:]:
         indices = frame[targets[0]].fillna(UNLABELLED).to_numpy(dtype=np.int64)
         wrong = wrong | (indices == UNLABELLED)
         if not wrong.any():
-            return class_labels(indices, [str(name) for name in feature.names], targets[0])
+            names = [str(name) for name in feature.names]
+            return class_labels(indices, names, data, replace(options, target=None), targets[0])
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(f"{data}, row {row + 1}: the target is missing ({int(wrong.sum())} rows in all)")

@@ -18,7 +18,7 @@ from lamina.data.image.arrays import image_arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.splits import SPLIT_NAMES
-from lamina.data.tabular.targets import class_labels, expect_classes
+from lamina.data.targets.labels import class_labels
 from lamina.errors import DataError, UsageError
 
 IMAGES = re.compile(r"(?P<name>.*?)[-_.]images[-.]idx3[-.]ubyte(?P<gz>\.gz)?", re.IGNORECASE)
@@ -49,7 +49,6 @@ def idx_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
 
 def open_idx(name: str, pairs: Mapping[str, tuple[Path, Path]], options: DataOptions) -> Source:
     """Pairs of idx files as a source; classes are the label values. Raises DataError naming the file."""
-    expect_classes(name, options)
     if "train" not in pairs:
         raise UsageError(f"{name}: there are {' and '.join(pairs)} files in idx format but none to train on")
     images, labels = {}, []
@@ -60,7 +59,8 @@ def open_idx(name: str, pairs: Mapping[str, tuple[Path, Path]], options: DataOpt
         images[split] = torch.from_numpy(pixels[:, None])
         labels.append(values)
     found, indices = np.unique(np.concatenate(labels), return_inverse=True)
-    return image_arrays_source(name, images, class_labels(indices, [str(value) for value in found]), options)
+    labelled = class_labels(indices, [str(value) for value in found], name, options)
+    return image_arrays_source(name, images, labelled, options)
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

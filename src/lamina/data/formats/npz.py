@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lamina.data.formats.tables import table_source
 from lamina.data.image.arrays import image_arrays_source, stored
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
-from lamina.data.tabular.targets import encode_targets
+from lamina.data.table.source import table_source
+from lamina.data.targets.labels import Labels, encode_targets, unlabelled
 from lamina.errors import DataError, UsageError
 
 INPUTS = ("images", "image", "x", "features", "data")
@@ -25,7 +25,8 @@ Array = np.ndarray[Any, Any]
 
 def open_npz(name: str, path: Path, options: DataOptions) -> Source:
     """A source from arrays named ``images`` or ``x`` and ``labels`` or ``y``, alone or with a split's name
-    (``x_train``, ``train_images``): images (N, H, W), NHWC or NCHW, or features (N, F); labels (N,) or (N, K).
+    (``x_train``, ``train_images``): images (N, H, W), NHWC or NCHW, or features (N, F); labels (N,) or (N, K),
+    or none at all.
 
     Raises DataError naming file and array: for pickled objects (never loaded), damage, and lengths that differ.
     """
@@ -34,19 +35,13 @@ def open_npz(name: str, path: Path, options: DataOptions) -> Source:
     arrays = _load(path, options.max_extracted_bytes)
     pairs = _pairs(arrays, name)
     for split, (x, y) in pairs.items():
-        if len(x) != len(y):
+        if y is not None and len(x) != len(y):
             raise DataError(f"{name}: {split} has {len(x)} inputs and {len(y)} labels")
 
     import pandas as pd
 
-    counts = [len(y) for _, y in pairs.values()]
-    values = np.concatenate([y.reshape(len(y), -1) for _, y in pairs.values()])
-    columns = ["label"] if values.shape[1] == 1 else [f"label{k}" for k in range(values.shape[1])]
-    frame = pd.DataFrame(values, columns=columns)
-    gone = frame.isna().any(axis=1).to_numpy()
-    if gone.any():
-        raise DataError(f"{name}: the label of sample {int(gone.argmax()) + 1} is not a number")
-    labels = encode_targets(frame, options, lambda row: f"{name}, sample {row + 1}")
+    counts = [len(x) for x, _ in pairs.values()]
+    labels = _labels(name, [y for _, y in pairs.values() if y is not None], options)
     if all(x.ndim == 2 for x, _ in pairs.values()):
         inputs = np.concatenate([x for x, _ in pairs.values()])
         features = pd.DataFrame(inputs, columns=[f"x{k}" for k in range(inputs.shape[1])])
@@ -54,6 +49,21 @@ def open_npz(name: str, path: Path, options: DataOptions) -> Source:
         return table_source(name, features, dict(zip(pairs, counts, strict=True)), labels, place, options)
     images = {split: stored(x, f"{name}: images of {split}", layout=options.layout) for split, (x, _) in pairs.items()}
     return image_arrays_source(name, images, labels, options)
+
+
+def _labels(name: str, parts: list[Array], options: DataOptions) -> Labels:
+    """The targets of all splits, one after the other."""
+    import pandas as pd
+
+    if not parts:
+        return unlabelled(f"{name}: add an array called labels (or y), or y_train, y_test, for targets")
+    values = np.concatenate([y.reshape(len(y), -1) for y in parts])
+    columns = ["label"] if values.shape[1] == 1 else [f"label{k}" for k in range(values.shape[1])]
+    frame = pd.DataFrame(values, columns=columns)
+    gone = frame.isna().any(axis=1).to_numpy()
+    if gone.any():
+        raise DataError(f"{name}: the label of sample {int(gone.argmax()) + 1} is not a number")
+    return encode_targets(frame, options, lambda row: f"{name}, sample {row + 1}")
 
 
 def _load(path: Path, most: int) -> dict[str, Array]:
@@ -75,7 +85,7 @@ def _load(path: Path, most: int) -> dict[str, Array]:
         raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
 
 
-def _pairs(arrays: Mapping[str, Array], name: str) -> dict[str, tuple[Array, Array]]:
+def _pairs(arrays: Mapping[str, Array], name: str) -> dict[str, tuple[Array, Array | None]]:
     inputs: dict[str, Array] = {}
     labels: dict[str, Array] = {}
     for key, array in arrays.items():
@@ -92,9 +102,9 @@ def _pairs(arrays: Mapping[str, Array], name: str) -> dict[str, tuple[Array, Arr
                 if array.ndim == 0:
                     raise DataError(f"{name}: array '{key}' is a single value")
                 found[split] = array
-    if "train" not in inputs or set(inputs) != set(labels):
+    if "train" not in inputs or (labels and set(inputs) != set(labels)):
         raise UsageError(
             f"{name}: expected arrays images (or x) and labels (or y), or x_train, y_train, x_test, y_test; "
             f"found {', '.join(arrays) or 'none'}"
         )
-    return {split: (inputs[split], labels[split]) for split in ORDER if split in inputs}
+    return {split: (inputs[split], labels.get(split)) for split in ORDER if split in inputs}

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from lamina.data.fingerprints import of_tensors
+from lamina.data.image.samples import ImageArrays
 from lamina.data.options import DataOptions
-from lamina.data.source import ImageArrays, Source
+from lamina.data.source import Source
 from lamina.data.spec import DataSpec
 from lamina.data.splits import complete
-from lamina.data.tabular.targets import Labels
+from lamina.data.targets.labels import Labels
 from lamina.errors import DataError, UsageError
 
 USUAL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
@@ -32,15 +33,13 @@ def image_arrays_source(
         if images[split].dtype != images["train"].dtype:
             raise DataError(f"{name}: images of {split} are not of the type of those of train")
     channels, height, width = images["train"].shape[1:]
-    counts = [len(part) for part in images.values()]
-    parts = dict(zip(images, labels.values.split_with_sizes(counts), strict=True))
-    content = {f"{split} images": part for split, part in images.items()} | {"targets": labels.values}
+    parts = labels.of_splits({split: len(part) for split, part in images.items()})
+    content = {f"{split} images": part for split, part in images.items()}
+    content |= {} if labels.values is None else {"targets": labels.values}
     spec = DataSpec(
         name=name,
         kind="image",
-        task=labels.task,
-        classes=labels.classes,
-        targets=labels.names,
+        **labels.facts(),
         channels=channels,
         height=height,
         width=width,

@@ -10,11 +10,12 @@ import torch
 
 from lamina.data.fingerprints import of_files
 from lamina.data.image.decoding import THREADS, Header, attempt, decode, header, unreadable
+from lamina.data.image.samples import ImageFiles
 from lamina.data.options import DataOptions
-from lamina.data.source import ImageFiles, Source
+from lamina.data.source import Source
 from lamina.data.spec import DataSpec
 from lamina.data.splits import complete
-from lamina.data.tabular.targets import Labels
+from lamina.data.targets.labels import Labels
 from lamina.errors import DataError
 
 
@@ -45,7 +46,7 @@ def image_files_source(
     for split, part in paths.items():
         kept = [i for i in range(start, start + len(part)) if good[i]]
         index = torch.tensor(kept, dtype=torch.int64)
-        splits[split] = ImageFiles(tuple(every[i] for i in kept), labels.values[index])
+        splits[split] = ImageFiles(tuple(every[i] for i in kept), labels.take(index))
         start += len(part)
     chosen = [i for i, fine in enumerate(good) if fine]
     channels, heights, widths = ({getattr(one, key) for one in headers} for key in ("channels", "height", "width"))
@@ -53,14 +54,12 @@ def image_files_source(
     spec = DataSpec(
         name=name,
         kind="image",
-        task=labels.task,
-        classes=labels.classes,
-        targets=labels.names,
+        **labels.facts(),
         channels=channels.pop() if len(channels) == 1 else None,
         height=heights.pop() if same_size else None,
         width=widths.pop() if same_size else None,
         value_range=(0.0, 65535.0 if any(one.deep for one in headers) else 255.0),
-        fingerprint=of_files(((names[i], every[i]) for i in chosen), labels.values[torch.tensor(chosen)]),
+        fingerprint=of_files(((names[i], every[i]) for i in chosen), labels.take(torch.tensor(chosen))),
         skipped=tuple(name for name, fine in zip(names, good, strict=True) if not fine),
         licence=licence,
     )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lamina.data.image.augment.recipe import make_augment
 from lamina.data.image.decoding import decode, decode_all, unreadable
 from lamina.data.image.items import image_item
 from lamina.data.image.resizing import Resize, centre, convert_channels, resize
-from lamina.data.source import ImageArrays, ImageFiles, Source, Split, labelled
-from lamina.data.streams import Batch, InMemory, Streamed
-from lamina.data.target_code import TargetCode, fit_targets
+from lamina.data.image.samples import ImageArrays, ImageFiles
+from lamina.data.protocols import BatchOptions, Input, Moments, Signature
+from lamina.data.source import Source, Split
+from lamina.data.streams import Batch, InMemory, Stream, Streamed, in_order, shuffled
+from lamina.data.targets.code import TargetCode, fit_targets
 from lamina.errors import DataError, UsageError
 
 Stored = Literal["uint8", "int32", "float32"]
@@ -25,8 +29,8 @@ CHUNK_VALUES = 2**20
 """pixel values worked on at a time: no float copy of a whole set is ever made"""
 FILES_MEASURED = 10_000
 """files that mean and std are taken over at most, evenly spaced: enough for five digits"""
-Moments = tuple[tuple[float, ...], tuple[float, ...]]
-"""mean and standard deviation of each channel"""
+Picture = np.ndarray[Any, np.dtype[np.uint8]]
+"""(H, W, C)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +61,6 @@ class ImagePreprocess:
     """files that were decoded to fit this, and their images as ``encode`` gives them: they are not decoded again"""
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self.target.classes
-
-    @property
     def held(self) -> tuple[int, int]:
         """Height and width that images are held at."""
         return (self.height, self.width) if self.crop is None else (self.crop, self.crop)
@@ -73,6 +73,13 @@ class ImagePreprocess:
             "num_classes": self.target.outputs,
         }
         return options | ({"image_size": self.height} if self.height == self.width else {})
+
+    def signature(self) -> Signature:
+        return (Input(self.input_key, "float32", (self.channels, self.height, self.width)),)
+
+    def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """One tensor, by position."""
+        return (batch[self.input_key],), {}
 
     def bytes_of(self, split: Split) -> int:
         """Memory that a split takes when it is held."""
@@ -87,11 +94,11 @@ class ImagePreprocess:
         and for images of another type or with other channels than those trained on, where they are not convertible.
         """
         self._check(split)
-        targets = self.target.encode(labelled(split).targets)
+        targets = self.target.encoded(split)
         if not hold:
             loader = FileLoader(self, split.paths, targets) if isinstance(split, ImageFiles) else None
             return Streamed(len(split), loader or ArrayLoader(self, _arrays(split).images_NCHW, targets))
-        return InMemory({"image": self._held(split), "target": targets})
+        return InMemory({"image": self._held(split), **targets})
 
     def adapt(self, images_NCHW: Tensor) -> Tensor:
         """Images as stored -> the model's channels, the size to be held at, type unchanged (uint16 becomes int32)."""
@@ -123,14 +130,37 @@ class ImagePreprocess:
         )
         return {"image": self.adapt(image_CHW[None])}
 
-    def decode_target(self, outputs: Tensor) -> Tensor:
-        """Regression outputs in the target's own units."""
-        return self.target.decode(outputs)
+    def input_batches(self, item: object) -> Iterator[Batch]:
+        """The same, prepared. Raises UsageError or DataError."""
+        yield self.prepare(self.encode_input(item))
+
+    def undo(self, value: Tensor) -> Picture:
+        """A picture (H, W, C) uint8 from an image (C, H, W) as ``prepare`` gives it, or a model in its place."""
+        mean_C11, std_C11 = (value.new_tensor(part)[:, None, None] for part in (self.mean, self.std))
+        return _picture(value * std_C11 + mean_C11)
+
+    def stored_picture(self, value: Tensor) -> Picture:
+        """A picture (H, W, C) uint8 from an image (C, H, W) as ``encode`` holds it, of any size."""
+        low, high = self.value_range
+        return _picture((value.float() - low) / (high - low))
+
+    def training_stream(self, samples: InMemory | Streamed, options: BatchOptions) -> Stream:
+        """Shuffled images, augmented as the recipe says."""
+        return shuffled(samples, options.recipe, options.place, self.prepare, make_augment(self, options))
+
+    def evaluation_batches(
+        self, samples: InMemory | Streamed, options: BatchOptions, workers: int = 0
+    ) -> Iterable[Batch]:
+        """Every image once, in order."""
+        return in_order(samples, options.recipe, options.place, self.prepare, workers)
 
     def load_file(self, path: Path) -> Tensor:
         """A file as (C, H, W), as ``encode`` holds it. Raises DataError naming it."""
         image_CHW = decode(path, self.channels, deep=self.dtype == "int32", least=max(self.held))
         return self.adapt(image_CHW[None])[0]
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        return {"preprocess.json": self.to_dict()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``load_preprocess`` reads it."""
@@ -201,14 +231,14 @@ class FileLoader:
 
     preprocess: ImagePreprocess
     paths: tuple[Path, ...]
-    targets: Tensor
+    targets: Batch
 
     def __call__(self, index: int) -> Batch:
         try:
             image = self.preprocess.load_file(self.paths[index])
         except DataError as error:
             raise unreadable([error], len(self.paths)) from error
-        return {"image": image, "target": self.targets[index]}
+        return {"image": image, **{name: value[index] for name, value in self.targets.items()}}
 
 
 @dataclass(frozen=True)
@@ -217,11 +247,11 @@ class ArrayLoader:
 
     preprocess: ImagePreprocess
     images_NCHW: Tensor
-    targets: Tensor
+    targets: Batch
 
     def __call__(self, index: int) -> Batch:
         image = self.preprocess.adapt(self.images_NCHW[index : index + 1])[0]
-        return {"image": image, "target": self.targets[index]}
+        return {"image": image, **{name: value[index] for name, value in self.targets.items()}}
 
 
 def fit_images(
@@ -234,7 +264,7 @@ def fit_images(
     covariance: bool = False,
     hold: Callable[[ImagePreprocess], bool] = lambda _: False,
 ) -> ImagePreprocess:
-    """The preprocess of an image source: see ``preprocess.fit_preprocess``. ``hold``: are its images to be held?"""
+    """The preprocess of an image source: see ``image.modality.fit``. ``hold``: are its images to be held?"""
     spec = source.spec
     have = spec.channels or 3  # grey and colour mixed: colour
     wanted = have if channels is None else channels
@@ -328,6 +358,12 @@ def _chunks(preprocess: ImagePreprocess, split: Split, every: int) -> Iterator[T
         return
     for image in decode_all(split.paths[::every], preprocess.load_file):
         yield image[None]
+
+
+def _picture(image_CHW: Tensor) -> Picture:
+    """Values in [0, 1] as bytes, channels last."""
+    picture: Picture = (image_CHW.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return picture
 
 
 def _arrays(split: Split) -> ImageArrays:

@@ -11,7 +11,7 @@ from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.columns import Place, shown
-from lamina.data.tabular.targets import USUAL_NAMES, Labels, target_columns
+from lamina.data.targets.labels import USUAL_NAMES, Labels, target_columns
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ def image_column(frame: pd.DataFrame, place: Place, root: Path) -> str | None:
     return None
 
 
-def label_columns(frame: pd.DataFrame, pictures: str, options: DataOptions, source: str) -> tuple[str, ...]:
-    """The target columns: those named or usual, else the only one beside the paths, else all if they are 0 and 1."""
+def label_columns(frame: pd.DataFrame, pictures: str, options: DataOptions, source: str) -> tuple[str, ...] | str:
+    """The target columns: those named or usual, else the only one beside the paths, else all if they are 0 and 1. Where
+    there is none: how to name one."""
     others = [str(name) for name in frame.columns if name != pictures]
     usual = [name for name in others if name.casefold() in USUAL_NAMES]
     if not options.targets and len(usual) != 1 and others:
@@ -46,6 +47,8 @@ def label_columns(frame: pd.DataFrame, pictures: str, options: DataOptions, sour
             return (others[0],)
         if all(frame[name].dropna().isin([0, 1]).all() for name in others):
             return tuple(others)
+    if not others:
+        return f"{source} has one column, '{pictures}', and none with labels beside it"
     return target_columns(others, options, source)
 
 

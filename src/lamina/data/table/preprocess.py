@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 import torch
 
-from lamina.data.source import Source, Split, Table
-from lamina.data.streams import Batch, InMemory
+from lamina.data.protocols import BatchOptions, Input, Signature
+from lamina.data.source import Source, Split
+from lamina.data.streams import Batch, InMemory, Stream, in_order, shuffled
+from lamina.data.table.samples import Table
 from lamina.data.tabular.columns import FEW_CATEGORIES, Place, shown, typed
 from lamina.data.tabular.frames import is_table, read_frame
-from lamina.data.target_code import TargetCode, fit_targets
+from lamina.data.targets.code import TargetCode, fit_targets
 from lamina.errors import DataError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -60,10 +62,6 @@ class TablePreprocess:
     """what was left out, and why: for the user to read"""
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self.target.classes
-
-    @property
     def feature_names(self) -> tuple[str, ...]:
         """One name for each feature: the column, and the category where there are several to a column."""
         names: list[str] = []
@@ -79,6 +77,13 @@ class TablePreprocess:
         """What the data decide of a model: the options it has among these are to be set."""
         return {"in_features": len(self.feature_names), "num_classes": self.target.outputs}
 
+    def signature(self) -> Signature:
+        return (Input(self.input_key, "float32", (len(self.feature_names),)),)
+
+    def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """One tensor, by position."""
+        return (batch[self.input_key],), {}
+
     def bytes_of(self, split: Split) -> int:
         """Memory that a split takes: it is always held."""
         return 4 * len(split) * len(self.feature_names)
@@ -90,7 +95,7 @@ class TablePreprocess:
         """
         table = cast(Table, split)
         features = self._features(table.frame, "the table")
-        return InMemory({"features": torch.from_numpy(features), "target": self.target.encode(table.targets)})
+        return InMemory({"features": torch.from_numpy(features), **self.target.encoded(table)})
 
     def prepare(self, batch: Batch) -> Batch:
         """Rows are ready as they are."""
@@ -124,9 +129,36 @@ class TablePreprocess:
             frame = frame.mask(frame.isin(list(self.missing)))
         return {"features": torch.from_numpy(self._features(frame, name))}
 
-    def decode_target(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Regression outputs in the target's own units."""
-        return self.target.decode(outputs)
+    def input_batches(self, item: object) -> Iterator[Batch]:
+        """The same, ready for the model. Raises UsageError or DataError."""
+        yield self.encode_input(item)
+
+    def undo(self, value: torch.Tensor) -> dict[str, float | str | None]:
+        """A row by column from features (F,), of a model or as they were encoded: numbers in their own units, of each
+        category the one with the largest feature; None for a missing one, and for one that training did not see."""
+        row: dict[str, float | str | None] = {}
+        values, start = value.detach().float().cpu().numpy(), 0
+        for column in self.columns:
+            if isinstance(column, Number):
+                row[column.name] = float(values[start] * column.std + column.mean)
+                start += 1
+                continue
+            names: list[str | None] = [*column.categories, *([None] if column.missing else [])]
+            part = values[start : start + len(names)]
+            row[column.name] = names[int(part.argmax())] if part.any() else None
+            start += len(names)
+        return row
+
+    def training_stream(self, samples: InMemory, options: BatchOptions) -> Stream:
+        """Shuffled rows."""
+        return shuffled(samples, options.recipe, options.place, self.prepare)
+
+    def evaluation_batches(self, samples: InMemory, options: BatchOptions, workers: int = 0) -> Iterable[Batch]:
+        """Every row once, in order."""
+        return in_order(samples, options.recipe, options.place, self.prepare, workers)
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        return {"preprocess.json": self.to_dict()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``load_preprocess`` reads it."""
@@ -190,7 +222,7 @@ class TablePreprocess:
 
 
 def fit_table(source: Source) -> TablePreprocess:
-    """The preprocess of a table: see ``preprocess.fit_preprocess``."""
+    """The preprocess of a table: see ``modality.fit_preprocess``."""
     frame = cast(Table, source.splits["train"]).frame
     columns: list[Number | Category] = []
     notes: list[str] = []

@@ -10,7 +10,8 @@ import torch
 
 from lamina.data.catalogue import LICENCES
 from lamina.data.options import DataOptions
-from lamina.data.source import Pairs, Source
+from lamina.data.source import Source
+from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import pairs_source, running_text
 from lamina.errors import UsageError, unknown
 from lamina.randomness import derive

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lamina.data.options import DataOptions
-from lamina.data.source import Pairs, Source
+from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tabular.columns import Place, is_free_text
+from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import empty_texts, pairs_source
 from lamina.data.text_files import lines_of, read_text
 from lamina.errors import DataError, UsageError, unknown

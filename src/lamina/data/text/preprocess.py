@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -14,15 +15,29 @@ import torch
 from torch import Tensor
 
 from lamina.data.options import DataOptions
-from lamina.data.source import Pairs, Source, Split, Text, Texts
-from lamina.data.spec import TaskName
-from lamina.data.streams import Batch, InMemory
-from lamina.data.target_code import TargetCode, fit_targets
-from lamina.data.text.streams import Ragged
+from lamina.data.protocols import BatchOptions, Input, Signature
+from lamina.data.source import Source, Split
+from lamina.data.streams import Batch, InMemory, Stream
+from lamina.data.targets.code import TargetCode, fit_targets
+from lamina.data.text.samples import Pairs, Text, Texts
+from lamina.data.text.streams import (
+    ByLength,
+    Contiguous,
+    Ragged,
+    RaggedInOrder,
+    TextInOrder,
+    Windows,
+    WindowsInOrder,
+)
 from lamina.data.text.tokenizing import TextCode, TokenKind
+from lamina.data.text_files import lines_of, read_text
 from lamina.errors import DataError, RunError, UsageError
 
-USUAL: dict[TaskName, TokenKind] = {"language-modelling": "character", "translation": "bpe"}
+TEXTS_AT_ONCE = 64
+"""texts of a batch to predict"""
+WINDOW = 35
+"""tokens that a gradient reaches back where neither recipe nor model says it (Zaremba et al. 2014)"""
+USUAL: dict[str, TokenKind] = {"language-modelling": "character", "translation": "bpe"}
 """tokenizers of tasks where neither user nor source names one; words for the others"""
 
 
@@ -30,7 +45,7 @@ USUAL: dict[TaskName, TokenKind] = {"language-modelling": "character", "translat
 class TextPreprocess:
     """Everything done to a text before the model; fitted on train, saved in the run.
 
-    The tokenizer is a file of its own beside the rest: see ``preprocess.files_of``.
+    The tokenizer is a file of its own beside the rest: see ``files``.
     """
 
     kind: ClassVar[str] = "text"
@@ -43,10 +58,6 @@ class TextPreprocess:
     notes: tuple[str, ...] = ()
     """what was cut or is left out: for the user to read"""
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.target.classes
-
     def model_options(self) -> dict[str, int]:
         """What the data decide of a model: the options it has among these are to be set."""
         options = {"vocab_size": self.code.size}
@@ -56,6 +67,22 @@ class TextPreprocess:
             case "translation":
                 return options | {"source_vocab_size": self.code.size}
         return options | {"num_classes": self.target.outputs}
+
+    def signature(self) -> Signature:
+        """Tokens and the lengths of their rows; of a translation these and the same of the source."""
+        size = self.code.size
+        tokens = Input("tokens", "int64", ("time",), below=size), Input("lengths", "int64", (), lengths_of="time")
+        if self.target.task != "translation":
+            return tokens
+        return (
+            *tokens,
+            Input("source", "int64", ("source_time",), below=size),
+            Input("source_lengths", "int64", (), lengths_of="source_time"),
+        )
+
+    def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Tokens by position, with their lengths where the batch has them."""
+        return (batch[self.input_key],), {"lengths": batch["lengths"]} if "lengths" in batch else {}
 
     def bytes_of(self, split: Split) -> int:
         """Memory that a split takes at most, but for translations: it is always held."""
@@ -85,7 +112,7 @@ class TextPreprocess:
                 return Ragged(*_joined(self._sources(split.sources)), {}, _joined(self._translations(split.texts)))
         texts = cast(Texts, split)
         rows = [row[: self.max_tokens] for row in self.code.encode_batch(texts.texts)]
-        return Ragged(*_joined(rows), {"target": self.target.encode(texts.targets)})
+        return Ragged(*_joined(rows), self.target.encoded(texts))
 
     def prepare(self, batch: Batch) -> Batch:
         """Tokens are ready as they are."""
@@ -118,9 +145,51 @@ class TextPreprocess:
         """The text that tokens stand for."""
         return self.code.decode(ids)
 
-    def decode_target(self, outputs: Tensor) -> Tensor:
-        """Regression outputs in the target's own units."""
-        return self.target.decode(outputs)
+    def input_batches(self, item: object) -> Iterator[Batch]:
+        """Texts in batches: a text, several as a list, or the lines of a text file, given as a Path.
+
+        Raises UsageError or DataError.
+        """
+        texts = texts_of(item)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            yield self.encode_input(texts[start : start + TEXTS_AT_ONCE])
+
+    def undo(self, value: Tensor) -> str:
+        """The text that tokens (T,) stand for."""
+        return self.decode(value)
+
+    def training_stream(self, samples: Ragged | InMemory, options: BatchOptions) -> Stream:
+        """Texts and pairs of like length together; running text in contiguous rows for a model that carries a state, in
+        shuffled windows for one with a context. Raises UsageError for a batch or a window that does not fit."""
+        recipe, place = options.recipe, options.place
+        shared: dict[str, int] = {"rank": place.rank, "world": place.world}
+        size, seed = recipe.batch_size, recipe.seed
+        if isinstance(samples, Ragged):
+            if recipe.window is not None:
+                raise UsageError("window is for running text: the data have samples of their own")
+            longest = None if samples.second is None else self.max_tokens
+            return ByLength(samples, size, seed, longest=longest, **shared)
+        tokens_N, window = samples.tensors["tokens"], window_of(options)
+        if options.context is None:
+            return Contiguous(tokens_N, size, window, seed, **shared)
+        return Windows(tokens_N, size, window, seed, **shared)
+
+    def evaluation_batches(
+        self, samples: Ragged | InMemory, options: BatchOptions, workers: int = 0
+    ) -> Iterable[Batch]:
+        """Every text once, in order; of running text every token but the first."""
+        recipe, place = options.recipe, options.place
+        shared: dict[str, int] = {"rank": place.rank, "world": place.world}
+        size = max(1, recipe.batch_size // place.world)  # no larger than in training: logits of all tokens are large
+        if isinstance(samples, Ragged):
+            return RaggedInOrder(samples, size, **shared)
+        tokens_N, window = samples.tensors["tokens"], window_of(options)
+        if options.context is None:
+            return TextInOrder(tokens_N, recipe.batch_size, window, **shared)
+        return WindowsInOrder(tokens_N, size, window, **shared)
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        return {"preprocess.json": self.to_dict(), "tokenizer.json": json.loads(self.code.to_json())}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data without the tokenizer, of which it keeps a hash; ``load_preprocess`` reads it."""
@@ -151,8 +220,34 @@ class TextPreprocess:
         return [[begin, *row, end] for row in self.code.encode_batch(texts)]
 
 
+def window_of(options: BatchOptions) -> int:
+    """Tokens of a row of running text. Raises UsageError where the model takes fewer."""
+    window, context = options.recipe.window, options.context
+    if window is None:
+        return WINDOW if context is None else context
+    if context is not None and window > context:
+        raise UsageError(f"window {window} is longer than the model's context of {context}")
+    return window
+
+
+def texts_of(item: Any) -> list[str]:
+    """A text, several as a list, or the lines of a text file, given as a Path.
+
+    Raises UsageError for anything else, and for a file that is not there; DataError for one that is empty or not UTF-8.
+    """
+    if isinstance(item, Path):
+        if not item.is_file():
+            raise UsageError(f"no such file: {item}")
+        return [line for line in lines_of(read_text(item, DataOptions().max_extracted_bytes)) if line.strip()]
+    texts = [item] if isinstance(item, str) else item
+    if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
+        kind = type(item).__name__
+        raise UsageError(f"a text is a str, several are a list, a file with one on each line is a Path, not {kind}")
+    return list(texts)
+
+
 def fit_text(source: Source, options: DataOptions, context: int | None = None) -> TextPreprocess:
-    """The preprocess of texts: see ``preprocess.fit_preprocess``. ``context`` is the most tokens the model takes."""
+    """The preprocess of texts: see ``modality.fit_preprocess``. ``context`` is the most tokens the model takes."""
     spec, train = source.spec, source.splits["train"]
     kind = cast(TokenKind, spec.tokenizer or USUAL.get(spec.task, "word"))
     if options.tokenizer != "auto":

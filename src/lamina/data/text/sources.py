@@ -9,11 +9,13 @@ import numpy as np
 
 from lamina.data.fingerprints import of_texts
 from lamina.data.options import DataOptions
-from lamina.data.source import Pairs, Source, Text, Texts
-from lamina.data.spec import DataSpec, TaskName
-from lamina.data.splits import complete, complete_pairs, complete_text
+from lamina.data.source import Source
+from lamina.data.spec import DataSpec
+from lamina.data.splits import complete
 from lamina.data.tabular.columns import Place
-from lamina.data.tabular.targets import Labels
+from lamina.data.targets.labels import Labels
+from lamina.data.text.samples import Pairs, Text, Texts
+from lamina.data.text.splitting import complete_pairs, complete_text
 from lamina.errors import DataError, UsageError
 
 
@@ -40,15 +42,13 @@ def texts_source(
     spec = DataSpec(
         name=name,
         kind="text",
-        task=labels.task,
-        classes=labels.classes,
-        targets=labels.names,
+        **labels.facts(),
         fingerprint=of_texts(texts, labels.values),
     )
     splits, start = {}, 0
     for split, count in sizes.items():
         end = start + count
-        splits[split] = Texts(tuple(texts[start:end]), labels.values[start:end])
+        splits[split] = Texts(tuple(texts[start:end]), labels.take(slice(start, end)))
         start = end
     return complete(spec, splits, options)
 
@@ -80,7 +80,7 @@ def pairs_source(
     return complete_pairs(spec, parts, options)
 
 
-def _expect_task(name: str, what: str, task: TaskName, options: DataOptions) -> None:
+def _expect_task(name: str, what: str, task: str, options: DataOptions) -> None:
     if options.task not in ("auto", task):
         raise UsageError(f"{name} is {what}: its task is {task}, not {options.task}")
 

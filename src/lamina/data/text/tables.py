@@ -10,7 +10,7 @@ from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.tabular.rows import Rows, read_rows
-from lamina.data.tabular.targets import USUAL_NAMES
+from lamina.data.targets.labels import USUAL_NAMES
 from lamina.data.text.parallel import direction, is_tabbed, paired
 from lamina.data.text.sources import empty_texts, pairs_source, running_text
 from lamina.data.text_files import lines_of, read_text

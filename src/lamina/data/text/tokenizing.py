@@ -12,7 +12,6 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
-from lamina.data.spec import TaskName
 from lamina.data.tabular.columns import shown
 from lamina.errors import RunError, UsageError
 
@@ -57,7 +56,7 @@ class TextCode:
         cls,
         texts: Iterable[str],
         kind: TokenKind,
-        task: TaskName,
+        task: str,
         *,
         vocabulary: int | None = None,
         lowercase: bool = False,
@@ -178,7 +177,7 @@ class TextCode:
         return hash(self.to_json())
 
 
-def _specials(kind: TokenKind, task: TaskName) -> tuple[str, ...]:
+def _specials(kind: TokenKind, task: str) -> tuple[str, ...]:
     if task == "translation":
         return PAD, UNKNOWN, BEGIN, END
     if task != "language-modelling":
@@ -186,7 +185,7 @@ def _specials(kind: TokenKind, task: TaskName) -> tuple[str, ...]:
     return {"character": (UNKNOWN,), "word": (UNKNOWN, END), "bpe": ()}[kind]
 
 
-def _empty(kind: TokenKind, task: TaskName, lowercase: bool) -> Tokenizer:
+def _empty(kind: TokenKind, task: str, lowercase: bool) -> Tokenizer:
     """A tokenizer without a vocabulary."""
     steps: list[Any] = [normalizers.Lowercase()] if lowercase else []
     if kind == "character":

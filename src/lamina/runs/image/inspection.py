@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lamina import registry
 from lamina.data.image.preprocess import ImagePreprocess
 from lamina.data.image.resizing import centre
-from lamina.data.target_code import TargetCode
+from lamina.data.targets.code import TargetCode
 from lamina.errors import RunError, UsageError, unknown
 from lamina.files import write_whole
 from lamina.inspection.image import inspect_image

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from lamina.data.source import Pairs, Text, Texts
 from lamina.data.streams import InMemory
 from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.streams import Ragged
 from lamina.inspection.attention import alignments
 from lamina.inspection.pieces import pieces_of, words_of

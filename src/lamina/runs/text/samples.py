@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from torch import nn
 
 from lamina.data.preprocess import Preprocess
-from lamina.data.source import Pairs, Source, Text
+from lamina.data.source import Source
 from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.samples import Pairs, Text
 from lamina.data.text.streams import Ragged
 from lamina.runs.text.generation import continue_tokens
 from lamina.runs.text.generation_options import Manner

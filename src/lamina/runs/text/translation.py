@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lamina.data.source import Pairs
 from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.samples import Pairs
 from lamina.data.text.streams import Ragged
 from lamina.decoding import Hypothesis
 from lamina.errors import UsageError

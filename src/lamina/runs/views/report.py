@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamina.data.source import ImageFiles, Table, Text, Texts, labelled
+from lamina.data.image.samples import ImageFiles
+from lamina.data.source import labelled
 from lamina.data.streams import Batch, InMemory
+from lamina.data.table.samples import Table
+from lamina.data.text.samples import Text, Texts
 from lamina.files import write_whole
 from lamina.inspection.gradients import gradient_flow
 from lamina.inspection.importance import permutation_importance

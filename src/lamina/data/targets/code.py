@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from lamina.data.source import Source, Split, labelled
-from lamina.data.spec import TaskName
+from lamina.data.source import Samples, Source, Split, targets_of
+from lamina.data.spec import NO_TARGETS
 from lamina.errors import DataError
+
+WITHOUT_CODE = (NO_TARGETS, "language-modelling")
+"""what has no targets beside the data themselves"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetCode:
-    """What the outputs mean: names of classes, or the mean and standard deviation that standardise values."""
+    """What targets mean: names of classes, or the mean and standard deviation that standardise values."""
 
-    task: TaskName
+    task: str
+    """the task that the targets are those of: "classification", "multilabel", "regression", "language-modelling",
+    "translation"; "none" where there are none"""
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """target columns; of a translation the languages, from and into"""
@@ -27,14 +32,24 @@ class TargetCode:
 
     @property
     def outputs(self) -> int:
-        """Numbers a model gives for each sample; 0 where it gives texts."""
+        """Numbers that a model predicting the targets gives for each sample; 0 where it gives texts, or nothing."""
         return len(self.names) if self.task == "regression" else len(self.classes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each output: classes, labels, or target columns."""
+        return self.classes or self.names
 
     def encode(self, targets: Tensor) -> Tensor:
         """Regression: (N, K) standardised. Classes and labels stay as they are."""
         if self.task != "regression":
             return targets
         return ((targets.double() - torch.tensor(self.mean).double()) / torch.tensor(self.std).double()).float()
+
+    def encoded(self, split: Split) -> dict[str, Tensor]:
+        """{"target": ...} of a split, empty where it has no targets."""
+        targets = targets_of(split)
+        return {} if targets is None else {"target": self.encode(targets)}
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Regression: (N, K) standardised to the target's own units. Anything else stays as it is."""
@@ -61,7 +76,7 @@ def fit_targets(source: Source) -> TargetCode:
     spec = source.spec
     if spec.task != "regression":
         return TargetCode(task=spec.task, classes=spec.classes, names=spec.targets or spec.languages)
-    values = labelled(source.splits["train"]).targets.double()
+    values = cast(Tensor, targets_of(source.splits["train"])).double()
     std = values.std(0, correction=0)
     std = torch.where(std > 0, std, 1.0)
     return TargetCode(task=spec.task, names=spec.targets, mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
@@ -70,13 +85,15 @@ def fit_targets(source: Source) -> TargetCode:
 def align(source: Source, code: TargetCode) -> Source:
     """Another source with its classes numbered as the model knows them, so that it can be evaluated on.
 
-    Raises DataError for another task, for a class that the model does not know, for other regression targets, and for
-    other languages.
+    Raises DataError for other targets than the model was trained with, for a class that it does not know, and for other
+    languages.
     """
     spec = source.spec
+    if code.task == NO_TARGETS:
+        return source
     if spec.task != code.task:
         raise DataError(f"{spec.name} calls for {spec.task}, the model was trained for {code.task}")
-    if code.task == "language-modelling":
+    if code.task in WITHOUT_CODE:
         return source
     if code.task == "translation":
         if spec.languages != code.names:
@@ -102,6 +119,6 @@ def align(source: Source, code: TargetCode) -> Source:
 
     splits: dict[str, Split] = {}
     for name, split in source.splits.items():
-        part = labelled(split)
-        splits[name] = replace(part, targets=renumbered(part.targets))
+        part = cast(Samples, split)
+        splits[name] = part.with_targets(renumbered(cast(Tensor, part.targets)))
     return Source(replace(spec, classes=code.classes), splits)

@@ -1,4 +1,4 @@
-"""How a language model is to continue a text. Imports no torch: the command line shows these options."""
+"""How a language model continues a text. Imports no torch: the command line shows these options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lamina.options.conversion import typed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manner:
+class GenerationOptions:
     """How a text is continued. Raises UsageError for values that mean nothing."""
 
     max_new_tokens: int = 200
@@ -53,8 +53,8 @@ class Manner:
         )
 
 
-class Wishes(TypedDict, total=False):
-    """The fields of ``Manner`` as keyword arguments."""
+class GenerationKwargs(TypedDict, total=False):
+    """The fields of ``GenerationOptions`` as keyword arguments."""
 
     max_new_tokens: int
     temperature: float
@@ -66,6 +66,6 @@ class Wishes(TypedDict, total=False):
     seed: int
 
 
-def manner_of(wishes: Mapping[str, Any]) -> Manner:
+def generation_options(options: Mapping[str, Any]) -> GenerationOptions:
     """Raises UsageError for an option that is not known, and for values that mean nothing."""
-    return Manner(**typed(Manner, wishes, "option of generate"))
+    return GenerationOptions(**typed(GenerationOptions, options, "option of generate"))

@@ -1,0 +1,85 @@
+"""Images: the row of the table of modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
+
+from lamina.data.image.preprocess import ImagePreprocess, fit_images
+from lamina.data.modality import holds
+from lamina.data.protocols import Modality, Moments, Needs, Preprocess
+from lamina.data.source import Source
+from lamina.data.spec import DataSpec
+
+IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""of ImageNet's training images, as published weights expect them"""
+
+
+def fit(source: Source, needs: Needs) -> ImagePreprocess:
+    """Channels and size as the model needs them; mean and standard deviation as the options say, or over the training
+    images as they are held (over at most 10,000 evenly spaced ones where they are files)."""
+    asked = needs.augmentation
+    return fit_images(
+        source,
+        needs.channels,
+        needs.size,
+        asked.resize,
+        asked.crop,
+        _moments(source.spec, needs),
+        asked.colour_pca > 0,
+        partial(_held, source=source, needs=needs),
+    )
+
+
+def _held(preprocess: ImagePreprocess, source: Source, needs: Needs) -> bool:
+    return holds(cast(Preprocess, preprocess), source, needs.memory)
+
+
+def _moments(spec: DataSpec, needs: Needs) -> Moments | None:
+    """Mean and standard deviation that do not come from the data: the run's that is resumed, those that the options
+    name, or those that given weights were trained under."""
+    channels = needs.channels or spec.channels or 3
+    if needs.resumed is not None:
+        resumed = cast(ImagePreprocess, needs.resumed)
+        return resumed.mean, resumed.std
+    match needs.augmentation.normalisation:
+        case "imagenet":
+            return IMAGENET
+        case "half":
+            return (0.5,) * channels, (0.5,) * channels
+        case "unit":
+            return (0.0,) * channels, (1.0,) * channels
+        case "auto" if needs.pretrained:
+            if needs.origin is None:
+                return IMAGENET if channels == 3 else None
+            if needs.origin.kind == ImagePreprocess.kind:
+                origin = cast(ImagePreprocess, needs.origin)
+                return origin.mean, origin.std
+    return None
+
+
+def load(files: Mapping[str, Mapping[str, Any]]) -> ImagePreprocess:
+    return ImagePreprocess.from_dict(files["preprocess.json"])
+
+
+def describe(source: Source) -> dict[str, object]:
+    """Channels, size and range of values."""
+    spec = source.spec
+    return {
+        "channels": spec.channels,
+        "height": spec.height,
+        "width": spec.width,
+        "value_range": list(spec.value_range),
+    }
+
+
+MODALITY = Modality(
+    name="image",
+    noun="images",
+    unit="image",
+    fit=cast(Any, fit),
+    load=cast(Any, load),
+    describe=describe,
+    augments=True,
+)

@@ -1,0 +1,47 @@
+"""Splits of images: arrays as stored, or files that are decoded when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from lamina.data.source import as_index, chosen_targets
+
+
+@dataclass(frozen=True)
+class ImageArrays:
+    """Images of one size held as stored: (N, C, H, W) uint8, uint16 or float32."""
+
+    images_NCHW: Tensor
+    targets: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images_NCHW)
+
+    def subset(self, index: Sequence[int]) -> ImageArrays:
+        chosen = as_index(index)
+        return ImageArrays(self.images_NCHW[chosen], chosen_targets(self.targets, chosen))
+
+    def with_targets(self, targets: Tensor | None) -> ImageArrays:
+        return replace(self, targets=targets)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images as files, decoded when needed."""
+
+    paths: tuple[Path, ...]
+    targets: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def subset(self, index: Sequence[int]) -> ImageFiles:
+        chosen = as_index(index)
+        return ImageFiles(tuple(self.paths[i] for i in chosen.tolist()), chosen_targets(self.targets, chosen))
+
+    def with_targets(self, targets: Tensor | None) -> ImageFiles:
+        return replace(self, targets=targets)

@@ -1,0 +1,33 @@
+"""Splits of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from lamina.data.source import as_index, chosen_targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a data frame without its target columns, values as read."""
+
+    frame: pd.DataFrame
+    targets: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def subset(self, index: Sequence[int]) -> Table:
+        chosen = as_index(index)
+        rows = self.frame.iloc[chosen.tolist()].reset_index(drop=True)
+        return Table(rows, chosen_targets(self.targets, chosen))
+
+    def with_targets(self, targets: Tensor | None) -> Table:
+        return replace(self, targets=targets)

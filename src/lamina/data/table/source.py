@@ -1,0 +1,57 @@
+"""A source of table rows, its input columns typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lamina.data.fingerprints import of_frame
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.data.spec import Column, DataSpec
+from lamina.data.splits import complete
+from lamina.data.table.samples import Table
+from lamina.data.tabular.columns import Place, typed
+from lamina.data.tabular.rows import known_columns
+from lamina.data.targets.labels import Labels
+from lamina.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def table_source(
+    name: str,
+    inputs: pd.DataFrame,
+    sizes: Mapping[str, int],
+    labels: Labels,
+    place: Place,
+    options: DataOptions,
+    licence: str = "",
+) -> Source:
+    """A source of rows whose input columns are typed: numbers, or texts that are categories."""
+    import pandas as pd
+
+    if not len(inputs.columns):
+        raise DataError(f"{name} has no column beside the target")
+    known_columns(options.categorical, [*inputs.columns, *labels.names])
+    columns = {
+        str(column): typed(inputs[column], place, categorical=column in options.categorical)
+        for column in inputs.columns
+    }
+    frame = pd.DataFrame({column: found.values for column, found in columns.items()})
+    spec = DataSpec(
+        name=name,
+        kind="table",
+        **labels.facts(),
+        columns=tuple(Column(name=column, kind=found.kind) for column, found in columns.items()),
+        missing=options.missing,
+        fingerprint=of_frame(frame, labels.values),
+        licence=licence,
+    )
+    splits, start = {}, 0
+    for split, count in sizes.items():
+        part = frame.iloc[start : start + count].reset_index(drop=True)
+        splits[split] = Table(part, labels.take(slice(start, start + count)))
+        start += count
+    return complete(spec, splits, options)

@@ -1,0 +1,244 @@
+"""Targets: from columns as read to tensors, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamina.data.options import DataOptions
+from lamina.data.spec import NO_TARGETS, DataSpec
+from lamina.data.tabular.columns import Place, Typed, shown, typed
+from lamina.errors import DataError, UsageError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+USUAL_NAMES = ("target", "label", "class", "y")
+MOST_INTEGER_CLASSES = 20
+
+
+PREDICTED = ("classification", "multilabel", "regression")
+"""tasks whose targets stand beside the data"""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The targets of all samples of a source, split after split."""
+
+    task: str
+    """what they call for; "none" where there are none"""
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """target columns"""
+    values: Tensor | None = None
+    """(N,) int64 class indices, or (N, K) float32; None: no targets"""
+    hint: str = ""
+    """where there are none: how the user can name them"""
+
+    def take(self, index: Tensor | slice) -> Tensor | None:
+        """The values of some samples."""
+        return None if self.values is None else self.values[index]
+
+    def of_splits(self, sizes: Mapping[str, int]) -> dict[str, Tensor | None]:
+        """The values of each split."""
+        if self.values is None:
+            return dict.fromkeys(sizes)
+        return dict(zip(sizes, self.values.split_with_sizes(list(sizes.values())), strict=True))
+
+    def facts(self) -> dict[str, Any]:
+        """What a ``DataSpec`` says of them."""
+        return {"task": self.task, "classes": self.classes, "targets": self.names, "hint": self.hint}
+
+
+def unlabelled(hint: str) -> Labels:
+    """No targets; ``hint`` says how the user can name or bring them."""
+    return Labels(NO_TARGETS, hint=hint)
+
+
+def class_labels(
+    indices: np.ndarray[Any, Any] | Sequence[int],
+    classes: Sequence[str],
+    source: str,
+    options: DataOptions,
+    name: str = "class",
+) -> Labels:
+    """Labels of a source that has one class for each sample: class indices; where the task is regression, the numbers
+    that the classes are called.
+
+    Raises UsageError for a task that they cannot be the targets of.
+    """
+    if options.targets:
+        raise UsageError(f"{source} has no columns to choose a target from, got target '{options.targets[0]}'")
+    return _as_asked(np.array(indices, dtype=np.int64), classes, source, options, name)
+
+
+def _as_asked(
+    indices: np.ndarray[Any, Any], classes: Sequence[str], source: str, options: DataOptions, name: str
+) -> Labels:
+    if options.task == "regression":
+        try:
+            numbers = np.array([float(one) for one in classes], dtype=np.float32)
+        except ValueError:
+            numbers = np.array([np.nan])
+        if not np.isfinite(numbers).all():
+            word = next(one for one in classes if not _is_number(one))
+            raise UsageError(
+                f"{source} has classes that are no numbers, such as '{word}': a regression needs numbers; "
+                "use --task classification"
+            )
+        return Labels("regression", (), (name,), torch.from_numpy(numbers[indices][:, None]))
+    if options.task == "multilabel":
+        raise UsageError(f"{source} has one class for each sample: its task is classification, not multilabel")
+    return Labels("classification", tuple(classes), (name,), torch.from_numpy(indices))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def target_columns(columns: Sequence[str], options: DataOptions, source: str) -> tuple[str, ...] | str:
+    """Those named, else the one column called target, label, class or y (case aside). Where there is none: how to name
+    one. Raises UsageError for a name that is no column."""
+    for name in options.targets:
+        if name not in columns:
+            raise unknown("target column", name, columns)
+    if options.targets:
+        return options.targets
+    usual = [name for name in columns if name.casefold() in USUAL_NAMES]
+    if len(usual) == 1:
+        return (usual[0],)
+    if len(columns) == 1:
+        return f"{source} has one column, '{columns[0]}', and none with labels beside it"
+    listed = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
+    return f"{source}: name the target column with --target, one of: {listed}"
+
+
+def infer_task(columns: Sequence[Typed], separator: str) -> str:
+    """What targets call for, where the user does not say.
+
+    One column: text or truth values are classes (labels, if one holds the separator); whole numbers with at most 20
+    different values are classes; other numbers are a regression. Several columns: labels if all are 0 and 1, else a
+    regression.
+    """
+    if len(columns) > 1:
+        return "multilabel" if all(_is_binary(column) for column in columns) else "regression"
+    column = columns[0]
+    if column.kind == "categorical":
+        several = any(separator in value for value in column.values)
+        return "multilabel" if several else "classification"
+    if column.boolean or (column.integral and column.values.nunique() <= MOST_INTEGER_CLASSES):
+        return "classification"
+    return "regression"
+
+
+def encode_targets(frame: pd.DataFrame, options: DataOptions, place: Place) -> Labels:
+    """Targets of a frame that holds the target columns only, none of them missing.
+
+    A task that is not learnt from targets takes them as they look. Classes are sorted: numbers by value, texts by
+    letter. Raises DataError naming the row for a value that the task
+    cannot take, UsageError for a task that the columns cannot serve.
+    """
+    names = tuple(str(name) for name in frame.columns)
+    columns = [typed(frame[name], place, categorical=name in options.categorical) for name in names]
+    task = options.task if options.task in PREDICTED else infer_task(columns, options.separator)
+    if task == "classification":
+        if len(columns) > 1:
+            raise UsageError(f"classification has one target column, got {len(columns)}: {', '.join(names)}")
+        values, classes = _classes(columns[0])
+        return Labels("classification", classes, names, values)
+    if task == "multilabel" and len(columns) == 1:
+        values, classes = _separated(columns[0], options.separator)
+        return Labels("multilabel", classes, names, values)
+    for name, column in zip(names, columns, strict=True):
+        if column.kind == "categorical":
+            raise DataError(f"{place(0)}: target '{name}' holds {shown(column.values.iloc[0])}, {task} needs numbers")
+        wrong = ~column.values.isin([0.0, 1.0]).to_numpy()
+        if task == "multilabel" and wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(f"{place(row)}: label '{name}' holds {shown(column.values.iloc[row])}, labels are 0 or 1")
+    values = torch.from_numpy(np.stack([column.values.to_numpy(dtype=np.float32) for column in columns], axis=1))
+    return Labels(task, names if task == "multilabel" else (), names, values)
+
+
+def _is_binary(column: Typed) -> bool:
+    return column.kind == "numeric" and bool(column.values.isin([0.0, 1.0]).all())
+
+
+def _classes(column: Typed) -> tuple[Tensor, tuple[str, ...]]:
+    values = column.values.to_numpy() if column.kind == "numeric" else column.values.to_numpy(dtype=str)
+    found, indices = np.unique(values, return_inverse=True)
+    if column.boolean:
+        names = tuple(str(bool(value)) for value in found)
+    elif column.kind == "numeric":
+        names = tuple(str(int(value)) if float(value).is_integer() else str(float(value)) for value in found)
+    else:
+        names = tuple(str(value) for value in found)
+    return torch.from_numpy(indices.astype(np.int64).reshape(-1)), names
+
+
+def _separated(column: Typed, separator: str) -> tuple[Tensor, tuple[str, ...]]:
+    texts = column.values if column.kind == "categorical" else column.values.map("{:g}".format)
+    rows = [[label for part in text.split(separator) if (label := part.strip())] for text in texts]
+    classes = tuple(sorted({label for row in rows for label in row}))
+    place = {label: k for k, label in enumerate(classes)}
+    values = torch.zeros(len(rows), len(classes))
+    for i, row in enumerate(rows):
+        for label in row:
+            values[i, place[label]] = 1.0
+    return values, classes
+
+
+def strata(spec: DataSpec, targets: Tensor | None) -> Tensor | None:
+    """The class of each sample, where each has one: splits keep their proportions."""
+    return targets if spec.task == "classification" else None
+
+
+def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
+    """Raise DataError for targets that nothing can be learnt from: one class or value only, or a class of another split
+    that train does not have."""
+    targets = splits["train"]
+    if targets is None:
+        return
+    if spec.task == "regression":
+        constant = [name for k, name in enumerate(spec.targets) if bool((targets[:, k] == targets[0, k]).all())]
+        if constant:
+            raise DataError(f"{spec.name}: target '{constant[0]}' has one value only, there is nothing to learn")
+        return
+    if len(spec.classes) < 2:
+        only = f"only one class ('{spec.classes[0]}')" if spec.classes else "no class at all"
+        raise DataError(f"{spec.name}: {only}, {spec.task} needs at least two")
+    if spec.task == "classification":
+        present = set(targets.tolist())
+        for name, values in splits.items():
+            for index in sorted(set([] if values is None else values.tolist())):
+                if index not in present:
+                    raise DataError(f"{spec.name}: class '{spec.classes[index]}' is in {name} but not in train")
+        if len(present) < 2:
+            raise DataError(f"{spec.name}: only one class ('{spec.classes[min(present)]}') in train")
+
+
+def describe_targets(spec: DataSpec, targets: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Least and greatest value of regression targets, else samples of each class, in each split."""
+    if spec.task == "regression":
+        ranges = {
+            split: {name: [float(of[:, k].min()), float(of[:, k].max())] for k, name in enumerate(spec.targets)}
+            for split, of in targets.items()
+        }
+        return {"target_range": ranges}
+    counts = {split: _counts(of, len(spec.classes)) for split, of in targets.items()}
+    return {
+        "classes": {name: {split: count[k] for split, count in counts.items()} for k, name in enumerate(spec.classes)}
+    }
+
+
+def _counts(targets: Tensor, classes: int) -> list[int]:
+    found = targets.bincount(minlength=classes) if targets.ndim == 1 else targets.sum(0)
+    return [int(count) for count in found.tolist()]

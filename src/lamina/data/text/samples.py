@@ -1,0 +1,53 @@
+"""Splits of texts: running text, texts with a target, pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from lamina.data.source import as_index, chosen_targets
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts, each with a target."""
+
+    texts: tuple[str, ...]
+    targets: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def subset(self, index: Sequence[int]) -> Texts:
+        chosen = as_index(index)
+        return Texts(tuple(self.texts[i] for i in chosen.tolist()), chosen_targets(self.targets, chosen))
+
+    def with_targets(self, targets: Tensor | None) -> Texts:
+        return replace(self, targets=targets)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Texts, each with its translation."""
+
+    sources: tuple[str, ...]
+    texts: tuple[str, ...]
+    """the translations"""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def subset(self, index: Sequence[int]) -> Pairs:
+        return Pairs(tuple(self.sources[i] for i in index), tuple(self.texts[i] for i in index))
+
+
+@dataclass(frozen=True)
+class Text:
+    """Running text; its length is in characters."""
+
+    text: str
+
+    def __len__(self) -> int:
+        return len(self.text)

@@ -1,0 +1,87 @@
+"""Tables that other packages add rows to, by entry points: each row is imported when it is first used.
+
+A package that cannot be imported takes none of the others with it: its rows are missing, and ``faults`` says why.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import metadata
+from typing import Any, Generic, TypeVar
+
+from lamina.errors import LaminaError, UsageError, unknown
+
+Row = TypeVar("Row")
+
+
+class Plugins(Generic[Row]):
+    """Rows by name: our own as "module:name" strings, and those of the entry points of ``group``.
+
+    An entry point's name is the row's name, its value the object: ``ranking = package.ranking:KIND``. ``what`` names a
+    row in messages ("task").
+    """
+
+    def __init__(self, group: str, what: str, own: Mapping[str, str]) -> None:
+        self.group, self.what, self.own = group, what, dict(own)
+        self._rows: dict[str, Row] = {}
+
+    @cached_property
+    def points(self) -> dict[str, metadata.EntryPoint]:
+        """Entry points of other packages by name. Raises LaminaError where two rows have one name."""
+        found: dict[str, metadata.EntryPoint] = {}
+        for point in metadata.entry_points(group=self.group):
+            if point.name in self.own:
+                raise LaminaError(
+                    f"package '{package_of(point)}' registers the {self.what} '{point.name}', which lamina has itself"
+                )
+            if point.name in found and found[point.name].value != point.value:
+                both = f"'{package_of(found[point.name])}' and '{package_of(point)}'"
+                raise LaminaError(f"packages {both} register the same {self.what} '{point.name}': uninstall one")
+            found[point.name] = point
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.own, *self.points))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self.points
+
+    def __getitem__(self, name: str) -> Row:
+        """Raises UsageError for an unknown name (with the nearest one), and for a row whose package fails."""
+        if name not in self._rows:
+            if name not in self:
+                raise unknown(self.what, name, self)
+            self._rows[name] = self._load(name)
+        return self._rows[name]
+
+    def _load(self, name: str) -> Row:
+        if name in self.own:
+            loaded: Row = load(self.own[name])
+            return loaded
+        point = self.points[name]
+        try:
+            row: Row = point.load()
+        except Exception as error:  # whatever another package's import raises
+            raise UsageError(
+                f"the {self.what} '{name}' of package '{package_of(point)}' cannot be loaded: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return row
+
+    def forget(self) -> None:
+        """Look for packages anew: for tests, which install some."""
+        self._rows.clear()
+        self.__dict__.pop("points", None)
+
+
+def load(where: str) -> Any:
+    """The object that "module:name" names."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def package_of(point: metadata.EntryPoint) -> str:
+    """The distribution that an entry point belongs to, else the module it names."""
+    return point.dist.name if point.dist is not None else point.value.partition(":")[0]
