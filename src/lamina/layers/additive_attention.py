@@ -38,7 +38,7 @@ class AdditiveAttention(nn.Module):
         query_BA = self.query(query_BQ)
         v_BA = self.score.weight * torch.ones_like(query_BA)
         scores_BS1 = torch.bmm(torch.tanh(query_BA.unsqueeze(1) + keys_BSA), v_BA.unsqueeze(2))
-        return _look_up(scores_BS1.squeeze(2), values_BSD, real_BS)
+        return _attend(scores_BS1.squeeze(2), values_BSD, real_BS)
 
 
 class MultiplicativeAttention(nn.Module):
@@ -61,10 +61,10 @@ class MultiplicativeAttention(nn.Module):
         return keys_BSQ
 
     def forward(self, query_BQ: Tensor, keys_BSQ: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
-        return _look_up(torch.bmm(keys_BSQ, query_BQ.unsqueeze(2)).squeeze(2), values_BSD, real_BS)
+        return _attend(torch.bmm(keys_BSQ, query_BQ.unsqueeze(2)).squeeze(2), values_BSD, real_BS)
 
 
-def _look_up(scores_BS: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
+def _attend(scores_BS: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
     """With bmm and unsqueeze, not @ and [:, None], as ``lamina.layers.loops.unroll`` asks of exported steps."""
     attn_BS = scores_BS.masked_fill(~real_BS, -torch.inf).softmax(1).to(values_BSD.dtype)
     return torch.bmm(attn_BS.unsqueeze(1), values_BSD).squeeze(1), attn_BS

@@ -40,12 +40,12 @@ def attention(
         return out_BHTD, None
     scores_BHTS = q_BHTD @ k_BHSD.transpose(-2, -1) / math.sqrt(q_BHTD.shape[-1])
     if mask is not None:
-        added = mask
+        bias = mask
         if mask.dtype == torch.bool:
-            added = torch.zeros_like(mask, dtype=scores_BHTS.dtype).masked_fill(~mask, -math.inf)
-        blind = added.isneginf().all(-1, keepdim=True)
-        scores_BHTS = (scores_BHTS + added).masked_fill(blind, 0.0)
+            bias = torch.zeros_like(mask, dtype=scores_BHTS.dtype).masked_fill(~mask, -math.inf)
+        fully_masked = bias.isneginf().all(-1, keepdim=True)
+        scores_BHTS = (scores_BHTS + bias).masked_fill(fully_masked, 0.0)
     attn_BHTS = scores_BHTS.softmax(-1)
     if mask is not None:
-        attn_BHTS = attn_BHTS.masked_fill(blind, 0.0)
+        attn_BHTS = attn_BHTS.masked_fill(fully_masked, 0.0)
     return F.dropout(attn_BHTS, dropout) @ v_BHSD, attn_BHTS

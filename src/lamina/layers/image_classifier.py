@@ -6,6 +6,7 @@ x_BCHW -> stem -> stages[0] ... stages[-1] -> neck -> dropout -> head -> logits_
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,7 @@ class ImageClassifier(nn.Module):
     dataclass with ``in_channels`` and ``num_classes``.
     """
 
-    least: int = 1
+    min_size: int = 1
     """smallest height and width of an image that the mathematics allows; an instance may set its own"""
     config: Any
     stem: nn.Module
@@ -34,13 +35,24 @@ class ImageClassifier(nn.Module):
     embedding: int
     """numbers in the vector that ``embed`` gives"""
 
+    @property
+    def least(self) -> int:
+        """Deprecated: ``min_size``."""
+        warnings.warn("least is deprecated: use min_size", DeprecationWarning, stacklevel=2)
+        return self.min_size
+
+    @least.setter
+    def least(self, value: int) -> None:
+        warnings.warn("least is deprecated: use min_size", DeprecationWarning, stacklevel=2)
+        self.min_size = value
+
     def features(self, x_BCHW: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
         """Feature maps (B, C, H, W) after each of the ``stages`` named, from 0; all when None. Later stages than those
         wanted are not calculated.
 
         Raises ValueError for an image of another shape than the config's, one too small, and a stage that is not there.
         """
-        expect_image(x_BCHW, self.config.in_channels, least=self.least)
+        expect_image(x_BCHW, self.config.in_channels, min_size=self.min_size)
         wanted = stage_numbers(stages, len(self.stages))
         maps = {}
         x_BCHW = self.stem(x_BCHW)
@@ -85,7 +97,13 @@ def check_options(config: Any) -> None:
             raise ValueError(f"{name} must lie in [0, 1), got {getattr(config, name)}")
 
 
-def check_least(name: str, image_size: int, least: int) -> None:
+def check_min_size(name: str, image_size: int, min_size: int) -> None:
     """Raise ValueError where images of ``image_size`` pixels a side are too small for ``name``."""
-    if image_size < least:
-        raise ValueError(f"{name} needs images of at least {least} x {least} pixels, got image_size={image_size}")
+    if image_size < min_size:
+        raise ValueError(f"{name} needs images of at least {min_size} x {min_size} pixels, got image_size={image_size}")
+
+
+def check_least(name: str, image_size: int, least: int) -> None:
+    """Deprecated: ``check_min_size``."""
+    warnings.warn("check_least is deprecated: use check_min_size", DeprecationWarning, stacklevel=2)
+    check_min_size(name, image_size, least)

@@ -58,7 +58,7 @@ class InvertedResidual(nn.Module):
         return x_BCHW + self.drop(branch_BCHW) if self.residual else branch_BCHW
 
 
-def at_resolutions(rows: Iterable[Sequence[nn.Module]], strides: Iterable[int]) -> nn.ModuleList:
+def group_by_resolution(rows: Iterable[Sequence[nn.Module]], strides: Iterable[int]) -> nn.ModuleList:
     """The stages of a net from the ``rows`` of its table, blocks each: a new stage begins at a row of stride 2."""
     stages: list[list[nn.Module]] = [[]]
     for blocks, stride in zip(rows, strides, strict=True):
@@ -68,7 +68,7 @@ def at_resolutions(rows: Iterable[Sequence[nn.Module]], strides: Iterable[int]) 
     return nn.ModuleList(nn.Sequential(*stage) for stage in stages)
 
 
-def gentle(strides: Sequence[int]) -> list[int]:
+def small_image_strides(strides: Sequence[int]) -> list[int]:
     """The ``strides`` of a net for small images: the first 2 is a 1, so that the map stays as large there."""
     strides = list(strides)
     if 2 in strides:

@@ -89,15 +89,15 @@ class StateShape:
             raise ValueError(f"the state is of another model: it is {there}, the model {here}")
         row_B1 = torch.arange(batch, device=filled_B.device)[:, None]
         position_BT = filled_B[:, None] + torch.arange(length, device=filled_B.device)
-        reach, even = keys_BLHSD.shape[3], False
+        reach, equal = keys_BLHSD.shape[3], False
         if not torch.compiler.is_compiling():  # a graph has one shape: it looks at all slots, through a mask
-            least, most = (int(number) for number in torch.aminmax(filled_B))
+            fewest, most = (int(number) for number in torch.aminmax(filled_B))
             if most + length > reach:
                 raise ValueError(f"the state has {reach} places, {most} are taken, {length} more tokens do not fit")
-            reach, even = most + length, least == most
+            reach, equal = most + length, fewest == most
         mask_B1TS = None
-        if not even:
+        if not equal:
             mask_B1TS = (torch.arange(reach, device=filled_B.device) <= position_BT[..., None])[:, None]
-        causal = even and length > 1
+        causal = equal and length > 1
         caches = [(keys_BLHSD[:, layer, :, :reach], values_BLHSD[:, layer, :, :reach]) for layer in range(self.layers)]
         return [Slots(*cache, row_B1, position_BT, mask_B1TS, causal) for cache in caches]

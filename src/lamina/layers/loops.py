@@ -75,7 +75,7 @@ def _keep_saved_tensors() -> bool:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def outside(function: Callable[..., Out], *given: object) -> Out:
+def run_eagerly(function: Callable[..., Out], *given: object) -> Out:
     """``function(*given)`` as it is, between two graphs, where a model is compiled."""
     return function(*given)
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from lamina.layers.loops import Tensors, outside, unroll
+from lamina.layers.loops import Tensors, run_eagerly, unroll
 from lamina.layers.sequences import check_recurrent, real_steps
 
 Kind = Literal["rnn", "gru", "lstm", "gru-reset-before", "lstm-peephole", "lstm-1997"]
@@ -170,7 +170,7 @@ class Recurrent(nn.RNNBase):
                     getattr(self, f"bias_ih_{suffix}")[self.hidden_size : 2 * self.hidden_size] += self.forget_bias
 
     @property
-    def left_out(self) -> bool:
+    def runs_eagerly(self) -> bool:
         """Whether torch is compiling a graph that this network's loops are no part of."""
         return torch.compiler.is_compiling() and not (self.in_graph or torch.compiler.is_exporting())
 
@@ -186,27 +186,29 @@ class Recurrent(nn.RNNBase):
         weight = self.weight_ih_l0
         assert isinstance(weight, Tensor)
         shape = (batch, self.rows, self.hidden_size)
-        return self.state_of(torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(self._parts()))
+        return self.make_state(
+            torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(self._state_size())
+        )
 
-    def state_of(self, tensors: Iterable[Tensor]) -> RecurrentState:
+    def make_state(self, tensors: Iterable[Tensor]) -> RecurrentState:
         """The state made of these tensors: hidden, and cell where the kind has one."""
-        return LSTMState(*tensors) if self._parts() == 2 else HiddenState(*tensors)
+        return LSTMState(*tensors) if self._state_size() == 2 else HiddenState(*tensors)
 
     def forward(
         self, x_BTD: Tensor, state: Tensors | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, RecurrentState]:
-        if self.left_out:
-            return cast(tuple[Tensor, RecurrentState], outside(self.forward, x_BTD, state, lengths))
+        if self.runs_eagerly:
+            return cast(tuple[Tensor, RecurrentState], run_eagerly(self.forward, x_BTD, state, lengths))
         start = self.init_state(x_BTD.shape[0]) if state is None else state
         if torch.compiler.is_compiling() or self.kind not in ("rnn", "gru", "lstm"):
-            return self._written(x_BTD, start, lengths)
+            return self._unrolled(x_BTD, start, lengths)
         if lengths is not None:
             lengths = lengths.cpu()  # torch packs by lengths that lie on the CPU
             if int(lengths.min()) < x_BTD.shape[1]:
                 return self._packed(x_BTD, start, lengths)
         # autocast turns states to bf16 in some kernels: ours keep the precision they came in
-        out_BTH, *end = self._kernel(x_BTD, (), tuple(part.transpose(0, 1).contiguous() for part in start), (True,))
-        return out_BTH, self.state_of(part.transpose(0, 1).to(start[0].dtype) for part in end)
+        out_BTH, *end = self._fused(x_BTD, (), tuple(part.transpose(0, 1).contiguous() for part in start), (True,))
+        return out_BTH, self.make_state(part.transpose(0, 1).to(start[0].dtype) for part in end)
 
     def stepper(self) -> Callable[[Tensor, Tensors], Tensors]:
         """A function (x_BD, state) -> state, one step of all layers: where the next input depends on the last output.
@@ -229,7 +231,7 @@ class Recurrent(nn.RNNBase):
 
         return step
 
-    def _kernel(self, x: Tensor, sizes: Tensors, start: Tensors, order: tuple[bool, ...]) -> Tensors:
+    def _fused(self, x: Tensor, sizes: Tensors, start: Tensors, order: tuple[bool, ...]) -> Tensors:
         """torch's fused kernel; ``sizes``: the batch sizes of packed inputs, else ``order`` says batch first."""
         function = {"rnn": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}[self.kind]
         state = start if self.kind == "lstm" else start[0]
@@ -243,13 +245,13 @@ class Recurrent(nn.RNNBase):
         assert order is not None
         assert back is not None
         sorted_start = tuple(part.transpose(0, 1).index_select(1, order) for part in start)
-        out, *end = self._kernel(packed.data, (packed.batch_sizes,), sorted_start, ())
+        out, *end = self._fused(packed.data, (packed.batch_sizes,), sorted_start, ())
         out_BTH, _ = pad_packed_sequence(
             PackedSequence(out, packed.batch_sizes, order, back), batch_first=True, total_length=x_BTD.shape[1]
         )
-        return out_BTH, self.state_of(part.index_select(1, back).transpose(0, 1).to(start[0].dtype) for part in end)
+        return out_BTH, self.make_state(part.index_select(1, back).transpose(0, 1).to(start[0].dtype) for part in end)
 
-    def _written(self, x_BTD: Tensor, start: Tensors, lengths: Tensor | None) -> tuple[Tensor, RecurrentState]:
+    def _unrolled(self, x_BTD: Tensor, start: Tensors, lengths: Tensor | None) -> tuple[Tensor, RecurrentState]:
         real_TB = None if lengths is None else real_steps(x_BTD, lengths).T
         x_TBD = x_BTD.transpose(0, 1)
         ends: list[Tensors] = []
@@ -271,7 +273,7 @@ class Recurrent(nn.RNNBase):
             end, (out,) = unroll(step, tuple(part[:, row] for part in start), (gates,), real_TB, reverse=backward)
             ends.append(end)
             sides.append(out)
-        state = self.state_of(torch.stack(part, 1) for part in zip(*ends, strict=True))
+        state = self.make_state(torch.stack(part, 1) for part in zip(*ends, strict=True))
         return torch.cat(sides, -1).transpose(0, 1), state
 
     def _step(self, suffix: str) -> Callable[..., Tensors]:
@@ -290,5 +292,5 @@ class Recurrent(nn.RNNBase):
         sides = ("", "_reverse") if self.bidirectional else ("",)
         return [f"l{layer}{side}" for layer in range(self.num_layers) for side in sides]
 
-    def _parts(self) -> int:
+    def _state_size(self) -> int:
         return 2 if self.kind.startswith("lstm") else 1

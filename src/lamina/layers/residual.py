@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lamina.layers.image_classifier import check_least, check_options, global_average_pool
+from lamina.layers.image_classifier import check_min_size, check_options, global_average_pool
 from lamina.layers.stochastic_depth import StochasticDepth, rising_rates
 
 Shortcut = Literal["A", "B", "C"]
@@ -176,7 +176,7 @@ def initialise_residual(model: nn.Module, *, zero_gamma: bool) -> None:
 def check_residual(name: str, config: Any) -> None:
     """Raise ValueError for options of a residual net that are out of range or exclude each other."""
     check_options(config)
-    check_least(name, config.image_size, 1)
+    check_min_size(name, config.image_size, 1)
     if not config.blocks or min(*config.blocks, *config.widths, 1) < 1 or len(config.blocks) != len(config.widths):
         raise ValueError(
             "blocks and widths must have one number of at least 1 for each stage, "

@@ -34,9 +34,9 @@ def expect_lengths(lengths: Tensor, batch: int, time: int, what: str = "tokens")
         raise ValueError(f"expected lengths of {what} as whole numbers of shape ({batch},), got {said}")
     if torch.compiler.is_compiling() or lengths.is_meta:
         return
-    least, most = int(lengths.min()), int(lengths.max())
-    if least < 1 or most > time:
-        wrong = least if least < 1 else most
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < 1 or longest > time:
+        wrong = shortest if shortest < 1 else longest
         raise ValueError(f"expected lengths of {what} from 1 to {time}, got {wrong}")
 
 
@@ -85,7 +85,7 @@ def check_recurrent(kind: str, sizes: tuple[int, ...], dropout: float, kinds: tu
         raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
 
 
-def encoded(
+def resolve_memory(
     encode: Callable[[Tensor, Tensor | None], Memory],
     memory: Memory | None,
     source_BS: Tensor | None,

@@ -32,7 +32,7 @@ def checked_tokens(
     if context is not None and tokens_BT.shape[1] > context:
         raise ValueError(f"{tokens_BT.shape[1]} {what} in a row are more than the context of {context}")
     if tokens_BT.device.type == "cpu":
-        least, most = (int(number) for number in torch.aminmax(tokens_BT))
-        if least < 0 or most >= vocab_size:
-            raise ValueError(f"expected {what} from 0 to {vocab_size - 1}, got {least if least < 0 else most}")
+        lowest, highest = (int(number) for number in torch.aminmax(tokens_BT))
+        if lowest < 0 or highest >= vocab_size:
+            raise ValueError(f"expected {what} from 0 to {vocab_size - 1}, got {lowest if lowest < 0 else highest}")
     return tokens_BT

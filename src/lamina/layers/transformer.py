@@ -136,7 +136,7 @@ class Stack(nn.Module):
             x_BTC = block(x_BTC, mask=mask, causal=causal, slots=own, memory=seen)
         return cast(Tensor, self.norm(x_BTC))
 
-    def remember(self, states_BSC: Tensor, real_BS: Tensor) -> Memory:
+    def precompute_memory(self, states_BSC: Tensor, real_BS: Tensor) -> Memory:
         """The memory that this stack's ``cross`` blocks attend to: keys and values are calculated once, not a step."""
         blocks = cast(list[TransformerBlock], list(self.blocks))
         pairs = [block.cross.keys_values(states_BSC) for block in blocks if block.cross is not None]
