@@ -72,7 +72,7 @@ def row(build: Any = Perceptron, config: PerceptronConfig | None = None, **facts
         (row(Broken), "check_compile", "graph break"),
         (row(config=LooseConfig()), "check_image_interface", "num_classes=0 is taken, though its card says 2"),
         (row(config=VagueConfig()), "check_image_interface", "num_classes=0 is refused by: .*that will not do"),
-        (row(sloped="forward"), "check_backward", "does not require grad"),
+        (row(differentiable_method="forward"), "check_backward", "does not require grad"),
     ],
 )
 def test_a_fault_is_found(faulty: Variant, check: str, message: str) -> None:

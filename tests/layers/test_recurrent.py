@@ -57,7 +57,7 @@ def test_outputs_states_and_gradients_are_those_of_torch(
     else:
         packed, end = peer(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False), given)
         wanted, _ = pad_packed_sequence(packed, batch_first=True, total_length=T)
-    run = ours._written if written else ours
+    run = ours._unrolled if written else ours
     out, state = run(x, start, lengths)  # the written-out form is what torch.export and torch.compile see
     _close(out, wanted)
     for part, other in zip(state, end if kind == "lstm" else (end,), strict=True):
@@ -145,7 +145,7 @@ def test_dropout_lies_between_layers_only() -> None:
     one, two = Recurrent("gru", D, H, 1, dropout=0.5), Recurrent("gru", D, H, 2, dropout=0.5)
     assert torch.equal(one(x)[0], one(x)[0])
     assert not torch.equal(two(x)[0], two(x)[0])
-    assert not torch.equal(two._written(x, two.init_state(B), None)[0], two._written(x, two.init_state(B), None)[0])
+    assert not torch.equal(two._unrolled(x, two.init_state(B), None)[0], two._unrolled(x, two.init_state(B), None)[0])
     assert torch.equal(two.eval()(x)[0], two(x)[0])
 
 

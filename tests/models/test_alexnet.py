@@ -151,14 +151,14 @@ def test_small_stem_keeps_the_resolution() -> None:
         net(torch.randn(1, 1, 14, 20))
 
 
-@pytest.mark.parametrize(("name", "least"), [("alexnet", 63), ("alexnet-2012", 67)])
-def test_least_size(name: str, least: int) -> None:
+@pytest.mark.parametrize(("name", "min_size"), [("alexnet", 63), ("alexnet-2012", 67)])
+def test_min_size(name: str, min_size: int) -> None:
     net = model(name).eval()
-    assert net(torch.randn(1, 3, least, least + 9)).isfinite().all()
-    with pytest.raises(ValueError, match=f"at least {least} x {least}"):
-        net(torch.randn(1, 3, least - 1, least))
-    with pytest.raises(UsageError, match=f"image_size={least - 1}"):
-        model(name, image_size=least - 1)
+    assert net(torch.randn(1, 3, min_size, min_size + 9)).isfinite().all()
+    with pytest.raises(ValueError, match=f"at least {min_size} x {min_size}"):
+        net(torch.randn(1, 3, min_size - 1, min_size))
+    with pytest.raises(UsageError, match=f"image_size={min_size - 1}"):
+        model(name, image_size=min_size - 1)
 
 
 @pytest.mark.parametrize(

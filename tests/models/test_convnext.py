@@ -87,12 +87,12 @@ def test_block_against_plain_formulas() -> None:
 def test_block_is_nearly_the_identity_at_the_start() -> None:
     torch.manual_seed(0)
     x = normal(2, 16, 4, 4)
-    for scale, least, most in ((1e-6, 1e-9, 1e-5), (1.0, 1e-2, 10.0)):
+    for scale, low, high in ((1e-6, 1e-9, 1e-5), (1.0, 1e-2, 10.0)):
         net = model(layer_scale=scale).double()
         gammas: list[Tensor] = [part.gamma for part in net.modules() if isinstance(part, Block)]
         torch.testing.assert_close(torch.cat(gammas), torch.full((40,), scale, dtype=torch.float64))
         block = net.stages[1].get_submodule("blocks.0")
-        assert least < float((block(x) - x).detach().abs().max()) < most
+        assert low < float((block(x) - x).detach().abs().max()) < high
 
 
 def test_stochastic_depth_rises_to_its_rate_at_the_last_block() -> None:
@@ -122,8 +122,8 @@ def test_small_stem_keeps_more_positions(size: int) -> None:
 
 
 def test_smallest_images() -> None:
-    assert on_meta("convnext-tiny").least == 32
-    assert on_meta("convnext-tiny", stem="small").least == 16
+    assert on_meta("convnext-tiny").min_size == 32
+    assert on_meta("convnext-tiny", stem="small").min_size == 16
     net = model(stem="small", image_size=4).double()
     assert net(normal(1, 3, 4, 4)).shape == (1, 1000)
     with pytest.raises(ValueError, match="at least 4 x 4 pixels, got 4 x 3"):

@@ -301,12 +301,12 @@ def test_options_that_do_not_fit_are_refused_in_one_line(name: str, options: dic
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("stem", "least"), [("imagenet", 5), ("small", 2)])
-def test_the_smallest_image(stem: str, least: int) -> None:
+@pytest.mark.parametrize(("stem", "min_size"), [("imagenet", 5), ("small", 2)])
+def test_the_smallest_image(stem: str, min_size: int) -> None:
     net = DenseNet(DenseNetConfig(**TINY, stem=stem)).eval()
-    assert net(torch.zeros(1, 3, least, least)).shape == (1, 3)
-    with pytest.raises(ValueError, match=f"at least {least} x {least} pixels, got {least - 1} x {least}"):
-        net(torch.zeros(1, 3, least - 1, least))
+    assert net(torch.zeros(1, 3, min_size, min_size)).shape == (1, 3)
+    with pytest.raises(ValueError, match=f"at least {min_size} x {min_size} pixels, got {min_size - 1} x {min_size}"):
+        net(torch.zeros(1, 3, min_size - 1, min_size))
 
 
 @pytest.mark.parametrize("name", ["densenet121", "densenet40-k12"])

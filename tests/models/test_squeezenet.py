@@ -202,16 +202,16 @@ def test_small_stem_keeps_the_resolution(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stem", "least"),
+    ("name", "stem", "min_size"),
     [("squeezenet-1.0", "imagenet", 21), ("squeezenet-1.1", "imagenet", 17), ("squeezenet-1.1", "small", 4)],
 )
-def test_least_size(name: str, stem: str, least: int) -> None:
+def test_min_size(name: str, stem: str, min_size: int) -> None:
     net = model(name, stem=stem).eval()
-    assert net(torch.randn(1, 3, least, least + 9)).isfinite().all()
-    with pytest.raises(ValueError, match=f"at least {least} x {least}"):
-        net(torch.randn(1, 3, least, least - 1))
-    with pytest.raises(UsageError, match=f"image_size={least - 1}"):
-        model(name, stem=stem, image_size=least - 1)
+    assert net(torch.randn(1, 3, min_size, min_size + 9)).isfinite().all()
+    with pytest.raises(ValueError, match=f"at least {min_size} x {min_size}"):
+        net(torch.randn(1, 3, min_size, min_size - 1))
+    with pytest.raises(UsageError, match=f"image_size={min_size - 1}"):
+        model(name, stem=stem, image_size=min_size - 1)
 
 
 @pytest.mark.parametrize(

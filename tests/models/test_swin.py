@@ -207,7 +207,7 @@ def test_small_images(size: int, window: int) -> None:
         sides = [tuple(maps.shape[2:]) for maps in net.features(x)]
         assert sides == [(first,) * 2, ((first + 1) // 2,) * 2, ((first + 3) // 4,) * 2]
         assert net(x).shape == (2, 1000)
-        assert net.least == patch
+        assert net.min_size == patch
 
 
 def test_start_and_stochastic_depth() -> None:

@@ -154,7 +154,7 @@ def test_decoder_stack(norm_first: bool) -> None:
     x, states = normal(3, 5, WIDTH), normal(3, 7, WIDTH, seed=1)
     hidden = padding(torch.tensor([7, 2, 1]), 7)
     later = torch.ones(5, 5, dtype=torch.bool).triu(1)
-    got = ours(x, causal=True, memory=ours.remember(states, ~hidden))
+    got = ours(x, causal=True, memory=ours.precompute_memory(states, ~hidden))
     agree(got, theirs(x, states, tgt_mask=later, memory_key_padding_mask=hidden))
     with pytest.raises(ValueError, match="attends to a memory"):
         ours(x, causal=True)
@@ -182,7 +182,7 @@ def test_the_whole_of_nn_transformer(norm_first: bool) -> None:
         tgt_key_padding_mask=own,
         tgt_is_causal=False,
     )
-    memory = decoder.remember(encoder(source, mask=~hidden[:, None, None]), ~hidden)
+    memory = decoder.precompute_memory(encoder(source, mask=~hidden[:, None, None]), ~hidden)
     got = decoder(target, causal=True, memory=memory)
     for row, length in enumerate(LENGTHS):  # at its own padding each has what it likes
         agree(got[row, :length], wanted[row, :length])

@@ -152,14 +152,14 @@ def test_small_stem_does_not_pool_the_first_stage() -> None:
     assert dict(LAYOUTS[0].names(net)) == dict(LAYOUTS[0].names(model())), "poolings are counted, there or not"
 
 
-@pytest.mark.parametrize(("stem", "least"), [("imagenet", 32), ("small", 16)])
-def test_least_size(stem: str, least: int) -> None:
+@pytest.mark.parametrize(("stem", "min_size"), [("imagenet", 32), ("small", 16)])
+def test_min_size(stem: str, min_size: int) -> None:
     net = model(stem=stem).eval()
-    assert net(torch.randn(1, 3, least, least + 9)).isfinite().all()
-    with pytest.raises(ValueError, match=f"at least {least} x {least}"):
-        net(torch.randn(1, 3, least, least - 1))
-    with pytest.raises(UsageError, match=f"image_size={least - 1}"):
-        model(stem=stem, image_size=least - 1)
+    assert net(torch.randn(1, 3, min_size, min_size + 9)).isfinite().all()
+    with pytest.raises(ValueError, match=f"at least {min_size} x {min_size}"):
+        net(torch.randn(1, 3, min_size, min_size - 1))
+    with pytest.raises(UsageError, match=f"image_size={min_size - 1}"):
+        model(stem=stem, image_size=min_size - 1)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import lamina
 from lamina import registry
 from lamina.cards import Card
 from lamina.errors import UsageError
+from lamina.layers.image_classifier import check_least
 
 VARIANTS = lamina.list_models()
 PACKAGE = Path(lamina.__file__).parent
@@ -194,3 +195,27 @@ def test_writing_the_index_changes_nothing_when_it_is_up_to_date(
     monkeypatch.setattr(registry.resources, "files", lambda _package: tmp_path)
     registry.write_index()
     assert (tmp_path / "index.json").read_text(encoding="utf-8") == kept, "run make index"
+
+
+def test_the_old_name_of_the_differentiable_method_still_works() -> None:
+    card = lamina.card("perceptron")
+    assert card.differentiable_method == "score"
+    with pytest.warns(DeprecationWarning, match="use differentiable_method"):
+        assert dataclasses.replace(card, sloped="forward").differentiable_method == "forward"
+    entry = json.loads(json.dumps(dataclasses.asdict(card)))
+    entry["sloped"] = entry.pop("differentiable_method")  # as cards were saved before
+    assert registry._card_from(entry) == card
+
+
+def test_the_old_name_of_the_smallest_image_still_works() -> None:
+    net = lamina.create_model("vgg11", image_size=32, widths=(4, 4, 4, 4, 4), hidden=4)
+    with pytest.warns(DeprecationWarning, match="use min_size"):
+        assert net.least == net.min_size == 32
+    with pytest.warns(DeprecationWarning, match="use min_size"):
+        net.least = 40
+    assert net.min_size == 40
+    with (
+        pytest.warns(DeprecationWarning, match="use check_min_size"),
+        pytest.raises(ValueError, match="at least 8 x 8"),
+    ):
+        check_least("a net", 7, 8)

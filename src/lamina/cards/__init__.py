@@ -6,8 +6,9 @@ so that ``lamina models`` and a misspelt name answer without importing torch. A 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 Count = int | Mapping[str, int] | None
@@ -43,8 +44,10 @@ class Card:
     """The one number of classes it can tell apart, where its definition fixes it."""
     objective: str | None = None
     """How it is trained where the paper's loss is not the usual one of its task: "perceptron-rule", "rbf-map"."""
-    sloped: str = "forward"
-    """The method whose output has a gradient: another one where forward ends in a step."""
+    differentiable_method: str = "forward"
+    """The method whose output has a gradient: another one where ``forward`` ends in a step function."""
+    sloped: InitVar[str | None] = None
+    """Deprecated alias of ``differentiable_method``, for construction only."""
     input: tuple[int, ...]
     """Shape of one input, without the batch, at which ``macs`` holds."""
     parameters: Count
@@ -61,6 +64,12 @@ class Card:
     """Name of the default training recipe."""
     aliases: tuple[str, ...] = ()
     """Other spellings, those of torchvision and timm among them."""
+
+    def __post_init__(self, sloped: str | None) -> None:
+        if sloped is not None:
+            message = "Card(sloped=...) is deprecated: use differentiable_method"
+            warnings.warn(message, DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "differentiable_method", sloped)
 
 
 @dataclass(frozen=True, kw_only=True)

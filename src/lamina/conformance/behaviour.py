@@ -12,27 +12,27 @@ from lamina.cards import Variant
 from lamina.conformance.harness import (
     NotApplicableError,
     build,
-    called,
-    changed,
+    call_model,
+    differentiable_output,
     expect_close,
-    first,
+    expect_close_gradients,
+    first_tensor,
     gradients,
+    input_shape,
     inputs,
-    numbers,
+    map_inputs,
+    random_inputs,
     require,
-    row_of,
     run,
-    same,
-    shape_of,
-    sloped,
+    variant_of,
 )
 
 
 def check_forward(model: str | Variant) -> None:
     """Evaluation gives finite values, the same twice, one row of ``num_classes`` for each input of a batch."""
-    row = row_of(model)
+    row = variant_of(model)
     net, x = build(row), inputs(row, 3)
-    kept = changed(x, torch.clone)
+    kept = map_inputs(x, torch.clone)
     out = run(net, x)
     if isinstance(x, dict) and "tokens_BT" in x and callable(getattr(net, "init_state", None)):
         wanted = (*x["tokens_BT"].shape, registry.configure(row, row.small).vocab_size)
@@ -51,20 +51,21 @@ def check_backward(model: str | Variant) -> None:
 
     Where forward ends in a step, which no gradient passes, from the output of the method that the card names.
     """
-    row = row_of(model)
+    row = variant_of(model)
     net, x = build(row).train(), inputs(row, 4)
-    if row.card.sloped != "forward":
-        said = f"forward has a gradient, though its card says that {row.card.sloped} has one in its place"
-        require(not first(called(net, x)).requires_grad, said)
-    for name, gradient in gradients(net, sloped(row, net, x)).items():
+    method = row.card.differentiable_method
+    if method != "forward":
+        message = f"forward has a gradient, though its card says that {method} has one in its place"
+        require(not first_tensor(call_model(net, x)).requires_grad, message)
+    for name, gradient in gradients(net, differentiable_output(row, net, x)).items():
         require(gradient.isfinite().all(), f"the gradient of {name} is not finite")
         require(gradient.any(), f"the gradient of {name} is zero everywhere")
 
 
 def check_batch_of_one(model: str | Variant) -> None:
     """Evaluation takes a single input, and keeps the batch dimension."""
-    row = row_of(model)
-    out = run(build(row), changed(inputs(row, 2), lambda part: part[:1]))
+    row = variant_of(model)
+    out = run(build(row), map_inputs(inputs(row, 2), lambda part: part[:1]))
     whole = run(build(row), inputs(row, 2))
     require(out.shape[1:] == whole.shape[1:], f"one input gives {tuple(out.shape)}, two give {tuple(whole.shape)}")
     require(len(out) == 1, f"one input gives {tuple(out.shape)}")
@@ -72,33 +73,33 @@ def check_batch_of_one(model: str | Variant) -> None:
 
 def check_eval_batch_independent(model: str | Variant) -> None:
     """In evaluation mode an input's result does not depend on its neighbours in the batch or on its place there."""
-    row = row_of(model)
+    row = variant_of(model)
     net, x = build(row), inputs(row, 4)
     whole = run(net, x)
-    expect_close(
-        run(net, changed(x, lambda part: part[1:2])), whole[1:2], 1e-10, "an input alone, against the same in a batch"
-    )
-    expect_close(run(net, changed(x, lambda part: part.flip(0))), whole.flip(0), 1e-10, "a batch in reverse order")
+    alone = run(net, map_inputs(x, lambda part: part[1:2]))
+    expect_close(alone, whole[1:2], 1e-10, "an input alone, against the same in a batch")
+    expect_close(run(net, map_inputs(x, lambda part: part.flip(0))), whole.flip(0), 1e-10, "a batch in reverse order")
 
 
 def check_channels_last(model: str | Variant) -> None:
     """Images and weights in the channels_last memory format give the same outputs and gradients."""
-    row = row_of(model)
-    if row.example is not None or len(shape_of(row)) != 3:
+    row = variant_of(model)
+    if row.example is not None or len(input_shape(row)) != 3:
         raise NotApplicableError("inputs are not images")
     plain, packed = build(row), build(row).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = numbers(row, 2)
-    wanted, got = sloped(row, plain, x), sloped(row, packed, x.contiguous(memory_format=torch.channels_last))
+    x = random_inputs(row, 2)
+    wanted = differentiable_output(row, plain, x)
+    got = differentiable_output(row, packed, x.contiguous(memory_format=torch.channels_last))
     expect_close(got, wanted, 1e-10, "outputs in channels_last")
-    same(gradients(packed, got), gradients(plain, wanted), 1e-9, "in channels_last")
+    expect_close_gradients(gradients(packed, got), gradients(plain, wanted), 1e-9, "in channels_last")
 
 
 def check_bf16_autocast(model: str | Variant, bound: float = 0.1) -> None:
     """bfloat16 autocast gives outputs near float32's, and float32 gradients that are finite."""
-    row = row_of(model)
+    row = variant_of(model)
     net, x = build(row, dtype=torch.float32), inputs(row, 4, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        out, trained = first(called(net, x)), sloped(row, net, x)
+        out, trained = first_tensor(call_model(net, x)), differentiable_output(row, net, x)
     expect_close(out, run(net, x), bound, "outputs under bf16 autocast")
     for name, gradient in gradients(net, trained).items():
         require(gradient.dtype == torch.float32, f"the gradient of {name} is {gradient.dtype} under bf16 autocast")
@@ -107,7 +108,7 @@ def check_bf16_autocast(model: str | Variant, bound: float = 0.1) -> None:
 
 def check_state_dict_round_trip(model: str | Variant) -> None:
     """Another model of the same config, loaded with the saved state, gives the same outputs to the last bit."""
-    row = row_of(model)
+    row = variant_of(model)
     net, other, x = build(row, seed=0), build(row, seed=1), inputs(row, 2)
     require(not torch.equal(run(net, x), run(other, x)), "two seeds give the same outputs: the weights do not matter")
     file = io.BytesIO()

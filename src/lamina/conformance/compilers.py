@@ -16,41 +16,42 @@ from lamina.conformance.harness import (
     Inputs,
     NotApplicableError,
     build,
-    called,
+    call_model,
     expect_close,
-    first,
+    expect_close_gradients,
+    first_tensor,
     gradients,
     inputs,
     is_sequence,
-    lengths_of,
-    of_length,
-    ragged,
+    other_token_lengths,
     require,
-    row_of,
     run,
-    same,
+    variant_of,
+    with_lengths,
+    with_token_length,
 )
 from lamina.training.compiling import compiled
 
 
 def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
     """torch.compile takes the whole forward in one graph; outputs and gradients are those of the plain model."""
-    row = row_of(model)
+    row = variant_of(model)
     plain, net = build(row, dtype=torch.float32), build(row, dtype=torch.float32)
     torch.compiler.reset()
     try:
-        for method in dict.fromkeys(("forward", row.card.sloped)):
+        for method in dict.fromkeys(("forward", row.card.differentiable_method)):
             whole = method == "forward"
             dynamic = None if row.example is None else True  # from the beginning: recurrent graphs compile slowly
             function = net if whole else getattr(net, method)
             quick = compiled(function, device="cpu", backend=backend, fullgraph=True, dynamic=dynamic)
-            for x in (inputs(row, 3, dtype=torch.float32), _others(row)[-1]):  # the second makes the sizes dynamic
+            sizes = (inputs(row, 3, dtype=torch.float32), _other_inputs(row)[-1])  # the second makes them dynamic
+            for x in sizes:
                 how = f"compiled with {backend}, {_sizes(x)}"
-                wanted = first(called(plain if whole else getattr(plain, method), x))
-                got = first(called(quick, x))
+                wanted = first_tensor(call_model(plain if whole else getattr(plain, method), x))
+                got = first_tensor(call_model(quick, x))
                 expect_close(got, wanted, 1e-5, f"outputs of {method} {how}")
-                if method == row.card.sloped:
-                    same(gradients(net, got), gradients(plain, wanted), 1e-4, how)
+                if method == row.card.differentiable_method:
+                    expect_close_gradients(gradients(net, got), gradients(plain, wanted), 1e-4, how)
     finally:
         torch.compiler.reset()
 
@@ -58,13 +59,13 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
 def check_export(model: str | Variant) -> None:
     """torch.export takes the forward with a dynamic batch, and dynamic lengths of tokens, rows of unequal lengths among
     them; the exported program gives the same as the model for others than those it was traced with."""
-    row = row_of(model)
+    row = variant_of(model)
     net = build(row, dtype=torch.float32)
-    x = ragged(net, inputs(row, 3, dtype=torch.float32))
+    x = with_lengths(net, inputs(row, 3, dtype=torch.float32))
     args, named = _arguments(x)
     exported = torch.export.export(net, args, named, dynamic_shapes=_dynamic(x)).module()
-    for plain in _others(row):
-        other = ragged(net, plain)
+    for plain in _other_inputs(row):
+        other = with_lengths(net, plain)
         expect_close(run(exported, other), run(net, other), 1e-5, f"outputs of the exported program, {_sizes(other)}")
 
 
@@ -76,14 +77,14 @@ def check_onnx(model: str | Variant) -> None:
             importlib.import_module(library)
         except ImportError:
             raise NotApplicableError(f"{library} is not installed: pip install lamina[export]") from None
-    row = row_of(model)
+    row = variant_of(model)
     net = build(row, dtype=torch.float32)
-    example = ragged(net, inputs(row, 3, dtype=torch.float32))
+    example = with_lengths(net, inputs(row, 3, dtype=torch.float32))
     session = _onnx_session(net, example)
     names = [given.name for given in session.get_inputs()]
     _expect_dynamic(session, example)
-    for plain in _others(row):
-        x = ragged(net, plain)
+    for plain in _other_inputs(row):
+        x = with_lengths(net, plain)
         feed = _by_exported_name(x) if isinstance(x, dict) else {names[0]: x}
         got = session.run(None, {name: feed[name].numpy() for name in names})[0]
         expect_close(torch.from_numpy(got), run(net, x), 1e-4, f"outputs of ONNX Runtime, {_sizes(x)}")
@@ -117,11 +118,11 @@ def _expect_dynamic(session: Any, x: Inputs) -> None:
     require(isinstance(declared[0], str), f"the file's output has shape {declared}: the batch should be of any size")
 
 
-def _others(row: Variant) -> list[Inputs]:
+def _other_inputs(row: Variant) -> list[Inputs]:
     """Inputs for batches of 1, 2 and 5, and where they are tokens, of lengths other than the example's."""
     batches = [inputs(row, batch, dtype=torch.float32) for batch in (1, 2, 5)]
-    lengths = lengths_of(row, batches[0])
-    return [of_length(x, length) for x, length in zip(batches, lengths, strict=True)] if lengths else batches
+    lengths = other_token_lengths(row, batches[0])
+    return [with_token_length(x, length) for x, length in zip(batches, lengths, strict=True)] if lengths else batches
 
 
 def _sizes(x: Inputs) -> str:

@@ -16,20 +16,20 @@ from lamina.conformance.harness import (
     Inputs,
     NotApplicableError,
     build,
-    called,
+    call_model,
     expect_close,
-    numbers,
+    input_shape,
+    random_inputs,
     require,
-    row_of,
     run,
-    shape_of,
+    variant_of,
 )
 from lamina.errors import UsageError
 
 
 def check_meta(model: str | Variant) -> None:
     """The variant builds on the meta device, and its parameters and multiply-adds are those of its card."""
-    row = row_of(model)
+    row = variant_of(model)
     with torch.device("meta"):
         net = registry.build(row, row.config).eval()
     parameters = row.card.parameters
@@ -55,7 +55,7 @@ def _macs(net: nn.Module, row: Variant) -> int:
         shape = tuple(next(iter(x.values())).shape[1:])
         require(shape == row.card.input, f"the variant's example has shape {shape}, its card says {row.card.input}")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        called(net, x)
+        call_model(net, x)
     return int(counter.get_total_flops()) // 2
 
 
@@ -66,11 +66,11 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
     ``sizes`` are image sides or numbers of features; by default some near the card's. A size that the architecture
     refuses, with its one clear error, is passed over, so long as it takes another.
     """
-    row = row_of(model)
+    row = variant_of(model)
     if row.example is not None:
         raise NotApplicableError("inputs are not one tensor of numbers")
     options = {field.name for field in fields(row.config)}
-    shape, outputs = shape_of(row), run(build(row), numbers(row, 2)).shape
+    shape, outputs = input_shape(row), run(build(row), random_inputs(row, 2)).shape
     side = shape[-1]
     taken = 0
     for size in sizes or (side - 4, side + 1, side + 13):
@@ -82,10 +82,10 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
             continue
         image = len(shape) == 3
         shapes = [(shape[0], size, size)] if image and option else [] if image else [(*shape[:-1], size)]
-        if image and _takes(net, numbers(row, 2, shape=(shape[0], size, size + 2))):
+        if image and _accepts(net, random_inputs(row, 2, shape=(shape[0], size, size + 2))):
             shapes.append((shape[0], size, size + 2))
         for other in shapes:
-            out = run(net, numbers(row, 2, shape=other))
+            out = run(net, random_inputs(row, 2, shape=other))
             said = f"an input of shape {other} gives {tuple(out.shape)}, expected {tuple(outputs)}"
             require(out.shape == outputs, said)
             require(out.isfinite().all(), f"an input of shape {other} gives values that are not finite")
@@ -93,7 +93,7 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
     require(taken > 0, f"none of the sizes {sizes or 'near that of the card'} is taken")
 
 
-def _takes(net: nn.Module, x: torch.Tensor) -> bool:
+def _accepts(net: nn.Module, x: torch.Tensor) -> bool:
     """Whether the model takes the input, or refuses it with its one clear error."""
     got = tuple(x.shape)
     try:
@@ -108,26 +108,26 @@ def _takes(net: nn.Module, x: torch.Tensor) -> bool:
 
 
 def check_wrong_shape(model: str | Variant) -> None:
-    """An input of one channel or feature too many, without a batch, or smaller than the model's ``least`` is refused by
-    a one-line ValueError that names what it got; so is one of another size, unless the model takes any size."""
-    row = row_of(model)
+    """An input of one channel or feature too many, without a batch, or smaller than the model's ``min_size`` is refused
+    by a one-line ValueError that names what it got; so is one of another size, unless the model takes any size."""
+    row = variant_of(model)
     if row.example is not None:
         raise NotApplicableError("inputs are not one tensor of numbers")
     net: Any = build(row)
-    shape = shape_of(row)
-    for wrong in (numbers(row, 2, shape=(shape[0] + 1, *shape[1:])), numbers(row, 2)[0]):
-        require(not _takes(net, wrong), f"an input of shape {tuple(wrong.shape)} is taken without an error")
+    shape = input_shape(row)
+    for wrong in (random_inputs(row, 2, shape=(shape[0] + 1, *shape[1:])), random_inputs(row, 2)[0]):
+        require(not _accepts(net, wrong), f"an input of shape {tuple(wrong.shape)} is taken without an error")
     if hasattr(row.config, "image_size"):
-        _takes(net, numbers(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
-    least = getattr(net, "least", 1)
-    if least > 1:
+        _accepts(net, random_inputs(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
+    min_size = getattr(net, "min_size", 1)
+    if min_size > 1:
         try:
-            run(net, numbers(row, 2, shape=(shape[0], least - 1, least - 1)))
+            run(net, random_inputs(row, 2, shape=(shape[0], min_size - 1, min_size - 1)))
         except ValueError as error:
-            require(str(least) in str(error), f"an image of {least - 1} pixels is refused by: {error}")
+            require(str(min_size) in str(error), f"an image of {min_size - 1} pixels is refused by: {error}")
         else:
-            raise AssertionError(f"an image of {least - 1} pixels is taken, though the least is {least}")
-        run(net, numbers(row, 2, shape=(shape[0], least, least)))
+            raise AssertionError(f"an image of {min_size - 1} pixels is taken, though min_size is {min_size}")
+        run(net, random_inputs(row, 2, shape=(shape[0], min_size, min_size)))
 
 
 def check_image_interface(model: str | Variant) -> None:
@@ -135,7 +135,7 @@ def check_image_interface(model: str | Variant) -> None:
 
     One whose card fixes the number of classes refuses every other, and has nothing else to show.
     """
-    row = row_of(model)
+    row = variant_of(model)
     if row.example is not None or "image" not in row.card.inputs or "classification" not in row.card.tasks:
         raise NotApplicableError("not an image classifier")
     if row.card.classes is not None:
@@ -144,11 +144,11 @@ def check_image_interface(model: str | Variant) -> None:
     for method in ("features", "embed", "reset_head"):
         require(callable(getattr(row.build, method, None)), f"it has no method {method}")
     options = {"num_classes": 3}
-    shape = shape_of(row)
+    shape = input_shape(row)
     if len(shape) == 3:
         options["in_channels"] = shape[0] + 1
         shape = (shape[0] + 1, *shape[1:])
-    net, x = build(row, options), numbers(row, 2, shape=shape)
+    net, x = build(row, options), random_inputs(row, 2, shape=shape)
     require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward gives {tuple(run(net, x).shape)}")
     _check_features(net, x)
     _check_head(row, net, x)
@@ -200,5 +200,5 @@ def _check_head(row: Variant, net: Any, x: torch.Tensor) -> None:
     expect_close(run(net, x), embedding, 0.0, "forward without a head, against embed")
     headless: Any = build(row, {"num_classes": 0})
     with torch.no_grad():
-        embedding = headless.embed(numbers(row, 2))
-    expect_close(run(headless, numbers(row, 2)), embedding, 0.0, "num_classes=0, against embed")
+        embedding = headless.embed(random_inputs(row, 2))
+    expect_close(run(headless, random_inputs(row, 2)), embedding, 0.0, "num_classes=0, against embed")

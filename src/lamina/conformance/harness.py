@@ -27,7 +27,7 @@ def require(condition: bool | Tensor, message: str) -> None:
         raise AssertionError(message)
 
 
-def row_of(model: str | Variant) -> Variant:
+def variant_of(model: str | Variant) -> Variant:
     """The row that a check was asked about. Raises UsageError for an unknown name."""
     return registry.variant(model) if isinstance(model, str) else model
 
@@ -55,7 +55,7 @@ def build(
     return model.to(dtype).eval()
 
 
-def shape_of(row: Variant) -> tuple[int, ...]:
+def input_shape(row: Variant) -> tuple[int, ...]:
     """The shape of one input, without the batch: the card's, or that of the variant's small form."""
     if not row.small.keys() & {"image_size", "in_channels"}:
         return row.card.input
@@ -74,21 +74,21 @@ def inputs(
     if row.example is not None:
         given = row.example(registry.configure(row, row.small), batch)
         return {name: x.to(dtype) if x.is_floating_point() else x for name, x in given.items()}
-    return numbers(row, batch, shape=shape, dtype=dtype)
+    return random_inputs(row, batch, shape=shape, dtype=dtype)
 
 
-def numbers(
+def random_inputs(
     row: Variant, batch: int, *, shape: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64
 ) -> Tensor:
     """``inputs`` for a check of images and tables. Raises NotApplicableError for a variant that takes other things."""
     if row.example is not None:
         raise NotApplicableError("inputs are not one tensor of numbers")
-    size = (batch, *(shape_of(row) if shape is None else shape))
+    size = (batch, *(input_shape(row) if shape is None else shape))
     return torch.randn(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
 
 
-def changed(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    """The inputs with every tensor changed: ``changed(x, lambda t: t[1:2])`` is the second sample."""
+def map_inputs(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    """The inputs with every tensor changed: ``map_inputs(x, lambda t: t[1:2])`` is the second sample."""
     return {name: change(part) for name, part in x.items()} if isinstance(x, dict) else change(x)
 
 
@@ -97,12 +97,12 @@ def is_sequence(part: Tensor) -> bool:
     return part.ndim == 2 and not part.is_floating_point()
 
 
-def of_length(x: Inputs, length: int) -> Inputs:
+def with_token_length(x: Inputs, length: int) -> Inputs:
     """The inputs with tokens cut to ``length``, or continued by themselves backwards; other inputs as they are."""
-    return changed(x, lambda part: torch.cat([part, part.flip(1)], 1)[:, :length] if is_sequence(part) else part)
+    return map_inputs(x, lambda part: torch.cat([part, part.flip(1)], 1)[:, :length] if is_sequence(part) else part)
 
 
-def ragged(net: nn.Module, x: Inputs) -> Inputs:
+def with_lengths(net: nn.Module, x: Inputs) -> Inputs:
     """The inputs with lengths of their rows, the first of them whole, wherever forward takes them."""
     if not isinstance(x, dict):
         return x
@@ -120,7 +120,7 @@ def lengths_name(name: str) -> str:
     return "lengths" if name == "tokens_BT" else f"{name}_lengths"
 
 
-def lengths_of(row: Variant, x: Inputs) -> list[int]:
+def other_token_lengths(row: Variant, x: Inputs) -> list[int]:
     """Lengths other than that of the tokens in ``x`` that the model should take, one of them longer where its context
     allows; none where it takes no tokens."""
     config = registry.configure(row, row.small)
@@ -130,7 +130,7 @@ def lengths_of(row: Variant, x: Inputs) -> list[int]:
     return [max(times) - 3, 2, min(max(times) + 5, getattr(config, "context", None) or max(times) + 5)]
 
 
-def called(function: Callable[..., Any], x: Inputs) -> Any:
+def call_model(function: Callable[..., Any], x: Inputs) -> Any:
     """What ``function``, a model or a method of it, gives for these inputs."""
     return function(**x) if isinstance(x, dict) else function(x)
 
@@ -138,19 +138,20 @@ def called(function: Callable[..., Any], x: Inputs) -> Any:
 def run(model: Callable[..., Any], x: Inputs) -> Tensor:
     """The first tensor that the model gives, without gradients."""
     with torch.no_grad():
-        return first(called(model, x))
+        return first_tensor(call_model(model, x))
 
 
-def first(output: Any) -> Tensor:
+def first_tensor(output: Any) -> Tensor:
     """The first tensor of an output: the logits of ``(logits, state)``."""
     tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
     require(bool(tensors), f"forward gives no tensor but {type(output).__name__}")
     return tensors[0]
 
 
-def sloped(row: Variant, model: nn.Module, x: Inputs) -> Tensor:
+def differentiable_output(row: Variant, model: nn.Module, x: Inputs) -> Tensor:
     """What training takes gradients of: forward's first tensor, or that of the method which the card names."""
-    return first(called(model if row.card.sloped == "forward" else getattr(model, row.card.sloped), x))
+    name = row.card.differentiable_method
+    return first_tensor(call_model(model if name == "forward" else getattr(model, name), x))
 
 
 def gradients(model: nn.Module, output: Tensor) -> dict[str, Tensor]:
@@ -175,7 +176,7 @@ def expect_close(got: Tensor, wanted: Tensor, bound: float, what: str) -> None:
     require(difference <= bound * scale, message)
 
 
-def same(got: dict[str, Tensor], wanted: dict[str, Tensor], bound: float, what: str) -> None:
+def expect_close_gradients(got: dict[str, Tensor], wanted: dict[str, Tensor], bound: float, what: str) -> None:
     """``expect_close`` for each gradient by name."""
     for name, gradient in wanted.items():
         expect_close(got[name], gradient, bound, f"gradients of {name} {what}")

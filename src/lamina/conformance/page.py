@@ -17,7 +17,7 @@ PASS, NOT_APPLICABLE = "pass", "n/a"
 COLUMNS = ("check", "outcome", "why", "variants")
 
 
-def made_by() -> str:
+def environment_line() -> str:
     """The line that says what a page holds for."""
     return (
         f"Written by `python -m lamina.conformance`: torch {torch.__version__}, Python {platform.python_version()}, "
@@ -29,7 +29,7 @@ def render(results: Results) -> str:
     """The table, then the reasons for whatever is not a pass, failures first."""
     titles = max((list(row) for row in results.values()), key=len)
     marks = ([name, *(row[title][0] if title in row else "" for title in titles)] for name, row in results.items())
-    lines = ["# Conformance", "", made_by(), "", *_table(("variant", *titles), marks)]
+    lines = ["# Conformance", "", environment_line(), "", *_table(("variant", *titles), marks)]
     reasons = _reasons(results)
     if reasons:
         lines += ["", *_table(COLUMNS, ([*key, ", ".join(names)] for key, names in reasons.items()))]
@@ -41,7 +41,7 @@ def parse(path: Path) -> Results:
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines[:1] != ["# Conformance"] or len(lines) < 6:
         raise DataError(f"{path} is no page of conformance")
-    if lines[2] != made_by():
+    if lines[2] != environment_line():
         raise DataError(f"{path} was made elsewhere ({lines[2]}): write it anew")
     rows = [line[2:-2].split(" | ") for line in lines if line.startswith("| ")]
     (_, *titles), rows = rows[0], rows[1:]

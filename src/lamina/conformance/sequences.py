@@ -17,12 +17,12 @@ from lamina.conformance.harness import (
     NotApplicableError,
     build,
     expect_close,
-    first,
+    first_tensor,
     inputs,
     is_sequence,
     lengths_name,
     require,
-    row_of,
+    variant_of,
 )
 
 _BATCH = 4
@@ -37,8 +37,8 @@ def check_padding(model: str | Variant) -> None:
     if not ragged:
         raise NotApplicableError("it takes no lengths")
     with torch.no_grad():
-        whole = first(net(**_padded(x, ragged, 0), **ragged))
-        other = first(net(**_padded(x, ragged, 1), **ragged))
+        whole = first_tensor(net(**_padded(x, ragged, 0), **ragged))
+        other = first_tensor(net(**_padded(x, ragged, 1), **ragged))
         for row in range(_BATCH):
             cut, time = {}, None
             for name, part in x.items():
@@ -46,7 +46,7 @@ def check_padding(model: str | Variant) -> None:
                 cut[name] = part[row : row + 1] if length is None else part[row : row + 1, : length[row]]
                 if name == "tokens_BT":
                     time = cut[name].shape[1]
-            alone = first(net(**cut))
+            alone = first_tensor(net(**cut))
             real = slice(time) if whole.ndim == 3 else slice(None)
             got = whole[row : row + 1, real]
             expect_close(other[row : row + 1, real], got, 0.0, f"row {row} with other tokens in the padding")
@@ -171,7 +171,7 @@ def _expect_refused(what: str, function: Any, *given: Any, **named: Any) -> None
 
 def _net(model: str | Variant) -> tuple[Any, dict[str, Tensor]]:
     """The model and its example; NotApplicableError where it does not read tokens."""
-    row = row_of(model)
+    row = variant_of(model)
     x = inputs(row, _BATCH)
     if not isinstance(x, dict) or "tokens_BT" not in x:
         raise NotApplicableError("it reads no tokens")

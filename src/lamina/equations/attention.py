@@ -33,19 +33,19 @@ def causal_mask(length: int) -> Tensor:
 
 
 def scaled_dot_product(
-    q_TD: Tensor, k_SD: Tensor, v_SE: Tensor, may_look_TS: Tensor | None = None, *, scaled: bool = True
+    q_TD: Tensor, k_SD: Tensor, v_SE: Tensor, allowed_TS: Tensor | None = None, *, scaled: bool = True
 ) -> tuple[Tensor, Tensor]:
     """softmax(q k^T / sqrt(D)) v, (..., T, E), and the map of weights, (..., T, S) (equation 1).
 
-    ``may_look_TS`` is True where a query may look; what it may not gets the score -inf, so the weight 0.
+    ``allowed_TS`` is True where a query may look; what it may not gets the score -inf, so the weight 0.
     ``scaled=False`` leaves out sqrt(D): for q and k of independent entries of variance 1 the scores' variance is then D
     (section 3.2.1, footnote 4).
     """
     scores_TS = q_TD @ k_SD.transpose(-2, -1)
     if scaled:
         scores_TS = scores_TS / math.sqrt(q_TD.shape[-1])
-    if may_look_TS is not None:
-        scores_TS = torch.where(may_look_TS, scores_TS, -math.inf)
+    if allowed_TS is not None:
+        scores_TS = torch.where(allowed_TS, scores_TS, -math.inf)
     attn_TS = softmax(scores_TS)
     return attn_TS @ v_SE, attn_TS
 

@@ -1,6 +1,6 @@
-"""Activations by name: torch's own where torch has them, the rest written out.
+"""Activations by name: torch's modules where they exist, the others written out.
 
-Shapes: every activation maps a tensor of any shape to one of the same shape.
+Every activation is elementwise: the output has the shape of the input.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Activation = Literal[
     "hard-sigmoid",
     "hard-swish",
 ]
-"""The names that configs take."""
+"""The names accepted by configs."""
 
 
 class ScaledTanh(nn.Module):
@@ -42,7 +42,7 @@ class ScaledTanh(nn.Module):
 class Swish(nn.Module):
     """f(x) = x sigmoid(beta x) (Ramachandran et al. 2017, arXiv 1710.05941). beta = 1 is SiLU, beta = 0 is x/2.
 
-    With ``trainable`` beta is a parameter of shape (1,), initialised to ``beta``.
+    With ``trainable``, beta is a parameter of shape (1,) initialised to ``beta``; otherwise it is a constant.
     """
 
     beta: Tensor
@@ -79,7 +79,11 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def activation(name: str) -> nn.Module:
-    """A new module for the activation ``name``. Raises ValueError for a name that is not known."""
+    """Build the activation ``name``, a new module. Raises ValueError for an unknown name.
+
+    >>> activation("relu")(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
     if name not in _ACTIVATIONS:
         raise ValueError(f"unknown activation '{name}'; known: {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[name]()

@@ -1,4 +1,7 @@
-"""Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762, equation 1), in one place."""
+"""Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762, equation 1): the one copy that all models use.
+
+Legend: B batch, H heads, T queries, S keys, D channels of a head.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,17 @@ def attention(
     dropout: float = 0.0,
     need_map: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """softmax(q k^T / sqrt(D) + mask) v, with its map (B, H, T, S) where ``need_map`` asks for it.
+    """softmax(q k^T / sqrt(D) + mask) v, (B, H, T, D), and with ``need_map`` the attention map (B, H, T, S), else None.
 
-    ``mask`` broadcasts to (B, H, T, S): bool, True where a query may look, or numbers to be added. ``causal``: query t
-    looks at keys up to t + S - T, so that the last query sees all keys. ``dropout``: share of the map's entries to
-    drop; the caller passes 0 in evaluation. A query that may look nowhere gives zeros.
+    ``mask`` broadcasts to (B, H, T, S): either bool, True where a query may attend to a key, or a bias added to the
+    scores. With ``causal``, query t attends to the keys up to t + S - T, so the last query sees all of them.
+    ``dropout`` is the probability of dropping an entry of the map; pass 0 in evaluation. A query with every key masked
+    gives zeros. Raises ValueError if both ``mask`` and ``causal`` are given.
 
-    Raises ValueError where both ``mask`` and ``causal`` are given.
+    >>> q = k = v = torch.randn(2, 4, 10, 16)
+    >>> out, attn = attention(q, k, v, causal=True, need_map=True)
+    >>> out.shape, attn.shape
+    (torch.Size([2, 4, 10, 16]), torch.Size([2, 4, 10, 10]))
     """
     if causal and mask is not None:
         raise ValueError("give a mask or causal=True, not both")
@@ -33,19 +40,19 @@ def attention(
     if causal and (need_map or length != keys):
         mask = torch.ones(length, keys, dtype=torch.bool, device=q_BHTD.device).tril(keys - length)
     if not need_map:
-        whole = causal and mask is None
+        is_causal = causal and mask is None
         out_BHTD = F.scaled_dot_product_attention(
-            q_BHTD, k_BHSD, v_BHSD, attn_mask=mask, dropout_p=dropout, is_causal=whole
+            q_BHTD, k_BHSD, v_BHSD, attn_mask=mask, dropout_p=dropout, is_causal=is_causal
         )
         return out_BHTD, None
     scores_BHTS = q_BHTD @ k_BHSD.transpose(-2, -1) / math.sqrt(q_BHTD.shape[-1])
     if mask is not None:
-        added = mask
+        bias = mask
         if mask.dtype == torch.bool:
-            added = torch.zeros_like(mask, dtype=scores_BHTS.dtype).masked_fill(~mask, -math.inf)
-        blind = added.isneginf().all(-1, keepdim=True)
-        scores_BHTS = (scores_BHTS + added).masked_fill(blind, 0.0)
+            bias = torch.zeros_like(mask, dtype=scores_BHTS.dtype).masked_fill(~mask, -math.inf)
+        fully_masked = bias.isneginf().all(-1, keepdim=True)
+        scores_BHTS = (scores_BHTS + bias).masked_fill(fully_masked, 0.0)
     attn_BHTS = scores_BHTS.softmax(-1)
     if mask is not None:
-        attn_BHTS = attn_BHTS.masked_fill(blind, 0.0)
+        attn_BHTS = attn_BHTS.masked_fill(fully_masked, 0.0)
     return F.dropout(attn_BHTS, dropout) @ v_BHSD, attn_BHTS

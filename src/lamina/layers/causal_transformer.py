@@ -1,4 +1,4 @@
-"""A language model of causal self-attention alone: what GPT-2 and the plain Transformer language model share.
+"""A decoder-only Transformer language model: what GPT-2 and the plain Transformer language model share.
 
 Legend: B batch, T tokens, C channels, V vocabulary, L layers, H heads.
 """
@@ -17,9 +17,19 @@ from lamina.layers.transformer import BlockOptions, Stack, initialise
 
 
 class CausalTransformer(nn.Module):
-    """tokens -> embedding + position -> dropout -> stack -> logits: (B, T) -> (B, T, V).
+    """tokens -> embedding + position -> dropout -> blocks -> logits: (B, T) -> (B, T, V).
 
-    ``tied``: the embedding is the output layer, too. First weights as GPT-2's (``initialise``).
+    ``tied``: the output layer shares the embedding's weight. Weights are initialised as in GPT-2 (``initialise``).
+
+    >>> options = BlockOptions(
+    ...     width=16, heads=2, hidden=64, norm="first", activation="gelu", dropout=0.0, attention_dropout=0.0
+    ... )
+    >>> model = CausalTransformer(options, layers=2, vocab_size=50, context=8, positions="learned", tied=True)
+    >>> state = model.init_state(batch=1, max_length=8)
+    >>> logits_BTV, state = model(torch.tensor([[3, 1, 4]]), state)  # the prompt
+    >>> logits_BTV, state = model(torch.tensor([[1]]), state)  # one token more
+    >>> logits_BTV.shape
+    torch.Size([1, 1, 50])
     """
 
     def __init__(
@@ -38,33 +48,37 @@ class CausalTransformer(nn.Module):
     def forward(
         self, tokens_BT: Tensor, state: KeyValueState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, KeyValueState | None]:
-        """Logits (B, T, V) of the token after each, and the state that follows; without a state no cache is built.
+        """Logits (B, T, V) for the next token at every position, and the new state (None if ``state`` is None).
 
-        With a state each row's tokens follow those it holds. ``lengths`` (B,): how many of the T tokens of a row are
-        real, the rest is padding on the right, whose logits mean nothing. Raises ValueError for tokens of another shape
-        or more than the context, lengths outside 1 ... T, and a state that is another model's or batch's, or full.
+        ``state`` is the key-value cache of the tokens seen so far; the new tokens continue it. ``lengths`` (B,) counts
+        the real tokens of each row; the rest is right padding, whose logits are meaningless. Raises ValueError for
+        tokens that are not (B, T) or exceed the context, lengths outside 1 ... T, and a state that is full or belongs
+        to another model or batch.
         """
         tokens_BT = checked_tokens(tokens_BT, lengths, self.vocab_size, self.context)
         batch, length = tokens_BT.shape
         position = torch.arange(length, device=tokens_BT.device)
-        own = None
+        slots = None
         if state is not None:
-            own = self.shape.slots(state, self.tokens.weight, batch, length)
-            position = own[0].position_BT
+            slots = self.shape.slots(state, self.tokens.weight, batch, length)
+            position = slots[0].position_BT
         embedded_BTC = self.tokens(tokens_BT)
         x_BTC = self.dropout(embedded_BTC + self.positions(position, embedded_BTC.dtype))
-        x_BTC = self.stack(x_BTC, causal=True, slots=own)
+        x_BTC = self.stack(x_BTC, causal=True, slots=slots)
         logits_BTV = linear(x_BTC, self.tokens.weight) if self.head is None else self.head(x_BTC)
         if state is not None:
             state = state.after(length if lengths is None else lengths)
         return logits_BTV, state
 
     def init_state(self, batch: int, max_length: int) -> KeyValueState:
-        """An empty state for ``batch`` rows of up to ``max_length`` tokens. Raises ValueError beyond the context."""
+        """An empty key-value cache for ``batch`` rows of up to ``max_length`` tokens.
+
+        Raises ValueError if ``max_length`` exceeds the context.
+        """
         if max_length > self.context:
             raise ValueError(f"a state of {max_length} tokens is longer than the context of {self.context}")
         return self.shape.empty(self.tokens.weight, batch, max_length)
 
     def select(self, state: State, index_B: Tensor) -> State:
-        """The rows ``index_B`` of a state, in that order, repeated where it repeats them."""
+        """The rows ``index_B`` of a state, in this order; a row may be repeated, as in beam search."""
         return select_rows(state, index_B)

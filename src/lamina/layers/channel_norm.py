@@ -1,4 +1,4 @@
-"""Layer normalisation of feature maps: over the channels of each position (ConvNeXt, Swin)."""
+"""Layer normalisation of feature maps, over the channels of each position (ConvNeXt, Swin)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from torch import Tensor, nn
 class ChannelNorm(nn.LayerNorm):
     """(B, C, H, W) -> (B, C, H, W), each position normalised over its C channels.
 
-    torch's kernel wants the channels last, so the result lies in memory as channels_last: what follows takes
-    (B, H, W, C) without a copy.
+    torch's kernel needs the channels last, so the result has the channels_last memory format: permuting it to
+    (B, H, W, C) costs no copy.
+
+    >>> ChannelNorm(8)(torch.randn(2, 8, 4, 4)).shape
+    torch.Size([2, 8, 4, 4])
     """
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

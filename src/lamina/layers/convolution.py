@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: the unit that most convolutional families repeat."""
+"""Convolution, batch normalisation, activation: the unit that most convolutional families repeat."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ def conv_norm(
     eps: float = 1e-5,
     momentum: float = 0.1,
 ) -> nn.Sequential:
-    """Convolution without bias, padded by kernel // 2 (odd kernels keep the size at stride 1), batch norm, activation.
+    """Convolution without bias, batch norm, activation: (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)).
 
-    (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)); parts named ``conv``, ``norm`` and, unless ``act`` is
-    None, ``act``.
+    The convolution is padded by kernel // 2. The parts are named ``conv``, ``norm`` and, unless ``act`` is None,
+    ``act``.
+
+    >>> conv_norm(3, 16, 3, stride=2)(torch.zeros(1, 3, 33, 33)).shape
+    torch.Size([1, 16, 17, 17])
     """
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     parts = OrderedDict[str, nn.Module](conv=conv, norm=nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum))
     if act is not None:
         unit = activation(act)
         if isinstance(unit, nn.ReLU | nn.ReLU6 | nn.SiLU | nn.Hardswish):
-            unit.inplace = True  # nothing else needs what the norm gives: not even its own gradient
+            unit.inplace = True  # nothing else reads the output of the norm, not even its own gradient
         parts["act"] = unit
     return nn.Sequential(parts)
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """``value`` rounded to a multiple of ``divisor``, at least ``divisor`` and never below 0.9 ``value`` (the released
-    code of MobileNet V2 and EfficientNet)."""
+    """``value`` rounded to a multiple of ``divisor``, at least ``divisor`` and at least 0.9 ``value``, as in the
+    released code of MobileNet V2 and EfficientNet: ``make_divisible(0.75 * 32)`` is 24."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded

@@ -1,4 +1,4 @@
-"""What every classifier does alike: its output layer, and the choice of stages whose features are wanted."""
+"""Shared by all classifiers: the output layer, and the indices of the stages whose features are requested."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 
 def linear_head(features: int, outputs: int, like: Tensor | None = None) -> nn.Module:
-    """A new output layer (B, features) -> (B, outputs), on the device and in the dtype of ``like``; 0 outputs: none,
-    the features pass through."""
+    """A new linear output layer (B, features) -> (B, outputs), with the device and dtype of ``like``; with 0 outputs
+    the identity, which returns the features."""
     if not outputs:
         return nn.Identity()
     if like is None:
@@ -18,9 +18,12 @@ def linear_head(features: int, outputs: int, like: Tensor | None = None) -> nn.M
 
 
 def stage_numbers(stages: Sequence[int] | None, count: int) -> list[int]:
-    """The stages wanted, numbered from 0; None means all ``count``, a negative one counts from the last, as in a list.
+    """Stage indices from 0 to ``count`` - 1: all of them if ``stages`` is None, negative ones counted from the end.
 
-    Raises ValueError for a stage that is not there.
+    Raises ValueError for a stage that does not exist.
+
+    >>> stage_numbers([-1, 0], count=4)
+    [3, 0]
     """
     numbers = list(range(count)) if stages is None else list(stages)
     for stage in numbers:

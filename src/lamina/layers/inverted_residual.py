@@ -1,5 +1,8 @@
 """The inverted residual of MobileNet V2 (Sandler et al. 2018, arXiv 1801.04381), with the squeeze-and-excitation that
-MobileNet V3 and EfficientNet (there called MBConv) put into it; and what their nets do alike."""
+MobileNet V3 and EfficientNet (which calls it MBConv) add to it, and helpers that these networks share.
+
+Legend: B batch, C channels, H height, W width.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,12 @@ from lamina.layers.stochastic_depth import StochasticDepth
 class InvertedResidual(nn.Module):
     """1x1 expansion, depthwise convolution, squeeze-and-excitation, linear 1x1 projection; narrow at both ends.
 
-    (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)). The parts of ``branch`` are ``expand`` (where
-    ``expanded`` is not ``in_channels``), ``depthwise``, ``squeeze`` (where ``squeezed`` is not 0) and ``project``. The
-    input is added where it has the output's shape.
+    (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)). The parts of ``branch`` are ``expand`` (unless
+    ``expanded`` equals ``in_channels``), ``depthwise``, ``squeeze`` (unless ``squeezed`` is 0) and ``project``. The
+    input is added to the branch if it has the shape of the output.
+
+    >>> InvertedResidual(16, 96, 24, 3, stride=2, act="relu6")(torch.zeros(1, 16, 8, 8)).shape
+    torch.Size([1, 24, 4, 4])
     """
 
     def __init__(
@@ -58,8 +64,8 @@ class InvertedResidual(nn.Module):
         return x_BCHW + self.drop(branch_BCHW) if self.residual else branch_BCHW
 
 
-def at_resolutions(rows: Iterable[Sequence[nn.Module]], strides: Iterable[int]) -> nn.ModuleList:
-    """The stages of a net from the ``rows`` of its table, blocks each: a new stage begins at a row of stride 2."""
+def group_by_resolution(rows: Iterable[Sequence[nn.Module]], strides: Iterable[int]) -> nn.ModuleList:
+    """Stages from the rows of a network's table, each a list of blocks: a row of stride 2 begins a new stage."""
     stages: list[list[nn.Module]] = [[]]
     for blocks, stride in zip(rows, strides, strict=True):
         if stride == 2 and stages[-1]:
@@ -68,8 +74,12 @@ def at_resolutions(rows: Iterable[Sequence[nn.Module]], strides: Iterable[int]) 
     return nn.ModuleList(nn.Sequential(*stage) for stage in stages)
 
 
-def gentle(strides: Sequence[int]) -> list[int]:
-    """The ``strides`` of a net for small images: the first 2 is a 1, so that the map stays as large there."""
+def small_image_strides(strides: Sequence[int]) -> list[int]:
+    """The strides for small images: the first 2 becomes a 1, so that the map keeps its size there.
+
+    >>> small_image_strides((1, 2, 2, 1))
+    [1, 1, 2, 1]
+    """
     strides = list(strides)
     if 2 in strides:
         strides[strides.index(2)] = 1
@@ -77,7 +87,7 @@ def gentle(strides: Sequence[int]) -> list[int]:
 
 
 def initialise(net: nn.Module) -> None:
-    """Convolutions start at N(0, 2 / fan-out) and linear layers at N(0, 0.01^2), biases at 0, as in torchvision. The
+    """Initialise as torchvision does: convolutions N(0, 2 / fan-out), linear layers N(0, 0.01^2), biases 0. The
     fan-out of a depthwise convolution counts all channels."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -90,7 +100,7 @@ def initialise(net: nn.Module) -> None:
 
 
 def check_table(config: Any, rows: int) -> None:
-    """Raise ValueError unless ``widths`` and ``depths`` of ``config`` name ``rows`` numbers of at least 1 each."""
+    """Raise ValueError unless ``widths`` and ``depths`` of ``config`` each hold ``rows`` numbers of at least 1."""
     for name in ("widths", "depths"):
         values = getattr(config, name)
         if len(values) != rows or min(values) < 1:

@@ -1,8 +1,8 @@
-"""Linear layers that read large weights fast where a model decodes on a CPU.
+"""Linear layers that are fast when a model decodes on a CPU.
 
-Decoding multiplies a few rows by every weight of the model: its time is the time of reading them. In float32 torch asks
-MKL, which for a single row reads with one thread, and for a few hardly faster; oneDNN, which torch has, too, reads with
-all. ``benchmarks/generation.py`` measures what that gives.
+Decoding multiplies a few rows by every weight of the model, so its time is the time to read the weights. In float32
+torch calls MKL, which reads them with one thread for a single row and hardly faster for a few; oneDNN, which torch also
+ships, uses all threads. ``benchmarks/generation.py`` measures the gain.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LARGE = 2**18
-"""numbers in a weight, 1 MB in float32: smaller ones stay in the cache, and oneDNN's calls cost more than they gain"""
+"""elements of a weight, 1 MB in float32; smaller ones stay in the cache, and calling oneDNN costs more than it gains"""
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b, (..., in) -> (..., out), as ``torch.nn.functional.linear`` but for rounding: oneDNN calculates where
-    it is faster and no gradient can be asked for, which is in inference mode."""
+    """x W^T + b, (..., in) -> (..., out): ``torch.nn.functional.linear`` up to rounding.
+
+    oneDNN computes it where that is faster and no gradient can be needed, which is in ``torch.inference_mode``.
+
+    >>> linear(torch.ones(2, 3), torch.ones(4, 3)).shape
+    torch.Size([2, 4])
+    """
     if (
         _ONEDNN
         and not torch.compiler.is_compiling()
@@ -35,7 +40,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """torch's, by way of ``linear``."""
+    """``torch.nn.Linear``, computed by ``linear``: (..., in) -> (..., out)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)

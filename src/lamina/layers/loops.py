@@ -1,4 +1,4 @@
-"""Loops over time, and what torch's compilers make of them.
+"""Loops over time, in eager mode and under torch's compilers.
 
 Legend: B batch, T time.
 """
@@ -25,12 +25,20 @@ def unroll(
     *,
     reverse: bool = False,
 ) -> tuple[Tensors, Tensors]:
-    """Apply ``step(state, inputs at t) -> (state, outputs at t)`` over time, from the end with ``reverse``.
+    """Apply ``step(state, inputs at t) -> (state, outputs at t)`` over time, backwards in time with ``reverse``.
 
-    State tensors (B, ...), inputs (T, B, ...) with T >= 1; gives the last state and the outputs stacked (T, B, ...).
-    Where ``real_TB`` is False the state stays as it is and the outputs are zero. To be exported for any batch, a step
-    must have no operation whose derivative needs its input's size (slices, views, sums, matrix products of more than
-    two dimensions but bmm): scan would have to save a symbolic number, and ``run_decompositions`` fails on it.
+    State tensors are (B, ...), inputs (T, B, ...) with T >= 1; returns the last state and the outputs, stacked to
+    (T, B, ...). Where ``real_TB`` is False (padding) the state is kept and the outputs are zero.
+
+    Under torch.compile and torch.export the loop becomes a ``scan``. For a step to be exported with a dynamic batch,
+    none of its operations may have a derivative that needs the size of its input (slices, views, sums, and matrix
+    products of more than two dimensions except bmm): scan would save a symbolic number, on which
+    ``run_decompositions`` fails.
+
+    >>> add = lambda state, inputs: ((state[0] + inputs[0],), (state[0] + inputs[0],))
+    >>> (total,), (sums,) = unroll(add, (torch.zeros(1),), (torch.tensor([[1.0], [2.0], [3.0]]),))
+    >>> total, sums.flatten()
+    (tensor([6.]), tensor([1., 3., 6.]))
     """
     count = len(inputs)
 
@@ -65,18 +73,18 @@ def unroll(
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _keep_saved_tensors() -> bool:
-    """Called by Dynamo while it traces a loop, before anything is compiled: what the forward saves must not be reused.
+    """Called by Dynamo while it traces a loop, before anything is compiled: keep what the forward saves for backward.
 
-    The inductor of torch 2.13 takes tensors that a graph may reuse for others inside a loop, and writes over what the
-    gradients of two loops in a row need (pytorch issue 153679, mended in pull request 193960). Off, it costs memory.
+    The inductor of torch 2.13 reuses donated buffers inside a loop and overwrites what the gradients of two consecutive
+    loops need (pytorch issue 153679, fixed in pull request 193960). Switching donation off costs memory.
     """
     functorch_config.donated_buffer = False
     return True
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def outside(function: Callable[..., Out], *given: object) -> Out:
-    """``function(*given)`` as it is, between two graphs, where a model is compiled."""
+def run_eagerly(function: Callable[..., Out], *given: object) -> Out:
+    """``function(*given)``, run eagerly between two graphs where the model is compiled."""
     return function(*given)
 
 

@@ -15,9 +15,13 @@ from lamina.layers.linear import Linear, linear
 class MultiHeadAttention(nn.Module):
     """head_h = softmax(q_h k_h^T / sqrt(D)) v_h, concatenated and projected: (B, T, C) -> (B, T, C).
 
-    ``qkv`` projects to queries, keys and values of all heads at once; its rows stand in this order, as those of
-    ``nn.MultiheadAttention.in_proj_weight`` do, and so it starts: Xavier uniform, biases 0. ``dropout`` acts on the
-    attention map, in training. Masks are True where a query may look (torch's module: True where it may not).
+    ``qkv`` projects to the queries, keys and values of all heads at once, in this order, with the layout and the
+    initialisation of ``nn.MultiheadAttention.in_proj_weight``: Xavier uniform, biases 0. ``dropout`` acts on the
+    attention map in training. Masks are True where a query may attend (in torch's module: where it may not).
+    Raises ValueError if the width is not divisible by the number of heads.
+
+    >>> MultiHeadAttention(width=16, heads=4)(torch.randn(2, 10, 16), causal=True).shape
+    torch.Size([2, 10, 16])
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0, bias: bool = True) -> None:
@@ -41,10 +45,10 @@ class MultiHeadAttention(nn.Module):
         causal: bool = False,
         slots: Slots | None = None,
     ) -> Tensor:
-        """Attention of x to itself, or to a ``memory``: keys and values (B, H, S, D) that ``keys_values`` made.
+        """Self-attention of x, or cross-attention to a ``memory``: the keys and values (B, H, S, D) of ``keys_values``.
 
-        ``mask`` broadcasts to (B, H, T, S). With ``slots`` of a state the tokens look at what they hold, too, and the
-        mask is theirs.
+        ``mask`` broadcasts to (B, H, T, S). With the ``slots`` of a key-value cache, the tokens also attend to the
+        cached ones, and the slots' mask replaces ``mask`` and ``causal``.
         """
         return self.attend(x_BTC, memory, mask=mask, causal=causal, slots=slots)[0]
 
@@ -58,7 +62,7 @@ class MultiHeadAttention(nn.Module):
         slots: Slots | None = None,
         need_map: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """``forward``, and the attention map (B, H, T, S) where ``need_map`` asks for it."""
+        """The output of ``forward``, and with ``need_map`` the attention map (B, H, T, S), else None."""
         if memory is not None:
             (q_BHTD,) = self._project(x_BTC, 0, self.width)
             k_BHSD, v_BHSD = memory
@@ -74,17 +78,17 @@ class MultiHeadAttention(nn.Module):
         return self.out(out_BHTD.transpose(1, 2).flatten(2)), attn_BHTS
 
     def keys_values(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and the values (B, H, S, D) of a memory, for ``forward``."""
+        """Keys and values (B, H, S, D) of a memory (B, S, C), to be passed to ``forward``."""
         k_BHSD, v_BHSD = self._project(memory_BSC, self.width, 3 * self.width)
         return k_BHSD, v_BHSD
 
     def _project(self, x: Tensor, first: int, last: int) -> list[Tensor]:
-        """Through some rows of the fused projection alone."""
+        """Project with rows ``first`` to ``last`` of the fused projection only."""
         bias = None if self.qkv.bias is None else self.qkv.bias[first:last]
         return self._heads(linear(x, self.qkv.weight[first:last], bias))
 
     def _heads(self, projected: Tensor) -> list[Tensor]:
-        """(B, T, n C) -> n times (B, H, T, D)."""
+        """Split into heads: (B, T, n C) -> n tensors (B, H, T, D)."""
         parts = projected.shape[-1] // self.width
         split = projected.unflatten(-1, (parts, self.heads, self.width // self.heads))  # type: ignore[no-untyped-call]
         return [part.transpose(1, 2) for part in split.unbind(2)]

@@ -1,4 +1,4 @@
-"""Where a token stands, as a vector that is added to its embedding.
+"""Position encodings: vectors added to the token embeddings.
 
 Legend: T positions, C channels; "..." any leading dimensions.
 """
@@ -12,14 +12,19 @@ import torch
 from torch import Tensor, nn
 
 Positions = Literal["learned", "sinusoidal"]
-"""The names that configs take."""
+"""The names accepted by configs."""
 
 
 class SinusoidalPositions(nn.Module):
     """PE(p, 2i) = sin(p / 10000^(2i/C)), PE(p, 2i+1) = cos of the same (Vaswani et al. 2017, arXiv 1706.03762, 3.5).
 
-    Sines and cosines take turns along the channels, as in the paper; tensor2tensor puts all sines first. Calculated
-    anew at each call, (..., T) whole numbers -> (..., T, C): any position, exact in the model's own precision.
+    Integer positions (..., T) -> (..., T, C). Sines and cosines alternate along the channels, as in the paper
+    (tensor2tensor puts all sines first). They are computed at each call: for any position, in the precision of the
+    model. Raises ValueError for an odd width.
+
+    >>> SinusoidalPositions(4)(torch.arange(2))
+    tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+            [0.8415, 0.5403, 0.0100, 0.9999]])
     """
 
     def __init__(self, width: int) -> None:
@@ -39,13 +44,13 @@ class SinusoidalPositions(nn.Module):
 
 
 class LearnedPositions(nn.Embedding):
-    """A learned vector for each position up to ``context``: (..., T) whole numbers below it -> (..., T, C)."""
+    """A learned vector for each of ``context`` positions: integers (..., T) below ``context`` -> (..., T, C)."""
 
     def forward(self, positions: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """``dtype`` is for the sinusoidal ones, which have no weight to tell it."""
+        """``dtype`` is ignored; sinusoidal positions, which have no weights, need it."""
         return super().forward(positions)
 
 
 def position_layer(name: Positions, context: int, width: int) -> nn.Module:
-    """Positions by name."""
+    """Build the position encoding ``name`` for up to ``context`` positions of ``width`` channels."""
     return LearnedPositions(context, width) if name == "learned" else SinusoidalPositions(width)

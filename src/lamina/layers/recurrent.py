@@ -1,16 +1,16 @@
-"""Recurrent layers: torch's fused kernels where they exist, and the forms written out that torch lacks.
+"""Recurrent layers: torch's fused kernels where they exist, and step functions for the kinds that torch lacks.
 
-Kinds (``Kind``): "rnn" Elman 1990, "gru" Cho et al. 2014 (arXiv 1406.1078) as cuDNN and torch have it, "lstm"
-Hochreiter and Schmidhuber 1997 with the forget gate of Gers, Schmidhuber, Cummins 2000; and, written out,
-"gru-reset-before" (the candidate of Cho's third version: the reset gate acts before the matrix), "lstm-peephole" (Gers
-and Schmidhuber 2000: gates see the cell), "lstm-1997" (no forget gate; squashing with ranges [-2, 2] and [-1, 1]).
+Kinds (``Kind``): "rnn" Elman 1990, "gru" Cho et al. 2014 (arXiv 1406.1078) in the form of cuDNN and torch, "lstm"
+Hochreiter and Schmidhuber 1997 with the forget gate of Gers, Schmidhuber, Cummins 2000. Not in torch:
+"gru-reset-before" (Cho's third version: the reset gate is applied before the matrix), "lstm-peephole" (Gers and
+Schmidhuber 2000: the gates see the cell), "lstm-1997" (no forget gate; squashing to [-2, 2] and [-1, 1]).
 
-While torch compiles or exports, every kind runs as a written-out step under torch's ``scan``: one graph for every
-batch and length. The fused modules cannot: Dynamo refuses nn.RNN, nn.LSTM and nn.GRU, and their kernels are traced as a
-loop over the traced length (pytorch issues 141184, 126339, 191855). ``scan`` is a prototype feature of torch. Where one
-graph is not needed, ``in_graph = False`` leaves the fused kernels as they are, outside of it: they are faster.
+Under torch.compile and torch.export every kind runs as a step function in torch's ``scan``: one graph for every batch
+and length. The fused modules cannot do that: Dynamo refuses nn.RNN, nn.LSTM and nn.GRU, and their kernels are traced as
+a loop over the traced length (pytorch issues 141184, 126339, 191855). ``scan`` is a prototype feature of torch. Where
+one graph is not needed, ``in_graph = False`` keeps the fused kernels, which are faster, outside the graph.
 
-Legend: B batch, T time, D input width, H hidden width, L layers times directions, G gates.
+Legend: B batch, T time, D input width, H hidden width, L layers times directions, G gate rows (a multiple of H).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from lamina.layers.loops import Tensors, outside, unroll
+from lamina.layers.loops import Tensors, run_eagerly, unroll
 from lamina.layers.sequences import check_recurrent, real_steps
 
 Kind = Literal["rnn", "gru", "lstm", "gru-reset-before", "lstm-peephole", "lstm-1997"]
@@ -32,13 +32,13 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 
 class HiddenState(NamedTuple):
-    """State of a network of "rnn" or "gru" layers."""
+    """State of "rnn" and "gru" layers."""
 
     hidden_BLH: Tensor
 
 
 class LSTMState(NamedTuple):
-    """State of a network of LSTM layers."""
+    """State of LSTM layers."""
 
     hidden_BLH: Tensor
     cell_BLH: Tensor
@@ -48,7 +48,7 @@ RecurrentState = HiddenState | LSTMState
 
 
 def rnn_step(gates_BH: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> Tensors:
-    """h' = tanh(W x + b + U h + b'); ``gates_BH`` is W x + b, as in the steps below."""
+    """h' = tanh(W x + b + U h + b'). ``gates`` is W x + b here and below, computed for all times at once."""
     (h,) = state
     return (torch.tanh(gates_BH + F.linear(h, w_hh, b_hh)),)
 
@@ -64,7 +64,7 @@ def gru_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> Te
 
 
 def gru_reset_before_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> Tensors:
-    """As ``gru_step`` with n = tanh(W_n x + U_n (r h) + b)."""
+    """As ``gru_step``, with n = tanh(W_n x + U_n (r h) + b)."""
     (h,) = state
     (x_r, x_z, x_n), (w_r, w_z, w_n), (b_r, b_z, b_n) = gates_BG.chunk(3, -1), w_hh.chunk(3), b_hh.chunk(3)
     r = torch.sigmoid(x_r + F.linear(h, w_r, b_r))
@@ -91,7 +91,7 @@ def lstm_peephole_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Ten
 
 
 def lstm_1997_step(gates_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor) -> Tensors:
-    """c' = c + i g with g = 4 sigmoid(.) - 2; h' = o (2 sigmoid(c') - 1): the cell forgets nothing."""
+    """c' = c + i g with g = 4 sigmoid(.) - 2; h' = o (2 sigmoid(c') - 1): no forget gate."""
     h, c = state
     i, g, o = (gates_BG + F.linear(h, w_hh, b_hh)).chunk(3, -1)
     c = c + torch.sigmoid(i) * (4 * torch.sigmoid(g) - 2)
@@ -109,16 +109,20 @@ _STEPS: dict[str, Callable[..., Tensors]] = {
 
 
 class Recurrent(nn.RNNBase):
-    """Layers of one kind, in both directions with ``bidirectional``, with dropout between layers (not after the last).
+    """Stacked recurrent layers of one kind, optionally bidirectional, with dropout between layers (not after the last).
 
-    ``forward(x_BTD, state=None, lengths=None)`` gives the outputs of the last layer (B, T, H * directions), zero at
-    padding, and the state after each row's last real input. Rows of a state are layer after layer, forward before
-    backward. Parameters have the names, shapes and initialisation of nn.LSTM, nn.GRU or nn.RNN: uniform within
-    1 / sqrt(H); kind "lstm-1997" has three gates (i, g, o), "lstm-peephole" also ``peephole_l0`` (3, H): i, f, o.
+    Parameters have the names, shapes and initialisation (uniform within 1 / sqrt(H)) of nn.LSTM, nn.GRU or nn.RNN;
+    "lstm-1997" has three gates (i, g, o), "lstm-peephole" also has ``peephole_l0`` (3, H) for i, f, o. ``forget_bias``
+    is added to the initial biases of the forget gates (1: Gers 2000, Jozefowicz 2015). The attribute ``in_graph``
+    (default True) says whether torch.compile includes the loop over time in its graph.
 
-    ``forget_bias`` is what the forget gates' biases start with on top (1: Gers 2000, Jozefowicz 2015). The attribute
-    ``in_graph``, True unless it is set, says whether torch.compile takes the loop over time into its graph.
-    Raises ValueError for an unknown kind, sizes below 1, a dropout out of [0, 1), a forget bias where no gate forgets.
+    Raises ValueError for an unknown kind, a size below 1, a dropout outside [0, 1), and a forget bias for a kind
+    without forget gates.
+
+    >>> layer = Recurrent("lstm", input_size=8, hidden_size=16, num_layers=2)
+    >>> out_BTH, state = layer(torch.randn(4, 10, 8), lengths=torch.tensor([10, 7, 3, 1]))
+    >>> out_BTH.shape, state.hidden_BLH.shape
+    (torch.Size([4, 10, 16]), torch.Size([4, 2, 16]))
     """
 
     def __init__(
@@ -134,12 +138,12 @@ class Recurrent(nn.RNNBase):
     ) -> None:
         check_recurrent(kind, (input_size, hidden_size, num_layers), dropout, KINDS)
         if forget_bias and kind not in ("lstm", "lstm-peephole"):
-            raise ValueError(f"forget_bias is of LSTMs with a forget gate, kind '{kind}' has none")
+            raise ValueError(f"forget_bias needs an LSTM with forget gates: kind '{kind}' has none")
         self.kind: Kind = kind
         self.forget_bias = forget_bias
         self.in_graph = True
         mode = "RNN_TANH" if kind == "rnn" else kind[:4].rstrip("-").upper()
-        between = dropout if num_layers > 1 else 0.0  # torch warns of dropout that has no place
+        between = dropout if num_layers > 1 else 0.0  # torch warns of dropout without a second layer
         super().__init__(
             mode, input_size, hidden_size, num_layers, batch_first=True, dropout=between, bidirectional=bidirectional
         )
@@ -158,63 +162,70 @@ class Recurrent(nn.RNNBase):
         self.add_forget_bias()
 
     def flatten_parameters(self) -> None:
-        """Lay the weights out as cuDNN wants them, where a fused kernel takes them."""
+        """Lay the weights out as cuDNN needs them; nothing to do for kinds without a fused kernel."""
         if self.kind in ("rnn", "gru", "lstm"):
             super().flatten_parameters()
 
     def add_forget_bias(self) -> None:
-        """Add ``forget_bias`` to one of the two biases of every forget gate: after another initialisation, too."""
+        """Add ``forget_bias`` to one of the two biases of every forget gate; call it again after re-initialising."""
         if self.forget_bias:
             with torch.no_grad():
                 for suffix in self._suffixes():
                     getattr(self, f"bias_ih_{suffix}")[self.hidden_size : 2 * self.hidden_size] += self.forget_bias
 
     @property
-    def left_out(self) -> bool:
-        """Whether torch is compiling a graph that this network's loops are no part of."""
+    def runs_eagerly(self) -> bool:
+        """Whether torch is compiling, and the loop over time stays outside the graph and runs eagerly."""
         return torch.compiler.is_compiling() and not (self.in_graph or torch.compiler.is_exporting())
 
     @property
     def rows(self) -> int:
-        """L, layers times directions."""
+        """L, the number of layers times directions."""
         return self.num_layers * (2 if self.bidirectional else 1)
 
     def init_state(self, batch: int) -> RecurrentState:
-        """Zeros, in the dtype and on the device of the weights."""
+        """A zero state (B, L, H), with the dtype and device of the weights. Raises ValueError for a batch below 1."""
         if batch < 1:
             raise ValueError(f"a state needs a batch of at least 1, got {batch}")
         weight = self.weight_ih_l0
         assert isinstance(weight, Tensor)
         shape = (batch, self.rows, self.hidden_size)
-        return self.state_of(torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(self._parts()))
+        return self.make_state(
+            torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(self._state_size())
+        )
 
-    def state_of(self, tensors: Iterable[Tensor]) -> RecurrentState:
-        """The state made of these tensors: hidden, and cell where the kind has one."""
-        return LSTMState(*tensors) if self._parts() == 2 else HiddenState(*tensors)
+    def make_state(self, tensors: Iterable[Tensor]) -> RecurrentState:
+        """Build the state from its tensors: hidden, and for an LSTM cell."""
+        return LSTMState(*tensors) if self._state_size() == 2 else HiddenState(*tensors)
 
     def forward(
         self, x_BTD: Tensor, state: Tensors | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, RecurrentState]:
-        if self.left_out:
-            return cast(tuple[Tensor, RecurrentState], outside(self.forward, x_BTD, state, lengths))
+        """Outputs of the last layer (B, T, H * directions), zero at padding, and each row's state after its last input.
+
+        ``state`` defaults to zeros; ``lengths`` (B,) counts the real inputs of each row, the rest is right padding.
+        A state's rows are ordered by layer, forward before backward direction.
+        """
+        if self.runs_eagerly:
+            return cast(tuple[Tensor, RecurrentState], run_eagerly(self.forward, x_BTD, state, lengths))
         start = self.init_state(x_BTD.shape[0]) if state is None else state
         if torch.compiler.is_compiling() or self.kind not in ("rnn", "gru", "lstm"):
-            return self._written(x_BTD, start, lengths)
+            return self._unrolled(x_BTD, start, lengths)
         if lengths is not None:
-            lengths = lengths.cpu()  # torch packs by lengths that lie on the CPU
+            lengths = lengths.cpu()  # packing needs the lengths on the CPU
             if int(lengths.min()) < x_BTD.shape[1]:
                 return self._packed(x_BTD, start, lengths)
-        # autocast turns states to bf16 in some kernels: ours keep the precision they came in
-        out_BTH, *end = self._kernel(x_BTD, (), tuple(part.transpose(0, 1).contiguous() for part in start), (True,))
-        return out_BTH, self.state_of(part.transpose(0, 1).to(start[0].dtype) for part in end)
+        # autocast turns states to bf16 in some kernels: keep the precision of the given state
+        out_BTH, *end = self._fused(x_BTD, (), tuple(part.transpose(0, 1).contiguous() for part in start), (True,))
+        return out_BTH, self.make_state(part.transpose(0, 1).to(start[0].dtype) for part in end)
 
     def stepper(self) -> Callable[[Tensor, Tensors], Tensors]:
-        """A function (x_BD, state) -> state, one step of all layers: where the next input depends on the last output.
+        """A function (x_BD, state) -> state, one step of all layers: for inputs that depend on the last output.
 
-        Raises ValueError for a bidirectional network, which has no steps.
+        Raises ValueError for a bidirectional network, which has no single step.
         """
         if self.bidirectional:
-            raise ValueError("a bidirectional network sees the whole sequence: it has no single step")
+            raise ValueError("a bidirectional network needs the whole sequence: it has no single step")
         layers = [(self._weights(suffix, "weight_ih", "bias_ih"), self._step(suffix)) for suffix in self._suffixes()]
 
         def step(x_BD: Tensor, state: Tensors) -> Tensors:
@@ -229,8 +240,8 @@ class Recurrent(nn.RNNBase):
 
         return step
 
-    def _kernel(self, x: Tensor, sizes: Tensors, start: Tensors, order: tuple[bool, ...]) -> Tensors:
-        """torch's fused kernel; ``sizes``: the batch sizes of packed inputs, else ``order`` says batch first."""
+    def _fused(self, x: Tensor, sizes: Tensors, start: Tensors, order: tuple[bool, ...]) -> Tensors:
+        """Call torch's fused kernel: ``sizes`` are the batch sizes of packed inputs, else ``order`` says batch first."""
         function = {"rnn": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}[self.kind]
         state = start if self.kind == "lstm" else start[0]
         how = (self._flat_weights, True, self.num_layers, self.dropout, self.training, self.bidirectional, *order)
@@ -238,18 +249,20 @@ class Recurrent(nn.RNNBase):
         return out
 
     def _packed(self, x_BTD: Tensor, start: Tensors, lengths: Tensor) -> tuple[Tensor, RecurrentState]:
+        """Rows of unequal length through the fused kernel, as packed sequences."""
         packed = pack_padded_sequence(x_BTD, lengths, batch_first=True, enforce_sorted=False)
         order, back = packed.sorted_indices, packed.unsorted_indices
         assert order is not None
         assert back is not None
         sorted_start = tuple(part.transpose(0, 1).index_select(1, order) for part in start)
-        out, *end = self._kernel(packed.data, (packed.batch_sizes,), sorted_start, ())
+        out, *end = self._fused(packed.data, (packed.batch_sizes,), sorted_start, ())
         out_BTH, _ = pad_packed_sequence(
             PackedSequence(out, packed.batch_sizes, order, back), batch_first=True, total_length=x_BTD.shape[1]
         )
-        return out_BTH, self.state_of(part.index_select(1, back).transpose(0, 1).to(start[0].dtype) for part in end)
+        return out_BTH, self.make_state(part.index_select(1, back).transpose(0, 1).to(start[0].dtype) for part in end)
 
-    def _written(self, x_BTD: Tensor, start: Tensors, lengths: Tensor | None) -> tuple[Tensor, RecurrentState]:
+    def _unrolled(self, x_BTD: Tensor, start: Tensors, lengths: Tensor | None) -> tuple[Tensor, RecurrentState]:
+        """The same with the step functions: for kinds without a fused kernel, and inside a compiled graph."""
         real_TB = None if lengths is None else real_steps(x_BTD, lengths).T
         x_TBD = x_BTD.transpose(0, 1)
         ends: list[Tensors] = []
@@ -271,18 +284,18 @@ class Recurrent(nn.RNNBase):
             end, (out,) = unroll(step, tuple(part[:, row] for part in start), (gates,), real_TB, reverse=backward)
             ends.append(end)
             sides.append(out)
-        state = self.state_of(torch.stack(part, 1) for part in zip(*ends, strict=True))
+        state = self.make_state(torch.stack(part, 1) for part in zip(*ends, strict=True))
         return torch.cat(sides, -1).transpose(0, 1), state
 
     def _step(self, suffix: str) -> Callable[..., Tensors]:
-        """The step of a layer and direction, (gates, state) -> state."""
+        """The step function of one layer and direction, (gates, state) -> state, with its weights bound."""
         names = ("weight_hh", "bias_hh", "peephole") if self.kind == "lstm-peephole" else ("weight_hh", "bias_hh")
         weights = self._weights(suffix, *names)
         function = _STEPS[self.kind]
         return lambda gates, state: function(gates, state, *weights)
 
     def _weights(self, suffix: str, *names: str) -> list[Tensor]:
-        """Parameters by name; copies under scan, which refuses weights that share memory, as cuDNN lays them out."""
+        """Parameters by name; copied under scan, which refuses weights that share memory, as in cuDNN's layout."""
         weights = [getattr(self, f"{name}_{suffix}") for name in names]
         return [weight.clone() for weight in weights] if torch.compiler.is_compiling() else weights
 
@@ -290,5 +303,6 @@ class Recurrent(nn.RNNBase):
         sides = ("", "_reverse") if self.bidirectional else ("",)
         return [f"l{layer}{side}" for layer in range(self.num_layers) for side in sides]
 
-    def _parts(self) -> int:
+    def _state_size(self) -> int:
+        """The number of tensors in a state."""
         return 2 if self.kind.startswith("lstm") else 1

@@ -1,7 +1,7 @@
-"""Relative position bias: a learned number for each head and each offset between two positions of a window.
+"""Relative position bias: a learned number per head and per offset between two positions of a window.
 
-Shaw et al. 2018 (arXiv 1803.02155) made attention relative; this form, a bias added to the scores, is that of Swin (Liu
-et al. 2021, arXiv 2103.14030) and CoAtNet (Dai et al. 2021, arXiv 2106.04803).
+Relative attention was introduced by Shaw et al. 2018 (arXiv 1803.02155); this form, a bias added to the scores, is that
+of Swin (Liu et al. 2021, arXiv 2103.14030) and CoAtNet (Dai et al. 2021, arXiv 2106.04803).
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from torch import Tensor, nn
 
 
 class RelativePositionBias(nn.Module):
-    """B of softmax(q k^T / sqrt(d) + B) in a window of ``height`` x ``width`` positions, T = height * width in rows.
+    """The B of softmax(q k^T / sqrt(d) + B) in a window of ``height`` x ``width`` positions, T = height * width in all,
+    counted row by row.
 
-    ``table`` ((2 height - 1)(2 width - 1), heads) holds a row for each offset (query - key), the smallest first, the
-    vertical one slowest; it starts as a normal distribution of standard deviation 0.02, cut at +-2. ``index`` (T, T)
-    says which row a pair uses.
+    ``table``, ((2 height - 1)(2 width - 1), heads), holds one row per offset (query - key), sorted by vertical and then
+    horizontal offset; it is initialised from a normal distribution of standard deviation 0.02, truncated at +-2.
+    ``index`` (T, T) holds the table row of each pair.
+
+    >>> RelativePositionBias(height=7, width=7, heads=3)().shape
+    torch.Size([3, 49, 49])
     """
 
     index: Tensor
@@ -33,7 +37,7 @@ class RelativePositionBias(nn.Module):
 
     def forward(self) -> Tensor:
         """The bias of every head and pair, (heads, T, T): query, then key."""
-        return self.table[self.index].permute(2, 0, 1).contiguous()  # attention's fast kernels take no other layout
+        return self.table[self.index].permute(2, 0, 1).contiguous()  # the fast attention kernels require this layout
 
     def extra_repr(self) -> str:
         return f"height={self.height}, width={self.width}, heads={self.table.shape[1]}"

@@ -1,6 +1,6 @@
-"""Residual blocks, those of ImageNet and of CIFAR: H(x) = F(x) + x (He et al. 2016, arXiv 1512.03385 and 1603.05027).
+"""Residual blocks of the ImageNet and CIFAR ResNets: H(x) = F(x) + x (He et al. 2016, arXiv 1512.03385, 1603.05027).
 
-ReLU and the sum work in place, on tensors that the block made itself: a block never writes into its input.
+ReLU and the sum work in place, but only on tensors that the block created: a block never modifies its input.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -14,20 +14,23 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lamina.layers.image_classifier import check_least, check_options, global_average_pool
+from lamina.layers.image_classifier import check_min_size, check_options, global_average_pool
 from lamina.layers.stochastic_depth import StochasticDepth, rising_rates
 
 Shortcut = Literal["A", "B", "C"]
-"""The paper's kinds of shortcut. A: the identity, subsampled and with channels of zeros where the shape changes. B: a
-projection there, the identity elsewhere. C: projections everywhere."""
+"""The paper's three shortcuts. A: the identity, subsampled and padded with zero channels where the shape changes. B: a
+projection where the shape changes, the identity elsewhere. C: projections everywhere."""
 
 
 class ZeroPadShortcut(nn.Module):
-    """Option A: every ``stride``-th position, zeros as new channels; it has no parameters.
+    """Shortcut A: every ``stride``-th position, new channels filled with zeros; no parameters.
 
-    (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)). Half of the new channels stand before the old ones
-    and half behind them, as in the PyTorch code whose CIFAR weights are in use; the Torch original puts all behind. The
-    two differ in nothing but the order of channels.
+    (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)). Half of the new channels precede the old ones and
+    half follow them, as in the PyTorch code whose CIFAR weights are in common use; the authors' Torch code appends all
+    of them. The two differ only in the order of channels. Raises ValueError if ``out`` is smaller than ``in``.
+
+    >>> ZeroPadShortcut(16, 32, stride=2)(torch.zeros(1, 16, 8, 8)).shape
+    torch.Size([1, 32, 4, 4])
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -45,7 +48,10 @@ class ZeroPadShortcut(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """relu(branch(x) + shortcut(x)), (B, C, H, W) -> (B, C', H', W'); without a shortcut relu(branch(x))."""
+    """relu(branch(x) + shortcut(x)): (B, C, H, W) -> (B, C', H', W'); without a shortcut (plain net) relu(branch(x)).
+
+    ``rate`` is that of stochastic depth: the probability of dropping the branch in training.
+    """
 
     def __init__(self, branch: nn.Module, shortcut: nn.Module | None, rate: float) -> None:
         super().__init__()
@@ -62,10 +68,10 @@ class ResidualBlock(nn.Module):
 
 
 class PreactivationBlock(nn.Module):
-    """branch(a) + x with a = relu(norm(x)): no activation on the shortcut's way (1603.05027).
+    """branch(a) + x with a = relu(norm(x)): no activation on the shortcut path (arXiv 1603.05027).
 
-    A projection takes a in place of x, as in the authors' code. The first block of a net has no ``preact``: the stem
-    ends with norm and ReLU.
+    A projection shortcut is applied to a instead of x, as in the authors' code. In the first block of a network
+    ``preact`` is the identity, because the stem ends with norm and ReLU.
     """
 
     def __init__(self, preact: nn.Module, branch: nn.Module, shortcut: nn.Module | None, rate: float) -> None:
@@ -83,12 +89,12 @@ class PreactivationBlock(nn.Module):
 
 
 def residual_stages(channels: int, config: Any, *, bottleneck: bool, stride_on_3x3: bool = True) -> nn.ModuleList:
-    """The stages behind a stem of ``channels`` channels: ``config.blocks[i]`` blocks of ``config.widths[i]`` channels.
+    """The stages after a stem of ``channels`` channels: ``config.blocks[i]`` blocks of ``config.widths[i]`` channels.
 
-    The first block of each stage but the first has stride 2. Basic blocks are 3x3-3x3; with ``bottleneck`` they are
-    1x1-3x3-1x1 and give four times their width, the stride on the 3x3 or on the first 1x1. Of ``config`` counts too:
-    ``preactivation``, ``shortcut``, ``residual``, ``stochastic_depth`` (the rate of the last block; the stem counts as
-    block 0 with rate 0, as in arXiv 1603.09382).
+    The first block of every stage except the first has stride 2. Basic blocks are 3x3-3x3; with ``bottleneck`` they are
+    1x1-3x3-1x1 with four times their width as output, and the stride on the 3x3 or on the first 1x1. Also read from
+    ``config``: ``preactivation``, ``shortcut``, ``residual``, and ``stochastic_depth``, the rate of the last block; the
+    stem counts as block 0 with rate 0 (arXiv 1603.09382).
     """
     rates = iter(rising_rates(config.stochastic_depth, sum(config.blocks) + 1, inclusive=True)[1:])
     stages = nn.ModuleList()
@@ -113,7 +119,7 @@ def residual_stages(channels: int, config: Any, *, bottleneck: bool, stride_on_3
 
 
 def residual_neck(channels: int, *, preactivation: bool) -> nn.Sequential:
-    """The mean over positions, (B, C, H, W) -> (B, C); with pre-activation after the last norm and ReLU."""
+    """The mean over positions, (B, C, H, W) -> (B, C), with pre-activation preceded by the last norm and ReLU."""
     parts = OrderedDict[str, nn.Module](pool=global_average_pool())
     if preactivation:
         parts = OrderedDict(norm=nn.BatchNorm2d(channels), act=nn.ReLU(inplace=True), **parts)
@@ -153,7 +159,7 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, config: Any) -> 
     if config.shortcut == "A":
         return ZeroPadShortcut(in_channels, out_channels, stride)
     parts = OrderedDict[str, nn.Module](conv=conv(in_channels, out_channels, 1, stride))
-    if not config.preactivation:  # where there is a pre-activation, it has normalised the projection's input
+    if not config.preactivation:  # with pre-activation the input of the projection is normalised already
         parts["norm"] = nn.BatchNorm2d(out_channels)
     return nn.Sequential(parts)
 
@@ -164,8 +170,8 @@ def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> n
 
 
 def initialise_residual(model: nn.Module, *, zero_gamma: bool) -> None:
-    """He's normal initialisation by fan-out for convolutions; with ``zero_gamma`` the last scale of every block starts
-    at 0, so that the block starts as its shortcut (Goyal et al. 2017, arXiv 1706.02677)."""
+    """Initialise convolutions with He's normal distribution by fan-out; with ``zero_gamma`` the last scale of every
+    block is 0, so that the block is initially its shortcut (Goyal et al. 2017, arXiv 1706.02677)."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -174,15 +180,15 @@ def initialise_residual(model: nn.Module, *, zero_gamma: bool) -> None:
 
 
 def check_residual(name: str, config: Any) -> None:
-    """Raise ValueError for options of a residual net that are out of range or exclude each other."""
+    """Raise ValueError if options of a residual network are out of range or contradict each other."""
     check_options(config)
-    check_least(name, config.image_size, 1)
+    check_min_size(name, config.image_size, 1)
     if not config.blocks or min(*config.blocks, *config.widths, 1) < 1 or len(config.blocks) != len(config.widths):
         raise ValueError(
             "blocks and widths must have one number of at least 1 for each stage, "
             f"got blocks={config.blocks} and widths={config.widths}"
         )
     if config.zero_gamma and (config.preactivation or not config.residual):
-        raise ValueError("zero_gamma needs residual=True and preactivation=False: else nothing would ever be learned")
+        raise ValueError("zero_gamma needs residual=True and preactivation=False: otherwise nothing can be learned")
     if config.stochastic_depth and not config.residual:
-        raise ValueError("stochastic_depth needs residual=True: a plain net has no branch to leave out")
+        raise ValueError("stochastic_depth needs residual=True: a plain network has no branch to drop")

@@ -1,4 +1,4 @@
-"""Squeeze and excitation: channels weighted by what the whole image shows (Hu et al. 2018, arXiv 1709.01507)."""
+"""Squeeze-and-excitation: channels weighted by global context (Hu et al. 2018, arXiv 1709.01507)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from lamina.layers.activations import Activation, activation
 
 
 class SqueezeExcitation(nn.Module):
-    """s = gate(expand(act(reduce(mean of x over H, W)))), x * s; both layers are 1x1 convolutions with bias.
+    """x * s with s = gate(expand(act(reduce(mean of x over H and W)))): (B, C, H, W) -> (B, C, H, W).
 
-    (B, C, H, W) -> (B, C, H, W).
+    ``reduce`` (to ``squeezed`` channels) and ``expand`` are 1x1 convolutions with bias.
+
+    >>> SqueezeExcitation(channels=64, squeezed=16)(torch.zeros(2, 64, 7, 7)).shape
+    torch.Size([2, 64, 7, 7])
     """
 
     def __init__(self, channels: int, squeezed: int, *, act: Activation = "relu", gate: Activation = "sigmoid") -> None:

@@ -1,4 +1,4 @@
-"""Stochastic depth: whole residual branches left out while training (Huang et al. 2016, arXiv 1603.09382)."""
+"""Stochastic depth: whole residual branches dropped in training (Huang et al. 2016, arXiv 1603.09382)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from torch import Tensor, nn
 
 
 class StochasticDepth(nn.Module):
-    """In training each sample's branch is set to zero with probability ``rate``, else divided by ``1 - rate``.
+    """In training each sample's branch is zeroed with probability ``rate`` and otherwise divided by ``1 - rate``.
 
-    Any shape with the batch first; in evaluation the identity.
+    Any shape with the batch first; the identity in evaluation. Raises ValueError for a rate outside [0, 1).
+
+    >>> StochasticDepth(0.5).eval()(torch.ones(2, 3)).sum()
+    tensor(6.)
     """
 
     def __init__(self, rate: float) -> None:
@@ -30,10 +33,13 @@ class StochasticDepth(nn.Module):
 
 
 def rising_rates(last: float, blocks: int, *, inclusive: bool) -> list[float]:
-    """The rate of each of ``blocks`` blocks, rising linearly from 0.
+    """Drop rates of ``blocks`` blocks, rising linearly from 0.
 
-    ``inclusive``: the last block's is ``last`` (i / (n - 1): Swin, ConvNeXt); else one step below it (i / n:
-    EfficientNet).
+    ``inclusive``: the last block has the rate ``last`` (i / (n - 1), as in Swin and ConvNeXt), else one step less
+    (i / n, as in EfficientNet).
+
+    >>> rising_rates(0.2, 5, inclusive=True)
+    [0.0, 0.05, 0.1, 0.15000000000000002, 0.2]
     """
     steps = max(blocks - 1, 1) if inclusive else blocks
     return [last * block / steps for block in range(blocks)]

@@ -1,4 +1,4 @@
-"""Tokens at a model's door.
+"""Input checks of token models.
 
 Legend: B batch, T tokens of the longest row.
 """
@@ -18,11 +18,14 @@ def checked_tokens(
     context: int | None = None,
     what: str = "tokens",
 ) -> Tensor:
-    """The tokens, with 0 wherever they lie beyond their row's length: whatever stands in the padding is no matter.
+    """The tokens (B, T), with padding beyond ``lengths_B`` replaced by 0, so that its content does not matter.
 
-    Raises ValueError as ``expect_tokens`` does, for more than ``context`` tokens in a row, and for tokens that are not
-    in the vocabulary. The last is seen on a CPU alone: a GPU would have to wait for the answer. While torch compiles or
-    exports neither is looked at.
+    Raises ValueError as ``expect_tokens`` does, for more than ``context`` tokens in a row, and for tokens outside the
+    vocabulary. The last is checked on the CPU only (on a GPU it would force a synchronisation); neither is checked
+    while torch compiles or exports.
+
+    >>> checked_tokens(torch.tensor([[5, 7, 9]]), torch.tensor([2]), vocab_size=10)
+    tensor([[5, 7, 0]])
     """
     expect_tokens(tokens_BT, lengths_B, what)
     if lengths_B is not None:
@@ -32,7 +35,7 @@ def checked_tokens(
     if context is not None and tokens_BT.shape[1] > context:
         raise ValueError(f"{tokens_BT.shape[1]} {what} in a row are more than the context of {context}")
     if tokens_BT.device.type == "cpu":
-        least, most = (int(number) for number in torch.aminmax(tokens_BT))
-        if least < 0 or most >= vocab_size:
-            raise ValueError(f"expected {what} from 0 to {vocab_size - 1}, got {least if least < 0 else most}")
+        lowest, highest = (int(number) for number in torch.aminmax(tokens_BT))
+        if lowest < 0 or highest >= vocab_size:
+            raise ValueError(f"expected {what} from 0 to {vocab_size - 1}, got {lowest if lowest < 0 else highest}")
     return tokens_BT

@@ -1,7 +1,6 @@
-"""The blocks of a Transformer (Vaswani et al. 2017, arXiv 1706.03762, section 3.1), and stacks of them.
+"""Transformer blocks (Vaswani et al. 2017, arXiv 1706.03762, section 3.1), and stacks of them.
 
-Legend: B batch, T tokens, S positions of a memory, C channels, F hidden units, L layers, H heads, D channels
-of a head.
+Legend: B batch, T tokens, S memory positions, C channels, F hidden units, L layers, H heads, D channels of a head.
 """
 
 from __future__ import annotations
@@ -21,12 +20,13 @@ from lamina.layers.linear import Linear
 from lamina.layers.multi_head import MultiHeadAttention
 
 NormPlace = Literal["first", "last"]
-"""Normalisation before each sublayer (Xiong et al. 2020, arXiv 2002.04745) or after each sum (the paper)."""
+"""Pre-norm: before each sublayer (Xiong et al. 2020, arXiv 2002.04745); or post-norm: after each sum (the paper)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockOptions:
-    """What the blocks of a stack have in common."""
+    """Options shared by all blocks of a stack. Raises ValueError for options out of range or a width that the number of
+    heads does not divide."""
 
     width: int
     heads: int
@@ -52,18 +52,21 @@ class BlockOptions:
 
 
 class Memory(NamedTuple):
-    """What an encoder made of a source, with each decoder layer's keys and values of it."""
+    """The encoder's output for a source, with the keys and values of every decoder layer for it."""
 
     states_BSC: Tensor
     real_BS: Tensor
-    """bool: True where the source has a token, False where it is padded"""
+    """bool: True where the source has a token, False at padding"""
     keys_BLHSD: Tensor
     values_BLHSD: Tensor
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, attention to a memory where ``cross``, and a feed-forward layer, each within a residual:
-    (B, T, C) -> (B, T, C)."""
+    """Self-attention, with ``cross`` also attention to a memory, and a feed-forward layer, each with a residual
+    connection: (B, T, C) -> (B, T, C).
+
+    Pre-norm: x + dropout(sublayer(norm(x))); post-norm: norm(x + dropout(sublayer(x))).
+    """
 
     def __init__(self, options: BlockOptions, *, cross: bool = False) -> None:
         super().__init__()
@@ -89,13 +92,13 @@ class TransformerBlock(nn.Module):
         slots: Slots | None = None,
         memory: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """``mask`` is True where a token may look, and broadcasts to (B, H, T, T); ``memory`` holds keys and values
-        (B, H, S, D) and such a mask of theirs."""
+        """``mask`` is True where a token may attend, and broadcasts to (B, H, T, T); ``memory`` holds the keys and
+        values (B, H, S, D) of the source and their mask. Raises ValueError if a memory is needed but not given."""
         new_BTC = self.attention(self._before(x_BTC, self.attention_norm), mask=mask, causal=causal, slots=slots)
         x_BTC = self._after(x_BTC, new_BTC, self.attention_norm)
         if self.cross is not None and self.cross_norm is not None:
             if memory is None:
-                raise ValueError("this block attends to a memory, and got none")
+                raise ValueError("this block attends to a memory, but got none")
             new_BTC = self.cross(self._before(x_BTC, self.cross_norm), memory[:2], mask=memory[2])
             x_BTC = self._after(x_BTC, new_BTC, self.cross_norm)
         hidden_BTF = self.activation(self.expand(self._before(x_BTC, self.feed_forward_norm)))
@@ -110,7 +113,14 @@ class TransformerBlock(nn.Module):
 
 
 class Stack(nn.Module):
-    """Blocks one after the other; where they normalise first, a last normalisation stands behind them."""
+    """Blocks in sequence, followed by a last normalisation if they are pre-norm: (B, T, C) -> (B, T, C).
+
+    >>> options = BlockOptions(
+    ...     width=16, heads=2, hidden=64, norm="first", activation="gelu", dropout=0.1, attention_dropout=0.0
+    ... )
+    >>> Stack(options, layers=2)(torch.randn(3, 10, 16), causal=True).shape
+    torch.Size([3, 10, 16])
+    """
 
     def __init__(self, options: BlockOptions, layers: int, *, cross: bool = False) -> None:
         super().__init__()
@@ -127,17 +137,19 @@ class Stack(nn.Module):
         slots: Sequence[Slots] | None = None,
         memory: Memory | None = None,
     ) -> Tensor:
-        """As the blocks; ``slots`` has an entry for each."""
+        """Arguments as of the blocks; ``slots`` has one entry per block."""
         for layer, block in enumerate(self.blocks):
-            seen = None
+            layer_memory = None
             if memory is not None:
-                seen = (memory.keys_BLHSD[:, layer], memory.values_BLHSD[:, layer], memory.real_BS[:, None, None])
-            own = None if slots is None else slots[layer]
-            x_BTC = block(x_BTC, mask=mask, causal=causal, slots=own, memory=seen)
+                real_B11S = memory.real_BS[:, None, None]
+                layer_memory = (memory.keys_BLHSD[:, layer], memory.values_BLHSD[:, layer], real_B11S)
+            layer_slots = None if slots is None else slots[layer]
+            x_BTC = block(x_BTC, mask=mask, causal=causal, slots=layer_slots, memory=layer_memory)
         return cast(Tensor, self.norm(x_BTC))
 
-    def remember(self, states_BSC: Tensor, real_BS: Tensor) -> Memory:
-        """The memory that this stack's ``cross`` blocks attend to: keys and values are calculated once, not a step."""
+    def precompute_memory(self, states_BSC: Tensor, real_BS: Tensor) -> Memory:
+        """The memory that the ``cross`` blocks attend to, from encoder states (B, S, C) and their mask (B, S): keys and
+        values are computed once per source, not once per step."""
         blocks = cast(list[TransformerBlock], list(self.blocks))
         pairs = [block.cross.keys_values(states_BSC) for block in blocks if block.cross is not None]
         keys_BLHSD, values_BLHSD = (torch.stack(tensors, 1) for tensors in zip(*pairs, strict=True))
@@ -145,8 +157,8 @@ class Stack(nn.Module):
 
 
 def initialise(model: nn.Module, layers: int) -> None:
-    """First weights as GPT-2's (Radford et al. 2019): matrices and embeddings from a normal distribution of standard
-    deviation 0.02, those of blocks that write into the residual stream divided by sqrt(2 ``layers``), biases 0."""
+    """Initialise as GPT-2 (Radford et al. 2019): weights and embeddings N(0, 0.02^2), biases 0; the standard deviation
+    of the projections that write to the residual stream is divided by sqrt(2 ``layers``)."""
     for part in model.modules():
         if isinstance(part, (nn.Linear, nn.Embedding)):
             nn.init.normal_(part.weight, std=0.02)

@@ -23,7 +23,7 @@ from typing import Literal
 from torch import nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +65,10 @@ class AlexNetConfig:
             raise ValueError("widths, hidden, towers and pooled must be at least 1, padding at least 0")
         if any(width % self.towers for width in self.widths):
             raise ValueError(f"every width must divide into {self.towers} towers, got {self.widths}")
-        check_least("alexnet", self.image_size, self.least)
+        check_min_size("alexnet", self.image_size, self.min_size)
 
     @property
-    def least(self) -> int:
+    def min_size(self) -> int:
         """Smallest image side: three poolings by 3x3 with stride 2 need maps of 15 pixels after conv1."""
         return 15 if self.stem == "small" else max(1, (15 - 1) * 4 + 11 - 2 * self.padding)
 
@@ -81,7 +81,7 @@ class AlexNet(ImageClassifier):
 
     def __init__(self, config: AlexNetConfig) -> None:
         super().__init__()
-        self.config, self.least, self.embedding = config, config.least, config.hidden
+        self.config, self.min_size, self.embedding = config, config.min_size, config.hidden
         C1, C2, C3, C4, C5 = config.widths
         g = config.towers
         if config.stem == "small":

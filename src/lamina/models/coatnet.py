@@ -85,7 +85,7 @@ class Shortcut(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.pool = halved()
+        self.pool = average_pool_2x2()
         same = in_channels == out_channels
         self.project = nn.Identity() if same else convolution(in_channels, out_channels, 1, bias=True)
 
@@ -155,7 +155,7 @@ class AttentionBlock(nn.Module):
         self.side = side
         self.shortcut = Shortcut(in_width, out_width) if stride == 2 else nn.Identity()
         self.norm1 = nn.LayerNorm(in_width, eps=1e-6)
-        self.pool = halved() if stride == 2 else nn.Identity()
+        self.pool = average_pool_2x2() if stride == 2 else nn.Identity()
         self.attention = RelativeAttention(in_width, out_width, head_dim, side)
         self.norm2 = nn.LayerNorm(out_width, eps=1e-6)
         self.mlp = nn.Sequential(
@@ -217,7 +217,7 @@ class CoAtNet(ImageClassifier):
         return super().features(x_BCHW, stages)
 
 
-def halved() -> nn.AvgPool2d:
+def average_pool_2x2() -> nn.AvgPool2d:
     """Average pooling 2x2; the last row or column of an odd map stands alone, so that it fits a convolution's."""
     return nn.AvgPool2d(2, ceil_mode=True)
 

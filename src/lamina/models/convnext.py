@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.channel_norm import ChannelNorm
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
 from lamina.layers.stochastic_depth import StochasticDepth, rising_rates
 
 EPS = 1e-6  # of every normalisation
@@ -60,7 +60,7 @@ class ConvNeXtConfig:
             raise ValueError(f"depths and widths must be at least 1, got {self.depths} and {self.widths}")
         if self.layer_scale <= 0.0:
             raise ValueError(f"layer_scale must be positive, got {self.layer_scale}")
-        check_least("convnext", self.image_size, least_side(self))
+        check_min_size("convnext", self.image_size, min_image_size(self))
 
 
 def patch_side(config: ConvNeXtConfig) -> int:
@@ -68,7 +68,7 @@ def patch_side(config: ConvNeXtConfig) -> int:
     return 4 if config.stem == "imagenet" else 2
 
 
-def least_side(config: ConvNeXtConfig) -> int:
+def min_image_size(config: ConvNeXtConfig) -> int:
     """The smallest image that leaves one position in the last stage: each but the first halves the map."""
     return patch_side(config) << (len(config.depths) - 1)
 
@@ -117,9 +117,9 @@ class ConvNeXt(ImageClassifier):
         self.reset_head(config.num_classes)
 
     @property
-    def least(self) -> int:  # type: ignore[override]  # depends on the stem and the number of stages
+    def min_size(self) -> int:  # type: ignore[override]  # depends on the stem and the number of stages
         """smallest height and width of an image that the mathematics allows"""
-        return least_side(self.config)
+        return min_image_size(self.config)
 
     def initialise_head(self, head: nn.Module) -> None:
         initialise(head)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class DenseNetConfig:
             )
         if not 0.0 < self.compression <= 1.0:
             raise ValueError(f"compression must lie in (0, 1], got {self.compression}")
-        check_least("densenet", self.image_size, least_side(self))
+        check_min_size("densenet", self.image_size, min_image_size(self))
         channels = self.stem_channels
         for layers in self.blocks[:-1]:
             channels = math.floor(self.compression * (channels + layers * self.growth_rate))
@@ -76,7 +76,7 @@ class DenseNetConfig:
                 raise ValueError(f"compression={self.compression} leaves no map after a transition")
 
 
-def least_side(config: DenseNetConfig) -> int:
+def min_image_size(config: DenseNetConfig) -> int:
     """The smallest image of which the last transition leaves a position."""
     pooled: int = 2 ** (len(config.blocks) - 1)
     return pooled if config.stem == "small" else 4 * pooled - 3  # the stem's two halvings round up
@@ -119,11 +119,11 @@ class DenseLayer(nn.Module):
         return first_BCHW
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(self.norm1)
+        return nullcontext(), _frozen_statistics(self.norm1)
 
 
 @contextmanager
-def _statistics_kept(norm: nn.BatchNorm2d) -> Iterator[None]:
+def _frozen_statistics(norm: nn.BatchNorm2d) -> Iterator[None]:
     """While a layer is calculated a second time: its running statistics have seen this batch already."""
     momentum, seen = norm.momentum, norm.num_batches_tracked
     norm.momentum, norm.num_batches_tracked = 0.0, None
@@ -154,7 +154,7 @@ class DenseNet(ImageClassifier):
     def __init__(self, config: DenseNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.least = least_side(config)  # it depends on the number of transitions
+        self.min_size = min_image_size(config)  # it depends on the number of transitions
         channels = config.stem_channels
         self.stem = nn.Sequential()
         if config.stem == "imagenet":

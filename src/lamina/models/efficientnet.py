@@ -28,8 +28,14 @@ from torch import nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.convolution import conv_norm, make_divisible
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
-from lamina.layers.inverted_residual import InvertedResidual, at_resolutions, check_table, gentle, initialise
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
+from lamina.layers.inverted_residual import (
+    InvertedResidual,
+    check_table,
+    group_by_resolution,
+    initialise,
+    small_image_strides,
+)
 from lamina.layers.stochastic_depth import rising_rates
 
 KERNELS = (3, 3, 5, 3, 5, 5, 3)
@@ -97,7 +103,7 @@ class EfficientNetConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        check_least("efficientnet", self.image_size, 1)
+        check_min_size("efficientnet", self.image_size, 1)
         check_table(self, len(STRIDES))
         if min(self.width, self.depth) <= 0.0 or min(self.stem_width, self.head_width) < 1:
             raise ValueError("width and depth must be above 0, stem_width and head_width at least 1")
@@ -116,7 +122,7 @@ class EfficientNet(ImageClassifier):
         repeats = self.repeats(config)
         rates = iter(rising_rates(config.stochastic_depth, sum(repeats), inclusive=False))
         rows: list[list[nn.Module]] = []
-        strides = gentle(STRIDES) if small else STRIDES
+        strides = small_image_strides(STRIDES) if small else STRIDES
         for kernel, stride, expansion, base, count in zip(
             KERNELS, strides, EXPANSIONS, config.widths, repeats, strict=True
         ):
@@ -138,7 +144,7 @@ class EfficientNet(ImageClassifier):
                 )
                 rows[-1].append(block)
                 width = out
-        self.stages = at_resolutions(rows, STRIDES)
+        self.stages = group_by_resolution(rows, STRIDES)
         self.embedding = round_filters(config.head_width, config.width)
         self.neck = nn.Sequential(
             OrderedDict[str, nn.Module](conv=unit(width, self.embedding, 1), pool=global_average_pool())

@@ -26,8 +26,8 @@ from torch import nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.convolution import conv_norm
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
-from lamina.layers.inverted_residual import at_resolutions, check_table, gentle, initialise
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
+from lamina.layers.inverted_residual import check_table, group_by_resolution, initialise, small_image_strides
 
 STRIDES = (1, 2, 2, 2, 2)
 
@@ -64,7 +64,7 @@ class MobileNetV1Config:
 
     def __post_init__(self) -> None:
         check_options(self)
-        check_least("mobilenet-v1", self.image_size, 1)
+        check_min_size("mobilenet-v1", self.image_size, 1)
         check_table(self, len(STRIDES))
         if self.alpha <= 0.0 or self.stem_width < 1:
             raise ValueError("alpha must be above 0 and stem_width at least 1")
@@ -82,13 +82,13 @@ class MobileNetV1(ImageClassifier):
         self.stem = unit(config.in_channels, width, 3, stride=1 if small else 2)
         rows: list[list[nn.Module]] = []
         for base, depth, stride in zip(
-            config.widths, config.depths, gentle(STRIDES) if small else STRIDES, strict=True
+            config.widths, config.depths, small_image_strides(STRIDES) if small else STRIDES, strict=True
         ):
             out = self._scaled(base)
             rows.append([self._separable(width, out, stride)])
             rows[-1] += [self._separable(out, out, 1) for _ in range(depth - 1)]
             width = out
-        self.stages = at_resolutions(rows, STRIDES)
+        self.stages = group_by_resolution(rows, STRIDES)
         self.neck = global_average_pool()
         self.dropout = nn.Dropout(config.dropout)
         self.embedding = width

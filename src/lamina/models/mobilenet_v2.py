@@ -24,8 +24,14 @@ from torch import nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.convolution import conv_norm, make_divisible
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
-from lamina.layers.inverted_residual import InvertedResidual, at_resolutions, check_table, gentle, initialise
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
+from lamina.layers.inverted_residual import (
+    InvertedResidual,
+    check_table,
+    group_by_resolution,
+    initialise,
+    small_image_strides,
+)
 
 EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)  # t of table 2
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # s of table 2
@@ -63,7 +69,7 @@ class MobileNetV2Config:
 
     def __post_init__(self) -> None:
         check_options(self)
-        check_least("mobilenet-v2", self.image_size, 1)
+        check_min_size("mobilenet-v2", self.image_size, 1)
         check_table(self, len(STRIDES))
         if self.alpha <= 0.0 or min(self.stem_width, self.head_width) < 1:
             raise ValueError("alpha must be above 0, stem_width and head_width at least 1")
@@ -81,13 +87,13 @@ class MobileNetV2(ImageClassifier):
         width = make_divisible(config.alpha * config.stem_width)
         self.stem = unit(config.in_channels, width, 3, stride=1 if small else 2)
         rows: list[list[nn.Module]] = []
-        strides = gentle(STRIDES) if small else STRIDES
+        strides = small_image_strides(STRIDES) if small else STRIDES
         for t, c, n, s in zip(EXPANSIONS, config.widths, config.depths, strides, strict=True):
             out = make_divisible(config.alpha * c)
             rows.append([block(width, t * width, out, stride=s)])
             rows[-1] += [block(out, t * out, out, stride=1) for _ in range(n - 1)]
             width = out
-        self.stages = at_resolutions(rows, STRIDES)
+        self.stages = group_by_resolution(rows, STRIDES)
         self.embedding = make_divisible(max(1.0, config.alpha) * config.head_width)
         self.neck = nn.Sequential(
             OrderedDict[str, nn.Module](conv=unit(width, self.embedding, 1), pool=global_average_pool())

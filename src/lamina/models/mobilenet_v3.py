@@ -28,8 +28,8 @@ from torch import nn
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.activations import activation
 from lamina.layers.convolution import conv_norm, make_divisible
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
-from lamina.layers.inverted_residual import InvertedResidual, at_resolutions, gentle, initialise
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
+from lamina.layers.inverted_residual import InvertedResidual, group_by_resolution, initialise, small_image_strides
 
 Row = tuple[int, int, int, bool, Literal["relu", "hard-swish"], int]
 """A block: kernel, expanded channels, output channels, squeeze-and-excitation, activation, stride."""
@@ -97,7 +97,7 @@ class MobileNetV3Config:
 
     def __post_init__(self) -> None:
         check_options(self)
-        check_least("mobilenet-v3", self.image_size, 1)
+        check_min_size("mobilenet-v3", self.image_size, 1)
         if self.alpha <= 0.0 or min(self.stem_width, self.head_width) < 1:
             raise ValueError("alpha must be above 0, stem_width and head_width at least 1")
         if not self.blocks:
@@ -121,7 +121,7 @@ class MobileNetV3(ImageClassifier):
         table = [row[-1] for row in config.blocks]
         rows: list[list[nn.Module]] = []
         for (kernel, wide, narrow, squeeze, act, _), stride in zip(
-            config.blocks, gentle(table) if small else table, strict=True
+            config.blocks, small_image_strides(table) if small else table, strict=True
         ):
             expanded, out = make_divisible(config.alpha * wide), make_divisible(config.alpha * narrow)
             block = InvertedResidual(
@@ -138,7 +138,7 @@ class MobileNetV3(ImageClassifier):
             )
             rows.append([block])
             width = out
-        self.stages = at_resolutions(rows, table)
+        self.stages = group_by_resolution(rows, table)
         wide, self.embedding = 6 * width, make_divisible(config.alpha * config.head_width)
         self.neck = nn.Sequential(
             OrderedDict[str, nn.Module](

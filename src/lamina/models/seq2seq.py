@@ -21,10 +21,10 @@ from lamina.cards import Card, Reported, Variant
 from lamina.layers.recurrent import LSTMState, Recurrent
 from lamina.layers.sequences import (
     check_recurrent,
-    encoded,
     example_tokens,
     expect_rows,
     expect_tokens,
+    resolve_memory,
     reverse_rows,
     select_rows,
 )
@@ -122,7 +122,7 @@ class Seq2Seq(nn.Module):
         Raises ValueError for both or neither, and for tokens, lengths, a state or a memory of a wrong shape.
         """
         expect_tokens(tokens_BT, lengths)
-        memory = encoded(self.encode, memory, source, source_lengths)
+        memory = resolve_memory(self.encode, memory, source, source_lengths)
         batch, time = tokens_BT.shape
         shape = (batch, self.config.num_layers, self.config.hidden_size)
         expect_rows(memory, Seq2SeqMemory, (shape, shape), "memory")

@@ -27,15 +27,15 @@ from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.additive_attention import AdditiveAttention, MultiplicativeAttention, Score
-from lamina.layers.loops import Tensors, outside, unroll
+from lamina.layers.loops import Tensors, run_eagerly, unroll
 from lamina.layers.recurrent import Recurrent
 from lamina.layers.sequences import (
     check_recurrent,
-    encoded,
     example_tokens,
     expect_rows,
     expect_tokens,
     real_steps,
+    resolve_memory,
     select_rows,
 )
 
@@ -183,7 +183,7 @@ class Seq2SeqAttention(nn.Module):
         Raises ValueError for both or neither, and for tokens, lengths, a state or a memory of a wrong shape.
         """
         given = (tokens_BT, state, lengths, memory, source, source_lengths)
-        logits_BTV, state, _ = outside(self._decode, *given) if self.decoder.left_out else self._decode(*given)
+        logits_BTV, state, _ = run_eagerly(self._decode, *given) if self.decoder.runs_eagerly else self._decode(*given)
         return logits_BTV, state
 
     def attention_map(
@@ -209,7 +209,7 @@ class Seq2SeqAttention(nn.Module):
     ) -> tuple[Tensor, State, Tensor]:
         expect_tokens(tokens_BT, lengths)
         batch, time = tokens_BT.shape
-        known: Any = encoded(self.encode, memory, source, source_lengths)
+        known: Any = resolve_memory(self.encode, memory, source, source_lengths)
         self._check_memory(known, batch)
         state = self.init_state(batch) if state is None else state
         self._check_state(state, batch)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +70,10 @@ class SqueezeNetConfig:
             raise ValueError("base_e must be at least 2 and incr_e at least 0")
         if not 0.0 < self.pct_3x3 < 1.0 or not 0.0 < self.squeeze_ratio <= 1.0:
             raise ValueError("pct_3x3 must lie in (0, 1) and squeeze_ratio in (0, 1]")
-        check_least("squeezenet", self.image_size, self.least)
+        check_min_size("squeezenet", self.image_size, self.min_size)
 
     @property
-    def least(self) -> int:
+    def min_size(self) -> int:
         """Smallest image side: a 3x3 pooling of stride 2, rounding up, takes 2 n pixels to n."""
         poolings = len(self.depths) - 1
         if self.stem == "small":
@@ -117,7 +117,7 @@ class SqueezeNet(ImageClassifier):
 
     def __init__(self, config: SqueezeNetConfig) -> None:
         super().__init__()
-        self.config, self.least = config, config.least
+        self.config, self.min_size = config, config.min_size
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         if config.stem == "small":
             parts["conv1"] = nn.Conv2d(config.in_channels, config.stem_width, 3, padding=1)

@@ -30,7 +30,7 @@ from lamina.cards import Card, Reported, Variant
 from lamina.layers.attention import attention
 from lamina.layers.channel_norm import ChannelNorm
 from lamina.layers.heads import stage_numbers
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options, global_average_pool
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
 from lamina.layers.relative_position import RelativePositionBias
 from lamina.layers.shapes import expect_image
 from lamina.layers.stochastic_depth import StochasticDepth, rising_rates
@@ -73,7 +73,7 @@ class SwinConfig:
         for stage, heads in enumerate(self.heads):
             if (width := self.width * 2**stage) % heads:
                 raise ValueError(f"the width {width} of stage {stage} is not divisible by its {heads} heads")
-        check_least("swin", self.image_size, patch_side(self))
+        check_min_size("swin", self.image_size, patch_side(self))
 
 
 def patch_side(config: SwinConfig) -> int:
@@ -102,7 +102,7 @@ class WindowAttention(nn.Module):
         """The output, and the map (B, G, T, T) where ``need_map`` asks for it."""
         height, width = x_BHWC.shape[1:3]
         shift = self.shift(height, width)
-        x_BHWC = roll(fill_up(x_BHWC, self.window), (-shift[0], -shift[1]))
+        x_BHWC = roll(pad_to_multiple(x_BHWC, self.window), (-shift[0], -shift[1]))
         side, heads = self.window, self.heads
         batch, rows, columns = x_BHWC.shape[0], x_BHWC.shape[1] // side, x_BHWC.shape[2] // side
         # Pairs of window and head are the heads of one attention, so that no bias is repeated for each image; q, k and
@@ -112,7 +112,7 @@ class WindowAttention(nn.Module):
             part.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, rows * columns * heads, side**2, -1)
             for part in qkv.unbind(5)
         )
-        mask_GTT = self.added(rows, columns, shift)
+        mask_GTT = self.attention_bias(rows, columns, shift)
         out_BGTD, attn_BGTT = attention(q_BGTD, k_BGTD, v_BGTD, mask=mask_GTT[None], need_map=need_map)
         out = out_BGTD.view(batch, rows, columns, heads, side, side, -1).permute(0, 1, 4, 2, 5, 3, 6)
         out_BHWC = roll(self.proj(out.reshape(x_BHWC.shape)), shift)
@@ -123,7 +123,7 @@ class WindowAttention(nn.Module):
         step = self.window // 2 if self.shifted else 0
         return (step if height > self.window else 0, step if width > self.window else 0)
 
-    def added(self, rows: int, columns: int, shift: tuple[int, int]) -> Tensor:
+    def attention_bias(self, rows: int, columns: int, shift: tuple[int, int]) -> Tensor:
         """What is added to the scores of ``rows`` x ``columns`` windows, bias and mask: (G, T, T)."""
         bias_hTT: Tensor = self.bias()
         if not any(shift):
@@ -139,7 +139,7 @@ class WindowAttention(nn.Module):
         return (bias_hTT + mask_NTT[:, None]).flatten(0, 1)
 
 
-def fill_up(x_BHWC: Tensor, multiple: int) -> Tensor:
+def pad_to_multiple(x_BHWC: Tensor, multiple: int) -> Tensor:
     """Zeros on the right and at the bottom, so that height and width are multiples of ``multiple``."""
     down, right = -x_BHWC.shape[1] % multiple, -x_BHWC.shape[2] % multiple
     return F.pad(x_BHWC, (0, 0, 0, right, 0, down)) if down or right else x_BHWC
@@ -185,7 +185,7 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
-        x_BHWC = fill_up(x_BHWC, 2)
+        x_BHWC = pad_to_multiple(x_BHWC, 2)
         batch, height, width, channels = x_BHWC.shape
         x = x_BHWC.reshape(batch, height // 2, 2, width // 2, 2, channels)
         x = x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # upper left, lower left, upper right, lower right
@@ -231,7 +231,7 @@ class Swin(ImageClassifier):
         self.reset_head(config.num_classes)
 
     @property
-    def least(self) -> int:  # type: ignore[override]  # depends on the stem
+    def min_size(self) -> int:  # type: ignore[override]  # depends on the stem
         """smallest height and width of an image that the mathematics allows"""
         return patch_side(self.config)
 
@@ -244,8 +244,8 @@ class Swin(ImageClassifier):
         An image's windows follow each other; ``window_positions`` says where they lie. Numbers count from 0, negative
         ones from the last. Raises ValueError for a stage or block that is not there.
         """
-        expect_image(x_BCHW, self.config.in_channels, least=self.least)
-        stage, block = self._numbers(stage, block)
+        expect_image(x_BCHW, self.config.in_channels, min_size=self.min_size)
+        stage, block = self._stage_and_block(stage, block)
         x_BCHW = self.stem(x_BCHW)
         for earlier in self.stages[:stage]:
             x_BCHW = earlier(x_BCHW)
@@ -260,15 +260,17 @@ class Swin(ImageClassifier):
 
         A number is row * columns + column in the stage's feature map; -1 stands for a position that was filled up.
         """
-        stage, block = self._numbers(stage, block)
+        stage, block = self._stage_and_block(stage, block)
         rows, columns = (pixels // patch_side(self.config) for pixels in (height, width))
         for _ in range(stage):
             rows, columns = (rows + 1) // 2, (columns + 1) // 2
         down, right = cast(Block, cast(Stage, self.stages[stage]).blocks[block]).attn.shift(rows, columns)
-        numbers_BHWC = fill_up(torch.arange(1, rows * columns + 1).view(1, rows, columns, 1), self.config.window)
+        numbers_BHWC = pad_to_multiple(
+            torch.arange(1, rows * columns + 1).view(1, rows, columns, 1), self.config.window
+        )
         return partition(roll(numbers_BHWC, (-down, -right)), self.config.window).flatten(1) - 1
 
-    def _numbers(self, stage: int, block: int) -> tuple[int, int]:
+    def _stage_and_block(self, stage: int, block: int) -> tuple[int, int]:
         (stage,) = stage_numbers([stage], len(self.stages))
         blocks = self.config.depths[stage]
         if not -blocks <= block < blocks:

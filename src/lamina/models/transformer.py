@@ -125,7 +125,7 @@ class Transformer(nn.Module):
         table = self.tokens if self.source_tokens is None else self.source_tokens
         position_S = torch.arange(source_BS.shape[1], device=source_BS.device)
         states_BSC = self.encoder(self._embed(table, source_BS, position_S), mask=mask)
-        return self.decoder.remember(states_BSC, real_BS)
+        return self.decoder.precompute_memory(states_BSC, real_BS)
 
     def forward(
         self,

@@ -23,7 +23,7 @@ from typing import Literal
 from torch import nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.image_classifier import ImageClassifier, check_least, check_options
+from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,10 @@ class VGGConfig:
             raise ValueError(f"depths and widths must name the same stages, got {self.depths} and {self.widths}")
         if min((*self.depths, *self.widths, self.hidden, self.pooled)) < 1:
             raise ValueError("depths, widths, hidden and pooled must be at least 1")
-        check_least("vgg", self.image_size, self.least)
+        check_min_size("vgg", self.image_size, self.min_size)
 
     @property
-    def least(self) -> int:
+    def min_size(self) -> int:
         """Smallest image side: every pooling halves it."""
         poolings: int = len(self.depths) - (self.stem == "small")
         return int(2**poolings)
@@ -77,7 +77,7 @@ class VGG(ImageClassifier):
 
     def __init__(self, config: VGGConfig) -> None:
         super().__init__()
-        self.config, self.least, self.embedding = config, config.least, config.hidden
+        self.config, self.min_size, self.embedding = config, config.min_size, config.hidden
         fan_ins = (config.in_channels, *config.widths)
         self.stem = nn.Identity()
         self.stages = nn.ModuleList(

@@ -21,7 +21,8 @@ PLACED = {
     "differences",
     "aliases",
     "recipe",
-    "sloped",
+    "differentiable_method",
+    "sloped",  # its name in older runs
 }
 NAMES = {
     "inputs": "takes",

@@ -1,0 +1,45 @@
+"""The examples in the docstrings of models, layers, equations, cards and checks run as they are printed."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+import torch
+
+import lamina
+import lamina.cards
+import lamina.conformance
+import lamina.equations
+import lamina.layers
+import lamina.models
+from lamina import registry
+
+PACKAGES = (lamina.models, lamina.layers, lamina.equations, lamina.cards, lamina.conformance)
+MODULES = [
+    name
+    for package in PACKAGES
+    for name in (
+        package.__name__,
+        *(f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)),
+    )
+    if not name.endswith("__main__")
+]
+ARCHITECTURES = sorted(
+    {registry.variant(name).build for name in lamina.list_models()}, key=lambda build: build.__name__
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str) -> None:
+    torch.manual_seed(0)
+    result = doctest.testmod(importlib.import_module(name), extraglobs={"lamina": lamina, "torch": torch})
+    assert result.failed == 0, f"{result.failed} examples of {name} fail: see the output above"
+
+
+@pytest.mark.parametrize("build", sorted(ARCHITECTURES, key=str), ids=lambda build: build.__name__)
+def test_every_architecture_has_an_example(build: type) -> None:
+    assert ">>> model = lamina.create_model(" in (inspect.getdoc(build) or "")
