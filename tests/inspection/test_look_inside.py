@@ -13,11 +13,11 @@ import lamina
 from lamina.errors import UsageError
 from lamina.inspection import (
     attention_maps,
+    block_attention,
     effective_receptive_field,
     feature_maps,
     first_filters,
     inspect_image,
-    looking,
     receptive_field,
 )
 from lamina.inspection.erf import centre, radius
@@ -138,7 +138,7 @@ def test_attention_maps_are_those_that_swin_gives() -> None:
 def test_looking_lies_on_the_map() -> None:
     torch.manual_seed(0)
     model, x = lamina.create_model("swin-tiny", **SMALL_SWIN).eval(), torch.randn(1, 3, 20, 20)
-    plain, shifted, *_ = looking(model, x)
+    plain, shifted, *_ = block_attention(model, x)
     assert plain.shape == (10, 10)  # patches of 2, filled up to 12 by windows of 3
     window_HW = plain.windows()
     assert torch.equal(window_HW, torch.arange(10)[:, None] // 3 * 4 + torch.arange(10) // 3)
@@ -153,7 +153,7 @@ def test_looking_lies_on_the_map() -> None:
 def test_coatnet_looks_at_the_whole_map() -> None:
     torch.manual_seed(0)
     model, x = lamina.create_model("coatnet-0", **SMALL_COATNET).eval(), torch.randn(1, 3, 32, 32)
-    found = looking(model, x)
+    found = block_attention(model, x)
     assert [(row.stage, row.shape) for row in found] == [(2, (4, 4)), (2, (4, 4)), (3, (2, 2))]
     assert not found[0].windows().any()
     seen_hHW = found[0].seen_from(1, 2)
@@ -171,7 +171,7 @@ def test_coatnet_looks_at_the_whole_map() -> None:
 def test_a_model_without_attention_has_none() -> None:
     model = lamina.create_model("lenet5")
     assert attention_maps(model, torch.randn(1, 1, 32, 32)) == {}
-    assert looking(model, torch.randn(1, 1, 32, 32)) == []
+    assert block_attention(model, torch.randn(1, 1, 32, 32)) == []
 
 
 def test_the_first_filters_are_a_copy() -> None:
@@ -196,7 +196,7 @@ def test_an_inspection_holds_everything() -> None:
     assert [tuple(field.shape) for field in seen.fields] == [(16, 16)] * 3
     assert seen.filters_OIHW is not None
     assert seen.filters_OIHW.shape == (4, 3, 3, 3)
-    assert seen.looking == []
+    assert seen.attention == []
     gradients = dict(seen.gradients)
     embedding = model.eval().embed(x)[0].detach()  # type: ignore[operator]
     # the gradient of one logit to the output layer is the embedding, in that class's row

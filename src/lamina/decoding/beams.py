@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lamina.decoding.decoder import Decoder, State, evaluating, expect_token, read_prompts
+from lamina.decoding.decoder import Decoder, State, expect_token, read_prompts
 from lamina.errors import UsageError
+from lamina.evaluation_mode import evaluation_mode
 
 
 class Hypothesis(NamedTuple):
@@ -61,7 +62,7 @@ def beam_search(
     expect_token(model, end, "end")
     rows = read_prompts(model, prompts, max_new_tokens)
     decoder = Decoder(model, memory, rows, max_new_tokens)
-    with evaluating(model):
+    with evaluation_mode(model):
         logits_BV = decoder.begin()
         if beams > logits_BV.shape[-1]:
             raise UsageError(f"{beams} beams are more than the {logits_BV.shape[-1]} tokens of the vocabulary")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,18 +57,6 @@ def expect_token(model: nn.Module, token: int | None, what: str) -> None:
     vocabulary, _ = limits(model)
     if token is not None and (token < 0 or (vocabulary is not None and token >= vocabulary)):
         raise UsageError(f"{what} is token {token}, which is not in the vocabulary")
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; afterwards the parts that were in training mode are so again."""
-    training = [part for part in model.modules() if part.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 class Decoder:

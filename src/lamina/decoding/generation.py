@@ -12,9 +12,10 @@ from typing import Required, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from lamina.decoding.decoder import Decoder, State, evaluating, expect_token, read_prompts
+from lamina.decoding.decoder import Decoder, State, expect_token, read_prompts
 from lamina.decoding.sampling import Sampling, uniforms
 from lamina.errors import UsageError
+from lamina.evaluation_mode import evaluation_mode
 
 Text = Callable[[list[int]], str]
 """Tokens as text: a tokenizer's ``decode``."""
@@ -132,7 +133,7 @@ def _steps(
     written: list[list[int]] = [[] for _ in prompts]
     kept = list(range(len(prompts)))  # the rows that the model calculates with, in the order of its batch
     finished: set[int] = set()
-    with evaluating(decoder.model):
+    with evaluation_mode(decoder.model):
         logits_BV = decoder.begin()
         seen_BV = _seen(decoder, logits_BV.shape[-1]) if sampling.repetition_penalty != 1.0 else None
         for step in range(max_new_tokens):

@@ -14,7 +14,7 @@ from lamina.cards import Variant
 from lamina.errors import UsageError
 
 
-class Asked(TypedDict):
+class InputFacts(TypedDict):
     """The part of ``ExportFacts`` that a variant and its options decide."""
 
     input: str
@@ -22,7 +22,7 @@ class Asked(TypedDict):
     limits: dict[str, int]
 
 
-def asked(row: Variant, config: Any) -> Asked:
+def input_facts(row: Variant, config: Any) -> InputFacts:
     """What a file of this variant is called with."""
     if row.example is None:
         shape = input_shape(row, config)

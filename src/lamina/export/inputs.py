@@ -107,6 +107,6 @@ class Logits(nn.Module):
         return logits
 
 
-def as_called(model: nn.Module, facts: ExportFacts) -> nn.Module:
+def with_file_signature(model: nn.Module, facts: ExportFacts) -> nn.Module:
     """The model with the inputs and the output of its file."""
     return Logits(model) if inputs_of(facts)[0].dtype == torch.int64 else model

@@ -6,9 +6,12 @@ All of it as tensors; the pages and pictures are drawn elsewhere.
 
 from __future__ import annotations
 
-from lamina.inspection.attention import Looking, alignments, attention_maps, looking
+import warnings
+from typing import TYPE_CHECKING
+
+from lamina.inspection.attention import BlockAttention, alignments, attention_maps, block_attention
 from lamina.inspection.cam import grad_cam
-from lamina.inspection.embedded import gradient_by_lag
+from lamina.inspection.embedding_gradients import gradient_by_lag
 from lamina.inspection.erf import effective_receptive_field
 from lamina.inspection.features import feature_maps
 from lamina.inspection.filters import first_filters
@@ -16,36 +19,58 @@ from lamina.inspection.gates import Trace, gate_traces
 from lamina.inspection.gradients import gradient_flow
 from lamina.inspection.image import Inspection, inspect_image
 from lamina.inspection.layers import layer_table, receptive_field
-from lamina.inspection.surprisal import Expected, expected, most_surprising, read
-from lamina.inspection.text import TextInspection, inspect_judged, inspect_running, inspect_translated
-from lamina.inspection.words import Telling, telling_words, word_effects
+from lamina.inspection.surprisal import TokenSurprisal, most_surprising, text_surprisal, token_surprisal
+from lamina.inspection.text import TextInspection, inspect_classified_text, inspect_running_text, inspect_translation
+from lamina.inspection.word_attribution import WordAttribution, strongest_words, word_effects
 
 __all__ = [
-    "Expected",
+    "BlockAttention",
     "Inspection",
-    "Looking",
-    "Telling",
     "TextInspection",
+    "TokenSurprisal",
     "Trace",
+    "WordAttribution",
     "alignments",
     "attention_maps",
+    "block_attention",
     "effective_receptive_field",
-    "expected",
     "feature_maps",
     "first_filters",
     "gate_traces",
     "grad_cam",
     "gradient_by_lag",
     "gradient_flow",
+    "inspect_classified_text",
     "inspect_image",
-    "inspect_judged",
-    "inspect_running",
-    "inspect_translated",
+    "inspect_running_text",
+    "inspect_translation",
     "layer_table",
-    "looking",
     "most_surprising",
-    "read",
     "receptive_field",
-    "telling_words",
+    "strongest_words",
+    "text_surprisal",
+    "token_surprisal",
     "word_effects",
 ]
+
+_RENAMED = {
+    "Expected": "TokenSurprisal",
+    "Looking": "BlockAttention",
+    "Telling": "WordAttribution",
+    "expected": "token_surprisal",
+    "inspect_judged": "inspect_classified_text",
+    "inspect_running": "inspect_running_text",
+    "inspect_translated": "inspect_translation",
+    "looking": "block_attention",
+    "read": "text_surprisal",
+    "telling_words": "strongest_words",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """The former names, which are deprecated."""
+        if name not in _RENAMED:
+            raise AttributeError(f"module 'lamina.inspection' has no attribute '{name}'")
+        warnings.warn(f"lamina.inspection.{name} is now {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        return globals()[_RENAMED[name]]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lamina.errors import UsageError
-from lamina.inspection.features import evaluation, feature_maps
+from lamina.evaluation_mode import evaluation_mode
+from lamina.inspection.features import feature_maps
 from lamina.layers.attention import attention
 
 
@@ -21,7 +22,8 @@ def attention_maps(model: nn.Module, *inputs: Any, **named: Any) -> dict[str, Te
     (B, heads, queries, keys), each row's sum 1 (0 where a query may look nowhere). The inputs are those of the model's
     forward: an image, tokens, tokens and their source.
 
-    Empty for a model without attention. Of a Swin the second number counts pairs of window and head: see ``looking``.
+    Empty for a model without attention. Of a Swin the second number counts pairs of window and head: see
+    ``block_attention``.
     Of a module called several times the last call counts. Raises UsageError for an input the model does not take.
     """
     running: list[str] = []
@@ -33,7 +35,7 @@ def attention_maps(model: nn.Module, *inputs: Any, **named: Any) -> dict[str, Te
             module.register_forward_hook(partial(_leave, running), always_call=True),
         ]
     try:
-        with evaluation(model), torch.no_grad(), _Attentions(running, maps):
+        with evaluation_mode(model), torch.no_grad(), _Attentions(running, maps):
             model(*inputs, **named)
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -49,7 +51,7 @@ def alignments(model: nn.Module, tokens_BT: Tensor, source_BS: Tensor) -> dict[s
     Empty for a model that looks at its source through a vector alone. Raises UsageError for tokens it does not take.
     """
     try:
-        with evaluation(model), torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             if hasattr(model, "attention_map"):  # one step at a time, not by way of scaled dot products
                 attn_BTS: Tensor = model.attention_map(tokens_BT, source=source_BS)  # type: ignore[operator]
                 return {"attention": attn_BTS[:, None]}
@@ -61,7 +63,7 @@ def alignments(model: nn.Module, tokens_BT: Tensor, source_BS: Tensor) -> dict[s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looking:
+class BlockAttention:
     """Where the positions of a stage's map look, in one block, for one image. N windows of T positions, h heads."""
 
     name: str
@@ -91,12 +93,12 @@ class Looking:
         return seen_hT.view(-1, *self.shape)
 
 
-def looking(model: nn.Module, x_1CHW: Tensor) -> list[Looking]:
+def block_attention(model: nn.Module, x_1CHW: Tensor) -> list[BlockAttention]:
     """The attentions within the stages of an image classifier, for one image, in order; empty for one without any.
 
     Raises UsageError as ``attention_maps`` does.
     """
-    rows: list[Looking] = []
+    rows: list[BlockAttention] = []
     found = attention_maps(model, x_1CHW)
     maps = feature_maps(model, x_1CHW) if found else []
     for name, attn_1GTT in found.items():
@@ -112,7 +114,9 @@ def looking(model: nn.Module, x_1CHW: Tensor) -> list[Looking]:
         if attn_1GTT.shape[-1] == positions_NT.shape[1]:
             attn_NhTT = attn_1GTT.reshape(len(positions_NT), -1, *attn_1GTT.shape[2:]).cpu()
             shape = (height, width)
-            rows.append(Looking(name=name, stage=stage, shape=shape, positions_NT=positions_NT, attn_NhTT=attn_NhTT))
+            rows.append(
+                BlockAttention(name=name, stage=stage, shape=shape, positions_NT=positions_NT, attn_NhTT=attn_NhTT)
+            )
     return rows
 
 

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
-from lamina.inspection.features import evaluation, stage_number, watched
+from lamina.evaluation_mode import evaluation_mode
+from lamina.inspection.features import captured_features, stage_number
 
 
 def grad_cam(
@@ -39,7 +40,12 @@ def grad_cam(
 
     Raises UsageError for a model without maps, a class or a stage that it does not have, and images it does not take.
     """
-    with evaluation(model), watched(model) as maps, averaged(model) as last, torch.enable_grad():
+    with (
+        evaluation_mode(model),
+        captured_features(model) as maps,
+        captured_pooling_input(model) as last,
+        torch.enable_grad(),
+    ):
         # maps are to have gradients though all weights be frozen
         logits_BK = _logits(model, x_BCHW.detach().requires_grad_(x_BCHW.is_floating_point()))
         chosen_BCHW = _chosen(model, maps, last, stage)
@@ -52,7 +58,7 @@ def grad_cam(
 
 
 @contextmanager
-def averaged(model: nn.Module) -> Iterator[list[Tensor]]:
+def captured_pooling_input(model: nn.Module) -> Iterator[list[Tensor]]:
     """A list into which the maps come that the model's neck averages over positions, when its forward is called."""
     found: list[Tensor] = []
     neck = getattr(model, "neck", None)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
-from lamina.inspection.features import evaluation, features_of, stage_number
+from lamina.evaluation_mode import evaluation_mode
+from lamina.inspection.features import features_of, stage_number
 
 
 def effective_receptive_field(
@@ -39,7 +40,7 @@ def effective_receptive_field(
     x_NCHW = torch.randn(shape, generator=generator).to(weight)
     signs_NC: dict[int, Tensor] = {}
     squares: dict[int, Tensor] = {}
-    with evaluation(model), torch.enable_grad():
+    with evaluation_mode(model), torch.enable_grad():
         for sample in range(samples):  # one at a time: their maps together can take gigabytes
             x_1CHW = x_NCHW[sample : sample + 1].requires_grad_()
             try:

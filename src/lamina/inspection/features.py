@@ -1,6 +1,6 @@
 """The maps that a model's own forward goes through, stage by stage, for any model with ``features``.
 
-A family's ``forward`` takes the maps from its ``features``; while it is being watched, ``features`` keeps all of them.
+A family's ``forward`` takes the maps from its ``features``; inside ``captured_features`` all of them are kept.
 No layer has to be named or guessed: the stage of a Swin or a ConvNeXt is found as that of a ResNet is.
 """
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
+from lamina.evaluation_mode import evaluation_mode
 from lamina.layers.heads import stage_numbers
 
 Features = Callable[[Tensor, Sequence[int] | None], list[Tensor]]
@@ -25,7 +26,7 @@ def feature_maps(model: nn.Module, x: Tensor, stages: Sequence[int] | None = Non
     and a stage that is not there.
     """
     features = features_of(model)
-    with evaluation(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         try:
             return list(features(x, stages))
         except ValueError as error:
@@ -33,7 +34,7 @@ def feature_maps(model: nn.Module, x: Tensor, stages: Sequence[int] | None = Non
 
 
 @contextmanager
-def watched(model: nn.Module) -> Iterator[list[Tensor]]:
+def captured_features(model: nn.Module) -> Iterator[list[Tensor]]:
     """A list into which the maps of all stages come, first to last, when the model's forward is called."""
     features, maps = features_of(model), list[Tensor]()
 
@@ -63,15 +64,3 @@ def stage_number(stage: int, count: int) -> int:
         return stage_numbers([stage], count)[0]
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-@contextmanager
-def evaluation(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; afterwards each module's own mode again."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
-from lamina.inspection.features import evaluation
+from lamina.evaluation_mode import evaluation_mode
 from lamina.layers.loops import Tensors, unroll
 from lamina.layers.recurrent import Kind, Recurrent
 
@@ -58,7 +58,7 @@ def gate_traces(model: nn.Module, *inputs: Any, **named: Any) -> list[Trace]:
     The inputs are those of forward, every row as long as the others. Of a layer called several times the last call
     counts. Raises UsageError for an input the model does not take.
     """
-    with evaluation(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         try:
             with _recorded(model) as calls:
                 model(*inputs, **named)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
-from lamina.inspection.attention import Looking, looking
+from lamina.evaluation_mode import evaluation_mode
+from lamina.inspection.attention import BlockAttention, block_attention
 from lamina.inspection.cam import grad_cam, targets
 from lamina.inspection.erf import effective_receptive_field
-from lamina.inspection.features import evaluation, feature_maps, stage_number
+from lamina.inspection.features import feature_maps, stage_number
 from lamina.inspection.filters import first_filters
 from lamina.inspection.gradients import gradient_flow
 
@@ -35,10 +37,16 @@ class Inspection:
     """weights of the first convolution"""
     fields: list[Tensor]
     """effective receptive field of the middle unit of each stage's map, over the pixels, its sum 1"""
-    looking: list[Looking]
+    attention: list[BlockAttention]
     """attention in each block that has it: windows, and who looks where"""
     gradients: list[tuple[str, float]]
     """(weight, norm of the gradient of the target's logit over the weight's norm), in order of depth"""
+
+    @property
+    def looking(self) -> list[BlockAttention]:
+        """Deprecated: the former name of ``attention``."""
+        warnings.warn("Inspection.looking is now attention", DeprecationWarning, stacklevel=2)
+        return self.attention
 
 
 def inspect_image(
@@ -56,11 +64,11 @@ def inspect_image(
     maps = feature_maps(model, x_1CHW)
     if any(map_.ndim != 4 for map_ in maps):
         raise UsageError(f"the stages of {type(model).__name__} give no maps: there is nothing to see in an image")
-    with evaluation(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         logits_K = model(x_1CHW)[0]
     chosen = int(targets(logits_K[None], target))
     number = None if stage is None else stage_number(stage, len(maps))
-    with evaluation(model):
+    with evaluation_mode(model):
         gradients = gradient_flow(model, lambda net: net(x_1CHW)[0, chosen])
     return Inspection(
         x_CHW=x_1CHW[0],
@@ -71,6 +79,6 @@ def inspect_image(
         maps=[map_[0] for map_ in maps],
         filters_OIHW=first_filters(model),
         fields=effective_receptive_field(model, (x_1CHW.shape[2], x_1CHW.shape[3]), samples=samples),
-        looking=looking(model, x_1CHW),
+        attention=block_attention(model, x_1CHW),
         gradients=gradients,
     )

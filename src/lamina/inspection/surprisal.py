@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
-from lamina.inspection.features import evaluation
+from lamina.evaluation_mode import evaluation_mode
 
 CHUNK = 512
 """tokens read at once by a model that carries its state on"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expected:
+class TokenSurprisal:
     """What was expected at each of T places, and what came."""
 
     token_T: Tensor
@@ -36,11 +36,11 @@ class Expected:
         return -self.probability_T.double().log2()
 
 
-def expected(logits_TV: Tensor, token_T: Tensor, alternatives: int = 5) -> Expected:
+def token_surprisal(logits_TV: Tensor, token_T: Tensor, alternatives: int = 5) -> TokenSurprisal:
     """What logits say of the tokens that came: row t of the logits is of token t."""
     probability_TV = logits_TV.double().softmax(-1)
     likeliest = probability_TV.topk(min(alternatives, probability_TV.shape[-1]), dim=-1)
-    return Expected(
+    return TokenSurprisal(
         token_T=token_T,
         probability_T=probability_TV.gather(1, token_T[:, None].long())[:, 0],
         likeliest_TK=likeliest.indices,
@@ -48,7 +48,7 @@ def expected(logits_TV: Tensor, token_T: Tensor, alternatives: int = 5) -> Expec
     )
 
 
-def read(model: nn.Module, tokens_T: Tensor, *, alternatives: int = 5) -> Expected:
+def text_surprisal(model: nn.Module, tokens_T: Tensor, *, alternatives: int = 5) -> TokenSurprisal:
     """What a language model expects at each token of a text but the first, (T - 1); the text may be longer than a
     model's context: each token then has at least half of it before it.
 
@@ -57,8 +57,8 @@ def read(model: nn.Module, tokens_T: Tensor, *, alternatives: int = 5) -> Expect
     if tokens_T.ndim != 1 or len(tokens_T) < 2:
         raise UsageError(f"a text of at least two tokens is read, got {tuple(tokens_T.shape)}")
     context = getattr(getattr(model, "config", None), "context", None)
-    parts: list[Expected] = []
-    with evaluation(model), torch.no_grad():
+    parts: list[TokenSurprisal] = []
+    with evaluation_mode(model), torch.no_grad():
         try:
             state: Any = None
             begin = 0  # of the part that the model reads now
@@ -69,13 +69,13 @@ def read(model: nn.Module, tokens_T: Tensor, *, alternatives: int = 5) -> Expect
                 said = model(read_1T) if state is None else model(read_1T, state)
                 logits_TV = said[0] if isinstance(said, Tensor) else said[0][0]
                 state = None if isinstance(said, Tensor) or context is not None else said[1]
-                parts.append(expected(logits_TV[told - begin :], tokens_T[told + 1 : end + 1], alternatives))
+                parts.append(token_surprisal(logits_TV[told - begin :], tokens_T[told + 1 : end + 1], alternatives))
                 told = end
                 begin = end if context is None else end - context // 2
         except ValueError as error:
             raise UsageError(str(error)) from error
     names = ("token_T", "probability_T", "likeliest_TK", "likeliest_probability_TK")
-    return Expected(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    return TokenSurprisal(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def most_surprising(bits_T: Tensor, count: int, apart: int = 1) -> list[int]:

@@ -5,6 +5,7 @@ Legend: T tokens that the model reads, S tokens of a source, h heads, V vocabula
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
+from lamina.evaluation_mode import evaluation_mode
 from lamina.inspection.attention import alignments, attention_maps
-from lamina.inspection.embedded import gradient_by_lag
-from lamina.inspection.features import evaluation
+from lamina.inspection.embedding_gradients import gradient_by_lag
 from lamina.inspection.gates import Trace, gate_traces
-from lamina.inspection.surprisal import Expected, expected
-from lamina.inspection.words import Say, word_effects
+from lamina.inspection.surprisal import TokenSurprisal, token_surprisal
+from lamina.inspection.word_attribution import Predictor, word_effects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class TextInspection:
     """(h, T, S) of each attention of the decoder to the source"""
     traces: Sequence[Trace] = ()
     """gates, hidden states and cells of each recurrent layer over time; their batch is 1"""
-    expected: Expected | None = None
+    surprisal: TokenSurprisal | None = None
     """of a language model: of each token but the first; of a translation: of each token written"""
     following_V: Tensor | None = None
     """of a language model: the probability of each token to come next"""
@@ -45,11 +46,17 @@ class TextInspection:
     effects_WK: Tensor | None = None
     """of a classifier: what each word adds to each output, see ``word_effects``"""
 
+    @property
+    def expected(self) -> TokenSurprisal | None:
+        """Deprecated: the former name of ``surprisal``."""
+        warnings.warn("TextInspection.expected is now surprisal", DeprecationWarning, stacklevel=2)
+        return self.surprisal
 
-def inspect_running(model: nn.Module, tokens_T: Tensor) -> TextInspection:
+
+def inspect_running_text(model: nn.Module, tokens_T: Tensor) -> TextInspection:
     """Look inside a language model with a text of at least one token. Raises UsageError for what it does not take."""
     tokens_1T = tokens_T[None].long()
-    with evaluation(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         try:
             said = model(tokens_1T)
         except ValueError as error:
@@ -59,14 +66,14 @@ def inspect_running(model: nn.Module, tokens_T: Tensor) -> TextInspection:
         tokens_T=tokens_1T[0],
         attention=_first(attention_maps(model, tokens_1T)),
         traces=gate_traces(model, tokens_1T),
-        expected=expected(logits_TV[:-1], tokens_1T[0, 1:]) if len(tokens_T) > 1 else None,
+        surprisal=token_surprisal(logits_TV[:-1], tokens_1T[0, 1:]) if len(tokens_T) > 1 else None,
         following_V=logits_TV[-1].double().softmax(0).float(),
         lag_T=gradient_by_lag(model, tokens_1T) if len(tokens_T) > 1 else None,
     )
 
 
-def inspect_judged(
-    model: nn.Module, tokens_T: Tensor, words: Sequence[Sequence[int]], say: Say, filler: int = 0
+def inspect_classified_text(
+    model: nn.Module, tokens_T: Tensor, words: Sequence[Sequence[int]], say: Predictor, filler: int = 0
 ) -> TextInspection:
     """Look inside a classifier with a text; ``words``, ``say`` and ``filler`` as in ``word_effects``.
 
@@ -83,12 +90,12 @@ def inspect_judged(
     )
 
 
-def inspect_translated(model: nn.Module, source_S: Tensor, written_T: Tensor) -> TextInspection:
+def inspect_translation(model: nn.Module, source_S: Tensor, written_T: Tensor) -> TextInspection:
     """Look inside an encoder-decoder with a source and what it wrote: the mark of the beginning first, that of the end
     last. Raises UsageError for what the model does not take."""
     source_1S, written_1T = source_S[None].long(), written_T[None].long()
     tokens_1T = written_1T[:, :-1]
-    with evaluation(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         try:
             said = model(tokens_1T, source=source_1S)
         except ValueError as error:
@@ -102,7 +109,7 @@ def inspect_translated(model: nn.Module, source_S: Tensor, written_T: Tensor) ->
         attention=_first(attention_maps(model, tokens_1T, source=source_1S)),
         alignments=_first(alignments(model, tokens_1T, source_1S)),
         traces=traces,
-        expected=expected(said[0][0], written_1T[0, 1:]),
+        surprisal=token_surprisal(said[0][0], written_1T[0, 1:]),
     )
 
 

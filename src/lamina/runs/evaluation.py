@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from lamina.data.streams import Batch
+from lamina.evaluation_mode import evaluation_mode
 from lamina.tasks.base import Task
 
 
@@ -24,7 +24,7 @@ def measure(task: Task, model: nn.Module, batches: Iterable[Batch]) -> dict[str,
 def predictions(task: Task, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
     """``task.predict`` over all batches, joined on the CPU, with "target" beside it where the batches have one."""
     found: dict[str, list[Tensor]] = {}
-    with evaluating(model):
+    with evaluation_mode(model), torch.no_grad():
         for batch in batches:
             said = task.predict(model, like(model, batch))
             for name, value in {**said, **{k: v for k, v in batch.items() if k == "target"}}.items():
@@ -37,15 +37,3 @@ def like(model: nn.Module, batch: Batch) -> Batch:
     if next(model.parameters()).dtype is not torch.float64:
         return batch
     return {name: value.double() if value.is_floating_point() else value for name, value in batch.items()}
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients inside the block; the mode it had afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)

@@ -19,11 +19,12 @@ from lamina.data.targets.code import align
 from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.samples import Pairs
 from lamina.errors import RunError, UsageError, unknown
+from lamina.evaluation_mode import evaluation_mode
 from lamina.runs.batches import Place, evaluation_batches
 from lamina.runs.build import make_model, make_task
 from lamina.runs.config import TrainConfig
 from lamina.runs.directory import RunDirectory
-from lamina.runs.evaluation import evaluating, like, measure, predictions
+from lamina.runs.evaluation import like, measure, predictions
 from lamina.runs.image.crops import ten_cropped
 from lamina.runs.prediction import inputs, predict_items, texts_of
 from lamina.runs.text.generation import continue_text, continue_texts
@@ -140,7 +141,7 @@ class Run:
         else:
             model, larger = ten_cropped(self.model, self.preprocess, self.task.name)
             batches = self.batches(split, source, larger)
-        with evaluating(model):
+        with evaluation_mode(model), torch.no_grad():
             found = measure(self.task, model, batches)
         if isinstance(self.task, Translation):
             found |= self._judged(split, self.source if source is None else source, beam)
@@ -221,7 +222,7 @@ class Run:
             raise UsageError(f"a beam is for translations, but the task of {self.path} is {self.task.name}")
 
     def _say(self, batch: Batch) -> Batch:
-        with evaluating(self.model):
+        with evaluation_mode(self.model), torch.no_grad():
             return self.task.predict(self.model, like(self.model, batch))
 
     def embed(self, *items: Any) -> Tensor:
@@ -233,7 +234,7 @@ class Run:
         for batch in inputs(self.preprocess, items) if items else self.batches(None):
             batch = like(self.model, batch)
             given = [batch[name] for name in (self.preprocess.input_key, "lengths") if name in batch]
-            with evaluating(self.model):
+            with evaluation_mode(self.model), torch.no_grad():
                 parts.append(embed(*given).float())
         return torch.cat(parts)
 

@@ -82,7 +82,7 @@ def test_what_shows_nothing_is_said() -> None:
         cam_HW=torch.zeros(24, 24),
         fields=[torch.zeros(24, 24)] * 2,
         filters_OIHW=None,
-        looking=[],
+        attention=[],
         gradients=[("stem.conv.weight", 0.0)],
     )
     found = Page(render_look(content(seen=nothing))).text

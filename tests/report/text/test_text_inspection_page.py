@@ -14,7 +14,7 @@ from report_contents import Page
 
 import lamina
 from lamina.data.text.tokenizing import TextCode
-from lamina.inspection import expected, inspect_judged, inspect_running, inspect_translated
+from lamina.inspection import inspect_classified_text, inspect_running_text, inspect_translation, token_surprisal
 from lamina.inspection.pieces import pieces_of, words_of
 from lamina.report.text.figures import attention, token_label
 from lamina.report.text.highlights import chance, quoted, surprise_marks, word_marks
@@ -32,7 +32,7 @@ def running(name: str = "transformer-lm", text: str = "The cat sat.\n", **option
         name="lm-cats",
         model=name,
         text=text,
-        seen=inspect_running(model, tokens),
+        seen=inspect_running_text(model, tokens),
         tokens=pieces_of(code, tokens.tolist()),
         token=lambda index: pieces_of(code, [index])[0],
         facts={"weights": "the best of runs/lm-cats"},
@@ -54,7 +54,7 @@ def judged(text: str = "Not good, bad.", **options: Any) -> TextLook:
         name="feelings",
         model="lstm-classifier",
         text=text,
-        seen=inspect_judged(model, tokens, [word.places for word in words], say),
+        seen=inspect_classified_text(model, tokens, [word.places for word in words], say),
         tokens=pieces_of(code, tokens.tolist()),
         target="negative",
         output=0,
@@ -70,7 +70,7 @@ def translated(name: str = "transformer-small", **options: Any) -> TextLook:
     assert code.begin is not None
     assert code.end is not None
     source, written = [*code.encode("3 mars"), code.end], [*code.encode("2015"), code.end]
-    seen = inspect_translated(model, torch.tensor(source), torch.tensor([code.begin, *written]))
+    seen = inspect_translation(model, torch.tensor(source), torch.tensor([code.begin, *written]))
     return TextLook(
         name="dates",
         model=name,
@@ -96,7 +96,7 @@ def shown(content: TextLook) -> Page:
 def test_a_language_model_says_what_it_expected() -> None:
     content = running(**SMALL)
     found = shown(content)
-    assert content.seen.expected is not None
+    assert content.seen.surprisal is not None
     for words in (
         "lm-cats",
         "a text of 13 tokens",
@@ -109,7 +109,7 @@ def test_a_language_model_says_what_it_expected() -> None:
         "the best of runs/lm-cats",
     ):
         assert words in found.text, words
-    row = f"“h” {chance(float(content.seen.expected.probability_T[0]))} {float(content.seen.expected.bits[0]):.2f} “"
+    row = f"“h” {chance(float(content.seen.surprisal.probability_T[0]))} {float(content.seen.surprisal.bits[0]):.2f} “"
     assert row.replace("\u00a0", " ") in found.text
     assert "Memory over time" not in found.text
     assert set(text_png_files(content)) == {
@@ -206,7 +206,9 @@ def test_a_map_is_dark_where_it_looks() -> None:
 
 
 def test_marks_are_as_strong_as_what_they_say() -> None:
-    found = expected(torch.tensor([[0.4, 0.25, 0.35]] * 2 + [[0.998, 0.002, 0.0]]).log(), torch.tensor([0, 1, 1]), 2)
+    found = token_surprisal(
+        torch.tensor([[0.4, 0.25, 0.35]] * 2 + [[0.998, 0.002, 0.0]]).log(), torch.tensor([0, 1, 1]), 2
+    )
     depths = [mark.depth for mark in surprise_marks(["a", "b", "c"], found, "abc".__getitem__)]
     assert depths == pytest.approx([-0.9 * np.log2(0.4) / 12, 0.9 * 2 / 12, 0.9 * np.log2(500) / 12], rel=1e-4)
     marks = surprise_marks(["c"], found, "abc".__getitem__, first=2)

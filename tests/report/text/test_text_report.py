@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from report_contents import Page, classification, history, page
 
-from lamina.inspection.words import Telling
+from lamina.inspection.word_attribution import WordAttribution
 from lamina.report.content import Mistake, Outcome, ReportContent
 from lamina.report.page import render_report
 from lamina.report.text.content import Example, Mark, Surprise, TextOutcome, Written
@@ -36,7 +36,11 @@ def running(text: str = "the cat", **changes: Any) -> ReportContent:
 
 def judged(text: str = "not <b>good</b>", **changes: Any) -> ReportContent:
     telling = [
-        ("positive", [Telling(word=text, effect=0.31, count=7)], [Telling(word="dull", effect=-0.25, count=3)]),
+        (
+            "positive",
+            [WordAttribution(word=text, effect=0.31, count=7)],
+            [WordAttribution(word="dull", effect=-0.25, count=3)],
+        ),
         ("negative", [], []),
     ]
     truth_N, said_NK = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from lamina.inspection.attention import Looking
+from lamina.inspection.attention import BlockAttention
 from lamina.inspection.erf import centre, radius
 from lamina.inspection.image import Inspection
 from lamina.report import figures
@@ -102,7 +102,7 @@ def pictures(content: LookContent) -> dict[str, Drawn]:
     """Every picture that is made of tiles."""
     seen, picture = content.seen, content.picture_HWC
     found = {"cam": _cam(content)}
-    if rows := _shown(seen.looking):
+    if rows := _shown(seen.attention):
         found["attention"] = _attention(rows, content)
     found["receptive-field"] = Drawn(
         title="effective receptive field of each stage",
@@ -130,13 +130,13 @@ def _cam(content: LookContent) -> Drawn:
     return Drawn(title="the image, and the activation map over it", tiles=tiles, note=note)
 
 
-def _shown(rows: Sequence[Looking]) -> list[Looking]:
+def _shown(rows: Sequence[BlockAttention]) -> list[BlockAttention]:
     """The last two blocks of each stage, a plain and a shifted one."""
     stages = sorted({row.stage for row in rows})
     return [row for stage in stages for row in [row for row in rows if row.stage == stage][-2:]][-BLOCKS:]
 
 
-def _attention(rows: Sequence[Looking], content: LookContent) -> Drawn:
+def _attention(rows: Sequence[BlockAttention], content: LookContent) -> Drawn:
     tiles = []
     for row in rows:
         at = _strongest(_array(content.seen.cam_HW), row.shape)

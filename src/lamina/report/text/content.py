@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lamina.report.statistics import Floats
 
 if TYPE_CHECKING:
-    from lamina.inspection.words import Telling
+    from lamina.inspection.word_attribution import WordAttribution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class TextOutcome:
     """the beginning of the split, the stronger marked the less it was expected"""
     surprises: Sequence[Surprise] = ()
     """greatest first"""
-    telling: Sequence[tuple[str, Sequence[Telling], Sequence[Telling]]] = ()
+    telling: Sequence[tuple[str, Sequence[WordAttribution], Sequence[WordAttribution]]] = ()
     """(output, words that speak for it, words that speak against it), most telling first"""
     judged: int = 0
     """texts that the telling words were looked for in"""

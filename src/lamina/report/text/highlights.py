@@ -12,7 +12,7 @@ from lamina.report.text.content import Mark
 from lamina.report.wording import signed
 
 if TYPE_CHECKING:
-    from lamina.inspection.surprisal import Expected
+    from lamina.inspection.surprisal import TokenSurprisal
 
 DEEPEST = 0.9
 BITS = 12.0
@@ -24,7 +24,9 @@ LEAST_EFFECT = 0.02
 SIGNS = {"": "nothing", " ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
-def surprise_marks(pieces: Sequence[str], found: Expected, token: Callable[[int], str], first: int = 0) -> list[Mark]:
+def surprise_marks(
+    pieces: Sequence[str], found: TokenSurprisal, token: Callable[[int], str], first: int = 0
+) -> list[Mark]:
     """Pieces of text, the stronger the less each was expected; the pieces are the tokens of ``found`` from ``first``.
 
     ``token`` gives any token as a piece of text.
@@ -39,7 +41,7 @@ def surprise_marks(pieces: Sequence[str], found: Expected, token: Callable[[int]
     return marks
 
 
-def expectations(found: Expected, place: int, token: Callable[[int], str], most: int = 5) -> str:
+def expectations(found: TokenSurprisal, place: int, token: Callable[[int], str], most: int = 5) -> str:
     """The likeliest tokens at a place, in words: "“e” 61.0 %, “a” 10.2 %"."""
     return likeliest(found.likeliest_TK[place].tolist(), found.likeliest_probability_TK[place].tolist(), token, most)
 

@@ -72,7 +72,7 @@ def render_text_look(content: TextLook) -> str:
         sections.append(_words(content, content.seen.effects_WK))
     if content.seen.alignments:
         sections.append(_maps("alignment", "Alignment", content, drawn, _ALIGNED))
-    if content.seen.expected is not None:
+    if content.seen.surprisal is not None:
         sections.append(_expected(content))
     if content.seen.attention:
         sections.append(_maps("attention", "Attention", content, drawn, _LOOKED))
@@ -173,7 +173,7 @@ def _words(content: TextLook, effects_WK: Tensor) -> Section:
 
 
 def _expected(content: TextLook) -> Section:
-    found = content.seen.expected
+    found = content.seen.surprisal
     assert found is not None
     pieces = content.written or content.tokens[1:]
     marks = surprise_marks(pieces, found, content.token)

@@ -10,7 +10,7 @@ from lamina.report.content import Outcome
 from lamina.report.wording import label, number, signed
 
 if TYPE_CHECKING:
-    from lamina.inspection.words import Telling
+    from lamina.inspection.word_attribution import WordAttribution
 
 
 def sections(outcome: Outcome) -> list[Section]:
@@ -32,6 +32,6 @@ def sections(outcome: Outcome) -> list[Section]:
     return [Section(name="telling", title="Most telling words", blocks=blocks)]
 
 
-def _table(title: str, rows: Sequence[Telling]) -> Table:
+def _table(title: str, rows: Sequence[WordAttribution]) -> Table:
     cells = [[label(row.word, 40), signed(row.effect, 3), number(row.count)] for row in rows]
     return Table(title=title, columns=["word", "adds", "occurs"], rows=cells)

@@ -12,16 +12,16 @@ from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.streams import Ragged
 from lamina.decoding.decoder import limits
 from lamina.errors import UsageError
+from lamina.evaluation_mode import evaluation_mode
 from lamina.inspection.pieces import pieces_of, words_of
-from lamina.inspection.text import inspect_judged, inspect_running, inspect_translated
+from lamina.inspection.text import inspect_classified_text, inspect_running_text, inspect_translation
 from lamina.report.text.inspection import TextLook
-from lamina.runs.evaluation import evaluating
 from lamina.runs.image.inspection import class_number, in_words
 from lamina.runs.text.translation import translate
 from lamina.tasks.translation import LONGER, Translation
 
 if TYPE_CHECKING:
-    from lamina.inspection.words import Say
+    from lamina.inspection.word_attribution import Predictor
     from lamina.runs.run import Run
 
 MOST = 512
@@ -59,14 +59,14 @@ def look_at_text(run: Run, text: str, target: str | int | None = None) -> TextLo
         case "language-modelling" | "translation" if target is not None:
             raise UsageError(f"{run.path} tells no classes apart: its task is {run.task.name}")
         case "language-modelling":
-            seen = inspect_running(run.model, tokens_T)
+            seen = inspect_running_text(run.model, tokens_T)
             return TextLook(seen=seen, tokens=pieces_of(code, tokens_T.tolist()), **common)
         case "translation":
             return _translated(run, preprocess, tokens_T, common)
     words = words_of(looked, code.spans(looked)[: len(tokens_T)])
     names = preprocess.target.classes or preprocess.target.names
     number = class_number(target, names)
-    seen = inspect_judged(run.model, tokens_T, [word.places for word in words], say_of(run), code.unknown or 0)
+    seen = inspect_classified_text(run.model, tokens_T, [word.places for word in words], say_of(run), code.unknown or 0)
     assert seen.outputs_K is not None
     if number is None:
         number = 0 if preprocess.target.task == "regression" else int(seen.outputs_K.argmax())
@@ -81,11 +81,11 @@ def look_at_text(run: Run, text: str, target: str | int | None = None) -> TextLo
     )
 
 
-def say_of(run: Run) -> Say:
+def say_of(run: Run) -> Predictor:
     """What a run's classifier says of rows of tokens: probabilities, or values in the target's own units."""
 
     def say(tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
-        with evaluating(run.model):
+        with evaluation_mode(run.model), torch.no_grad():
             said = run.task.predict(run.model, {"tokens": tokens_BT, "lengths": lengths_B})
         return said["values"] if "values" in said else said["probabilities"]
 
@@ -113,7 +113,7 @@ def written_by(run: Run, preprocess: TextPreprocess, source_S: Tensor) -> list[i
 def _translated(run: Run, preprocess: TextPreprocess, source_S: Tensor, common: dict[str, Any]) -> TextLook:
     code = preprocess.code
     written = written_by(run, preprocess, source_S)
-    seen = inspect_translated(run.model, source_S, torch.tensor(written))
+    seen = inspect_translation(run.model, source_S, torch.tensor(written))
     return TextLook(
         seen=seen,
         tokens=pieces_of(code, written[:-1]),

@@ -16,8 +16,8 @@ from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.streams import Ragged
 from lamina.inspection.attention import alignments
 from lamina.inspection.pieces import pieces_of, words_of
-from lamina.inspection.surprisal import most_surprising, read
-from lamina.inspection.words import telling_words, word_effects
+from lamina.inspection.surprisal import most_surprising, text_surprisal
+from lamina.inspection.word_attribution import strongest_words, word_effects
 from lamina.report.content import Outcome
 from lamina.report.text.content import Example, Mark, Surprise, TextOutcome, Written
 from lamina.report.text.highlights import expectations, surprise_marks
@@ -28,7 +28,7 @@ from lamina.tasks.translation_scores import signatures
 
 if TYPE_CHECKING:
     from lamina.data.text.tokenizing import TokenKind
-    from lamina.inspection.words import Telling
+    from lamina.inspection.word_attribution import WordAttribution
     from lamina.runs.run import Run
 
 READ = 20_000
@@ -71,7 +71,7 @@ def running_outcome(run: Run, split: str) -> Outcome:
     assert isinstance(samples, InMemory)
     code, tokens_T = preprocess.code, samples.tensors["tokens"][: READ + 1].long()
     opening, before, after = AROUND[code.kind]
-    found, token = read(run.model, tokens_T), piece(preprocess)
+    found, token = text_surprisal(run.model, tokens_T), piece(preprocess)
     tokens: list[int] = tokens_T.tolist()
     surprises = []
     for place in _various(most_surprising(found.bits, len(tokens), apart=before), found.token_T):
@@ -141,10 +141,10 @@ def telling_outcome(run: Run, split: str) -> TextOutcome:
             word = text[begin:end]
             found.append((word.lower() if lowercase else word, effect_K))
         judged, left = judged + 1, left - cost
-    rows: list[tuple[str, Sequence[Telling], Sequence[Telling]]] = []
+    rows: list[tuple[str, Sequence[WordAttribution], Sequence[WordAttribution]]] = []
     classes = run.preprocess.target.task == "classification"
     for k, name in islice(enumerate(run.classes), CLASSES if classes else OUTPUTS):
-        speaking_for, speaking_against = telling_words(found, k)
+        speaking_for, speaking_against = strongest_words(found, k)
         rows.append((name, speaking_for, [] if classes else speaking_against))  # what speaks against speaks for another
     return TextOutcome(telling=rows, judged=judged)
 

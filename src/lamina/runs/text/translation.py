@@ -13,7 +13,7 @@ from lamina.data.text.samples import Pairs
 from lamina.data.text.streams import Ragged
 from lamina.decoding import Hypothesis
 from lamina.errors import UsageError
-from lamina.runs.evaluation import evaluating
+from lamina.evaluation_mode import evaluation_mode
 from lamina.tasks.translation import Translation
 from lamina.tasks.translation_scores import score_translations
 
@@ -34,7 +34,7 @@ def translate(
     device = next(model.parameters()).device
     found: dict[int, list[tuple[str, Hypothesis]]] = {}
     longest_first = samples.offsets.diff().argsort(descending=True, stable=True)
-    with evaluating(model):
+    with evaluation_mode(model), torch.no_grad():
         for block in torch.split(longest_first, AT_ONCE):
             batch = {name: value.to(device) for name, value in samples.take(block).items()}
             if "source" not in batch:  # sources alone, which are tokens like any other

@@ -14,7 +14,7 @@ from lamina.data.preprocess import Preprocess, files_of, load_preprocess
 from lamina.data.streams import Batch
 from lamina.data.table.preprocess import TablePreprocess
 from lamina.errors import ExportError, RunError, UsageError
-from lamina.export.example import Asked, asked
+from lamina.export.example import InputFacts, input_facts
 from lamina.export.facts import ExportFacts
 from lamina.export.formats import FORMATS, check_engine, engine_of, format_named
 from lamina.export.onnx import OnnxModel
@@ -94,7 +94,7 @@ def export_variant(
         load_weights(model, weights)
     facts = ExportFacts(
         model=name,
-        **asked(row, row.config),
+        **input_facts(row, row.config),
         objective=row.card.objective,
         weights="" if weights is None or not Path(weights).is_file() else digest(Path(weights)),
         version=__version__,
@@ -134,7 +134,7 @@ def _facts_of(run: Run) -> ExportFacts:
     files = files_of(run.preprocess)
     return ExportFacts(
         model=run.config.name,
-        **_asked_of(run),
+        **_input_facts_of(run),
         classes=run.classes,
         objective=run.directory.read("card.json").get("card", {}).get("objective"),
         preprocess=files["preprocess.json"],
@@ -144,7 +144,7 @@ def _facts_of(run: Run) -> ExportFacts:
     )
 
 
-def _asked_of(run: Run) -> Asked:
+def _input_facts_of(run: Run) -> InputFacts:
     """What a file of this run is called with."""
     made = run.preprocess
     match made:

@@ -13,17 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamina.data.image.samples import ImageFiles
-from lamina.data.source import labelled
+from lamina.data.source import ImageFiles, Table, Text, Texts, labelled
 from lamina.data.streams import Batch, InMemory
-from lamina.data.table.samples import Table
-from lamina.data.text.samples import Text, Texts
+from lamina.evaluation_mode import evaluation_mode
 from lamina.files import write_whole
 from lamina.inspection.gradients import gradient_flow
 from lamina.inspection.importance import permutation_importance
 from lamina.report.content import Array, Inside, Mistake, Outcome, ReportContent
 from lamina.report.page import render_report
-from lamina.runs.evaluation import evaluating, like, measure
+from lamina.runs.evaluation import like, measure
 from lamina.runs.text.report import running_outcome, telling_outcome, told, translated_outcome, written_of
 from lamina.tasks.base import EngineAtRest
 from lamina.version import __version__
@@ -200,7 +198,7 @@ def _maps(run: Run, split: str) -> list[tuple[str, np.ndarray[Any, Any]]]:
     one = run.preprocess.encode(labelled(run.source.splits[split]).subset([0]), hold=True)
     assert isinstance(one, InMemory)
     batch = like(run.model, run.preprocess.prepare(one.tensors))
-    with evaluating(run.model):
+    with evaluation_mode(run.model), torch.no_grad():
         maps = run.model.features(batch[run.preprocess.input_key])  # type: ignore[operator]
     return [(f"stage {i}", stage[0].float().numpy()) for i, stage in enumerate(maps)]
 
@@ -227,7 +225,7 @@ def _importance(run: Run, split: str) -> list[tuple[str, float, float]]:
     def score(frame: pd.DataFrame) -> float:
         samples = run.preprocess.encode(Table(frame, part.targets), hold=True)
         assert isinstance(samples, InMemory)
-        with evaluating(run.model):
+        with evaluation_mode(run.model), torch.no_grad():
             value = measure(run.task, run.model, [run.preprocess.prepare(samples.tensors)])[name]
         return value if mode == "max" else -value
 

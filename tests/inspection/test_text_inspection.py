@@ -13,14 +13,14 @@ from torch import Tensor, nn
 import lamina
 from lamina.errors import UsageError
 from lamina.inspection import (
-    expected,
     gradient_by_lag,
-    inspect_judged,
-    inspect_running,
-    inspect_translated,
+    inspect_classified_text,
+    inspect_running_text,
+    inspect_translation,
     most_surprising,
-    read,
-    telling_words,
+    strongest_words,
+    text_surprisal,
+    token_surprisal,
     word_effects,
 )
 
@@ -37,7 +37,7 @@ def model_of(name: str, **options: Any) -> nn.Module:
 
 
 def test_what_was_expected() -> None:
-    found = expected(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]).log(), torch.tensor([1, 2]), 2)
+    found = token_surprisal(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]).log(), torch.tensor([1, 2]), 2)
     torch.testing.assert_close(found.bits, torch.tensor([2.0, -math.log2(0.8)]).double())
     assert found.likeliest_TK[0, 0] == 0
     assert found.likeliest_TK[1, 0] == 2
@@ -47,7 +47,7 @@ def test_what_was_expected() -> None:
 def test_a_long_text_is_read_with_its_state() -> None:
     model = model_of("lstm-lm", **LSTM)
     tokens = torch.randint(11, (1200,))  # two chunks and a half
-    found = read(model, tokens)
+    found = text_surprisal(model, tokens)
     with torch.no_grad():
         log_p = model.eval()(tokens[None, :-1])[0][0].log_softmax(-1)
     wanted = -log_p.gather(1, tokens[1:, None])[:, 0] / math.log(2)
@@ -59,7 +59,7 @@ def test_a_long_text_is_read_with_its_state() -> None:
 def test_a_context_slides_over_a_long_text(length: int) -> None:
     model = model_of("transformer-lm", **GPT)
     tokens = torch.randint(11, (length,))
-    found = read(model, tokens)
+    found = text_surprisal(model, tokens)
     assert torch.equal(found.token_T, tokens[1:])
     for t in (1, length // 2, length - 1):
         # the windows begin every 4 tokens, from the first that leaves t in its second half
@@ -134,7 +134,7 @@ def test_what_has_no_lag() -> None:
     with pytest.raises(UsageError, match="Linear has no embedding"):
         gradient_by_lag(nn.Linear(2, 5), torch.tensor([[1.0, 2.0, 3.0]]))
     with pytest.raises(UsageError, match="at least two tokens"):
-        read(model_of("lstm-lm", **LSTM), torch.tensor([1]))
+        text_surprisal(model_of("lstm-lm", **LSTM), torch.tensor([1]))
 
 
 # ---------------------------------------------------------------- words
@@ -160,11 +160,11 @@ def test_the_words_that_tell() -> None:
         *[("the", torch.tensor([0.0, 0.0]))] * 9,
         ("rare", torch.tensor([0.9, -0.9])),
     ]
-    for_it, against = telling_words(found, 1)
+    for_it, against = strongest_words(found, 1)
     assert [(row.word, row.count) for row in for_it] == [("good", 3)]
     assert for_it[0].effect == pytest.approx(0.4)
     assert [(row.word, row.effect) for row in against] == [("bad", pytest.approx(-0.2))]
-    assert [row.word for row in telling_words(found, 0, least=1)[0]] == ["rare", "bad"]
+    assert [row.word for row in strongest_words(found, 0, least=1)[0]] == ["rare", "bad"]
 
 
 # ---------------------------------------------------------------- the whole of it
@@ -174,21 +174,21 @@ def test_a_language_model_is_looked_into() -> None:
     tokens = torch.tensor([3, 1, 4, 1, 5])
     for name, options in (("lstm-lm", LSTM), ("transformer-lm", GPT)):
         model = model_of(name, **options)
-        seen = inspect_running(model, tokens)
+        seen = inspect_running_text(model, tokens)
         with torch.no_grad():
             probability_TV = model.eval()(tokens[None])[0][0].softmax(-1)
-        assert seen.expected is not None
+        assert seen.surprisal is not None
         assert seen.following_V is not None
         assert seen.lag_T is not None
-        torch.testing.assert_close(seen.expected.probability_T, probability_TV[torch.arange(4), tokens[1:]])
+        torch.testing.assert_close(seen.surprisal.probability_T, probability_TV[torch.arange(4), tokens[1:]])
         torch.testing.assert_close(seen.following_V, probability_TV[-1].float())
         assert len(seen.traces) == (2 if name == "lstm-lm" else 0)
         assert [tuple(map_.shape) for map_ in seen.attention.values()] == ([(2, 5, 5)] if name != "lstm-lm" else [])
         assert len(seen.lag_T) == 4
-        one = inspect_running(model, tokens[:1])
-        assert (one.expected, one.lag_T) == (None, None)
+        one = inspect_running_text(model, tokens[:1])
+        assert (one.surprisal, one.lag_T) == (None, None)
         with pytest.raises(UsageError):
-            inspect_running(model, torch.tensor([3, 99] if name != "lstm-lm" else []))
+            inspect_running_text(model, torch.tensor([3, 99] if name != "lstm-lm" else []))
 
 
 def test_a_classifier_is_looked_into() -> None:
@@ -200,7 +200,7 @@ def test_a_classifier_is_looked_into() -> None:
             said: Tensor = model(tokens_BT, lengths=lengths_B).softmax(-1)
             return said
 
-    seen = inspect_judged(model, tokens, [[0, 1], [3]], say)
+    seen = inspect_classified_text(model, tokens, [[0, 1], [3]], say)
     assert seen.outputs_K is not None
     assert seen.effects_WK is not None
     without = say(torch.tensor([[4, 1]]), torch.tensor([2]))[0]
@@ -212,17 +212,17 @@ def test_a_translator_is_looked_into() -> None:
     options = {"source_vocab_size": 9, "vocab_size": 11, "embedding_dim": 4, "hidden_size": 5}
     source, written = torch.tensor([3, 1, 4]), torch.tensor([2, 7, 1, 8, 3])
     model = model_of("seq2seq", **options, num_layers=1)
-    seen = inspect_translated(model, source, written)
+    seen = inspect_translation(model, source, written)
     with torch.no_grad():
         probability_TV = model.eval()(written[None, :-1], source=source[None])[0][0].softmax(-1)
         outputs_1SH, _ = model.encoder(model.source_embedding(source[None].flip(1)))
-    assert seen.expected is not None
-    torch.testing.assert_close(seen.expected.probability_T, probability_TV[torch.arange(4), written[1:]])
+    assert seen.surprisal is not None
+    torch.testing.assert_close(seen.surprisal.probability_T, probability_TV[torch.arange(4), written[1:]])
     assert (seen.alignments, seen.attention) == ({}, {})
     encoder, decoder = seen.traces
     assert (encoder.name, encoder.backward, decoder.backward) == ("encoder", True, False)
     torch.testing.assert_close(encoder.hidden_BTH, outputs_1SH.flip(1))  # the source is read in reverse
-    seen = inspect_translated(model_of("seq2seq-attention", **options, maxout=3), source, written)
+    seen = inspect_translation(model_of("seq2seq-attention", **options, maxout=3), source, written)
     assert {name: tuple(map_.shape) for name, map_ in seen.alignments.items()} == {"attention": (1, 4, 3)}
     assert [(trace.name, trace.backward) for trace in seen.traces] == [
         ("encoder", False), ("encoder", True), ("decoder", False),

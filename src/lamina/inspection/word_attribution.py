@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Say = Callable[[Tensor, Tensor], Tensor]
+Predictor = Callable[[Tensor, Tensor], Tensor]
 """(tokens (B, T), lengths (B,)) -> what a model says of each row, (B, K): probabilities, or values"""
 ROWS = 64
 """texts said at once"""
 
 
-def word_effects(say: Say, tokens: Sequence[int], words: Sequence[Sequence[int]], filler: int = 0) -> Tensor:
+def word_effects(say: Predictor, tokens: Sequence[int], words: Sequence[Sequence[int]], filler: int = 0) -> Tensor:
     """What each word adds to what the model says, (W, K): said of the text, less said of the text without the word.
 
     ``words``: the places of each one's tokens. Where nothing would be left, ``filler`` stands in their place.
@@ -34,7 +34,7 @@ def word_effects(say: Say, tokens: Sequence[int], words: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Telling:
+class WordAttribution:
     """A word of several texts, and what it adds to one output."""
 
     word: str
@@ -43,9 +43,9 @@ class Telling:
     count: int
 
 
-def telling_words(
+def strongest_words(
     found: Iterable[tuple[str, Tensor]], output: int, most: int = 15, least: int = 3
-) -> tuple[list[Telling], list[Telling]]:
+) -> tuple[list[WordAttribution], list[WordAttribution]]:
     """The words that speak most for an output and most against it, most telling first.
 
     ``found``: a word and its effects (K,) for each occurrence. Words that occur less than ``least`` times are left out:
@@ -55,7 +55,7 @@ def telling_words(
     for word, effect_K in found:
         effects[word].append(float(effect_K[output]))
     rows = [
-        Telling(word=word, effect=statistics.fmean(values), count=len(values))
+        WordAttribution(word=word, effect=statistics.fmean(values), count=len(values))
         for word, values in effects.items()
         if len(values) >= least
     ]
@@ -63,7 +63,7 @@ def telling_words(
     return [row for row in rows[:most] if row.effect > 0], [row for row in rows[::-1][:most] if row.effect < 0]
 
 
-def _said(say: Say, rows: Sequence[Sequence[int]]) -> Tensor:
+def _said(say: Predictor, rows: Sequence[Sequence[int]]) -> Tensor:
     parts = []
     for first in range(0, len(rows), ROWS):
         some = rows[first : first + ROWS]

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.errors import UsageError
-from lamina.inspection.features import evaluation
+from lamina.evaluation_mode import evaluation_mode
 
 
 @contextmanager
-def embedded(model: nn.Module, tokens_BT: Tensor) -> Iterator[list[Tensor]]:
+def captured_embeddings(model: nn.Module, tokens_BT: Tensor) -> Iterator[list[Tensor]]:
     """A list into which the embeddings (B, T, E) of these tokens come when the model's forward is called: that which a
     gradient can be asked of, whatever weights are frozen."""
     found: list[Tensor] = []
@@ -48,8 +48,8 @@ def gradient_by_lag(model: nn.Module, tokens_1T: Tensor, *, most: int = 64) -> T
         raise UsageError(f"one text of at least two tokens is looked at, got {tuple(tokens_1T.shape)}")
     told = tokens_1T.shape[1] - 1
     # cuDNN's recurrent layers have no gradient in evaluation mode
-    with evaluation(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        with embedded(model, tokens_1T[:, :-1]) as found:
+    with evaluation_mode(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        with captured_embeddings(model, tokens_1T[:, :-1]) as found:
             try:
                 said = model(tokens_1T[:, :-1])
             except ValueError as error:
