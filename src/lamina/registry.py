@@ -59,6 +59,11 @@ def canonical(name: str) -> str:
     raise unknown("model", name, [nearest(name, [spellings[near]]) or near])
 
 
+def is_model(name: str) -> bool:
+    """Whether ``name``, or an alias of it, is a variant: ``is_model("resnet50")``."""
+    return _fold(name) in _names()
+
+
 def card(name: str) -> Card:
     """The card of a variant. Raises UsageError for an unknown name."""
     return _cards()[canonical(name)]

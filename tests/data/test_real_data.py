@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lamina.data.preprocess import ImagePreprocess, fit_preprocess
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import ImagePreprocess, fit_preprocess
 from lamina.data.source import Source
-from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.streams import ByLength, Ragged
 
 ROOT = os.environ.get("LAMINA_DATA")

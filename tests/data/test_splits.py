@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lamina.data.image.samples import ImageArrays
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.image.samples import ImageArrays
 from lamina.data.spec import DataSpec
 from lamina.data.splits import complete
 from lamina.errors import DataError, UsageError

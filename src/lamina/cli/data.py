@@ -42,8 +42,11 @@ def command(argv: Sequence[str]) -> int:
     from lamina.data.description import describe
     from lamina.data.opening import open_source
     from lamina.options.conversion import typed
+    from lamina.tasks.table import expect_task
 
-    described = describe(open_source(args.data, options=DataOptions(**typed(DataOptions, options, "option"))))
+    asked = DataOptions(**typed(DataOptions, options, "option"))
+    expect_task(asked.task)
+    described = describe(open_source(args.data, options=asked))
     if args.json:
         as_json(described)
         return 0
@@ -53,14 +56,13 @@ def command(argv: Sequence[str]) -> int:
 
 def show(described: Mapping[str, Any]) -> None:
     """Print what ``describe`` gives."""
-    counted = "characters" if described["task"] == "language-modelling" else "samples"
     facts(
         {
             "data": described["name"],
             "kind": described["kind"],
             "task": described["task"],
-            counted: ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
-            "images": _images(described) if described["kind"] == "image" else "",
+            described["counted"]: ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
+            "images": _images(described) if "channels" in described else "",
             "languages": " to ".join(described.get("languages", ())),
             "targets": ", ".join(described["targets"]),
             "licence": described["licence"],

@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from lamina.cli.fields import Field, given
 from lamina.cli.output import as_json, facts, number
-from lamina.cli.parser import Parser, dashed
+from lamina.cli.parser import Parser
 from lamina.cli.run_argument import add_run, run_path
+from lamina.cli.task_options import every_field, read
 
 
-def parser() -> Parser:
-    text = "The metrics of a run's best weights on a split of its data, or of other data."
+def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
+    """With the ``fields`` of a task's options; without, those of every task."""
+    text = (
+        "The metrics of a run's best weights on a split of its data, or of other data. "
+        "lamina evaluate RUN --help shows the options of the run's task."
+    )
     parser = Parser("evaluate", "RUN [--split SPLIT]", text, "runs/lenet5-digits\nlenet5-digits --split validation")
     add_run(parser)
     parser.add_argument(
         "--split", type=str, metavar="SPLIT", help="train, validation or test (default: test, or else validation)"
     )
     parser.add_argument("--data", type=str, metavar="DATA", help="other data than the run's own, of the same kind")
-    parser.add_argument(
-        "--crops", type=int, metavar="N", default=1, help="10: the mean over ten windows of each image (default: 1)"
-    )
-    parser.add_argument(
-        "--beam", type=int, metavar="N", default=1, help="translations that the search keeps at a time (default: 1)"
-    )
+    parser.add_fields(title, every_field("evaluate") if fields is None else fields)
     parser.add_common()
     return parser
 
 
 def command(argv: Sequence[str]) -> int:
-    args = parser().read(dashed(argv))
+    reader, args = read("evaluate", parser, argv, run_path)
     path = run_path(args.run, args.runs)
 
-    from lamina.runs.run import final_split, open_run
+    from lamina.runs.opened import final_split
+    from lamina.runs.run import open_run
 
     run = open_run(path)
     source = run.other_source(args.data) if args.data else run.source
     split = args.split or final_split(source)
-    metrics = run.evaluate(split, data=source, crops=args.crops, beam=args.beam)
-    counted = "characters" if source.spec.task == "language-modelling" else "samples"
-    size, signed = source.spec.sizes[split], {}
-    if source.spec.task == "translation":
-        from lamina.tasks.translation_scores import signatures
-
-        signed = signatures(run.config.options.lowercase)
+    metrics = run.evaluate(split, data=source, **given(reader.fields, args.as_dict()))
+    counted, size, signed = source.spec.counted, source.spec.sizes[split], run.view.signatures()
     if args.json:
         as_json({"run": str(path), "split": split, counted: size, "metrics": metrics, "signatures": signed})
         return 0

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from lamina.cli.fields import fields_of, given
+from lamina.cli.fields import Field, given
 from lamina.cli.output import as_json, legible
-from lamina.cli.parser import Parser, dashed
+from lamina.cli.parser import Parser
 from lamina.cli.run_argument import add_run, run_path
-from lamina.runs.text.generation_options import Manner, manner_of
+from lamina.cli.task_options import every_field, read
 
 FIRST = "\n"
 """the prompt where none is given: the beginning of a line"""
 
 
-def parser() -> Parser:
+def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
+    """With the ``fields`` of a task's options; without, those of every task."""
     text = "A text continued by a run of a language model, shown as it is written."
     examples = (
         'runs/lstm-lm-small-book --prompt "The "\n'
@@ -24,22 +25,21 @@ def parser() -> Parser:
     parser = Parser("generate", "RUN [--prompt TEXT] [options]", text, examples)
     add_run(parser)
     parser.add_argument("--prompt", type=str, metavar="TEXT", help="what the text begins with (default: a new line)")
-    parser.add_fields("how", fields_of(Manner))
+    parser.add_fields(title, every_field("generate") if fields is None else fields)
     parser.add_common()
     return parser
 
 
 def command(argv: Sequence[str]) -> int:
-    reader = parser()
-    args = reader.read(dashed(argv))
+    reader, args = read("generate", parser, argv, run_path)
     path = run_path(args.run, args.runs)
     prompt = FIRST if args.prompt is None else args.prompt
-    wishes = given(reader.fields, args.as_dict())
-    manner_of(wishes)  # what means nothing is told before the run is opened
+    options = given(reader.fields, args.as_dict())
+    reader.check(options)  # before the run is opened
 
     from lamina.runs.run import open_run
 
-    pieces = open_run(path).stream(prompt, **wishes)
+    pieces = open_run(path).stream(prompt, **options)
     if args.json:
         as_json({"run": str(path), "prompt": prompt, "text": "".join(pieces)})
         return 0

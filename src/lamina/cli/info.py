@@ -61,8 +61,6 @@ def _of_model(name: str) -> Found:
 
 def _of_run(path: Path) -> Found:
     """Of a run: what it trains, the variant's card, and the layers of the model as it was built for the data."""
-    from lamina.data.image.preprocess import ImagePreprocess
-    from lamina.data.table.preprocess import TablePreprocess
     from lamina.inspection.layers import layer_table
     from lamina.registry import variant
     from lamina.runs.run import open_run
@@ -81,16 +79,8 @@ def _of_run(path: Path) -> Found:
     if not options:
         note("the run holds a module of your own, which only your code can build: its layers are not listed")
         return title, None, []
-    made, model = run.preprocess, run.untrained()
-    given: Any
-    if isinstance(made, ImagePreprocess):
-        given = (made.channels, made.height, made.width)
-    elif isinstance(made, TablePreprocess):
-        given = (len(made.feature_names),)
-    else:
-        example = variant(run.config.name).example
-        assert example is not None, "a model of texts shows what it takes"
-        given = example(model.config, 1)
+    model, example = run.untrained(), variant(run.config.name).example
+    given: Any = run.preprocess.signature()[0].shape if example is None else example(model.config, 1)
     return title, card(run.config.name), layer_table(model, given)
 
 

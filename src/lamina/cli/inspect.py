@@ -12,8 +12,7 @@ from lamina.cli.run_argument import add_run, run_or_model
 from lamina.errors import UsageError
 
 if TYPE_CHECKING:
-    from lamina.report.image.inspection import LookContent
-    from lamina.report.text.inspection import TextLook
+    from lamina.runs.views.base import InspectionPage
 
 TEXT = """Look inside a run, or a model by its name, with an image: what it says, where it sees it (Grad-CAM), feature \
 maps, attention windows, filters, effective receptive fields, gradients. Or inside a run with a text: what it \
@@ -58,26 +57,24 @@ def command(argv: Sequence[str]) -> int:
     if args.image is not None and not Path(args.image).is_file():
         raise UsageError(f"--image {args.image}: there is no such file")
 
-    from lamina.runs.image.inspection import look_at_model, look_at_run, write_look
+    from lamina.runs.image.inspection import inspect_model
     from lamina.runs.run import open_run
-    from lamina.runs.text.inspection import look_at_text
+    from lamina.runs.views.inspect import write_inspection
 
-    content: LookContent | TextLook
+    content: InspectionPage
     if path is None:
-        content = look_at_model(args.run, args.image, args.target, args.stage, args.weights)
-    elif args.text is None:
-        content = look_at_run(open_run(path), args.image, args.target, args.stage)
+        content = inspect_model(args.run, args.image, args.target, args.stage, args.weights)
     else:
-        content = look_at_text(open_run(path), args.text, args.target)
+        content = open_run(path).inspection(args.image, args.target, text=args.text, stage=args.stage)
     beside = Path(f"inspect-{content.model}") if path is None else path / "inspect"
-    files = write_look(content, beside if args.out is None else Path(args.out))
+    files = write_inspection(content, beside if args.out is None else Path(args.out))
     if content.random:
         note(f"{content.model} has random weights: give a run, or --weights FILE")
     if args.json:
         translation = getattr(content, "translation", "")
-        said = {"model": content.model, "class": content.target or None, "random": content.random}
-        told = {"said": dict(content.said)} | ({"translation": translation} if translation else {})
-        as_json({**said, **told, "files": [str(file) for file in files]})
+        what = {"model": content.model, "class": content.target or None, "random": content.random}
+        predicted = {"said": dict(content.said)} | ({"translation": translation} if translation else {})
+        as_json({**what, **predicted, "files": [str(file) for file in files]})
     else:
         pictures = "1 picture" if len(files) == 2 else f"{len(files) - 1} pictures"
         print(f"wrote {files[0]} and {pictures} beside it")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
 from lamina.cli.fields import Field
 from lamina.errors import UsageError, unknown
+from lamina.options.conversion import typed
 
-LATER = ("--model.",)
+LATER = ("--model.", "--objective")
 """beginnings of options that are only known once the model is"""
 
 
@@ -48,10 +49,17 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
 
     def add_fields(self, title: str, fields: Iterable[Field]) -> None:
         """Options from the fields of a dataclass. What the user does not give is absent from the result."""
-        group = self.add_argument_group(title)
+        fields = list(fields)
+        group = self.add_argument_group(title) if fields else self
         for field in fields:
             self.fields[field.dest] = field
             group.add_argument(field.option, default=argparse.SUPPRESS, help=field.help, **field.how)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raise UsageError for options of a dataclass that are of the right type and yet mean nothing."""
+        for cls in {field.cls for field in self.fields.values()}:
+            names = {field.name for field in self.fields.values() if field.cls is cls}
+            cls(**typed(cls, {name: value for name, value in options.items() if name in names}, "option"))
 
     def options(self) -> list[str]:
         """Every option as it is written."""

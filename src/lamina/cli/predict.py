@@ -1,15 +1,17 @@
-"""``lamina predict``: what a run says of files or rows."""
+"""``lamina predict``: the predictions of a run for files, rows or texts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamina.cli.fields import Field, given
 from lamina.cli.output import as_json, clean, number, table
-from lamina.cli.parser import Parser, dashed
+from lamina.cli.parser import Parser
 from lamina.cli.run_argument import add_runs, run_path, takes_texts
+from lamina.cli.task_options import every_field, read
 from lamina.data.text_files import is_text
 from lamina.errors import UsageError
 from lamina.export.formats import ENGINES, check_engine, engine_of
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from lamina.runs.views.export import ExportedModel
 
 
-def parser() -> Parser:
+def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
+    """With the ``fields`` of a task's options; without, those of every task."""
     text = (
-        "What a run, or a file exported from one, says of image files, table files (a prediction for each row), "
-        "rows written as JSON, or texts: a class, a translation. A .txt file is a text a line."
+        "The predictions of a run, or of a file exported from one, for image files, table files (one for each row), "
+        "rows written as JSON, or texts: a class, a value, a translation. A .txt file is a text a line. "
+        "lamina predict RUN --help shows the options of the run's task."
     )
     examples = (
         "runs/lenet5-digits photo.png\nruns/mlp-wine new.csv\n"
@@ -36,51 +40,67 @@ def parser() -> Parser:
     add_runs(parser)
     parser.add_argument("item", metavar="ITEM", nargs="+", help="an image, a table, a row as JSON: '{...}', or a text")
     parser.add_argument(
-        "--beam", type=int, metavar="N", help="translations that the search keeps at a time (default: 1)"
-    )
-    parser.add_argument(
-        "--length-penalty",
-        type=float,
-        metavar="X",
-        help="above 0 a beam favours longer translations (default: 0.6)",
-    )
-    parser.add_argument(
         "--engine",
         type=str,
         metavar="NAME",
         help=f"one of {', '.join(ENGINES)} (default: torch; of a file, the one it was made for)",
     )
+    parser.add_fields(title, every_field("predict") if fields is None else fields)
     parser.add_common()
     return parser
 
 
 def command(argv: Sequence[str]) -> int:
-    args = parser().read(dashed(argv))
-    search = {"beam": args.beam, "length_penalty": args.length_penalty}
-    search = {name: value for name, value in search.items() if value is not None}
+    reader, args = read("predict", parser, argv, lambda name, runs: None if _is_file(name) else run_path(name, runs))
+    options = given(reader.fields, args.as_dict())
     model, texts = _opener(args.run, args.runs, args.engine)
-    if search and not texts:
-        raise UsageError("--beam and --length-penalty are for translations, by a run in torch")
+    if options and args.engine not in (None, "torch"):
+        raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for a run in torch, not in {args.engine}")
     items = items_of(args.item, texts)
     run = model()
-    said = [(label, one) for text, item in items for label, one in labelled(text, run.predict(item, **search))]
+    predictions = [(label, one) for text, item in items for label, one in labelled(text, run.predict(item, **options))]
     if args.json:
-        as_json([{"item": label, **one} for label, one in said])
+        as_json([{"item": label, **one} for label, one in predictions])
         return 0
-    first = said[0][1]
-    if "translation" in first:
-        for _, one in said:
-            print(clean(one["translation"]))
-    elif "class" in first:
-        rows = [(label, one["class"], f"{one['probability']:.4f}", _next(one)) for label, one in said]
-        table(("item", "class", "probability", "then"), rows, right=(2,))
-    elif "labels" in first:
-        rows_of_labels = [(label, ", ".join(one["labels"]) or "-", _next(one, 3)) for label, one in said]
-        table(("item", "labels", "most probable"), rows_of_labels)
-    else:
-        names = list(first)
-        table(("item", *names), [(label, *(number(one[name]) for name in names)) for label, one in said], right=(1,))
+    first = predictions[0][1]
+    show = next((show for key, show in SHOWN.items() if key in first), _show_values)
+    show(predictions)
     return 0
+
+
+Predictions = list[tuple[str, dict[str, Any]]]
+
+
+def _show_translations(predictions: Predictions) -> None:
+    for _, one in predictions:
+        print(clean(one["translation"]))
+
+
+def _show_classes(predictions: Predictions) -> None:
+    rows = [(label, one["class"], f"{one['probability']:.4f}", _next(one)) for label, one in predictions]
+    table(("item", "class", "probability", "then"), rows, right=(2,))
+
+
+def _show_labels(predictions: Predictions) -> None:
+    rows = [(label, ", ".join(one["labels"]) or "-", _next(one, 3)) for label, one in predictions]
+    table(("item", "labels", "most probable"), rows)
+
+
+def _show_values(predictions: Predictions) -> None:
+    names = list(predictions[0][1])
+    table(("item", *names), [(label, *(_value(one[name]) for name in names)) for label, one in predictions], right=(1,))
+
+
+def _value(value: Any) -> object:
+    return number(value) if isinstance(value, float) else value
+
+
+SHOWN = {"translation": _show_translations, "class": _show_classes, "labels": _show_labels}
+"""how predictions are printed, by a key that they have; values in a table otherwise"""
+
+
+def _is_file(name: str) -> bool:
+    return Path(name).expanduser().is_file()
 
 
 def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run | ExportedModel], bool]:
@@ -134,8 +154,8 @@ def labelled(text: str, predictions: Sequence[Any]) -> list[tuple[str, Any]]:
     return [(f"{text}, row {i}", one) for i, one in enumerate(predictions, 1)]
 
 
-def _next(said: Mapping[str, Any], most: int = 2) -> str:
-    """The most probable classes after the one said, or of all labels."""
-    ranked = sorted(said["probabilities"].items(), key=lambda pair: -pair[1])
-    ranked = [pair for pair in ranked if pair[0] != said.get("class")]
+def _next(prediction: Mapping[str, Any], most: int = 2) -> str:
+    """The most probable classes after the one predicted, or of all labels."""
+    ranked = sorted(prediction["probabilities"].items(), key=lambda pair: -pair[1])
+    ranked = [pair for pair in ranked if pair[0] != prediction.get("class")]
     return ", ".join(f"{name} {probability:.4f}" for name, probability in ranked[:most])

@@ -42,12 +42,12 @@ def command(argv: Sequence[str]) -> int:
     for name in names:
         result = results.reproduce(name, say=lambda line: print(clean(line), file=sys.stderr, flush=True))
         path = results.save_result(result, folder)
-        print(f"{name}: {results.outcome_in_words(result)}: {path}", flush=True)
+        print(f"{name}: {results.describe_outcome(result)}: {path}", flush=True)
         short = short or result.reached is False
     if args.render:
         text = results.render_results(results.load_results(folder))
         Path("RESULTS.md").write_text(text, encoding="utf-8")
         print("wrote RESULTS.md")
     if not names and not args.render:
-        table(["recipe", "data", "to reach"], [results.in_words(name) for name in results.results_expected()])
+        table(["recipe", "data", "to reach"], [results.goal_of(name) for name in results.results_expected()])
     return 1 if short else 0

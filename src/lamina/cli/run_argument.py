@@ -9,6 +9,7 @@ from typing import Any
 from lamina.cli.parser import Parser
 from lamina.errors import UsageError, nearest, unknown
 from lamina.registry import canonical, list_models
+from lamina.runs.folders import run_folders
 
 RUNS = "runs"
 
@@ -52,7 +53,7 @@ def run_or_model(name: str, runs: str) -> Path | None:
 
 def run_names(runs: str | Path) -> list[str]:
     """Names of the runs in a folder."""
-    return sorted(path.parent.name for path in Path(runs).glob("*/config.yaml"))
+    return [path.name for path in run_folders(Path(runs))]
 
 
 def takes_texts(path: Path) -> bool:

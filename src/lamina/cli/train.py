@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
-from lamina.cli.fields import fields_of, given
+from lamina.cards import Card
+from lamina.cli.fields import Field, fields_of, given
 from lamina.cli.output import as_json, clean, count, facts, note, number
 from lamina.cli.parser import LATER, Parser, dashed
 from lamina.cli.run_argument import RUNS, add_runs, resume_command, run_path
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError
-from lamina.options.recipe import Recipe
+from lamina.options.recipe import Augmentation, Recipe, grouped
 from lamina.registry import canonical, card
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ transformer-small --data dates
 --config runs/lenet5-digits/config.yaml --seed 1
 --name lenet5-digits --resume --epochs 40"""
 SKIPPED_SHOWN = 10
+GROUPS = ("augmentation",)
+"""fields of the recipe that are groups of options"""
 
 
 def parser(name: str | None = None) -> Parser:
@@ -60,7 +63,9 @@ def parser(name: str | None = None) -> Parser:
     what.add_argument("--dry-run", action="store_true", help="prepare everything, say what would happen, write nothing")
     what.add_argument("--print-config", action="store_true", help="print every option as YAML for --config, and stop")
     if name is None:
-        parser.add_fields("recipe (a model's own changes some defaults: lamina train MODEL --help)", fields_of(Recipe))
+        title = "recipe (a model's own changes some defaults: lamina train MODEL --help)"
+        parser.add_fields(title, fields_of(Recipe, skip=GROUPS))
+        parser.add_fields("images", fields_of(Augmentation))
     else:
         from lamina.registry import variant
         from lamina.runs.build import DATA_OPTIONS
@@ -69,20 +74,24 @@ def parser(name: str | None = None) -> Parser:
         config = variant(name).config
         defaults = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
         defaults |= dict.fromkeys(set(DATA_OPTIONS) - {"image_size"}, "decided by the data")
-        parser.add_fields(f"recipe of {name}", fields_of(Recipe, defaults=published(card(name).recipe)))
+        own = grouped(published(card(name).recipe))
+        parser.add_fields(f"recipe of {name}", fields_of(Recipe, skip=GROUPS, defaults=own))
+        parser.add_fields("images", fields_of(Augmentation, defaults=own.get("augmentation", {})))
         parser.add_fields(f"options of {name}", fields_of(type(config), under="model", defaults=defaults))
+        parser.add_fields("objective", objective_fields(card(name)))
     parser.add_fields("reading and dividing the data", fields_of(DataOptions))
     parser.add_common(quiet=True)
     return parser
 
 
 def command(argv: Sequence[str]) -> int:
-    words = dashed(argv)
+    words = [_spelled_out(word) for word in dashed(argv)]
     reader, args = _read(words)
     values = args.as_dict()
     asked = {**given(reader.fields, values), "data": args.data, "weights": args.weights}
     asked["reset_head"] = args.reset_head or None
     asked["model"] = given(reader.fields, values.get("model") or {}, under="model")
+    asked["objective"] = given(reader.fields, values.get("objective") or {}, under="objective") or None
     _expect_enough(args)
     if args.print_config:
         return _print_config(args, asked)
@@ -114,6 +123,38 @@ def command(argv: Sequence[str]) -> int:
         return 128 + signal.Signals[str(stop) or "SIGINT"]
     training.disband()
     return _finish(training, args) if leads else 0
+
+
+def _spelled_out(word: str) -> str:
+    """``--objective focal`` as the group of options has it."""
+    option, equals, value = word.partition("=")
+    return f"{option}.name{equals}{value}" if option == "--objective" else word
+
+
+def objective_fields(facts: Card) -> Iterator[Field]:
+    """The objectives of a model's tasks, and the options of each."""
+    from lamina.tasks.table import TASKS
+
+    kinds = [TASKS[name] for name in facts.tasks if name in TASKS]
+    names = [name for kind in kinds for name in kind.objectives]
+    if names:
+        usual = facts.objective or "the task's first"
+        doc = f"what is minimised, also written --objective NAME: {', '.join(dict.fromkeys(names))}"
+        yield Field(ObjectiveName, "name", str, doc, usual, "objective")
+    seen: set[str] = set()
+    for kind in kinds:
+        for name, cls in kind.objectives.items():
+            for field in fields_of(cls, under="objective"):
+                if field.name not in seen:
+                    seen.add(field.name)
+                    yield dataclasses.replace(field, doc=f"of {name}: {field.doc}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectiveName:
+    """The name of an objective, as an option."""
+
+    name: str
 
 
 def _read(words: list[str]) -> tuple[Parser, Namespace]:
@@ -205,9 +246,7 @@ def _plan(training: Training, args: Namespace) -> int:
         {
             "model": f"{training.config.name}, {count(parameters)} parameters",
             "data": f"{spec.name}, {spec.task}",
-            "characters" if spec.task == "language-modelling" else "samples": ", ".join(
-                f"{split} {n:,}" for split, n in spec.sizes.items()
-            ),
+            spec.counted: ", ".join(f"{split} {n:,}" for split, n in spec.sizes.items()),
             "length": f"{amount:,} {unit}; an epoch is {batches:,} batches of {recipe.batch_size}",
             "optimizer": f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
             "device": f"{training.fabric.device}, {recipe.precision}",

@@ -17,6 +17,7 @@ def describe(source: Source) -> dict[str, Any]:
         "kind": spec.kind,
         "task": spec.task,
         "sizes": dict(spec.sizes),
+        "counted": spec.counted,
         "targets": list(spec.targets),
     }
     targets = {name: found for name, split in source.splits.items() if (found := targets_of(split)) is not None}

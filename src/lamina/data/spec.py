@@ -34,6 +34,8 @@ class DataSpec:
     """names of the target columns (regression: one for each output)"""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """samples in each split; of running text its characters"""
+    counted: str = "samples"
+    """what the sizes count"""
     channels: int | None = None
     """image channels; None where files differ (grey and colour mixed)"""
     height: int | None = None

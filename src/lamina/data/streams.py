@@ -81,6 +81,10 @@ class Streamed(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         return self.load(index)
 
+    def to(self, device: torch.device) -> Streamed:
+        """Itself: samples go to a device as they are made."""
+        return self
+
 
 class Augment(Protocol):
     """A random change of a batch, its numbers drawn apart from its application."""

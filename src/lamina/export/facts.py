@@ -30,8 +30,10 @@ class ExportFacts:
     """of tokens: "vocab_size", "source_vocab_size", and "context", the most of them in a row"""
     classes: tuple[str, ...] = ()
     """names of the outputs, in order; none for a variant that was never trained"""
+    task: str = ""
+    """what the model was trained for; empty for a variant that was never trained"""
     objective: str | None = None
-    """where the card names one: it decides how outputs become probabilities"""
+    """what was minimised: it can decide how outputs become predictions"""
     preprocess: Mapping[str, Any] | None = None
     """``preprocess.json`` of the run; None for a variant that was never trained"""
     tokenizer: Mapping[str, Any] | None = None
@@ -54,7 +56,8 @@ class ExportFacts:
         if texts["format"] != str(FORMAT):
             raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads {FORMAT}")
         try:
-            values = {field.name: json.loads(texts[field.name]) for field in dataclasses.fields(cls)}
+            optional = {"task": '""'}  # files of the first versions have none
+            values = {field.name: json.loads({**optional, **texts}[field.name]) for field in dataclasses.fields(cls)}
             return cls(**{**values, "shape": tuple(values["shape"]), "classes": tuple(values["classes"])})
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(f"{path} cannot be used: what it says of itself is damaged ({error})") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamina.report.blocks import Table
+from lamina.report.blocks import Section, Table
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.sections import classification, learning, multilabel, regression
 from lamina.report.sections import internals as inside
@@ -24,8 +24,9 @@ ANALYSES = {
 }
 
 
-def render_report(content: ReportContent) -> str:
-    """The whole page. It shows one split closely: test, else validation, else the first there is.
+def render_report(content: ReportContent, more: Sequence[Section] = ()) -> str:
+    """The whole page, with ``more`` sections after those of the task. It shows one split closely: test, else
+    validation, else the first there is.
 
     Every name in it comes out escaped: text of classes, files and columns is never markup.
     """
@@ -33,6 +34,8 @@ def render_report(content: ReportContent) -> str:
     sections = [learning.section(content.history)]
     if outcome is not None and content.task in ANALYSES:
         sections += ANALYSES[content.task](content, outcome)
+    sections += more
+    if outcome is not None:
         sections += telling.sections(outcome)
     if content.inside is not None:
         sections += inside.sections(content.inside)

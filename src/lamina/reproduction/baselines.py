@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import bz2
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from torch import Tensor
+
+from lamina.data.source import targets_of
 from lamina.data.streams import InMemory
 from lamina.data.text.samples import Text
 from lamina.reproduction.kneser_ney import KneserNey
@@ -21,7 +24,7 @@ def ridge(run: Run, split: str) -> float:
     from sklearn.metrics import r2_score
 
     features = {name: _held(run, name).tensors["features"].numpy() for name in ("train", split)}
-    truth = {name: run.source.splits[name].targets.numpy() for name in features}  # type: ignore[union-attr]
+    truth = {name: _targets(run, name).numpy() for name in features}
     model = RidgeCV(alphas=np.logspace(-3, 3, 25)).fit(features["train"], truth["train"])
     return float(r2_score(truth[split], model.predict(features[split])))
 
@@ -54,12 +57,12 @@ BASELINES: dict[str, Callable[[Run, str], float]] = {
 
 
 def _text(run: Run, split: str) -> str:
-    found = run.source.splits[split]
-    assert isinstance(found, Text)
-    return found.text
+    return cast(Text, run.source.splits[split]).text
 
 
 def _held(run: Run, split: str) -> InMemory:
-    samples = run.preprocess.encode(run.source.splits[split], hold=True)
-    assert isinstance(samples, InMemory)
-    return samples
+    return cast(InMemory, run.preprocess.encode(run.source.splits[split], hold=True))
+
+
+def _targets(run: Run, split: str) -> Tensor:
+    return cast(Tensor, targets_of(run.source.splits[split]))

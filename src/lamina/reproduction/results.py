@@ -108,20 +108,20 @@ def expected(recipe: str) -> Expected:
     return Expected(**typed(Expected, section, "result option"))
 
 
-def in_words(recipe: str) -> tuple[str, str, str]:
+def goal_of(recipe: str) -> tuple[str, str, str]:
     """(recipe, its data, what it is to reach)."""
     wanted = expected(recipe)
     sign = "<=" if wanted.metric in LESS_IS_BETTER else ">="
-    goal = _baseline_in_words(wanted) if wanted.baseline else f"{wanted.bar}"
+    goal = _baseline_goal(wanted) if wanted.baseline else f"{wanted.bar}"
     return recipe, str(published(recipe)["data"]), f"{wanted.split} {wanted.metric} {sign} {goal}"
 
 
-def _baseline_in_words(wanted: Expected) -> str:
+def _baseline_goal(wanted: Expected) -> str:
     sign = "+" if wanted.metric in LESS_IS_BETTER else "-"
     return f"{wanted.baseline} {sign} {wanted.margin:g}" if wanted.margin else f"{wanted.baseline}"
 
 
-def outcome_in_words(result: Result) -> str:
+def describe_outcome(result: Result) -> str:
     """What was reached, and whether it was enough."""
     known = {True: "reached", False: "NOT reached", None: ""}[result.reached]
     bar = "no bar" if result.bar is None else f"bar {result.bar:.4f} {known}"
@@ -140,7 +140,8 @@ def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
         for i, seed in enumerate(wanted.seeds):
             options: dict[str, Any] = {"split_seed": wanted.split_seeds[i]} if wanted.split_seeds else {}
             run = train(config=recipe, directory=folder, seed=seed, report=False, **options)
-            value = run.evaluate(wanted.split, beam=wanted.beam)[wanted.metric]
+            search: dict[str, Any] = {} if wanted.beam == 1 else {"beam": wanted.beam}
+            value = run.evaluate(wanted.split, **search)[wanted.metric]
             values.append(value)
             seconds += run.directory.status()["seconds"]
             if wanted.baseline is not None:
@@ -206,7 +207,7 @@ def render_results(results: Sequence[Result]) -> str:
         paper = "-" if wanted.paper is None else f"{wanted.paper:.4g}"
         bar = "-" if result.bar is None else f"{result.bar:.4f}"
         if wanted.baseline:
-            bar += f" ({_baseline_in_words(wanted)})"
+            bar += f" ({_baseline_goal(wanted)})"
         bar += "".join(f"; {name} {value:.4f}" for name, value in result.beside.items())
         reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
         lines.append(

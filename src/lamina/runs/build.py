@@ -1,4 +1,4 @@
-"""From a configuration and a source to what is trained: preprocessing fitted on the training split, model, task."""
+"""From a configuration and a source to what is trained: task, preprocessing fitted on the training split, model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lamina import registry
-from lamina.data.image.preprocess import ImagePreprocess, Moments
-from lamina.data.preprocess import Preprocess, fit_preprocess
-from lamina.data.source import Source, labelled
+from lamina.cards import Card
+from lamina.data.modality import fit_preprocess
+from lamina.data.protocols import BatchOptions, Needs, Preprocess
+from lamina.data.source import Source, targets_of
 from lamina.data.spec import DataSpec
-from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.streams import Place
 from lamina.decoding.decoder import limits
 from lamina.errors import UsageError, unknown
 from lamina.options.recipe import Recipe
@@ -23,23 +24,11 @@ from lamina.randomness import derive
 from lamina.runs.config import TrainConfig
 from lamina.runs.directory import RunDirectory
 from lamina.tasks.base import Task
-from lamina.tasks.classification import Classification, Multilabel, class_weights
-from lamina.tasks.language_modelling import LanguageModelling
-from lamina.tasks.perceptron import PerceptronRule
-from lamina.tasks.rbf import RBFMaximumAPosteriori
-from lamina.tasks.regression import Regression
-from lamina.tasks.text_classification import TextClassification, TextMultilabel, TextRegression
-from lamina.tasks.translation import Translation
+from lamina.tasks.kind import Objective, TaskKind, TaskSetup
+from lamina.tasks.table import AUTO, TASKS, expect_task
 
 DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features", "vocab_size", "source_vocab_size")
 """options of a model that the data decide"""
-OBJECTIVES: dict[str, type[PerceptronRule | RBFMaximumAPosteriori]] = {
-    "perceptron-rule": PerceptronRule,
-    "rbf-map": RBFMaximumAPosteriori,
-}
-"""classifications with a loss of their own, as cards name them"""
-IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""of ImageNet's training images, as published weights expect them"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +36,8 @@ class Parts:
     """What a training puts together."""
 
     task: Task
+    kind: TaskKind | None
+    """the task's row in the table; None for a task of the user's own"""
     preprocess: Preprocess
     model: nn.Module
     variant: bool
@@ -57,70 +48,138 @@ def build(
     config: TrainConfig,
     source: Source,
     module: nn.Module | None = None,
-    begun: Preprocess | None = None,
+    resumed: Preprocess | None = None,
+    task: Task | None = None,
 ) -> Parts:
-    """Fit the preprocessing, then build model and task to it.
+    """Choose the task, fit the preprocessing, then build model and task to it.
 
-    ``module`` takes the place of a variant by name. ``begun`` is the saved preprocessing of a run that is resumed: its
-    mean and standard deviation stay, and its tokenizer.
+    ``module`` takes the place of a variant by name, ``task`` that of a task by name. ``resumed`` is the saved
+    preprocessing of a run that is resumed: its mean and standard deviation stay, and its tokenizer.
 
-    Raises UsageError where model and data do not fit each other.
+    Raises UsageError where model, task and data do not fit each other.
     """
+    size = card = None
     if module is None:
-        _check_fit(config.name, source.spec)
-        objective = registry.card(config.name).objective
+        card = registry.card(config.name)
         row = registry.variant(config.name)
         defaults = registry.configure(row, config.model)  # a misspelt option is told before the data are read through
-        size = getattr(defaults, "image_size", None)
-        context = getattr(defaults, "context", None)
+        size, context = getattr(defaults, "image_size", None), getattr(defaults, "context", None)
     else:
-        size = objective = None
         context = limits(module)[1]
-    if isinstance(begun, TextPreprocess):
-        preprocess: Preprocess = begun
-    else:
-        preprocess = fit_preprocess(
-            source,
-            channels=config.model.get("in_channels"),
-            size=None if size is None else (size, size),
-            resize=config.recipe.resize,
-            crop=config.recipe.crop,
-            moments=_moments(config, source.spec) if begun is None else _moments_of(begun),
-            covariance=config.recipe.colour_pca > 0,
-            memory=config.recipe.memory,
-            options=config.options,
-            context=context,
-        )
+    kind = choose_task(config, source.spec, card) if task is None else None
+    objective = choose_objective(config, kind, card) if kind is not None else None
+    if config.recipe.class_weights and not (source.spec.classes and kind is not None and kind.weighs_classes):
+        named = kind.name if kind is not None else "your own"
+        raise UsageError(f"class_weights: the task is {named}, which has no classes")
+    needs = Needs(
+        options=config.options,
+        augmentation=config.recipe.augmentation,
+        channels=config.model.get("in_channels"),
+        size=None if size is None else (size, size),
+        context=context,
+        memory=config.recipe.memory,
+        pretrained=config.weights is not None,
+        origin=_origin(config),
+        resumed=resumed,
+    )
+    preprocess = fit_preprocess(source, needs)
     model = make_model(config, preprocess) if module is None else module
-    weights = None
-    if config.recipe.class_weights:
-        if not source.spec.classes:
-            raise UsageError(f"class_weights: the task is {source.spec.task}, which has no classes")
-        weights = class_weights(labelled(source.splits["train"]).targets, len(source.spec.classes))
-    return Parts(make_task(preprocess, config.recipe, objective, weights), preprocess, model, module is None)
+    if task is None:
+        assert kind is not None
+        assert objective is not None
+        task = task_of(kind, preprocess, config.recipe, objective, targets_of(source.splits["train"]))
+    _expect_methods(task, model, config.name)
+    return Parts(task, kind, preprocess, model, module is None)
 
 
-def _moments(config: TrainConfig, spec: DataSpec) -> Moments | None:
-    """Mean and standard deviation of images that do not come from the data: the recipe's, or those that the weights
-    which training begins with were trained under. Raises RunError where that is a run that cannot be read."""
-    match config.recipe.normalisation:
-        case "imagenet":
-            return IMAGENET
-        case "half":
-            return (0.5,) * 3, (0.5,) * 3
-        case "auto" if config.weights is not None and spec.kind == "image":
-            path = Path(config.weights)
-            run = path if path.is_dir() else path.parent
-            if (run / "preprocess.json").is_file():
-                return _moments_of(RunDirectory.open(run).preprocess())
-            channels = config.model.get("in_channels") or spec.channels or 3
-            return IMAGENET if channels == 3 else None
-    return None
+def choose_task(config: TrainConfig, spec: DataSpec, card: Card | None) -> TaskKind:
+    """The task that was asked for, else the first of the model's that the data can serve; for a module of the user's
+    own that which the data call for.
+
+    Raises UsageError for a task that is not known, or that the model or the data cannot serve.
+    """
+    wanted = config.options.task
+    expect_task(wanted)
+    if card is not None:
+        _expect_kind(config.name, card, spec)
+    able = card.tasks if card is not None else tuple(TASKS)
+    if wanted != AUTO:
+        kind = TASKS[wanted]
+        if wanted not in able:
+            raise UsageError(f"{config.name} can be trained for {either(able)}, not for {wanted}")
+        if (reason := kind.serves(spec)) is not None:
+            raise UsageError(f"'{spec.name}' cannot serve {wanted}: it {reason}")
+        return kind
+    reasons: dict[str, str] = {}
+    for name in able:
+        if name in TASKS:
+            reason = TASKS[name].serves(spec)
+            if reason is None:
+                _expect_classes(config.name, card, spec)
+                return TASKS[name]
+            reasons.setdefault(reason, name)
+    missing = [name for name in able if name not in TASKS]
+    if missing:
+        raise UsageError(f"{config.name} is trained for {either(able)}, and no installed package has '{missing[0]}'")
+    raise UsageError(
+        f"{config.name} can be trained for {either(able)}, but '{spec.name}' {'; it '.join(reasons)}"
+        + (" (--task regression takes class numbers as values)" if _numbers_as_classes(able, spec) else "")
+    )
 
 
-def _moments_of(saved: Preprocess) -> Moments | None:
-    """Those of a saved preprocessing of images; None for any other."""
-    return (saved.mean, saved.std) if isinstance(saved, ImagePreprocess) else None
+def _numbers_as_classes(able: tuple[str, ...], spec: DataSpec) -> bool:
+    """Whether the model predicts values, and the classes of the data are numbers."""
+    return "regression" in able and bool(spec.classes) and all(_is_number(name) for name in spec.classes)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> Objective:
+    """The objective that was asked for, else the card's, else the task's usual one.
+
+    Raises UsageError for one that task or model do not have.
+    """
+    usual = None if card is None else card.objective
+    if config.objective is None:
+        if usual is not None and usual not in kind.objectives and not _elsewhere(card, usual):
+            raise unknown("objective", usual, kind.objectives)
+        return kind.objective(usual if usual in kind.objectives else None)
+    given = config.objective
+    if not isinstance(given, str) and "name" not in given and usual in kind.objectives:
+        given = {"name": usual, **given}
+    objective = kind.objective(given)
+    if card is not None and card.differentiable_method != "forward" and objective.name != usual:
+        raise UsageError(f"{config.name} is trained by '{usual}' alone: its output is a step, which has no gradient")
+    return objective
+
+
+def _elsewhere(card: Card | None, objective: str) -> bool:
+    """Whether another of the card's tasks has the objective."""
+    return card is not None and any(name in TASKS and objective in TASKS[name].objectives for name in card.tasks)
+
+
+def _expect_methods(task: Task, model: nn.Module, name: str) -> None:
+    method = task.needs_method
+    if method is not None and not hasattr(model, method):
+        raise UsageError(f"the objective '{task.name}' is for models with a method '{method}', which {name} has not")
+
+
+def _origin(config: TrainConfig) -> Preprocess | None:
+    """The preprocess that the weights which training begins with were trained under, where they are a run's.
+
+    Raises RunError where that is a run that cannot be read.
+    """
+    if config.weights is None:
+        return None
+    path = Path(config.weights)
+    run = path if path.is_dir() else path.parent
+    return RunDirectory.open(run).preprocess() if (run / "preprocess.json").is_file() else None
 
 
 def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
@@ -138,58 +197,30 @@ def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
         return registry.build(row, options)
 
 
-def make_task(
-    preprocess: Preprocess, recipe: Recipe, objective: str | None = None, weights: torch.Tensor | None = None
+def task_of(
+    kind: TaskKind, preprocess: Preprocess, recipe: Recipe, objective: Objective, targets: Tensor | None = None
 ) -> Task:
-    """The task that the preprocessed targets call for, in the form that the card's ``objective`` names.
-
-    Raises UsageError for an objective that is not known, and for label smoothing where one is: it has none.
-    """
-    if isinstance(preprocess, TextPreprocess):
-        return _text_task(preprocess, recipe, weights)
-    outputs, key = preprocess.model_options()["num_classes"], preprocess.input_key
-    match preprocess.target.task:
-        case "classification" if objective is not None:
-            if objective not in OBJECTIVES:
-                raise unknown("objective", objective, OBJECTIVES)
-            if recipe.label_smoothing:
-                raise UsageError(f"label_smoothing smooths cross-entropy, but the objective is '{objective}'")
-            return OBJECTIVES[objective](outputs, key, class_weights=weights)
-        case "classification":
-            return Classification(outputs, key, label_smoothing=recipe.label_smoothing, class_weights=weights)
-        case "multilabel":
-            return Multilabel(outputs, key, label_smoothing=recipe.label_smoothing, class_weights=weights)
-        case "regression":
-            return Regression(torch.tensor(preprocess.target.mean), torch.tensor(preprocess.target.std), key)
-    raise UsageError(f"{preprocess.target.task} takes text, but the data are {preprocess.kind} data")
+    """A task of the table, for preprocessed data. ``targets`` are the training split's."""
+    return kind.make(TaskSetup(preprocess=preprocess, recipe=recipe, objective=objective, targets=targets))
 
 
-def _text_task(preprocess: TextPreprocess, recipe: Recipe, weights: torch.Tensor | None) -> Task:
-    target, code, smoothing = preprocess.target, preprocess.code, recipe.label_smoothing
-    match target.task:
-        case "language-modelling":
-            return LanguageModelling(code.characters_V, label_smoothing=smoothing)
-        case "translation":
-            assert code.begin is not None
-            assert code.end is not None
-            return Translation(code.begin, code.end, label_smoothing=smoothing)
-        case "classification":
-            return TextClassification(target.outputs, label_smoothing=smoothing, class_weights=weights)
-        case "multilabel":
-            return TextMultilabel(target.outputs, label_smoothing=smoothing, class_weights=weights)
-        case "regression":
-            return TextRegression(torch.tensor(target.mean), torch.tensor(target.std))
+def batch_options(recipe: Recipe, task: Task, model: nn.Module, place: Place | None = None) -> BatchOptions:
+    """What decides how batches are made."""
+    return BatchOptions(
+        recipe=recipe, task=task.name, mixes=task.mixes, context=limits(model)[1], place=place or Place()
+    )
 
 
-def _check_fit(name: str, spec: DataSpec) -> None:
-    card = registry.card(name)
+def _expect_kind(name: str, card: Card, spec: DataSpec) -> None:
     if spec.kind not in card.inputs:
-        raise UsageError(f"{name} takes {_either(card.inputs)} data, but '{spec.name}' is {spec.kind} data")
-    if spec.task not in card.tasks:
-        raise UsageError(f"{name} can be trained for {_either(card.tasks)}, but '{spec.name}' calls for {spec.task}")
-    if card.classes is not None and len(spec.classes) != card.classes:
+        raise UsageError(f"{name} takes {either(card.inputs)} data, but '{spec.name}' is {spec.kind} data")
+
+
+def _expect_classes(name: str, card: Card | None, spec: DataSpec) -> None:
+    if card is not None and card.classes is not None and len(spec.classes) != card.classes:
         raise UsageError(f"{name} tells {card.classes} classes apart, but '{spec.name}' has {len(spec.classes)}")
 
 
-def _either(words: tuple[str, ...]) -> str:
+def either(words: tuple[str, ...]) -> str:
+    """One, or one of several, in words."""
     return " or ".join(words)

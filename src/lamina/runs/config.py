@@ -7,16 +7,18 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
+from functools import cache
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lamina.data.options import DataOptions
-from lamina.errors import UsageError, unknown
+from lamina.errors import LaminaError, UsageError, unknown
 from lamina.options.conversion import typed
-from lamina.options.recipe import Recipe
+from lamina.options.recipe import AUGMENTATION_FIELDS, Recipe, grouped
 from lamina.registry import card
 from lamina.runs.directory import FORMAT
 
@@ -37,6 +39,8 @@ class TrainConfig:
     options: DataOptions
     """how the data are read and divided"""
     recipe: Recipe
+    objective: str | Mapping[str, Any] | None = None
+    """what is minimised, a name or {"name": ..., options of it}; None: the model's usual one"""
     weights: str | None = None
     """a file of weights, or a run's folder, that training begins with; None: weights drawn from the seed"""
     reset_head: bool = False
@@ -49,17 +53,17 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """As ``config.yaml`` holds it, and ``--config`` reads it."""
         options, recipe, model = (
-            {key: list(value) if isinstance(value, tuple) else value for key, value in part.items()}
-            for part in (dataclasses.asdict(self.options), dataclasses.asdict(self.recipe), self.model)
+            _plain(part) for part in (dataclasses.asdict(self.options), dataclasses.asdict(self.recipe), self.model)
         )
-        begun = {"weights": self.weights, "reset_head": self.reset_head}
+        begun = {"objective": self.objective, "weights": self.weights, "reset_head": self.reset_head}
         return {"format": FORMAT, "name": self.name, "data": self.data, "model": model, **begun, **options, **recipe}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Raises UsageError for a key or value that does not belong."""
         values = {key: value for key, value in values.items() if key != "format"}
-        known = {"name", "data", "model", "weights", "reset_head"} | OPTION_FIELDS | RECIPE_FIELDS
+        known = {"name", "data", "model", "objective", "weights", "reset_head"}
+        known |= OPTION_FIELDS | RECIPE_FIELDS | AUGMENTATION_FIELDS
         for key in values:
             if key not in known:
                 raise unknown("key", key, known)
@@ -70,27 +74,58 @@ class TrainConfig:
         if not isinstance(model, Mapping):
             raise UsageError("key 'model': expected options of the model by name")
         weights, reset_head = values.get("weights"), values.get("reset_head", False)
+        objective = values.get("objective")
+        if not isinstance(objective, str | Mapping | None):
+            raise UsageError(f"key 'objective': expected a name, or name and options, got {objective!r}")
         if not isinstance(weights, str | None):
             raise UsageError(f"key 'weights': expected a file's name, got {weights!r}")
         if not isinstance(reset_head, bool):
             raise UsageError(f"key 'reset_head': expected true or false, got {reset_head!r}")
         options = {key: value for key, value in values.items() if key in OPTION_FIELDS}
-        recipe = {key: value for key, value in values.items() if key in RECIPE_FIELDS}
+        recipe = grouped({key: value for key, value in values.items() if key in RECIPE_FIELDS | AUGMENTATION_FIELDS})
         return cls(
             name=values["name"],
             model={key: tuple(value) if isinstance(value, list) else value for key, value in model.items()},
             data=values["data"],
             options=DataOptions(**typed(DataOptions, options, "data option")),
             recipe=Recipe(**typed(Recipe, recipe, "recipe option")),
+            objective=objective,
             weights=weights,
             reset_head=reset_head,
         )
 
 
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, in groups of options too: YAML knows no others."""
+    return {
+        key: _plain(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+    }
+
+
+@cache
+def _recipe_files() -> dict[str, Traversable]:
+    """The files of published recipes by name: our own, and those in the packages that the entry points of the group
+    ``lamina.recipes`` name. Raises LaminaError for a name that two packages have."""
+    found: dict[str, Traversable] = {}
+    homes = ["lamina.recipes", *(point.value for point in metadata.entry_points(group="lamina.recipes"))]
+    for home in homes:
+        try:
+            files = sorted(resources.files(home).iterdir(), key=lambda path: path.name)
+        except (ImportError, TypeError, OSError):
+            continue  # a package that cannot be imported takes none of the others with it
+        for path in files:
+            if path.name.endswith(".yaml"):
+                name = path.name.removesuffix(".yaml")
+                if name in found:
+                    raise LaminaError(f"package '{home}' has the recipe '{name}', which another one has already")
+                found[name] = path
+    return found
+
+
 def published_recipes() -> list[str]:
-    """Names of the recipes in the package."""
-    names = [path.name for path in resources.files("lamina.recipes").iterdir()]
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+    """Names of the published recipes, those of other packages among them."""
+    return sorted(_recipe_files())
 
 
 def published(name: str) -> dict[str, Any]:
@@ -107,7 +142,7 @@ def published_result(name: str) -> dict[str, Any] | None:
 def _published(name: str) -> dict[str, Any]:
     if name not in published_recipes():
         raise unknown("recipe", name, published_recipes())
-    text = (resources.files("lamina.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+    text = _recipe_files()[name].read_text(encoding="utf-8")
     values: dict[str, Any] = yaml.safe_load(text)
     return values
 
@@ -144,14 +179,24 @@ def make_config(
     lengths = ("epochs", "steps", "images")  # one replaces another, whatever its unit
     layers: list[Mapping[str, Any]] = [own, file, asked]
     merged: dict[str, Any] = {}
-    for layer in layers:
+    for layer in map(grouped, layers):
         if any(layer.get(key) is not None for key in lengths):
             merged = {key: value for key, value in merged.items() if key not in lengths}
-        model = {**merged.get("model", {}), **(layer.get("model") or {})}
-        merged = {**merged, **layer, "model": model}
+        groups = {group: {**merged.get(group, {}), **(layer.get(group) or {})} for group in ("model", "augmentation")}
+        objective = {"objective": _joined(merged.get("objective"), layer.get("objective"))}
+        merged = {**merged, **layer, **groups, **objective}
     for key in ("data", "weights"):
         merged[key] = _expanded(merged.get(key), key)
     return TrainConfig.from_dict({**merged, "name": name})
+
+
+def _joined(before: Any, after: Any) -> Any:
+    """An objective in place of another; options without a name are those of the one before."""
+    if after is None:
+        return before
+    if not isinstance(after, Mapping) or "name" in after or before is None:
+        return after
+    return {**(before if isinstance(before, Mapping) else {"name": before}), **after}
 
 
 def _expanded(path: Any, what: str) -> Any:

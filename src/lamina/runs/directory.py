@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import yaml
 
-from lamina.data.preprocess import Preprocess, load_preprocess
+from lamina.data.modality import load_preprocess, preprocess_files
+from lamina.data.protocols import Preprocess
 from lamina.errors import RunError, UsageError
 from lamina.files import write_whole
 from lamina.training.checkpoints import Checkpoints
@@ -150,8 +151,8 @@ class RunDirectory:
 
     def preprocess(self) -> Preprocess:
         """The preprocessing that the run keeps. Raises RunError where it is missing, damaged or another's."""
-        data = self.read("preprocess.json")
-        return load_preprocess(data, self.read("tokenizer.json") if data.get("kind") == "text" else None)
+        names = preprocess_files(self.read("preprocess.json"))
+        return load_preprocess({name: self.read(name) for name in names})
 
     def add_row(self, row: Mapping[str, float]) -> None:
         """Append a row to metrics.csv. The first row decides the columns."""

@@ -1,11 +1,12 @@
-"""What a model says of a split: metrics in one pass, and every prediction beside its truth."""
+"""A model judged on batches: metrics in one pass, in evaluation mode and without gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lamina.data.streams import Batch
 from lamina.evaluation_mode import evaluation_mode
@@ -21,19 +22,15 @@ def measure(task: Task, model: nn.Module, batches: Iterable[Batch]) -> dict[str,
     return {name: float(value) for name, value in metrics.compute().items()}
 
 
-def predictions(task: Task, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """``task.predict`` over all batches, joined on the CPU, with "target" beside it where the batches have one."""
-    found: dict[str, list[Tensor]] = {}
-    with evaluation_mode(model), torch.no_grad():
-        for batch in batches:
-            said = task.predict(model, like(model, batch))
-            for name, value in {**said, **{k: v for k, v in batch.items() if k == "target"}}.items():
-                found.setdefault(name, []).append(value.cpu())
-    return {name: torch.cat(parts) for name, parts in found.items()}
-
-
 def like(model: nn.Module, batch: Batch) -> Batch:
     """The batch in the floating type of a model in double precision; as it is for every other."""
     if next(model.parameters()).dtype is not torch.float64:
         return batch
     return {name: value.double() if value.is_floating_point() else value for name, value in batch.items()}
+
+
+@contextmanager
+def predicting(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients inside the block."""
+    with evaluation_mode(model), torch.no_grad():
+        yield

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lamina.runs.folders import run_folders
 from lamina.runs.run import Run
 
 
@@ -69,4 +70,4 @@ def run_paths(where: str | Path) -> list[Path]:
     folder = Path(where)
     if (folder / "config.yaml").is_file():
         return [folder]
-    return [path.parent for path in sorted(folder.glob("*/config.yaml"))]
+    return run_folders(folder)

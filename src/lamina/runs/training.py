@@ -16,23 +16,21 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from lamina import registry
+from lamina.data.modality import holds
 from lamina.data.opening import open_source
-from lamina.data.preprocess import files_of, holds
 from lamina.data.source import Source
-from lamina.data.streams import Batch, Streamed
+from lamina.data.streams import Batch, Place
 from lamina.errors import RunError, UsageError
 from lamina.options.recipe import Recipe
-from lamina.runs.batches import Place, Samples, evaluation_batches, training_stream
-from lamina.runs.build import Parts, build
+from lamina.runs.build import Parts, batch_options, build
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import measure
-from lamina.runs.image.augmentation import make_augment
 from lamina.runs.run import Run
-from lamina.runs.text.samples import samples_of
+from lamina.runs.views.base import View
+from lamina.runs.views.table import view_of
 from lamina.runs.weights import digest, save_weights
-from lamina.tasks.translation import Translation
-from lamina.tasks.translation_scores import expect_sacrebleu
+from lamina.tasks.base import Task
 from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
@@ -66,20 +64,19 @@ class Training:
         self.engine = Engine(fabric, parts.task, _players(parts), config.recipe)
         self.place = Place(fabric.device, fabric.global_rank, fabric.world_size)
         recipe, preprocess = config.recipe, parts.preprocess
-        augment = make_augment(recipe, preprocess, parts.task.name, fabric.world_size)
-        self.stream = training_stream(self._samples("train"), recipe, preprocess, parts.model, augment, self.place)
+        options = batch_options(recipe, parts.task, parts.model, self.place)
+        self.stream = preprocess.training_stream(self._samples("train"), options)
         self.validation: Iterable[Batch] | None = None
         if "validation" in source.splits:
             samples = self._samples("validation")
-            self.validation = evaluation_batches(
-                samples, recipe, preprocess, parts.model, self.place, workers=recipe.workers
-            )
-        self.samples = samples_of(parts.task, preprocess, source, recipe.seed)
+            self.validation = preprocess.evaluation_batches(samples, options, workers=recipe.workers)
+        self.samples = view_for(parts).training_samples(parts.task, preprocess, source, recipe.seed)
         expect_watched(self.engine, self.validation is not None)
 
     @property
     def run(self) -> Run:
-        return Run(self.directory.path, model=self.parts.model)
+        task = self.parts.task if self.parts.kind is None else None
+        return Run(self.directory.path, model=self.parts.model, task=task)
 
     def events(self) -> Generator[Event]:
         """Train; closing stops cleanly. An EpochDone is yielded when its row and the best weights are on the disk."""
@@ -128,7 +125,7 @@ class Training:
                 # what a compiler would make of one more token every time is not worth its while
                 with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
                     when = {"epoch": event.epoch, "step": event.step}
-                    self.directory.add_samples({**when, **row} for row in self.samples.written(self.parts.model))
+                    self.directory.add_samples({**when, **row} for row in self.samples.rows(self.parts.model))
 
     def _rows_of_checkpoint(self) -> int:
         latest = self.directory.checkpoints.latest() if self.resume else None
@@ -139,11 +136,10 @@ class Training:
         with self.fabric.autocast():
             return measure(self.parts.task, self.parts.model, self.validation)
 
-    def _samples(self, split: str) -> Samples:
+    def _samples(self, split: str) -> Any:
         """A split held on the device, or decoded while training, as the recipe's ``memory`` says."""
         hold = holds(self.parts.preprocess, self.source, self.config.recipe.memory)
-        samples = self.parts.preprocess.encode(self.source.splits[split], hold)
-        return samples if isinstance(samples, Streamed) else samples.to(self.fabric.device)
+        return self.parts.preprocess.encode(self.source.splits[split], hold).to(self.fabric.device)
 
 
 def prepare(
@@ -155,12 +151,13 @@ def prepare(
     directory: str | Path = "runs",
     resume: bool = False,
     dry: bool = False,
+    task: Task | None = None,
 ) -> Training:
     """Everything up to the first step: configuration, data, preprocessing, model, run directory.
 
     ``model`` is a variant's name or a module of the user's; ``asked`` is flat, as a recipe file is:
-    ``{"data": "digits", "epochs": 5, "model": {"activation": "relu"}}``. ``dry`` writes nothing: what it returns is to
-    be looked at, not trained. Raises UsageError, DataError or RunError.
+    ``{"data": "digits", "epochs": 5, "model": {"activation": "relu"}}``. ``task`` is one of the user's own. ``dry``
+    writes nothing: what it returns is to be looked at, not trained. Raises UsageError, DataError or RunError.
     """
     own = model if isinstance(model, nn.Module) else None
     if own is not None:
@@ -183,9 +180,8 @@ def prepare(
     source = open_source(wanted.data, options=wanted.options)
     if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
         raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data}' has changed")
-    parts = build(wanted, source, own, None if found is None else found.preprocess())
-    if isinstance(parts.task, Translation):
-        expect_sacrebleu()
+    parts = build(wanted, source, own, None if found is None else found.preprocess(), task)
+    view_for(parts).check_before_training()
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=wanted.reset_head)
     # what does not fit is told before we write
     training = Training(planned, wanted, source, parts, fabric, resume, loaded)
@@ -212,11 +208,13 @@ def train(
     report: bool = True,
     weights: str | Path | None = None,
     reset_head: bool = False,
+    task: str | Task | None = None,
     **options: Any,
 ) -> Run:
     """Train a model on data, and return its run: ``lamina.train("lenet5", data="digits", epochs=5)``.
 
-    ``model``: a variant's name, or any ``nn.Module``. ``data``: an embedded set, a path, or
+    ``model``: a variant's name, or any ``nn.Module``. ``task``: a name in the table of tasks, or a ``Task`` of your own
+    (default: the first of the model's tasks that the data can serve). ``data``: an embedded set, a path, or
     ``hf:<dataset>@<revision>``. ``options``: fields of ``Recipe`` and ``DataOptions`` by name; ``model_options`` the
     model's own; ``recipe`` a whole recipe in place of the variant's default. ``weights``: a file of published weights,
     or a run's folder, to begin with; ``reset_head`` leaves its output layer out. The run is ``directory/name``; a name
@@ -227,8 +225,10 @@ def train(
     """
     whole = {} if recipe is None else dataclasses.asdict(recipe)
     asked = {**whole, **options, "data": data, "model": dict(model_options or {})}
+    own_task = task if isinstance(task, Task) else None
+    asked |= {} if own_task is not None else {"task": task}
     asked |= {"weights": None if weights is None else str(weights), "reset_head": reset_head or None}
-    training = prepare(model, asked, config=config, name=name, directory=directory, resume=resume)
+    training = prepare(model, asked, config=config, name=name, directory=directory, resume=resume, task=own_task)
     for _ in stoppable(training.events()):
         pass
     training.disband()
@@ -263,6 +263,11 @@ def _caught_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def view_for(parts: Parts) -> type[View]:
+    """The row of the table of views that a run of these parts will have."""
+    return view_of("" if parts.kind is None else parts.kind.name, parts.preprocess.kind)
 
 
 def _players(parts: Parts) -> dict[str, nn.Module]:
@@ -352,7 +357,7 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
         files: dict[str, Mapping[str, Any]] = {
             "config.yaml": config.to_dict(),
             "data.json": dataclasses.asdict(training.source.spec),
-            **files_of(training.parts.preprocess),
+            **training.parts.preprocess.files(),
             "card.json": _card(config, training) | _origin(training.loaded),
         }
         path = str(RunDirectory.create(parent, name, files).path)
@@ -372,6 +377,7 @@ def _card(config: TrainConfig, training: Training) -> dict[str, Any]:
     """The facts of the trained model; of a variant its card, and the options it was built with."""
     parts = training.parts
     facts: dict[str, Any] = {"parameters": training.parameters}
+    facts |= {"own_task": type(parts.task).__name__} if parts.kind is None else {"task": parts.kind.name}
     if parts.variant:
         facts = {"variant": config.name, "card": dataclasses.asdict(registry.card(config.name)), **facts}
         facts["config"] = dataclasses.asdict(parts.model.config)  # type: ignore[call-overload] # Module's Any

@@ -102,6 +102,10 @@ class Task:
     """who has an exponential moving average, when the recipe asks for one"""
     monitor: tuple[str, Literal["min", "max"]] | None = None
     """the validation metric that chooses the best weights; None: the last are the best"""
+    mixes: bool = False
+    """whether targets can be mixed, so that mixup and CutMix make sense"""
+    needs_method: str | None = None
+    """a method that the model must have beside forward"""
     forward_methods: Mapping[str, tuple[str, ...]] = {}
     """methods other than forward that the task calls on a player (they need marking under DDP)"""
 
@@ -169,8 +173,6 @@ class OneOutput(Task):
     call: Call
     prediction_key: str
     """under which ``predict`` gives what stands beside the truth"""
-    mixes: bool = False
-    """whether targets can be mixed, so that mixup and CutMix make sense"""
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """What the model gives for a batch."""

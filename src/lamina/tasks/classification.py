@@ -14,8 +14,9 @@ from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.plugins import load
 from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task, one_tensor
-from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup, serves_targets
-from lamina.tasks.verb_options import CropOptions
+from lamina.tasks.kind import TaskKind, TaskSetup, serves_targets
+from lamina.tasks.verb_options import NoOptions
+from lamina.tasks.verbs import VERBS
 from lamina.tasks.weighting import class_weights
 
 IMAGE = one_tensor("image")
@@ -104,8 +105,8 @@ class Classification(OneOutput):
 
 
 class FocalClassification(Classification):
-    """Focal loss: -(1 - p)^gamma log p of the right class, a mean over the batch (Lin et al. 2017, arXiv 1708.02002, eq.
-    4, without alpha; class weights take its place). ``gamma`` 0 is cross-entropy."""
+    """Focal loss: -(1 - p)^gamma log p of the right class, a mean over the batch (Lin et al. 2017, arXiv 1708.02002,
+    eq. 4, without alpha; class weights take its place). ``gamma`` 0 is cross-entropy."""
 
     def __init__(
         self, classes: int, call: Call = IMAGE, *, class_weights: Tensor | None = None, gamma: float = 2.0
@@ -191,6 +192,6 @@ KIND = TaskKind(
         "perceptron-rule": NoOptions,
         "rbf-map": RBFOptions,
     },
-    verbs={"evaluate": CropOptions, "predict": NoOptions},
+    verbs=VERBS["classification"],
     weighs_classes=True,
 )

@@ -14,11 +14,7 @@ from lamina.errors import UsageError, unknown
 from lamina.options.conversion import typed
 from lamina.options.recipe import Recipe
 from lamina.tasks.base import Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoOptions:
-    """No options."""
+from lamina.tasks.verb_options import NoOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +67,11 @@ class TaskKind:
         Raises UsageError for a name or an option that it does not have, with the nearest one.
         """
         if given is None:
-            name, values = next(iter(self.objectives), "default"), {}
-        elif isinstance(given, str):
-            name, values = given, {}
-        else:
-            values = dict(given)
-            name = values.pop("name", None) or next(iter(self.objectives), "default")
+            given = {}
+        values: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
+        name = values.pop("name", None) or next(iter(self.objectives), "default")
         if not self.objectives:
-            if given is not None:
+            if given:
                 raise UsageError(f"the task {self.name} has no objectives to choose from, got '{name}'")
             return Objective(name=name)
         if name not in self.objectives:

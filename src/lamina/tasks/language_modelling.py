@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lamina.data.spec import DataSpec
 from lamina.tasks.base import Batch, Engine, Task
-from lamina.tasks.generation_options import GenerationOptions
-from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup
+from lamina.tasks.kind import TaskKind, TaskSetup
+from lamina.tasks.verb_options import NoOptions
+from lamina.tasks.verbs import VERBS
 
 
 class LanguageModelling(Task):
@@ -77,7 +78,7 @@ KIND = TaskKind(
     make=make,
     serves=serves,
     objectives={"cross-entropy": NoOptions},
-    verbs={"evaluate": NoOptions, "generate": GenerationOptions},
+    verbs=VERBS["language-modelling"],
     needs_targets=False,
     predicts_at_once=False,
 )

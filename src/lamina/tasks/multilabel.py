@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from lamina.data.targets.code import TargetCode
 from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task
 from lamina.tasks.classification import IMAGE, balanced_weights
-from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup, serves_targets
-from lamina.tasks.verb_options import CropOptions
+from lamina.tasks.kind import TaskKind, TaskSetup, serves_targets
+from lamina.tasks.verb_options import NoOptions
+from lamina.tasks.verbs import VERBS
 
 
 class Multilabel(OneOutput):
@@ -96,6 +97,6 @@ KIND = TaskKind(
     make=make,
     serves=serves_targets("multilabel"),
     objectives={"binary-cross-entropy": NoOptions},
-    verbs={"evaluate": CropOptions, "predict": NoOptions},
+    verbs=VERBS["multilabel"],
     weighs_classes=True,
 )

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task, one_tensor
-from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup, serves_targets
-from lamina.tasks.verb_options import CropOptions
+from lamina.tasks.kind import TaskKind, TaskSetup, serves_targets
+from lamina.tasks.verb_options import NoOptions
+from lamina.tasks.verbs import VERBS
 
 FEATURES = one_tensor("features")
 
@@ -106,5 +107,5 @@ KIND = TaskKind(
     make=make,
     serves=serves_targets("regression"),
     objectives={"mse": NoOptions, "mae": NoOptions, "huber": HuberOptions},
-    verbs={"evaluate": CropOptions, "predict": NoOptions},
+    verbs=VERBS["regression"],
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from lamina.errors import unknown
 from lamina.plugins import Plugins
 from lamina.tasks.kind import TaskKind
 
+AUTO = "auto"
+"""in place of a task: what the model can and the data serve"""
 TASKS: Plugins[TaskKind] = Plugins(
     "lamina.tasks",
     "task",
@@ -16,3 +19,9 @@ TASKS: Plugins[TaskKind] = Plugins(
         "translation": "lamina.tasks.translation:KIND",
     },
 )
+
+
+def expect_task(name: str) -> None:
+    """Raise UsageError, with the nearest name, for what is neither a task nor "auto"."""
+    if name != AUTO and name not in TASKS:
+        raise unknown("task", name, [AUTO, *TASKS])

@@ -11,15 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamina.data.spec import DataSpec
 from lamina.data.text.streams import IGNORED
 from lamina.decoding import Hypothesis, beam_search
-from lamina.data.spec import DataSpec
 from lamina.tasks.base import Batch, Engine, Task
-from lamina.tasks.kind import NoOptions, TaskKind, TaskSetup
-from lamina.tasks.translation_options import BeamOptions, TranslationOptions
-
-LONGER = 50
-"""tokens that a translation may be longer than its source (Vaswani et al. 2017, section 6.1)"""
+from lamina.tasks.kind import TaskKind, TaskSetup
+from lamina.tasks.translation_options import LONGER
+from lamina.tasks.verb_options import NoOptions
+from lamina.tasks.verbs import VERBS
 
 
 class Translation(Task):
@@ -109,7 +108,7 @@ KIND = TaskKind(
     make=make,
     serves=serves,
     objectives={"cross-entropy": NoOptions},
-    verbs={"evaluate": BeamOptions, "predict": TranslationOptions},
+    verbs=VERBS["translation"],
     needs_targets=False,
     predicts_at_once=False,
 )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from lamina.errors import UsageError
 
+LONGER = 50
+"""tokens that a translation may be longer than its source (Vaswani et al. 2017, section 6.1)"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BeamOptions:

@@ -8,6 +8,11 @@ from lamina.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """No options."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CropOptions:
     """How a run that predicts targets is evaluated."""
 

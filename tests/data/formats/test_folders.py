@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from lamina.data.preprocess import Preprocess, fit_preprocess
 from PIL import Image
 
 from lamina.data.image.preprocess import ImagePreprocess
+from lamina.data.image.samples import ImageFiles
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import Preprocess, fit_preprocess
-from lamina.data.image.samples import ImageFiles
 from lamina.data.source import Split
 from lamina.data.streams import InMemory
 from lamina.errors import DataError, UsageError

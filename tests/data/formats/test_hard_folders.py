@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lamina.data.preprocess import fit_preprocess
 from PIL import Image
 
 from lamina.data.image.preprocess import ImagePreprocess
+from lamina.data.image.samples import ImageFiles
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import fit_preprocess
-from lamina.data.image.samples import ImageFiles
 from lamina.data.streams import Shuffled
 from lamina.errors import DataError
 

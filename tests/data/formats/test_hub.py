@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from lamina.data.preprocess import fit_preprocess
 from PIL import Image
 
+from lamina.data.image.samples import ImageFiles
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import fit_preprocess
-from lamina.data.image.samples import ImageFiles
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.errors import DataError, UsageError
 

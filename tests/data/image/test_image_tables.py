@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from lamina.data.image.samples import ImageFiles
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.image.samples import ImageFiles
 from lamina.errors import DataError, UsageError
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lamina.data.preprocess import ImagePreprocess, Preprocess, fit_preprocess, holds, load_preprocess
 from PIL import Image
 
 from lamina.data.image.augment.geometric import Geometric
 from lamina.data.image.preprocess import _sums_of_bytes
+from lamina.data.image.samples import ImageArrays
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import ImagePreprocess, Preprocess, fit_preprocess, holds, load_preprocess
-from lamina.data.image.samples import ImageArrays
 from lamina.data.source import Source
 from lamina.data.spec import DataSpec
 from lamina.data.streams import InMemory, InOrder, Shuffled, Streamed

@@ -15,8 +15,8 @@ import pytest
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.table.samples import Table
 from lamina.data.spec import Column
+from lamina.data.table.samples import Table
 from lamina.errors import DataError, UsageError
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}

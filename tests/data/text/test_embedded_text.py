@@ -9,8 +9,8 @@ from typing import Any
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.text.samples import Pairs, Text
 from lamina.data.text.embedded import SPACES, date_forms
+from lamina.data.text.samples import Pairs, Text
 from lamina.errors import UsageError
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}

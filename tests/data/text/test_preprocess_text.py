@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from lamina.data.preprocess import files_of, fit_preprocess, holds, load_preprocess
 
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import files_of, fit_preprocess, holds, load_preprocess
 from lamina.data.source import Source
-from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.streams import InMemory
-from lamina.data.targets.labels import Labels
 from lamina.data.targets.code import align
+from lamina.data.targets.labels import Labels
 from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.sources import pairs_source, running_text, texts_source
 from lamina.data.text.streams import Ragged
 from lamina.errors import DataError, RunError, UsageError

@@ -18,17 +18,17 @@ from lamina.inspection import inspect_image
 from lamina.report import figures
 from lamina.report.contact_sheet import sheet
 from lamina.report.image import overlays
-from lamina.report.image.inspection import LookContent, png_files, render_look
+from lamina.report.image.inspection import ImagePage, png_files, render_look
 from lamina.report.images import tile
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 SWIN = {"image_size": 24, "width": 8, "depths": (2, 1), "heads": (2, 2), "window": 3, "stem": "small", "num_classes": 3}
 
 
-def content(**changes: Any) -> LookContent:
+def content(**changes: Any) -> ImagePage:
     torch.manual_seed(0)
     model = lamina.create_model("swin-tiny", **SWIN)
-    found = LookContent(
+    found = ImagePage(
         name="swin-photos",
         model="swin-tiny",
         image="photo.png",

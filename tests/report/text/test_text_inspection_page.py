@@ -18,17 +18,17 @@ from lamina.inspection import inspect_classified_text, inspect_running_text, ins
 from lamina.inspection.pieces import pieces_of, words_of
 from lamina.report.text.figures import attention, token_label
 from lamina.report.text.highlights import chance, quoted, surprise_marks, word_marks
-from lamina.report.text.inspection import TextLook, render_text_look, text_png_files
+from lamina.report.text.inspection import TextPage, render_text_look, text_png_files
 
 EVIL = '<script>alert(1)</script> "><img src=x onerror=alert(2)>'
 
 
-def running(name: str = "transformer-lm", text: str = "The cat sat.\n", **options: Any) -> TextLook:
+def running(name: str = "transformer-lm", text: str = "The cat sat.\n", **options: Any) -> TextPage:
     code = TextCode.fit([text], "character", "language-modelling")
     torch.manual_seed(0)
     model = lamina.create_model(name, vocab_size=code.size, **options).eval()
     tokens = torch.tensor(code.encode(text))
-    return TextLook(
+    return TextPage(
         name="lm-cats",
         model=name,
         text=text,
@@ -39,7 +39,7 @@ def running(name: str = "transformer-lm", text: str = "The cat sat.\n", **option
     )
 
 
-def judged(text: str = "Not good, bad.", **options: Any) -> TextLook:
+def judged(text: str = "Not good, bad.", **options: Any) -> TextPage:
     code = TextCode.fit([text], "word", "classification")
     torch.manual_seed(0)
     model = lamina.create_model("lstm-classifier", vocab_size=code.size, bidirectional=True, **options).eval()
@@ -50,7 +50,7 @@ def judged(text: str = "Not good, bad.", **options: Any) -> TextLook:
             said: torch.Tensor = model(tokens_BT, lengths=lengths_B).softmax(-1)
             return said
 
-    return TextLook(
+    return TextPage(
         name="feelings",
         model="lstm-classifier",
         text=text,
@@ -63,7 +63,7 @@ def judged(text: str = "Not good, bad.", **options: Any) -> TextLook:
     )
 
 
-def translated(name: str = "transformer-small", **options: Any) -> TextLook:
+def translated(name: str = "transformer-small", **options: Any) -> TextPage:
     code = TextCode.fit(["3 mars 2015"], "character", "translation")
     torch.manual_seed(0)
     model = lamina.create_model(name, vocab_size=code.size, source_vocab_size=code.size, **options).eval()
@@ -71,7 +71,7 @@ def translated(name: str = "transformer-small", **options: Any) -> TextLook:
     assert code.end is not None
     source, written = [*code.encode("3 mars"), code.end], [*code.encode("2015"), code.end]
     seen = inspect_translation(model, torch.tensor(source), torch.tensor([code.begin, *written]))
-    return TextLook(
+    return TextPage(
         name="dates",
         model=name,
         text="3 mars",
@@ -87,7 +87,7 @@ def translated(name: str = "transformer-small", **options: Any) -> TextLook:
 SMALL = {"layers": 2, "width": 8, "heads": 2, "hidden": 12}
 
 
-def shown(content: TextLook) -> Page:
+def shown(content: TextPage) -> Page:
     found = Page(render_text_look(content))
     assert not found.open
     return found

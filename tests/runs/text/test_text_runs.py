@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from lamina.runs.text.generation_options import Manner
 from torch import nn
 
 import lamina
@@ -19,7 +20,6 @@ from lamina.data.text.tokenizing import TextCode
 from lamina.errors import RunError, UsageError
 from lamina.runs.run import Run
 from lamina.runs.text import generation as generating
-from lamina.runs.text.generation_options import Manner
 from lamina.runs.training import prepare
 from lamina.training.checkpoints import Checkpoints, load_checkpoint
 from lamina.training.events import StepDone

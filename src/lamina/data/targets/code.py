@@ -57,6 +57,22 @@ class TargetCode:
             return outputs
         return outputs * outputs.new_tensor(self.std) + outputs.new_tensor(self.mean)
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether a sample has one class, and so what speaks against one speaks for another."""
+        return self.task == "classification"
+
+    @property
+    def probable(self) -> bool:
+        """Whether predictions are probabilities; else values in units of their own."""
+        return self.task != "regression"
+
+    def read(self, outputs_BK: Tensor) -> Tensor:
+        """A model's outputs as probabilities, or as values in the target's own units."""
+        if self.task == "regression":
+            return self.decode(outputs_BK)
+        return outputs_BK.sigmoid() if self.task == "multilabel" else outputs_BK.softmax(-1)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "task": self.task,

@@ -28,6 +28,7 @@ def running_text(
         name=name,
         kind="text",
         task="language-modelling",
+        counted="characters",
         tokenizer=tokenizer,
         fingerprint=of_texts(parts.values()),
         licence=licence,

@@ -31,7 +31,7 @@ FIELD = 160
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookContent:
+class ImagePage:
     """An inspection, and what its page says beside it."""
 
     name: str
@@ -52,6 +52,14 @@ class LookContent:
     random: bool = False
     """whether the weights are as drawn, not learned"""
 
+    def html(self) -> str:
+        """The whole page."""
+        return render_look(self)
+
+    def pictures(self) -> dict[str, bytes]:
+        """Its pictures as PNG files, by name."""
+        return png_files(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
@@ -63,7 +71,7 @@ class Drawn:
     note: str = ""
 
 
-def render_look(content: LookContent) -> str:
+def render_look(content: ImagePage) -> str:
     """The whole page. Every name in it comes out escaped."""
     drawn = pictures(content)
     seen = content.seen
@@ -89,7 +97,7 @@ def render_look(content: LookContent) -> str:
     return render("look.html", content=content, sections=sections)
 
 
-def png_files(content: LookContent) -> dict[str, bytes]:
+def png_files(content: ImagePage) -> dict[str, bytes]:
     """The pictures as PNG, by name without suffix: "cam", "filters", "stage-0", ..., "attention", "gradients"."""
     files = {name: sheet(drawn.tiles) for name, drawn in pictures(content).items() if drawn.tiles}
     flowing = [(name, ratio) for name, ratio in content.seen.gradients if math.isfinite(ratio) and ratio > 0]
@@ -98,7 +106,7 @@ def png_files(content: LookContent) -> dict[str, bytes]:
     return files
 
 
-def pictures(content: LookContent) -> dict[str, Drawn]:
+def pictures(content: ImagePage) -> dict[str, Drawn]:
     """Every picture that is made of tiles."""
     seen, picture = content.seen, content.picture_HWC
     found = {"cam": _cam(content)}
@@ -117,7 +125,7 @@ def pictures(content: LookContent) -> dict[str, Drawn]:
     return found
 
 
-def _cam(content: LookContent) -> Drawn:
+def _cam(content: ImagePage) -> Drawn:
     cam_HW, picture = _array(content.seen.cam_HW), content.picture_HWC
     layer = "the maps that the head reads" if content.seen.stage is None else f"stage {content.seen.stage}"
     note = f"Grad-CAM for {label(content.target, 60)}, from {layer}. The warmer, the more a place speaks for it."
@@ -136,7 +144,7 @@ def _shown(rows: Sequence[BlockAttention]) -> list[BlockAttention]:
     return [row for stage in stages for row in [row for row in rows if row.stage == stage][-2:]][-BLOCKS:]
 
 
-def _attention(rows: Sequence[BlockAttention], content: LookContent) -> Drawn:
+def _attention(rows: Sequence[BlockAttention], content: ImagePage) -> Drawn:
     tiles = []
     for row in rows:
         at = _strongest(_array(content.seen.cam_HW), row.shape)
@@ -165,7 +173,7 @@ def _field(stage: int, field_HW: Tensor) -> Tile:
     return tile(drawn, FIELD, f"stage {stage}\nradius {rounded(reach)} pixels")
 
 
-def _fields(content: LookContent) -> Table:
+def _fields(content: ImagePage) -> Table:
     rows = []
     for i, values in enumerate(content.seen.fields):
         reach, allowed = radius(values), content.allowed[i] if i < len(content.allowed) else None

@@ -34,7 +34,7 @@ HEAD = 132
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextLook:
+class TextPage:
     """An inspection of a text, and what its page says beside it."""
 
     name: str
@@ -63,8 +63,16 @@ class TextLook:
     random: bool = False
     """as of an image; a run's weights never are"""
 
+    def html(self) -> str:
+        """The whole page."""
+        return render_text_look(self)
 
-def render_text_look(content: TextLook) -> str:
+    def pictures(self) -> dict[str, bytes]:
+        """Its pictures as PNG files, by name."""
+        return text_png_files(self)
+
+
+def render_text_look(content: TextPage) -> str:
     """The whole page. Every text in it comes out escaped."""
     drawn = drawings(content)
     sections = [_says(content)]
@@ -88,7 +96,7 @@ def render_text_look(content: TextLook) -> str:
     return render("look_text.html", content=content, sections=sections, count=count)
 
 
-def text_png_files(content: TextLook) -> dict[str, bytes]:
+def text_png_files(content: TextPage) -> dict[str, bytes]:
     """The pictures as PNG, by name without suffix: "attention-0", "attention-0-heads", "alignment-0", "gates-0", ...,
     "gradient-by-lag"."""
     files = {name: drawing.png() for name, drawing in drawings(content).items()}
@@ -99,7 +107,7 @@ def text_png_files(content: TextLook) -> dict[str, bytes]:
     return files
 
 
-def drawings(content: TextLook) -> dict[str, Drawing]:
+def drawings(content: TextPage) -> dict[str, Drawing]:
     """Every figure of the page, by the name of its file."""
     seen = content.seen
     found: dict[str, Drawing] = {}
@@ -119,7 +127,7 @@ _ALIGNED = "Rows: what the model wrote. Columns: the source, and how much each t
 _LOOKED = "Rows: the token that looks. Columns: what it looks at"
 
 
-def _of(content: TextLook, kind: str) -> Mapping[str, Tensor]:
+def _of(content: TextPage, kind: str) -> Mapping[str, Tensor]:
     """Attentions of one kind; what is shown as an alignment is not shown twice."""
     if kind == "alignment":
         return content.seen.alignments
@@ -130,7 +138,7 @@ def _shown(maps: Mapping[str, Tensor]) -> list[tuple[int, tuple[str, Tensor]]]:
     return list(enumerate(maps.items()))[-LAYERS:]
 
 
-def _sides(content: TextLook, name: str) -> tuple[Sequence[str], Sequence[str]]:
+def _sides(content: TextPage, name: str) -> tuple[Sequence[str], Sequence[str]]:
     """The tokens of a map's rows and columns, by the module's name; a decoder's step is named by what it wrote."""
     if not content.source:
         return content.tokens, content.tokens
@@ -139,7 +147,7 @@ def _sides(content: TextLook, name: str) -> tuple[Sequence[str], Sequence[str]]:
     return content.written, content.tokens if name.endswith(".attention") else content.source
 
 
-def _says(content: TextLook) -> Section:
+def _says(content: TextPage) -> Section:
     blocks: list[Block] = []
     if content.source:
         texts = [("source", content.text), ("translation", content.translation)]
@@ -155,7 +163,7 @@ def _says(content: TextLook) -> Section:
     return Section(name="says", title="What the model says", blocks=blocks)
 
 
-def _words(content: TextLook, effects_WK: Tensor) -> Section:
+def _words(content: TextPage, effects_WK: Tensor) -> Section:
     effects_W = effects_WK[:, content.output].double().numpy()
     name = label(content.target, 60)
     marks = word_marks(content.text, content.words, effects_W)
@@ -172,7 +180,7 @@ def _words(content: TextLook, effects_WK: Tensor) -> Section:
     return Section(name="words", title="Which words tell", blocks=blocks)
 
 
-def _expected(content: TextLook) -> Section:
+def _expected(content: TextPage) -> Section:
     found = content.seen.surprisal
     assert found is not None
     pieces = content.written or content.tokens[1:]
@@ -198,7 +206,7 @@ def _expected(content: TextLook) -> Section:
     return Section(name="expected", title="What it expected", blocks=blocks)
 
 
-def _maps(kind: str, title: str, content: TextLook, drawn: Mapping[str, Drawing], says: str) -> Section:
+def _maps(kind: str, title: str, content: TextPage, drawn: Mapping[str, Drawing], says: str) -> Section:
     maps = _of(content, kind)
     several = any(len(attn_hTS) > 1 for attn_hTS in maps.values())
     says += ". Square roots of the shares as colours" + ("; mean over heads, then each head." if several else ".")
@@ -222,7 +230,7 @@ def _heads(attn_hTS: Tensor, name: str) -> list[Tile]:
     return tiles
 
 
-def _traces(content: TextLook, drawn: Sequence[tuple[str, Drawing]]) -> Section:
+def _traces(content: TextPage, drawn: Sequence[tuple[str, Drawing]]) -> Section:
     charts = []
     for (_, drawing), trace in zip(drawn, content.seen.traces, strict=False):
         way = ", read from the end" if trace.backward else ""

@@ -12,7 +12,7 @@ from lamina.decoding import generate, stream
 from lamina.decoding.decoder import limits
 from lamina.errors import UsageError
 from lamina.randomness import derive
-from lamina.runs.text.generation_options import Manner
+from lamina.tasks.generation_options import GenerationOptions
 
 LOOK_BACK = 8
 """tokens that are decoded again with a new one: a word has its space from the one before it"""
@@ -20,20 +20,22 @@ PART = "\ufffd"
 """what the first of several tokens that make up one character is decoded to"""
 
 
-def continue_texts(model: nn.Module, preprocess: TextPreprocess, prompts: Sequence[str], manner: Manner) -> list[str]:
+def continue_texts(
+    model: nn.Module, preprocess: TextPreprocess, prompts: Sequence[str], options: GenerationOptions
+) -> list[str]:
     """What follows each prompt, without the prompt; errors as of ``continue_text``."""
     rows = [encoded(model, preprocess, prompt) for prompt in prompts]
     context = limits(model)[1]
-    if context is not None and max(map(len, rows)) + manner.max_new_tokens > context:
-        return ["".join(continue_tokens(model, preprocess, row, manner, number)) for number, row in enumerate(rows)]
+    if context is not None and max(map(len, rows)) + options.max_new_tokens > context:
+        return ["".join(continue_tokens(model, preprocess, row, options, number)) for number, row in enumerate(rows)]
     written = generate(
         model,
         rows,
-        max_new_tokens=manner.max_new_tokens,
-        stop_text=manner.stop,
+        max_new_tokens=options.max_new_tokens,
+        stop_text=options.stop,
         text=preprocess.decode,
-        seed=manner.seed,
-        **manner.sampling(),
+        seed=options.seed,
+        **options.sampling(),
     )
     return [
         preprocess.decode([*row, *new])[len(preprocess.decode(row)) :] for row, new in zip(rows, written, strict=True)
@@ -41,14 +43,14 @@ def continue_texts(model: nn.Module, preprocess: TextPreprocess, prompts: Sequen
 
 
 def continue_text(
-    model: nn.Module, preprocess: TextPreprocess, prompt: str, manner: Manner, row: int = 0
+    model: nn.Module, preprocess: TextPreprocess, prompt: str, options: GenerationOptions, row: int = 0
 ) -> Iterator[str]:
     """What follows a prompt, piece by piece. Where the model's context is full it goes on from the last half of it.
 
     Raises UsageError for an empty prompt, for one that fills the context, and for a character unknown to a model of
     characters.
     """
-    return continue_tokens(model, preprocess, encoded(model, preprocess, prompt), manner, row)
+    return continue_tokens(model, preprocess, encoded(model, preprocess, prompt), options, row)
 
 
 def encoded(model: nn.Module, preprocess: TextPreprocess, prompt: str) -> list[int]:
@@ -61,15 +63,15 @@ def encoded(model: nn.Module, preprocess: TextPreprocess, prompt: str) -> list[i
 
 
 def continue_tokens(
-    model: nn.Module, preprocess: TextPreprocess, prompt: list[int], manner: Manner, row: int = 0
+    model: nn.Module, preprocess: TextPreprocess, prompt: list[int], options: GenerationOptions, row: int = 0
 ) -> Iterator[str]:
     """As ``continue_text``, from tokens that the model has room for."""
     tokens, read = list(prompt), len(prompt)
-    with closing(_tokens(model, prompt, manner, row)) as new:
+    with closing(_tokens(model, prompt, options, row)) as new:
         for token in new:
             tokens.append(token)
-            written = preprocess.decode(tokens[len(prompt) :]) if manner.stop else ""
-            ends = any(stop in written for stop in manner.stop) or len(tokens) - len(prompt) == manner.max_new_tokens
+            written = preprocess.decode(tokens[len(prompt) :]) if options.stop else ""
+            ends = any(stop in written for stop in options.stop) or len(tokens) - len(prompt) == options.max_new_tokens
             first = max(0, read - LOOK_BACK)
             before, after = preprocess.decode(tokens[first:read]), preprocess.decode(tokens[first:])
             if not after.endswith(PART) or ends:  # else a character that is not whole yet
@@ -79,16 +81,16 @@ def continue_tokens(
                 return
 
 
-def _tokens(model: nn.Module, prompt: list[int], manner: Manner, row: int) -> Generator[int]:
+def _tokens(model: nn.Module, prompt: list[int], options: GenerationOptions, row: int) -> Generator[int]:
     """The new tokens one by one, over as many contexts as they take."""
-    context, known, left, part = limits(model)[1], list(prompt), manner.max_new_tokens, 0
+    context, known, left, part = limits(model)[1], list(prompt), options.max_new_tokens, 0
     while left:
         if context is not None and part:
             known = known[-max(1, context // 2) :]
         most = left if context is None else min(left, context - len(known))
         # the first part draws as ``generate`` does, so that a text is the same however it is asked for
-        seed = derive(manner.seed, "part", part) if part else manner.seed
-        steps = stream(model, [known], max_new_tokens=most, seed=seed, first_row=row, **manner.sampling())
+        seed = derive(options.seed, "part", part) if part else options.seed
+        steps = stream(model, [known], max_new_tokens=most, seed=seed, first_row=row, **options.sampling())
         for ((_, token),) in steps:
             known.append(token)
             yield token

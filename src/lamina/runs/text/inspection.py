@@ -1,9 +1,10 @@
-"""A look inside a run with one text: what its page says of it."""
+"""A look inside a run with one text: what its page shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -12,84 +13,115 @@ from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.streams import Ragged
 from lamina.decoding.decoder import limits
 from lamina.errors import UsageError
-from lamina.evaluation_mode import evaluation_mode
 from lamina.inspection.pieces import pieces_of, words_of
 from lamina.inspection.text import inspect_classified_text, inspect_running_text, inspect_translation
-from lamina.report.text.inspection import TextLook
-from lamina.runs.image.inspection import class_number, in_words
-from lamina.runs.text.translation import translate
-from lamina.tasks.translation import LONGER, Translation
-
-if TYPE_CHECKING:
-    from lamina.inspection.word_attribution import Predictor
-    from lamina.runs.run import Run
+from lamina.inspection.word_attribution import Predictor
+from lamina.report.text.inspection import TextPage
+from lamina.runs.evaluation import predicting
+from lamina.runs.opened import Opened
+from lamina.runs.text.translation import Translator, translate
+from lamina.runs.views.labels import class_number, ranked
+from lamina.tasks.base import OneOutput
+from lamina.tasks.translation_options import LONGER
 
 MOST = 512
 """tokens looked at of a model without a context"""
 
 
-def look_at_text(run: Run, text: str, target: str | int | None = None) -> TextLook:
-    """What ``Run.inspect`` sees of a text, and what its page says. A text longer than the model's context is cut.
+@dataclass(frozen=True)
+class Excerpt:
+    """A text as far as a model can read it."""
 
-    ``target`` is the class whose words are looked for (default: the one that the model says). Raises UsageError for a
-    run that takes no texts, an empty text, a character that a model of characters does not know, and a class where
-    there are none, or not this.
-    """
-    preprocess = run.preprocess
-    if not isinstance(preprocess, TextPreprocess):
-        raise UsageError(f"{run.path} takes {preprocess.kind} data, no texts")
+    text: str
+    tokens_T: Tensor
+    common: dict[str, Any]
+    """what every page of it shows"""
+
+
+def excerpt(run: Opened, text: Any) -> Excerpt:
+    """A text cut to the model's context. Raises UsageError for an empty text, and a character that a model of
+    characters does not know."""
     if not isinstance(text, str):
         raise UsageError(f"a text is a str, got {type(text).__name__}")
+    preprocess = cast(TextPreprocess, run.preprocess)
     code = preprocess.code
     tokens_T = preprocess.encode_input(text)["tokens"][0]
     whole, most = len(code.encode(text)), limits(run.model)[1] or MOST
     tokens_T = tokens_T[:most]
-    looked = text if len(tokens_T) >= whole else text[: code.spans(text)[len(tokens_T) - 1][1]]
+    shown = text if len(tokens_T) >= whole else text[: code.spans(text)[len(tokens_T) - 1][1]]
     facts = {"model": run.config.name, "weights": f"the best of {run.path}", "data": run.config.data}
-    if looked != text:
+    if shown != text:
         facts["looked at"] = f"the first {len(tokens_T)} of {whole} tokens"
     common: dict[str, Any] = {
         "name": run.directory.name,
         "model": run.config.name,
-        "text": looked,
+        "text": shown,
         "token": piece(preprocess),
         "facts": facts,
     }
-    match run.task.name:
-        case "language-modelling" | "translation" if target is not None:
-            raise UsageError(f"{run.path} tells no classes apart: its task is {run.task.name}")
-        case "language-modelling":
-            seen = inspect_running_text(run.model, tokens_T)
-            return TextLook(seen=seen, tokens=pieces_of(code, tokens_T.tolist()), **common)
-        case "translation":
-            return _translated(run, preprocess, tokens_T, common)
-    words = words_of(looked, code.spans(looked)[: len(tokens_T)])
-    names = preprocess.target.classes or preprocess.target.names
-    number = class_number(target, names)
-    seen = inspect_classified_text(run.model, tokens_T, [word.places for word in words], say_of(run), code.unknown or 0)
+    return Excerpt(shown, tokens_T, common)
+
+
+def expect_no_class(run: Opened, target: str | int | None) -> None:
+    """Raise UsageError where a class is looked for and the task has none."""
+    if target is not None:
+        raise UsageError(f"{run.path} tells no classes apart: its task is {run.task.name}")
+
+
+def inspect_running(run: Opened, text: Any) -> TextPage:
+    """A text read by a language model."""
+    preprocess, part = cast(TextPreprocess, run.preprocess), excerpt(run, text)
+    seen = inspect_running_text(run.model, part.tokens_T)
+    return TextPage(seen=seen, tokens=pieces_of(preprocess.code, part.tokens_T.tolist()), **part.common)
+
+
+def inspect_classified(run: Opened, text: Any, target: str | int | None) -> TextPage:
+    """A text read by a classifier. ``target`` is the class whose words are looked for (default: the one predicted)."""
+    preprocess, part = cast(TextPreprocess, run.preprocess), excerpt(run, text)
+    code, tokens_T = preprocess.code, part.tokens_T
+    words = words_of(part.text, code.spans(part.text)[: len(tokens_T)])
+    number = class_number(target, preprocess.target.labels)
+    places = [word.places for word in words]
+    seen = inspect_classified_text(run.model, tokens_T, places, predictor(run), code.unknown or 0)
     assert seen.outputs_K is not None
     if number is None:
-        number = 0 if preprocess.target.task == "regression" else int(seen.outputs_K.argmax())
-    return TextLook(
+        number = int(seen.outputs_K.argmax()) if preprocess.target.probable else 0
+    return TextPage(
         seen=seen,
         tokens=pieces_of(code, tokens_T.tolist()),
-        target=names[number],
+        target=preprocess.target.labels[number],
         output=number,
-        said=in_words(seen.outputs_K, names, preprocess.target),
+        said=ranked(seen.outputs_K, preprocess.target),
         words=[(word.begin, word.end) for word in words],
-        **common,
+        **part.common,
     )
 
 
-def say_of(run: Run) -> Predictor:
-    """What a run's classifier says of rows of tokens: probabilities, or values in the target's own units."""
+def inspect_translated(run: Opened, text: Any) -> TextPage:
+    """A text translated."""
+    preprocess, part = cast(TextPreprocess, run.preprocess), excerpt(run, text)
+    code = preprocess.code
+    written = written_by(run, preprocess, part.tokens_T)
+    seen = inspect_translation(run.model, part.tokens_T, torch.tensor(written))
+    return TextPage(
+        seen=seen,
+        tokens=pieces_of(code, written[:-1]),
+        source=pieces_of(code, part.tokens_T.tolist()),
+        written=pieces_of(code, written[1:]),
+        translation=preprocess.decode(written).strip(),
+        **part.common,
+    )
 
-    def say(tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
-        with evaluation_mode(run.model), torch.no_grad():
-            said = run.task.predict(run.model, {"tokens": tokens_BT, "lengths": lengths_B})
-        return said["values"] if "values" in said else said["probabilities"]
 
-    return say
+def predictor(run: Opened) -> Predictor:
+    """A run's classifier on rows of tokens: probabilities, or values in the target's own units."""
+    key = cast(OneOutput, run.task).prediction_key
+
+    def predict(tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        with predicting(run.model):
+            return run.task.predict(run.model, {"tokens": tokens_BT, "lengths": lengths_B})[key]
+
+    return predict
 
 
 def piece(preprocess: TextPreprocess) -> Callable[[int], str]:
@@ -97,28 +129,13 @@ def piece(preprocess: TextPreprocess) -> Callable[[int], str]:
     return lambda token: pieces_of(preprocess.code, [token])[0]
 
 
-def written_by(run: Run, preprocess: TextPreprocess, source_S: Tensor) -> list[int]:
+def written_by(run: Opened, preprocess: TextPreprocess, source_S: Tensor) -> list[int]:
     """What a translator writes of one source, the mark of the beginning first, and that of the end last where it came
     to an end."""
-    task, code = run.task, preprocess.code
-    assert isinstance(task, Translation)
+    task, code = cast(Translator, run.task), preprocess.code
     assert code.begin is not None
     assert code.end is not None
     samples = Ragged(source_S, torch.tensor([0, len(source_S)]), {})
     ((_, best),) = translate(run.model, task, preprocess, samples)[0]
     ended = len(best.tokens) < len(source_S) + LONGER
     return [code.begin, *best.tokens, *([code.end] if ended else [])]
-
-
-def _translated(run: Run, preprocess: TextPreprocess, source_S: Tensor, common: dict[str, Any]) -> TextLook:
-    code = preprocess.code
-    written = written_by(run, preprocess, source_S)
-    seen = inspect_translation(run.model, source_S, torch.tensor(written))
-    return TextLook(
-        seen=seen,
-        tokens=pieces_of(code, written[:-1]),
-        source=pieces_of(code, source_S.tolist()),
-        written=pieces_of(code, written[1:]),
-        translation=preprocess.decode(written).strip(),
-        **common,
-    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,17 +18,17 @@ from lamina.inspection.pieces import pieces_of, words_of
 from lamina.inspection.surprisal import most_surprising, text_surprisal
 from lamina.inspection.word_attribution import strongest_words, word_effects
 from lamina.report.content import Outcome
-from lamina.report.text.content import Example, Mark, Surprise, TextOutcome, Written
+from lamina.report.text.content import Example, Mark, Surprise, TextOutcome
 from lamina.report.text.highlights import expectations, surprise_marks
-from lamina.runs.text.inspection import piece, say_of
-from lamina.runs.text.translation import translate
-from lamina.tasks.translation import LONGER, Translation
+from lamina.runs.opened import Opened
+from lamina.runs.text.inspection import piece, predictor
+from lamina.runs.text.translation import Translator, translate
+from lamina.tasks.translation_options import LONGER
 from lamina.tasks.translation_scores import signatures
 
 if TYPE_CHECKING:
     from lamina.data.text.tokenizing import TokenKind
     from lamina.inspection.word_attribution import WordAttribution
-    from lamina.runs.run import Run
 
 READ = 20_000
 """tokens of running text that surprises are looked for in"""
@@ -47,28 +46,10 @@ CLASSES, OUTPUTS = 8, 4
 """classes and other outputs whose telling words are shown at most"""
 
 
-def written_of(run: Run) -> list[Written]:
-    """What the run wrote in the course of its training."""
-    if not run.directory.samples.exists():
-        return []
-    *lines, _ = run.directory.samples.read_text(encoding="utf-8").split("\n")  # the last one may be half a line
-    rows = [json.loads(line) for line in lines]
-    return [
-        Written(
-            epoch=row["epoch"],
-            given=row["source"] if "source" in row else row["prompt"],
-            text=row["text"],
-            truth=row.get("truth", ""),
-        )
-        for row in rows
-    ]
-
-
-def running_outcome(run: Run, split: str) -> Outcome:
+def running_outcome(run: Opened, split: str, metrics: Mapping[str, float]) -> Outcome:
     """A language model on a split: its metrics over all of it, surprises in its beginning."""
     preprocess, text = _preprocess(run), cast(Text, run.source.splits[split])
-    samples = preprocess.encode(text)
-    assert isinstance(samples, InMemory)
+    samples = cast(InMemory, preprocess.encode(text))
     code, tokens_T = preprocess.code, samples.tensors["tokens"][: READ + 1].long()
     opening, before, after = AROUND[code.kind]
     found, token = text_surprisal(run.model, tokens_T), piece(preprocess)
@@ -94,19 +75,17 @@ def running_outcome(run: Run, split: str) -> Outcome:
         opening=[Mark(text=first), *surprise_marks(rest, found, token)],
         surprises=surprises,
     )
-    return Outcome(split=split, metrics=run.evaluate(split), text=outcome, size=len(text), unit="character")
+    return Outcome(split=split, metrics=metrics, text=outcome, size=len(text), unit="character")
 
 
-def translated_outcome(run: Run, split: str) -> Outcome:
+def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float]) -> Outcome:
     """A translator on a split: its metrics over all of it; examples and the worst among its first pairs."""
-    metrics = run.evaluate(split)  # says so where sacrebleu is not there
     from sacrebleu.metrics.chrf import CHRF
 
-    preprocess, task, pairs = _preprocess(run), run.task, cast(Pairs, run.source.splits[split])
-    assert isinstance(task, Translation)
+    preprocess, pairs = _preprocess(run), cast(Pairs, run.source.splits[split])
+    task = cast(Translator, run.task)
     some = pairs.subset(range(min(TRANSLATED, len(pairs))))
-    samples = preprocess.encode(some)
-    assert isinstance(samples, Ragged)
+    samples = cast(Ragged, preprocess.encode(some))
     lowercase = run.config.options.lowercase
     judge, examples, tokens = CHRF(lowercase=lowercase), list[Example](), list[list[int]]()
     for i, ((text, best), *_) in enumerate(translate(run.model, task, preprocess, samples)):
@@ -127,7 +106,7 @@ def translated_outcome(run: Run, split: str) -> Outcome:
     return Outcome(split=split, metrics=metrics, text=outcome, size=len(pairs), unit="pair")
 
 
-def telling_outcome(run: Run, split: str) -> TextOutcome:
+def attribution_outcome(run: Opened, split: str) -> TextOutcome:
     """Which words of a split tell a classifier most, over as many of its texts as can be looked at soon."""
     texts, found, judged, left = cast(Texts, run.source.splits[split]), list[tuple[str, Tensor]](), 0, TOKENS
     for text in texts.texts:
@@ -142,14 +121,14 @@ def telling_outcome(run: Run, split: str) -> TextOutcome:
             found.append((word.lower() if lowercase else word, effect_K))
         judged, left = judged + 1, left - cost
     rows: list[tuple[str, Sequence[WordAttribution], Sequence[WordAttribution]]] = []
-    classes = run.preprocess.target.task == "classification"
+    classes = run.preprocess.target.exclusive
     for k, name in islice(enumerate(run.classes), CLASSES if classes else OUTPUTS):
         speaking_for, speaking_against = strongest_words(found, k)
         rows.append((name, speaking_for, [] if classes else speaking_against))  # what speaks against speaks for another
     return TextOutcome(telling=rows, judged=judged)
 
 
-def told(run: Run, split: str, index: int, output: int) -> dict[str, Any]:
+def text_sample(run: Opened, split: str, index: int, output: int) -> dict[str, Any]:
     """A text that was judged, as fields of Mistake, with what its words add to an output."""
     text = cast(Texts, run.source.splits[split]).texts[index]
     found: dict[str, Any] = {"where": f"{split} text {index}", "text": text}
@@ -172,7 +151,7 @@ def _various(places: Sequence[int], token_T: Tensor) -> list[int]:
     return list(first.values())[:SURPRISES]
 
 
-def _effects(run: Run, text: str, most: int) -> tuple[list[tuple[int, int]], Tensor | None, int]:
+def _effects(run: Opened, text: str, most: int) -> tuple[list[tuple[int, int]], Tensor | None, int]:
     """Where the words of a text are, what each adds to every output, and what it costs to know: words times tokens;
     nothing is calculated where that is more than ``most``."""
     preprocess = _preprocess(run)
@@ -182,11 +161,13 @@ def _effects(run: Run, text: str, most: int) -> tuple[list[tuple[int, int]], Ten
     places = [(word.begin, word.end) for word in words]
     if cost > most:
         return places, None, cost
-    effects_WK = word_effects(say_of(run), tokens, [word.places for word in words], preprocess.code.unknown or 0)
+    effects_WK = word_effects(predictor(run), tokens, [word.places for word in words], preprocess.code.unknown or 0)
     return places, effects_WK, cost
 
 
-def _aligned(run: Run, preprocess: TextPreprocess, example: Example, source_1S: Tensor, tokens: list[int]) -> Example:
+def _aligned(
+    run: Opened, preprocess: TextPreprocess, example: Example, source_1S: Tensor, tokens: list[int]
+) -> Example:
     """The example with its alignment, a mean over layers and heads, where the model has one."""
     code = preprocess.code
     assert code.begin is not None
@@ -208,6 +189,5 @@ def _aligned(run: Run, preprocess: TextPreprocess, example: Example, source_1S: 
     )
 
 
-def _preprocess(run: Run) -> TextPreprocess:
-    assert isinstance(run.preprocess, TextPreprocess)
-    return run.preprocess
+def _preprocess(run: Opened) -> TextPreprocess:
+    return cast(TextPreprocess, run.preprocess)

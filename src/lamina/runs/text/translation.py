@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 
+from lamina.data.streams import Batch
 from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.samples import Pairs
 from lamina.data.text.streams import Ragged
 from lamina.decoding import Hypothesis
 from lamina.errors import UsageError
 from lamina.evaluation_mode import evaluation_mode
-from lamina.tasks.translation import Translation
 from lamina.tasks.translation_scores import score_translations
+
+
+class Translator(Protocol):
+    """A task whose models write a translation."""
+
+    def translate(
+        self, model: nn.Module, batch: Batch, *, beam: int = 1, length_penalty: float = 0.6
+    ) -> list[list[Hypothesis]]:
+        """The ``beam`` best translations of each source, best first."""
+
 
 AT_ONCE = 64
 """sources that are translated together"""
@@ -23,7 +33,7 @@ AT_ONCE = 64
 
 def translate(
     model: nn.Module,
-    task: Translation,
+    task: Translator,
     preprocess: TextPreprocess,
     samples: Ragged,
     *,
@@ -46,7 +56,7 @@ def translate(
 
 
 def translate_items(
-    model: nn.Module, task: Translation, preprocess: TextPreprocess, texts: Sequence[str], beam: int, penalty: float
+    model: nn.Module, task: Translator, preprocess: TextPreprocess, texts: Sequence[str], beam: int, penalty: float
 ) -> list[dict[str, Any]]:
     """For each text its "translation" and the "log_probability" of that; with several beams "others", too, as pairs.
 
@@ -59,21 +69,20 @@ def translate_items(
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     real = torch.arange(encoded["tokens"].shape[1]) < lengths[:, None]
     samples = Ragged(encoded["tokens"][real], offsets, {})
-    said = []
+    predictions = []
     for best in translate(model, task, preprocess, samples, beam=beam, length_penalty=penalty):
         (text, first), *rest = best
         one: dict[str, Any] = {"translation": text, "log_probability": first.log_probability}
         if beam > 1:
             one["others"] = [(other, hypothesis.log_probability) for other, hypothesis in rest]
-        said.append(one)
-    return said
+        predictions.append(one)
+    return predictions
 
 
-def judge_translations(
-    model: nn.Module, task: Translation, preprocess: TextPreprocess, pairs: Pairs, beam: int, lowercase: bool
+def evaluate_translations(
+    model: nn.Module, task: Translator, preprocess: TextPreprocess, pairs: Pairs, beam: int, lowercase: bool
 ) -> dict[str, float]:
     """ "exact_match", "bleu" and "chrf" of the translations of all pairs against theirs."""
-    samples = preprocess.encode(pairs)
-    assert isinstance(samples, Ragged)
-    said = [best[0][0] for best in translate(model, task, preprocess, samples, beam=beam)]
-    return score_translations(said, pairs.texts, lowercase=lowercase)
+    samples = cast(Ragged, preprocess.encode(pairs))
+    translations = [best[0][0] for best in translate(model, task, preprocess, samples, beam=beam)]
+    return score_translations(translations, pairs.texts, lowercase=lowercase)

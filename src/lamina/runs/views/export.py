@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from lamina import registry
-from lamina.data.image.preprocess import ImagePreprocess
-from lamina.data.preprocess import Preprocess, files_of, load_preprocess
+from lamina.data.modality import load_preprocess
+from lamina.data.protocols import Signature
 from lamina.data.streams import Batch
-from lamina.data.table.preprocess import TablePreprocess
 from lamina.errors import ExportError, RunError, UsageError
 from lamina.export.example import InputFacts, input_facts
 from lamina.export.facts import ExportFacts
@@ -21,14 +20,14 @@ from lamina.export.onnx import OnnxModel
 from lamina.export.openvino import OpenvinoModel
 from lamina.export.writing import Exported, check_path, open_engine, write_export
 from lamina.options.recipe import Recipe
-from lamina.runs.build import make_task
+from lamina.runs.build import task_of
+from lamina.runs.opened import Opened
 from lamina.runs.prediction import predict_items
 from lamina.runs.weights import digest
+from lamina.tasks.kind import TaskKind
+from lamina.tasks.table import TASKS
 from lamina.version import __version__
 from lamina.weights.loading import load_weights
-
-if TYPE_CHECKING:
-    from lamina.runs.run import Run
 
 
 class ExportedModel:
@@ -42,16 +41,20 @@ class ExportedModel:
                 f"{path} was exported from {self.facts.model} alone: only the export of a run knows its classes and "
                 "how to prepare its input"
             )
-        self.preprocess = load_preprocess(self.facts.preprocess, self.facts.tokenizer)
-        _expect_answers(self.preprocess, path)
-        self._task = make_task(self.preprocess, Recipe(), self.facts.objective)
+        files = {"preprocess.json": self.facts.preprocess}
+        if self.facts.tokenizer is not None:
+            files["tokenizer.json"] = self.facts.tokenizer
+        self.preprocess = load_preprocess(files)
+        kind = _kind_of(self.facts.task or self.preprocess.target.task, path)
+        _expect_predictions(kind, path)
+        self._task = task_of(kind, self.preprocess, Recipe(), kind.objective(self.facts.objective))
         self._engine = engine
 
     def predict(self, *items: Any) -> list[dict[str, Any]]:
-        """What the model says of each item, as ``Run.predict`` tells it."""
-        return predict_items(self._say, self.preprocess, items)
+        """The predictions for each item, as ``Run.predict`` gives them."""
+        return predict_items(self._predict_batch, self._task, self.preprocess, items)
 
-    def _say(self, batch: Batch) -> Batch:
+    def _predict_batch(self, batch: Batch) -> Batch:
         with torch.no_grad():
             return self._task.predict(cast(nn.Module, self._engine), batch)  # called with a tensor, and nothing else
 
@@ -68,7 +71,7 @@ def open_exported(path: str | Path, engine: str | None = None) -> ExportedModel:
     return ExportedModel(path, open_engine(path, engine_of(path, engine)))
 
 
-def export_run(run: Run, to: str, path: str | Path | None = None) -> Exported:
+def export_run(run: Opened, to: str, path: str | Path | None = None) -> Exported:
     """See ``Run.export``."""
     kind = format_named(to)
     target = _own_path(run, kind.suffix) if path is None else Path(path)
@@ -102,13 +105,13 @@ def export_variant(
     return write_export(model, facts, to, target)
 
 
-def run_in_engine(run: Run, engine: str) -> ExportedModel:
+def run_in_engine(run: Opened, engine: str) -> ExportedModel:
     """The run in another engine, by way of an export in its folder: made once, and again where the weights are others.
 
     Raises UsageError for an engine that is not installed, and what ``Run.export`` raises.
     """
     check_engine(engine)
-    _expect_answers(run.preprocess, run.path)
+    _expect_predictions(run.kind, run.path)
     to = next(name for name, kind in FORMATS.items() if kind.engine == engine)
     path = _own_path(run, FORMATS[to].suffix)
     facts = _facts_of(run)
@@ -122,21 +125,30 @@ def run_in_engine(run: Run, engine: str) -> ExportedModel:
     return ExportedModel(path, open_engine(export_run(run, to, path).path, engine))
 
 
-def _expect_answers(preprocess: Preprocess, path: Path) -> None:
-    """Raises UsageError for a model that writes texts: a file gives the logits of next tokens, and no more."""
-    if preprocess.target.task in ("language-modelling", "translation"):
+def _kind_of(task: str, path: Path) -> TaskKind:
+    if task not in TASKS:
+        raise ExportError(f"{path} predicts for the task '{task}', which no installed package has")
+    return TASKS[task]
+
+
+def _expect_predictions(kind: TaskKind | None, path: Path) -> None:
+    """Raises UsageError for a task whose predictions take more than one forward, and for one of the user's own."""
+    if kind is None:
+        raise UsageError(f"{path} was trained for a task of your own: predict with the run, in torch")
+    if not kind.predicts_at_once:
         raise UsageError(f"{path} is of a model that writes texts: predict and generate take a run, in torch")
 
 
-def _facts_of(run: Run) -> ExportFacts:
+def _facts_of(run: Opened) -> ExportFacts:
     if not run.directory.weights.is_file():
         raise RunError(f"{run.path} has no weights yet: it was stopped before its first epoch was done")
-    files = files_of(run.preprocess)
+    files = run.preprocess.files()
     return ExportFacts(
         model=run.config.name,
-        **_input_facts_of(run),
+        **_input_facts(run.preprocess.signature(), getattr(getattr(run.model, "config", None), "context", None)),
         classes=run.classes,
-        objective=run.directory.read("card.json").get("card", {}).get("objective"),
+        task=run.task_name,
+        objective=run.objective.name,
         preprocess=files["preprocess.json"],
         tokenizer=files.get("tokenizer.json"),
         weights=digest(run.directory.weights),
@@ -144,22 +156,23 @@ def _facts_of(run: Run) -> ExportFacts:
     )
 
 
-def _input_facts_of(run: Run) -> InputFacts:
+def _input_facts(signature: Signature, context: int | None) -> InputFacts:
     """What a file of this run is called with."""
-    made = run.preprocess
-    match made:
-        case ImagePreprocess():
-            return {"input": made.input_key, "shape": (made.channels, made.height, made.width), "limits": {}}
-        case TablePreprocess():
-            return {"input": made.input_key, "shape": (len(made.feature_names),), "limits": {}}
-    limits = {name: size for name, size in made.model_options().items() if name.endswith("vocab_size")}
-    context = getattr(getattr(run.model, "config", None), "context", None)
+    first = signature[0]
+    if first.below is None:
+        return {"input": first.name, "shape": cast(tuple[int, ...], first.shape), "limits": {}}
+    names = {"tokens": "vocab_size", "source": "source_vocab_size"}
+    limits = {names[one.name]: one.below for one in signature if one.below is not None}
     if context is not None:
         limits["context"] = context
-    return {"input": "translation" if "source_vocab_size" in limits else "tokens", "shape": (), "limits": limits}
+    return {
+        "input": "translation" if len(limits) > 1 and "source_vocab_size" in limits else "tokens",
+        "shape": (),
+        "limits": limits,
+    }
 
 
-def _own_path(run: Run, suffix: str) -> Path:
+def _own_path(run: Opened, suffix: str) -> Path:
     """Where exports of a run lie: its folder ``exports``."""
     folder = run.path / "exports"
     try:

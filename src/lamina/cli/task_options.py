@@ -1,0 +1,89 @@
+"""Options of a verb that belong to a run's task: the parser is built once the run is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from jsonargparse import Namespace
+
+from lamina.cli.fields import Field, fields_of
+from lamina.cli.parser import Parser, dashed
+from lamina.cli.run_argument import RUNS
+from lamina.errors import UsageError
+from lamina.runs.folders import task_of
+from lamina.tasks.verbs import VERBS
+
+
+class Find(Protocol):
+    def __call__(self, name: str, runs: str) -> Path | None:
+        """The folder of the run called ``name``; None for something that is no run and has no options of a task."""
+
+
+class Build(Protocol):
+    def __call__(self, fields: Iterable[Field] | None = None, title: str = "") -> Parser:
+        """The verb's parser with the options of a task; without fields, with those of every task."""
+
+
+def every_field(verb: str) -> list[Field]:
+    """The options that a verb has for any task."""
+    found: dict[str, Field] = {}
+    for verbs in VERBS.values():
+        for field in _fields(verbs[verb]) if verb in verbs else ():
+            found.setdefault(field.dest, field)
+    return list(found.values())
+
+
+def read(verb: str, build: Build, argv: Sequence[str], find: Find) -> tuple[Parser, Namespace]:
+    """Parse the words of a verb whose first argument is a run.
+
+    Raises UsageError; for an option of another
+    task it says whose it is, and which options the run has.
+    """
+    words = dashed(argv)
+    every = build()
+    positionals, values = every.scan(words)
+    if not positionals:
+        return every, every.read(words)  # it says that the run is missing, or shows the help
+    path = find(positionals[0], values.get("--runs", RUNS))
+    task = "" if path is None else task_of(path)
+    reader = build(_of_task(task, verb), f"options of {task}")
+    _refuse_others(verb, words, reader, positionals[0], task)
+    return reader, reader.read(words)
+
+
+def _fields(cls: type[Any]) -> list[Field]:
+    return list(fields_of(cls))
+
+
+def _of_task(task: str, verb: str) -> list[Field]:
+    if task in VERBS:
+        return _fields(VERBS[task][verb]) if verb in VERBS[task] else []
+    if not task:
+        return []
+
+    from lamina.tasks.table import TASKS
+
+    if task not in TASKS or verb not in TASKS[task].verbs:
+        return []  # opening the run says what is missing
+    return _fields(TASKS[task].verbs[verb])
+
+
+def _refuse_others(verb: str, words: Sequence[str], reader: Parser, run: str, task: str) -> None:
+    own = set(reader.options())
+    for word in _options(words):
+        owners = [name for name in VERBS if any(field.option == word for field in _of_task(name, verb))]
+        if word not in own and owners:
+            what = f"its task is {task}" if task else "it takes no options of a task"
+            have = ", ".join(field.option for field in reader.fields.values())
+            more = f"; it has {have}" if have else ""
+            raise UsageError(f"{word} is for {' and '.join(owners)}, but {run} has none: {what}{more}")
+
+
+def _options(words: Sequence[str]) -> Iterator[str]:
+    for word in words:
+        if word == "--":
+            return
+        if word.startswith("--"):
+            yield word.partition("=")[0]

@@ -1,0 +1,221 @@
+"""A run opened: its directory, configuration, data, preprocessing, task and model. What it can do is in ``run``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from lamina import registry
+from lamina.data.modality import MODALITIES
+from lamina.data.opening import open_source
+from lamina.data.protocols import BatchOptions, Modality, Preprocess
+from lamina.data.source import Source, targets_of
+from lamina.data.streams import Batch
+from lamina.data.targets.code import align
+from lamina.errors import RunError, UsageError, unknown
+from lamina.runs.build import batch_options, make_model, task_of
+from lamina.runs.config import TrainConfig
+from lamina.runs.directory import RunDirectory
+from lamina.runs.evaluation import like, measure, predicting
+from lamina.runs.weights import load_weights
+from lamina.tasks.base import OneOutput, Task
+from lamina.tasks.kind import Objective, TaskKind
+from lamina.tasks.table import TASKS
+
+
+class Opened:
+    """A run on disk, each part read when it is first used.
+
+    ``model`` is given for a module of the user's own, which cannot be rebuilt from its name, ``task`` for a task of the
+    user's own.
+    """
+
+    def __init__(self, path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> None:
+        self.directory = RunDirectory.open(Path(path))
+        self.config = TrainConfig.from_dict(self.directory.read("config.yaml"))
+        self._model, self._task = model, task
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @cached_property
+    def preprocess(self) -> Preprocess:
+        """The preprocessing fitted on the training data."""
+        return self.directory.preprocess()
+
+    @property
+    def modality(self) -> Modality:
+        return MODALITIES[self.preprocess.kind]
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """card.json: facts of the trained model."""
+        return self.directory.read("card.json")
+
+    @cached_property
+    def kind(self) -> TaskKind | None:
+        """The run's row in the table of tasks; None for a task of the user's own.
+
+        Raises RunError where the package that the task is from is not installed.
+        """
+        name = self.card.get("task", self.preprocess.target.task)
+        if self.card.get("own_task"):
+            return None
+        if name not in TASKS:
+            raise RunError(f"{self.path} was trained for the task '{name}', which no installed package has")
+        return TASKS[name]
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What was minimised."""
+        if self.kind is None:
+            return Objective(name="own")
+        return self.kind.objective(self.config.objective or self.card.get("card", {}).get("objective"))
+
+    @cached_property
+    def task(self) -> Task:
+        if self._task is not None:
+            return self._task
+        if self.kind is None:
+            raise UsageError(f"{self.path} was trained for a task of your own: open it with open_run(path, task=...)")
+        return task_of(self.kind, self.preprocess, self.config.recipe, self.objective)
+
+    @property
+    def task_name(self) -> str:
+        """The task's name in the table, or the class of a task of the user's own."""
+        return type(self.task).__name__ if self.kind is None else self.kind.name
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model with its best weights, in evaluation mode, on the CPU."""
+        model = self.untrained() if self._model is None else self._model
+        if self.config.recipe.precision == "fp64":
+            model.double()
+        load_weights(model, self.directory.weights)
+        return model.cpu().eval()
+
+    def untrained(self) -> nn.Module:
+        """The model as its options build it, neither trained nor with the weights that training began with.
+
+        Raises UsageError for a module of the user's own, RunError for a variant whose package is not installed.
+        """
+        if "variant" not in self.card:
+            raise UsageError(f"{self.path} holds a module of your own: open it with open_run(path, model=...)")
+        if not registry.is_model(self.card["variant"]):
+            raise RunError(f"{self.path} trains '{self.card['variant']}', which no installed package has")
+        return make_model(self.config, self.preprocess)
+
+    @cached_property
+    def source(self) -> Source:
+        """The data the run was trained on, read again. Raises RunError where they have changed since."""
+        source = open_source(self.config.data, options=self.config.options)
+        if source.spec.fingerprint != self.directory.read("data.json")["fingerprint"]:
+            raise RunError(f"the data of {self.path} are not those it was trained on: '{self.config.data}' has changed")
+        return source
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The rows of metrics.csv, one for each epoch."""
+        return self.directory.rows()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class or label names; names of the targets for regression."""
+        return self.preprocess.target.labels
+
+    def splits(self) -> list[str]:
+        """Names of the splits of the run's data."""
+        return list(self.source.splits)
+
+    @property
+    def final_split(self) -> str:
+        """The split that figures are given for."""
+        return final_split(self.source)
+
+    def other_source(self, data: str) -> Source:
+        """Other data of the same kind, undivided where they come undivided, classes numbered as the model knows them.
+
+        Raises UsageError or DataError for data that cannot be read, or that the model cannot judge.
+        """
+        options = dataclasses.replace(self.config.options, validation=0.0, test=0.0, limit=None)
+        source = open_source(data, options=options)
+        if source.spec.kind != self.preprocess.kind:
+            raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
+        return align(source, self.preprocess.target)
+
+    def batches(
+        self, split: str | None, source: Source | None = None, preprocess: Preprocess | None = None
+    ) -> Iterable[Batch]:
+        """Preprocessed batches of a split, in order. Raises UsageError for a split that the data do not have."""
+        preprocess = self.preprocess if preprocess is None else preprocess
+        source = self.source if source is None else source
+        split = final_split(source) if split is None else split
+        if split not in source.splits:
+            raise unknown("split", split, source.splits)
+        samples = preprocess.encode(source.splits[split], hold=False)
+        return preprocess.evaluation_batches(samples, self.batch_options)
+
+    @property
+    def batch_options(self) -> BatchOptions:
+        return batch_options(self.config.recipe, self.task, self.model)
+
+    def measure(
+        self,
+        split: str | None,
+        source: Source | None = None,
+        model: nn.Module | None = None,
+        preprocess: Preprocess | None = None,
+    ) -> dict[str, float]:
+        """The task's metrics on a split, of another model or with another preprocess where they are given."""
+        batches = self.batches(split, source, preprocess)
+        model = self.model if model is None else model
+        with predicting(model):
+            return measure(self.task, model, batches)
+
+    def predict_batch(self, batch: Batch) -> Batch:
+        """The task's predictions for a prepared batch."""
+        with predicting(self.model):
+            return self.task.predict(self.model, like(self.model, batch))
+
+    def predictions(self, split: str | None) -> dict[str, Tensor]:
+        """Every prediction on a split beside its target, joined on the CPU."""
+        found: dict[str, list[Tensor]] = {}
+        for batch in self.batches(split):
+            rows = {**self.predict_batch(batch), **{name: batch[name] for name in ("target",) if name in batch}}
+            for name, value in rows.items():
+                found.setdefault(name, []).append(value.cpu())
+        return {name: torch.cat(parts) for name, parts in found.items()}
+
+    def embed_batch(self, batch: Batch) -> Tensor:
+        """The features (B, D) that the output layer sees. Raises UsageError for a model without ``embed``."""
+        embed = getattr(self.model, "embed", None)
+        if embed is None:
+            raise UsageError(f"{self.config.name} has no embed method")
+        args, kwargs = self.preprocess.call(like(self.model, batch))
+        with predicting(self.model):
+            features: Tensor = embed(*args, **kwargs)
+        return features.float()
+
+    def output_task(self) -> OneOutput | None:
+        """The task, where it predicts one tensor that stands beside the targets of the data; else None."""
+        task = self.task
+        if not hasattr(task, "prediction_key") or targets_of(self.source.splits["train"]) is None:
+            return None
+        return cast(OneOutput, task)
+
+    def facts(self) -> Mapping[str, Any]:
+        """The variant's card as the run keeps it; empty for a module of the user's own."""
+        facts: Mapping[str, Any] = self.card.get("card", {})
+        return facts
+
+
+def final_split(source: Source) -> str:
+    """The split that figures are given for: "test", where there is none "validation", else "train"."""
+    return next(name for name in ("test", "validation", "train") if name in source.splits)

@@ -1,0 +1,51 @@
+"""Runs on tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from lamina.data.table.samples import Table
+from lamina.inspection.importance import permutation_importance
+from lamina.report.content import Inside
+from lamina.runs.evaluation import measure, predicting
+from lamina.runs.views.base import View
+from lamina.runs.views.mistakes import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMPORTANCE_ROWS = 1000
+"""rows that importance is measured on at most"""
+IMPORTANCE_METRICS = {"rmse": ("r2", "max"), "mae": ("r2", "max")}
+"""what importance is measured by, where the metric that chooses the best epoch has no natural scale"""
+
+
+@dataclass(frozen=True)
+class TableView(View):
+    """Rows of a table: mistakes with their values, importance of the columns."""
+
+    def sample(self, split: str, index: int, output: int) -> Sample:
+        table = cast(Table, self.run.source.splits[split])
+        return {"where": f"{split} row {index}", "values": table.frame.iloc[index].to_dict()}
+
+    def inside(self, split: str) -> Inside:
+        return Inside(gradients=self.gradients(), importance=self.importance(split))
+
+    def importance(self, split: str) -> list[tuple[str, float, float]]:
+        """How much worse the model is without each column (permutation importance)."""
+        run = self.run
+        if run.output_task() is None:
+            return []
+        table = cast(Table, run.source.splits[split])
+        part = table.subset(range(min(IMPORTANCE_ROWS, len(table))))
+        watched = run.task.monitor or ("loss", "min")
+        name, mode = IMPORTANCE_METRICS.get(watched[0], watched)
+
+        def score(frame: pd.DataFrame) -> float:
+            samples = run.preprocess.encode(Table(frame, part.targets), hold=True)
+            with predicting(run.model):
+                value = measure(run.task, run.model, [run.preprocess.prepare(samples.tensors)])[name]
+            return value if mode == "max" else -value
+
+        return permutation_importance(score, part.frame, seed=run.config.recipe.seed)

@@ -1,0 +1,25 @@
+"""An inspection written to a folder: its page, and its pictures beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamina.errors import RunError
+from lamina.files import write_whole
+from lamina.runs.views.base import InspectionPage
+
+PAGE = "inspect.html"
+
+
+def write_inspection(content: InspectionPage, folder: Path) -> list[Path]:
+    """Write the page and its pictures into ``folder``, which is made where it is missing; returns their paths, the page
+    first. Raises RunError where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write into {folder}: {error.strerror}") from error
+    pictures = {f"{name}.png": data for name, data in content.pictures().items()}
+    files = {PAGE: content.html().encode()} | pictures
+    for name, data in files.items():
+        write_whole(folder / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
+    return [folder / name for name in files]
