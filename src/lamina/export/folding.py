@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+
+from lamina.torch_internals import AnyConv, AnyTransposedConv, tree_leaves
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 MAKERS = (
@@ -28,7 +28,7 @@ MAKERS = (
 QUERIES = (Tensor.dim, Tensor.size, Tensor.numel, Tensor.stride, Tensor.is_contiguous, Tensor.is_floating_point)
 """functions that read no numbers; properties (``x.shape``) are known by their name"""
 
-Pair = tuple[_ConvNd | nn.Linear, nn.Module]
+Pair = tuple[AnyConv | nn.Linear, nn.Module]
 
 
 @torch.no_grad()
@@ -80,10 +80,10 @@ def _pairs(model: nn.Module, example: Tensor) -> list[Pair]:
     with _Watch() as watch:
         out = model(example)
     watch.reads.update(id(leaf) for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
-    layers: dict[int, list[_ConvNd | nn.Linear]] = defaultdict(list)
+    layers: dict[int, list[AnyConv | nn.Linear]] = defaultdict(list)
     norms: dict[int, nn.Module] = {}
     for module in model.modules():
-        if isinstance(module, _ConvNd | nn.Linear):
+        if isinstance(module, AnyConv | nn.Linear):
             layers[id(module.weight)].append(module)
         elif type(module) in NORMS and module.running_mean is not None:  # a subclass may do more than normalise
             norms[id(module.running_mean)] = module
@@ -97,13 +97,13 @@ def _pairs(model: nn.Module, example: Tensor) -> list[Pair]:
         layer = found[0]
         if isinstance(layer, nn.Linear) and dimensions != 2:  # the norm runs over another dimension
             continue
-        if isinstance(layer, _ConvTransposeNd) and layer.groups > 1:
+        if isinstance(layer, AnyTransposedConv) and layer.groups > 1:
             continue
         pairs.append((layer, norm))
     return pairs
 
 
-def _fold(layer: _ConvNd | nn.Linear, norm: Any) -> None:
+def _fold(layer: AnyConv | nn.Linear, norm: Any) -> None:
     """Calculated in float64, stored as the weights are."""
     scale, shift = (None if value is None else value.double() for value in (norm.weight, norm.bias))
     bias = None if layer.bias is None else layer.bias.double()
@@ -115,7 +115,7 @@ def _fold(layer: _ConvNd | nn.Linear, norm: Any) -> None:
         bias = torch.zeros_like(mean) if bias is None else bias
         folded = fuse_linear_bn_weights(layer.weight.double(), bias, *statistics, scale, shift)
     else:
-        transposed = isinstance(layer, _ConvTransposeNd)
+        transposed = isinstance(layer, AnyTransposedConv)
         folded = fuse_conv_bn_weights(layer.weight.double(), bias, *statistics, scale, shift, transpose=transposed)
     dtype = layer.weight.dtype
     layer.weight, layer.bias = (nn.Parameter(value.to(dtype), requires_grad=False) for value in folded)

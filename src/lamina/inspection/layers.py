@@ -14,12 +14,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from lamina.errors import unknown
 from lamina.inspection.receptive import Layout, ReceptiveField, field_of, follow, input_layout, plain
+from lamina.torch_internals import (
+    TorchDispatchMode,
+    base_of,
+    operator_packet,
+    operator_schema,
+    storage_id,
+    tree_leaves,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,23 +140,23 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
+        count = flop_registry.get(operator_packet(func))
         if count is not None:
             self.macs[self._running[-1]] += count(*args, **kwargs, out_val=out) // 2  # torch counts 2 a multiply-add
         outs = _tensors(out)
         for tensor, layout in zip(outs, follow(func, args, kwargs, outs, self.layout), strict=True):
             if layout is not None:
-                if func._schema.is_mutable and layout != self.layout(tensor):
+                if operator_schema(func).is_mutable and layout != self.layout(tensor):
                     self._forget_aliases(tensor)
                 self.learn(tensor, layout)
         return out
 
     def _forget_aliases(self, tensor: Tensor) -> None:
         """A write gives ``tensor`` another layout: whatever shares its memory sees more than it did."""
-        memory = tensor.untyped_storage()._cdata
+        memory, base = storage_id(tensor), base_of(tensor)
         others = [other for other, _ in self._known.values()]
-        for other in others if tensor._base is None else [*others, tensor._base]:
-            if other.untyped_storage()._cdata == memory:
+        for other in others if base is None else [*others, base]:
+            if storage_id(other) == memory:
                 self.learn(other, plain(other))
 
 

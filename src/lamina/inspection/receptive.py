@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lamina.torch_internals import operator_packet, operator_schema
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReceptiveField:
@@ -75,7 +77,7 @@ def field_of(layout: Layout | None, axes: int) -> ReceptiveField | None:
 
 def follow(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Tensor], known: Known) -> Layouts:
     """The layouts of an ATen operation's outputs, from those of its inputs."""
-    name = func._overloadpacket.__name__.removesuffix("_")
+    name = operator_packet(func).__name__.removesuffix("_")
     call = _bind(func, args, kwargs)
     tensors = [item for value in call.values() for item in (value if isinstance(value, list) else [value])]
     tracked = [layout for layout in (known(item) for item in tensors if isinstance(item, Tensor)) if layout is not None]
@@ -105,7 +107,7 @@ _POINTWISE = {
 def _bind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
     """The arguments by the names of the operation's schema, defaults filled in."""
     call = {}
-    for place, argument in enumerate(func._schema.arguments):
+    for place, argument in enumerate(operator_schema(func).arguments):
         default = argument.default_value if argument.has_default_value() else None
         call[argument.name] = args[place] if place < len(args) else kwargs.get(argument.name, default)
     return call

@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamina.torch_internals import HAS_ONEDNN_LINEAR, onednn_linear
+
 LARGE = 2**18
 """numbers in a weight, 1 MB in float32: smaller ones stay in the cache, and oneDNN's calls cost more than they gain"""
-
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W^T + b, (..., in) -> (..., out), as ``torch.nn.functional.linear`` but for rounding: oneDNN calculates where
     it is faster and no gradient can be asked for, which is in inference mode."""
     if (
-        _ONEDNN
+        HAS_ONEDNN_LINEAR
         and not torch.compiler.is_compiling()
         and torch.is_inference_mode_enabled()
         and weight.numel() >= LARGE
@@ -29,8 +29,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and weight.dtype == x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
     ):
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-        return out
+        return onednn_linear(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
