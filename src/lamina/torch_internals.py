@@ -1,7 +1,7 @@
 """Every private name of torch and Lightning Fabric that the package uses, with what the public names lack.
 
-Nothing else in the package uses a name of theirs that begins with an underscore (a test), so that an upgrade of either is
-checked against this file. It imports torch alone; objects of Fabric are handed in.
+Nothing else in the package uses a name of theirs that begins with an underscore (a test), so that an upgrade of either
+is checked against this file. It imports torch alone; objects of Fabric are handed in.
 """
 
 from __future__ import annotations

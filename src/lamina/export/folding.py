@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions and linear layers before them: the same numbers, one pass fewer."""
+"""Folding batch norms into the convolutions and linear layers before them: the same function, one pass fewer."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ MAKERS = (
 )
 
 QUERIES = (Tensor.dim, Tensor.size, Tensor.numel, Tensor.stride, Tensor.is_contiguous, Tensor.is_floating_point)
-"""functions that read no numbers; properties (``x.shape``) are known by their name"""
+"""functions that do not read the tensor's values; properties (``x.shape``) are recognised by name"""
 
 Pair = tuple[AnyConv | nn.Linear, nn.Module]
 
 
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module, example: Tensor) -> int:
-    """Fold in place what can be folded in a model in evaluation mode, and return how many batch norms that were.
+    """Fold the batch norms of a model in evaluation mode in place, and return how many were folded.
 
-    One forward of ``example`` is watched: a norm is folded where its input is the output of a layer that nothing else
-    reads, and both are used once. Its place is taken by ``nn.Identity``.
+    One forward pass of ``example`` is recorded. A norm is folded if its input is the output of a convolution or linear
+    layer that nothing else reads, and both are used once; ``nn.Identity`` replaces it.
     """
     pairs = _pairs(model, example)
     for layer, norm in pairs:
@@ -49,7 +49,7 @@ def fold_batch_norms(model: nn.Module, example: Tensor) -> int:
 
 
 class _Watch(TorchFunctionMode):
-    """Who makes each tensor, and who reads it."""
+    """Records which layer makes each tensor, and how often it is read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class _Watch(TorchFunctionMode):
         """tensor -> (the weight of the layer that made it, dimensions of the tensor)"""
         self.norms: list[tuple[int, int]] = []
         """(tensor normalised, running mean)"""
-        self._alive: list[Any] = []  # or the identity of a tensor would be given to another
+        self._alive: list[Any] = []  # keeps ids from being reused
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -95,7 +95,7 @@ def _pairs(model: nn.Module, example: Tensor) -> list[Pair]:
         if norm is None or len(found) != 1 or not (watch.reads[tensor] == watch.reads[weight] == normalised[mean] == 1):
             continue
         layer = found[0]
-        if isinstance(layer, nn.Linear) and dimensions != 2:  # the norm runs over another dimension
+        if isinstance(layer, nn.Linear) and dimensions != 2:  # the norm is over another dimension
             continue
         if isinstance(layer, AnyTransposedConv) and layer.groups > 1:
             continue
@@ -104,7 +104,7 @@ def _pairs(model: nn.Module, example: Tensor) -> list[Pair]:
 
 
 def _fold(layer: AnyConv | nn.Linear, norm: Any) -> None:
-    """Calculated in float64, stored as the weights are."""
+    """Fold ``norm`` into ``layer``: computed in float64, stored in the dtype of the weights."""
     scale, shift = (None if value is None else value.double() for value in (norm.weight, norm.bias))
     bias = None if layer.bias is None else layer.bias.double()
     statistics = (norm.running_mean.double(), norm.running_var.double(), norm.eps)
