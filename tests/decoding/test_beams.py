@@ -126,7 +126,7 @@ def test_each_row_has_its_memory() -> None:
         ({"beams": 8}, "8 beams are more than the 7 tokens of the vocabulary"),
         ({"length_penalty": -0.1}, "length_penalty must be at least 0, got -0.1"),
         ({"end": -1}, "end is token -1, which is not in the vocabulary"),
-        ({"max_new_tokens": 40}, "prompt 0 has 1 tokens and 40 new ones: more than the context of 32"),
+        ({"max_new_tokens": 40}, "prompt 0 has 1 tokens and 40 new ones, which exceeds the context of 32"),
     ],
 )
 def test_bad_input_is_refused(options: dict[str, Any], message: str) -> None:

@@ -167,7 +167,7 @@ def test_the_memory_of_each_row_goes_with_it() -> None:
     assert got != generate(model, PROMPTS, max_new_tokens=6, greedy=True, end=2)
 
 
-def test_a_tensor_of_prompts_is_taken() -> None:
+def test_prompts_may_be_a_tensor() -> None:
     tokens = torch.tensor([[1, 2], [3, 4]])
     model = AttentionToy()
     assert generate(model, tokens, max_new_tokens=4, seed=1) == generate(
@@ -179,13 +179,13 @@ def test_a_tensor_of_prompts_is_taken() -> None:
     ("prompts", "options", "message"),
     [
         ([], {}, "no prompts: an empty batch cannot be continued"),
-        ([1, 2], {}, "prompts are lists of tokens, got tokens: put a single prompt into a list"),
-        ([[1], []], {}, "prompt 1 is empty: a model needs at least one token to begin with"),
-        ([[1], [7]], {}, "prompt 1 has token 7, tokens are 0 to 6"),
-        ([[-1]], {}, "prompt 0 has token -1, tokens are 0 to 6"),
-        ([[1] * 33], {}, "prompt 0 has 33 tokens: more than the context of 32"),
-        ([[1], [1] * 30], {}, "prompt 1 has 30 tokens and 3 new ones: more than the context of 32"),
-        (torch.zeros(2, 3), {}, "prompts are whole numbers (batch, length), got torch.float32 (2, 3)"),
+        ([1, 2], {}, "prompts must be lists of tokens, got tokens: put a single prompt into a list"),
+        ([[1], []], {}, "prompt 1 is empty: decoding needs at least one token to start from"),
+        ([[1], [7]], {}, "prompt 1 has token 7; tokens are 0 to 6"),
+        ([[-1]], {}, "prompt 0 has token -1; tokens are 0 to 6"),
+        ([[1] * 33], {}, "prompt 0 has 33 tokens, which exceeds the context of 32"),
+        ([[1], [1] * 30], {}, "prompt 1 has 30 tokens and 3 new ones, which exceeds the context of 32"),
+        (torch.zeros(2, 3), {}, "prompts must be integers (batch, length), got torch.float32 (2, 3)"),
         ([[1]], {"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
         ([[1]], {"end": 7}, "end is token 7, which is not in the vocabulary"),
         (
@@ -193,9 +193,9 @@ def test_a_tensor_of_prompts_is_taken() -> None:
             {"temperature": 0.0},
             "temperature must be above 0, got 0.0; greedy=True takes the most probable token",
         ),
-        ([[1]], {"stop": [[]]}, "an empty stop sequence would end every row before it begins"),
+        ([[1]], {"stop": [[]]}, "a stop sequence must not be empty"),
         ([[1]], {"stop_text": ["x"]}, "stop_text needs text=, which turns tokens into text"),
-        ([[1]], {"memory": Memory(torch.zeros(2, 7))}, "the memory has 2 rows, there are 1 prompts"),
+        ([[1]], {"memory": Memory(torch.zeros(2, 7))}, "the memory has 2 rows, but there are 1 prompts"),
     ],
 )
 def test_bad_input_is_refused_at_the_call(prompts: Any, options: dict[str, Any], message: str) -> None:
@@ -204,12 +204,12 @@ def test_bad_input_is_refused_at_the_call(prompts: Any, options: dict[str, Any],
     assert str(error.value) == message
 
 
-def test_a_context_is_used_to_its_last_place() -> None:
+def test_a_context_is_used_to_its_end() -> None:
     assert len(generate(AttentionToy(), [[1] * 29], max_new_tokens=3)[0]) == 3
 
 
 def test_a_broken_model_is_named() -> None:
     model = RecurrentToy()
     nn.init.constant_(model.head.weight, float("nan"))
-    with pytest.raises(RunError, match="not numbers"):
+    with pytest.raises(RunError, match="are NaN"):
         generate(model, [[1]], max_new_tokens=3)

@@ -135,20 +135,20 @@ def test_bad_input_gets_one_line(name: str) -> None:
     cases: list[tuple[Any, dict[str, Any], str]] = [
         ([], {}, "no prompts: an empty batch cannot be continued"),
         ([[1], []], {}, "prompt 1 is empty"),
-        ([[vocabulary]], {}, f"prompt 0 has token {vocabulary}, tokens are 0 to {vocabulary - 1}"),
+        ([[vocabulary]], {}, f"prompt 0 has token {vocabulary}; tokens are 0 to {vocabulary - 1}"),
         (PROMPTS, {"temperature": 0}, "temperature must be above 0, got 0"),
         (PROMPTS, {"temperature": -0.5}, "temperature must be above 0, got -0.5"),
         (PROMPTS, {"beams": vocabulary + 1}, f"{vocabulary + 1} beams are more than the {vocabulary} tokens"),
     ]
     if whole:
-        cases.append((PROMPTS[:2], {}, "the memory has 3 rows, there are 2 prompts"))
+        cases.append((PROMPTS[:2], {}, "the memory has 3 rows, but there are 2 prompts"))
         cases.append((PROMPTS, {"memory": None}, "memory"))
         cases.append((PROMPTS, {"memory": model.init_state(3, 4)}, "memory of type"))
     if context := getattr(model.config, "context", None):
         cases.append(
-            ([[1] * (context + 1)], {}, f"prompt 0 has {context + 1} tokens: more than the context of {context}")
+            ([[1] * (context + 1)], {}, f"prompt 0 has {context + 1} tokens, which exceeds the context of {context}")
         )
-        cases.append(([[1] * context], {}, f"{context} tokens and 2 new ones: more than the context of {context}"))
+        cases.append(([[1] * context], {}, f"{context} tokens and 2 new ones, which exceeds the context of {context}"))
     for prompts, wrong, said in cases:
         given = {"max_new_tokens": 2, **whole, **wrong}
         decode: Any = partial(beam_search, end=None) if "beams" in wrong else generate

@@ -39,7 +39,7 @@ class Branches(nn.Module):
         return x + 1 if float(x.sum()) > 0 else x - 1
 
 
-def test_an_export_that_says_something_else_is_not_written(tmp_path: Path) -> None:
+def test_an_export_with_other_outputs_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "toy.pt2"
     path.write_bytes(b"what was there")
     with pytest.raises(
@@ -101,7 +101,7 @@ def test_misspelt_names(iris: Run, tmp_path: Path) -> None:
 
 @pytest.fixture
 def kept_outside(engines: None, iris: Run, plain: Path) -> Any:
-    """Writes m.onnx, its weights in another file, under the place that it is told."""
+    """Writes m.onnx, its weights in another file, under the location given."""
     import onnx
 
     whole = onnx.load(iris.export("onnx", plain / "whole.onnx").path)
@@ -164,11 +164,11 @@ def test_a_tensor_hidden_in_an_attribute_is_found(engines: None, plain: Path) ->
         read_metadata(plain / "m.onnx")
 
 
-def test_files_that_are_no_export(engines: None, plain: Path) -> None:
+def test_files_that_are_not_exports(engines: None, plain: Path) -> None:
     import onnx
 
     (plain / "text.onnx").write_text("hello")
-    with pytest.raises(ExportError, match=r"text\.onnx is no ONNX file"):
+    with pytest.raises(ExportError, match=r"text\.onnx is not an ONNX file"):
         lamina.open_exported(plain / "text.onnx")
     (plain / "text.xml").write_text("hello")
     with pytest.raises(ExportError, match=r"text\.xml cannot be opened"):

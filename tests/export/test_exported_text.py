@@ -95,7 +95,7 @@ def test_torch_programs_take_any_batch_and_length_up_to_the_context(plain: Path)
         torch.testing.assert_close(program(tokens, lengths), model(tokens, lengths=lengths)[0], rtol=0, atol=1e-5)
 
 
-def test_the_verb_says_what_the_file_is_called_with(
+def test_the_verb_prints_the_inputs_of_the_file(
     plain: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(plain)

@@ -1,4 +1,4 @@
-"""The fastest way says what the model says, and leaves the model alone."""
+"""The fastest form gives the outputs of the model, and leaves the model alone."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_norm_that_does_more_is_left() -> None:
     assert fold_batch_norms(model, torch.randn(1, 3, 4, 4)) == 0
 
 
-def test_optimize_leaves_the_model_alone_and_says_the_same() -> None:
+def test_optimize_leaves_the_model_alone_and_gives_the_same() -> None:
     model = trained_norms(chain()).train()
     before = copy.deepcopy(model.state_dict())
     fast = lamina.optimize(model, example=torch.randn(2, 3, 12, 12))
@@ -110,15 +110,17 @@ def test_optimize_leaves_the_model_alone_and_says_the_same() -> None:
         torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
     report = fast.report
     assert report.folded == 4
-    assert len(report.ways) == 6
-    assert all(way.difference is not None and way.difference < 1e-4 for way in report.ways)
-    assert report.chosen in {"as given", *(way.name for way in report.ways)}
+    assert len(report.candidates) == 6
+    assert all(one.difference is not None and one.difference < 1e-4 for one in report.candidates)
+    assert report.chosen in {"as given", *(one.name for one in report.candidates)}
     assert report.chosen in str(report)
+    with pytest.warns(DeprecationWarning, match="ways is now candidates"):
+        assert report.ways is report.candidates
 
 
-def test_bfloat16_is_tried_on_request_only_and_the_type_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_tried_on_request_only_and_the_dtype_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = trained_norms(chain()), torch.randn(2, 3, 12, 12)
-    assert not any("bf16" in way.name for way in lamina.optimize(model, example=x).report.ways)
+    assert not any("bf16" in one.name for one in lamina.optimize(model, example=x).report.candidates)
 
     def last_wins(old: object, new: object, example: Tensor) -> tuple[float, float, object]:
         return 2.0, 1.0, new
@@ -132,7 +134,7 @@ def test_bfloat16_is_tried_on_request_only_and_the_type_comes_back(monkeypatch: 
     assert 0 < difference < 0.05
 
 
-def test_the_frozen_graph_is_used_for_the_batches_it_is_right_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_frozen_graph_is_used_for_the_batches_it_was_verified_for(monkeypatch: pytest.MonkeyPatch) -> None:
     class FixedBatch(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -151,13 +153,13 @@ def test_the_frozen_graph_is_used_for_the_batches_it_is_right_for(monkeypatch: p
         torch.testing.assert_close(fast(x), model(x))
 
 
-def test_a_way_that_says_something_else_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_with_other_outputs_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimising, "_freeze", lambda plain, x: lambda y: plain(y) * 1.001)
     report = lamina.optimize(lamina.create_model("lenet5")).report
-    spoilt = [way for way in report.ways if way.name in ("frozen graph", "frozen graph, channels_last")]
+    spoilt = [one for one in report.candidates if one.name in ("frozen graph", "frozen graph, channels_last")]
     assert len(spoilt) == 2
-    assert all(way.milliseconds is None and "differs by 1.0e-03" in way.note for way in spoilt)
-    assert report.chosen not in {way.name for way in spoilt}
+    assert all(one.milliseconds is None and "differs by 1.0e-03" in one.note for one in spoilt)
+    assert report.chosen not in {one.name for one in spoilt}
 
 
 @pytest.mark.parametrize("name", ["lenet5", "mlp"])
@@ -168,10 +170,10 @@ def test_the_example_is_the_variants_own(name: str) -> None:
     torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
 
 
-def test_what_cannot_be_optimised_is_told() -> None:
-    with pytest.raises(UsageError, match="what Linear takes is not known: give an example"):
+def test_errors_are_one_line() -> None:
+    with pytest.raises(UsageError, match="the input of Linear is not known: pass an example"):
         lamina.optimize(nn.Linear(3, 2))
-    with pytest.raises(UsageError, match="the model does not take the example"):
+    with pytest.raises(UsageError, match="the model does not accept the example"):
         lamina.optimize(nn.Linear(3, 2), example=torch.randn(2, 5))
-    with pytest.raises(UsageError, match="gives a tuple, expected one tensor"):
+    with pytest.raises(UsageError, match="returns a tuple, expected one tensor"):
         lamina.optimize(nn.LSTM(3, 2), example=torch.randn(2, 4, 3))

@@ -1,4 +1,4 @@
-"""Grad-CAM: its formula by hand, the layer of every family, and that it finds what the class is told by."""
+"""Grad-CAM: its formula by hand, the layer of every family, and that it finds the patch that decides the class."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_formula_by_hand() -> None:
     assert torch.equal(first, grad_cam(model, x, 0, stage=-2, upsample=False))
 
 
-def test_images_of_a_batch_do_not_meet() -> None:
+def test_images_of_a_batch_are_independent() -> None:
     torch.manual_seed(1)
     model, x = Tiny().double(), torch.randn(3, 1, 8, 8, dtype=torch.float64)
     alone = torch.cat([grad_cam(model, one[None], 1) for one in x])
@@ -177,7 +177,7 @@ def test_the_model_stays_as_it_was() -> None:
     assert all(weight.grad is None for weight in model.parameters())
 
 
-def test_the_layer_is_the_one_that_the_head_averages() -> None:
+def test_the_default_layer_is_the_input_of_global_average_pooling() -> None:
     torch.manual_seed(0)
     model = lamina.create_model("mobilenet-v2", **FAMILIES["mobilenet-v2"][0], num_classes=CLASSES).eval()
     x = torch.randn(1, 3, 32, 32)
@@ -186,7 +186,7 @@ def test_the_layer_is_the_one_that_the_head_averages() -> None:
     torch.testing.assert_close(grad_cam(model, x, 1, upsample=False)[0], expected.detach(), rtol=1e-4, atol=1e-6)
 
 
-def test_a_last_map_of_one_position_is_passed_over() -> None:
+def test_a_last_map_of_one_position_is_skipped() -> None:
     torch.manual_seed(0)
     model = lamina.create_model("resnet18", blocks=(1, 1, 1, 1), widths=(8, 8, 8, 8), num_classes=CLASSES)
     x = torch.randn(1, 3, 32, 32)
@@ -195,13 +195,13 @@ def test_a_last_map_of_one_position_is_passed_over() -> None:
     assert grad_cam(model, x, 0, stage=3, upsample=False).shape == (1, 1, 1)
 
 
-def test_what_cannot_be_looked_at_is_said_in_one_line() -> None:
+def test_errors_are_one_line() -> None:
     model, x = Tiny(), torch.randn(1, 1, 8, 8)
     for call, says in (
-        (lambda: grad_cam(model, x, 2), "there is no class 2: this model has 2, numbered from 0"),
+        (lambda: grad_cam(model, x, 2), "there is no class 2: this model has 2 classes, numbered from 0"),
         (lambda: grad_cam(model, x, stage=2), "there is no stage 2: this model has 2, numbered from 0"),
         (lambda: grad_cam(nn.Linear(3, 2), torch.randn(1, 3)), "Linear has no method features"),
-        (lambda: grad_cam(lamina.create_model("mlp"), torch.randn(1, 1, 28, 28)), "MLP gives no maps"),
+        (lambda: grad_cam(lamina.create_model("mlp"), torch.randn(1, 1, 28, 28)), "MLP has no feature map"),
         (lambda: grad_cam(lamina.create_model("lenet5"), torch.randn(1, 3, 32, 32)), "expected images of shape"),
     ):
         with pytest.raises(UsageError, match=says):

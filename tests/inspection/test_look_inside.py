@@ -64,7 +64,7 @@ def test_the_field_of_boxes_is_a_binomial() -> None:
     assert radius(fields[3], 1e-9) == 0.0
 
 
-def test_the_field_lies_within_what_the_kernels_allow() -> None:
+def test_the_field_lies_within_the_theoretical_one() -> None:
     torch.manual_seed(0)
     model = lamina.create_model("resnet20", blocks=(1, 1, 1), widths=(4, 4, 4))
     (field,) = effective_receptive_field(model, (48, 48), [1])
@@ -135,7 +135,7 @@ def test_attention_maps_are_those_that_swin_gives() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_looking_lies_on_the_map() -> None:
+def test_block_attention_lies_on_the_map() -> None:
     torch.manual_seed(0)
     model, x = lamina.create_model("swin-tiny", **SMALL_SWIN).eval(), torch.randn(1, 3, 20, 20)
     plain, shifted, *_ = block_attention(model, x)
@@ -150,7 +150,7 @@ def test_looking_lies_on_the_map() -> None:
         assert torch.equal(seen_hHW[0] > 0, row.windows() == row.windows()[4, 5])
 
 
-def test_coatnet_looks_at_the_whole_map() -> None:
+def test_coatnet_attends_to_the_whole_map() -> None:
     torch.manual_seed(0)
     model, x = lamina.create_model("coatnet-0", **SMALL_COATNET).eval(), torch.randn(1, 3, 32, 32)
     found = block_attention(model, x)
@@ -206,10 +206,10 @@ def test_an_inspection_holds_everything() -> None:
     assert (other.target, other.stage) == (2, 0)
 
 
-def test_what_is_no_image_is_refused() -> None:
-    with pytest.raises(UsageError, match="one image is looked at"):
+def test_other_inputs_are_refused() -> None:
+    with pytest.raises(UsageError, match="expected one image"):
         inspect_image(lamina.create_model("lenet5"), torch.randn(2, 1, 32, 32))
-    with pytest.raises(UsageError, match="the stages of MLP give no maps"):
+    with pytest.raises(UsageError, match="the stages of MLP have no feature maps"):
         inspect_image(lamina.create_model("mlp"), torch.randn(1, 1, 28, 28))
     with pytest.raises(UsageError, match="has no method features"):
         inspect_image(nn.Flatten(), torch.randn(1, 1, 28, 28))

@@ -76,7 +76,7 @@ def translator(texts: Path) -> Run:
 # ---------------------------------------------------------------- looks
 
 
-def test_a_writer_is_looked_into(writer: Run) -> None:
+def test_inspecting_a_language_model(writer: Run) -> None:
     text = "The cat sat on the mat"
     seen = writer.inspect(text=text)
     assert isinstance(seen, TextInspection)
@@ -97,7 +97,7 @@ def test_a_long_text_is_cut_at_the_context(reader: Run) -> None:
     assert reader.inspect(text=text).tokens_T.shape == (24,)
 
 
-def test_a_critic_is_looked_into(critic: Run) -> None:
+def test_inspecting_a_classifier(critic: Run) -> None:
     text = f"A dull {EVIL} story, truly great."
     seen, said = critic.inspect(text=text), critic.predict(text)[0]
     assert seen.outputs_K is not None
@@ -118,7 +118,7 @@ def test_a_critic_is_looked_into(critic: Run) -> None:
     assert "&lt;" in page
 
 
-def test_a_translator_is_looked_into(translator: Run) -> None:
+def test_inspecting_a_translator(translator: Run) -> None:
     text = f"one two three {EVIL}"
     look = look_at_text(translator, text)
     assert look.translation == translator.predict(text)[0]["translation"]
@@ -131,7 +131,7 @@ def test_a_translator_is_looked_into(translator: Run) -> None:
     assert "<script" not in render_text_look(look)
 
 
-def test_what_cannot_be_looked_at(writer: Run, critic: Run, translator: Run) -> None:
+def test_errors_are_one_line(writer: Run, critic: Run, translator: Run) -> None:
     for run, given, says in (
         (writer, {"text": "The 漢"}, "the model does not know the character '漢'"),
         (writer, {"text": ""}, "the text is empty"),
@@ -231,7 +231,7 @@ def test_a_half_written_line_of_samples_is_left_out(writer: Run) -> None:
         file.write_text(whole)
 
 
-def test_a_long_text_is_not_taken_to_pieces(critic: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_text_has_no_word_effects(critic: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting_text, "LONG", 20)
     monkeypatch.setattr(reporting_text, "SHOWN", 10)
     told = reporting_text.told(critic, "test", 0, 1)

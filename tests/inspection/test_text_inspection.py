@@ -1,4 +1,4 @@
-"""Expectations, surprises, gradients by lag and telling words, against what can be calculated by hand."""
+"""Surprisal, gradients by lag and word attribution, against calculations by hand."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def model_of(name: str, **options: Any) -> nn.Module:
     return lamina.create_model(name, **options).double()
 
 
-# ---------------------------------------------------------------- expectations
+# ---------------------------------------------------------------- surprisal
 
 
-def test_what_was_expected() -> None:
+def test_surprisal_from_logits() -> None:
     found = token_surprisal(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]).log(), torch.tensor([1, 2]), 2)
     torch.testing.assert_close(found.bits, torch.tensor([2.0, -math.log2(0.8)]).double())
     assert found.likeliest_TK[0, 0] == 0
@@ -69,7 +69,7 @@ def test_a_context_slides_over_a_long_text(length: int) -> None:
         torch.testing.assert_close(found.probability_T[t - 1], wanted)
 
 
-def test_the_most_surprising_stand_apart() -> None:
+def test_the_most_surprising_are_apart() -> None:
     bits = torch.tensor([1.0, 9.0, 8.0, 0.0, 7.0, 2.0])
     assert most_surprising(bits, 3) == [1, 2, 4]
     assert most_surprising(bits, 3, apart=3) == [1, 4]
@@ -128,7 +128,7 @@ def test_gradients_by_lag_are_derivatives(name: str) -> None:
     assert float(lag_T[2]) == pytest.approx(float(slope.norm()), rel=1e-4)
 
 
-def test_what_has_no_lag() -> None:
+def test_models_without_a_lag() -> None:
     with pytest.raises(UsageError, match="at least two tokens"):
         gradient_by_lag(model_of("lstm-lm", **LSTM), torch.tensor([[1]]))
     with pytest.raises(UsageError, match="Linear has no embedding"):
@@ -146,14 +146,14 @@ def counting(tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
     return torch.stack([((tokens_BT == 1) & real).sum(1), lengths_B], 1)
 
 
-def test_a_word_adds_what_is_lost_without_it() -> None:
+def test_the_effect_of_a_word_is_what_is_lost_without_it() -> None:
     effects = word_effects(counting, [1, 2, 1, 3], [[0, 2], [1], [3]])
     assert effects.tolist() == [[2, 2], [0, 1], [0, 1]]
     assert word_effects(counting, [1], [[0]], filler=9).tolist() == [[1, 0]]
     assert word_effects(counting, [2] * 99 + [1], [[i] for i in range(100)])[:, 0].tolist() == [0] * 99 + [1]
 
 
-def test_the_words_that_tell() -> None:
+def test_the_strongest_words() -> None:
     found = [
         *[("good", torch.tensor([-v, v])) for v in (0.5, 0.3, 0.4)],
         *[("bad", torch.tensor([v, -v])) for v in (0.2, 0.2, 0.2)],
@@ -170,7 +170,7 @@ def test_the_words_that_tell() -> None:
 # ---------------------------------------------------------------- the whole of it
 
 
-def test_a_language_model_is_looked_into() -> None:
+def test_inspecting_a_language_model() -> None:
     tokens = torch.tensor([3, 1, 4, 1, 5])
     for name, options in (("lstm-lm", LSTM), ("transformer-lm", GPT)):
         model = model_of(name, **options)
@@ -191,7 +191,7 @@ def test_a_language_model_is_looked_into() -> None:
             inspect_running_text(model, torch.tensor([3, 99] if name != "lstm-lm" else []))
 
 
-def test_a_classifier_is_looked_into() -> None:
+def test_inspecting_a_classifier() -> None:
     model = model_of("lstm-classifier", **LSTM, num_classes=3, bidirectional=True).eval()
     tokens = torch.tensor([3, 1, 4, 1])
 
@@ -208,7 +208,7 @@ def test_a_classifier_is_looked_into() -> None:
     assert [trace.backward for trace in seen.traces] == [False, True]
 
 
-def test_a_translator_is_looked_into() -> None:
+def test_inspecting_a_translator() -> None:
     options = {"source_vocab_size": 9, "vocab_size": 11, "embedding_dim": 4, "hidden_size": 5}
     source, written = torch.tensor([3, 1, 4]), torch.tensor([2, 7, 1, 8, 3])
     model = model_of("seq2seq", **options, num_layers=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import torch
-from torch.utils._pytree import tree_leaves
 
 from lamina import registry
 from lamina.cards import Variant
@@ -26,6 +25,7 @@ from lamina.conformance.harness import (
     run,
     variant_of,
 )
+from lamina.torch_internals import tree_leaves
 
 
 def check_forward(model: str | Variant) -> None:

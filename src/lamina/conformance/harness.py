@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from lamina import registry
 from lamina.cards import Variant
+from lamina.torch_internals import tree_leaves
 
 Inputs = Tensor | dict[str, Tensor]
 """What forward is called with: one tensor, or keyword arguments."""

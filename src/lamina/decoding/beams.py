@@ -1,6 +1,6 @@
-"""Beam search: the most probable continuations, several kept at a time.
+"""Beam search: the most probable continuations of a prompt, with several hypotheses kept at a time.
 
-Legend: B rows under way, K beams, N = B K, C = 2 K candidates, V vocabulary.
+Legend: B unfinished rows, K beams, N = B K, C = 2 K candidates, V vocabulary.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class Hypothesis(NamedTuple):
     """One continuation of a prompt."""
 
     tokens: list[int]
-    """the new tokens, ``end`` included where it ended"""
+    """the new tokens, including ``end`` where it was generated"""
     log_probability: float
-    """sum of the log-probabilities of the tokens"""
+    """sum over the tokens"""
     score: float
-    """the log-probability divided by the length penalty: what hypotheses are compared by"""
+    """the log-probability divided by the length penalty; hypotheses are ranked by it"""
 
 
 def length_penalty_of(length: int, alpha: float) -> float:
-    """((5 + length) / 6)^alpha (Wu et al. 2016, arXiv 1609.08144, equation 14)."""
+    """The length penalty ((5 + length) / 6)^alpha (Wu et al. 2016, arXiv 1609.08144, equation 14)."""
     return math.pow((5 + length) / 6, alpha)
 
 
@@ -46,14 +46,21 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The ``beams`` best hypotheses found for each prompt, best score first.
 
-    At every step each row keeps its ``beams`` most probable unfinished hypotheses. A continuation by ``end`` that is
-    among the best ``beams`` of all continuations is finished and set aside; a row is done when ``beams`` are, or after
-    ``max_new_tokens``, when the unfinished ones are compared with them. ``length_penalty`` is Wu's alpha: 0 compares
-    log-probabilities, larger values favour longer hypotheses. ``memory``: what an encoder-decoder's ``encode`` gave, a
-    row for each prompt, which are then the tokens that the decoder begins with. One beam is greedy decoding.
+    At every step each row keeps its ``beams`` most probable unfinished hypotheses. A continuation by ``end`` that ranks
+    among the best ``beams`` continuations is finished and set aside. A row is done when ``beams`` hypotheses are
+    finished, or after ``max_new_tokens``, when the unfinished ones are ranked with them.
+
+    Args:
+        model: a language model, or the decoder of an encoder-decoder.
+        prompts: lists of tokens, or a tensor (B, T); for an encoder-decoder the start token of each row.
+        beams: the number of hypotheses kept; 1 is greedy decoding.
+        max_new_tokens: the maximum length of a hypothesis, without the prompt.
+        end: the end-of-sequence token; None for none.
+        length_penalty: alpha of Wu et al. 2016; 0 ranks by log-probability, larger values favour longer hypotheses.
+        memory: the output of an encoder-decoder's ``encode``, one row per prompt.
 
     Raises UsageError for fewer than one beam, more beams than tokens in the vocabulary, a negative length penalty, and
-    what ``generate`` refuses.
+    prompts that ``generate`` refuses.
     """
     if beams < 1:
         raise UsageError(f"beams must be at least 1, got {beams}")
@@ -71,7 +78,7 @@ def beam_search(
         decoder.select([row for row in range(len(rows)) for _ in range(beams)])
         logits_NV = logits_BV.repeat_interleave(beams, 0)
         sums_BK = torch.full((len(rows), beams), -math.inf, dtype=torch.float64, device=decoder.device)
-        sums_BK[:, 0] = 0.0  # at first all beams of a row are the same one: only one of them counts
+        sums_BK[:, 0] = 0.0  # all beams of a row start equal: only the first counts
         for left in reversed(range(max_new_tokens)):
             sums_BC, beam_BC, token_BC = _candidates(logits_NV, sums_BK)
             beams_of, tokens_of = beam_BC.tolist(), token_BC.tolist()
@@ -93,9 +100,10 @@ def beam_search(
 
 
 def _candidates(logits_NV: Tensor, sums_BK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The 2 K most probable continuations of each row, best first: log-probability, beam and token, (B, C) each.
+    """The most probable continuations of each row, best first: log-probability, beam and token, (B, C) each.
 
-    Twice as many as beams: so that K remain where K end; fewer where there are no more."""
+    Twice as many as beams, so that K remain unfinished where K end; fewer where there are no more.
+    """
     beams, vocabulary = sums_BK.shape[1], logits_NV.shape[-1]
     sums_BKV = sums_BK[..., None] + logits_NV.double().log_softmax(-1).view(-1, beams, vocabulary)
     sums_BC, place_BC = sums_BKV.flatten(1).topk(min(2 * beams, beams * vocabulary))
@@ -113,7 +121,7 @@ class _Search:
     def advance(
         self, sums: list[float], beams: list[int], tokens: list[int], *, end: int | None, last: bool
     ) -> list[int]:
-        """Take the candidates of a step, best first; the places of those that go on, none where the row is done."""
+        """Take the candidates of a step, best first; the indices of those to continue, empty when the row is done."""
         going: list[int] = []
         for place, (total, beam, token) in enumerate(zip(sums, beams, tokens, strict=True)):
             if (token == end or last) and place < self.beams and total > -math.inf:
@@ -130,5 +138,5 @@ class _Search:
         self.finished.append(Hypothesis(tokens, total, score))
 
     def best(self) -> list[Hypothesis]:
-        """The best hypotheses, best first; of equals the one found first."""
+        """The best hypotheses, best first; ties are in the order found."""
         return sorted(self.finished, key=lambda hypothesis: -hypothesis.score)[: self.beams]

@@ -1,4 +1,4 @@
-"""Continue prompts token by token: one forward for all rows of a batch at every step.
+"""Continue prompts token by token, with one forward pass per step for the whole batch.
 
 Legend: B batch, T tokens of the longest prompt, V vocabulary.
 """
@@ -18,12 +18,12 @@ from lamina.errors import UsageError
 from lamina.evaluation_mode import evaluation_mode
 
 Text = Callable[[list[int]], str]
-"""Tokens as text: a tokenizer's ``decode``."""
+"""Turns tokens into text: a tokenizer's ``decode``."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What ends a row: the token ``end``, a sequence of tokens, a piece of text."""
+    """When a row ends: at the token ``end``, a stop sequence of tokens, or a stop text."""
 
     end: int | None
     stop: tuple[tuple[int, ...], ...]
@@ -32,12 +32,12 @@ class Ending:
 
     def __post_init__(self) -> None:
         if not all(self.stop) or not all(self.stop_text):
-            raise UsageError("an empty stop sequence would end every row before it begins")
+            raise UsageError("a stop sequence must not be empty")
         if self.stop_text and self.text is None:
             raise UsageError("stop_text needs text=, which turns tokens into text")
 
     def reached(self, tokens: list[int]) -> bool:
-        """Whether the new tokens of a row end it."""
+        """Whether a row with these new tokens has ended."""
         if tokens[-1] == self.end or any(tuple(tokens[-len(stop) :]) == stop for stop in self.stop):
             return True
         if not self.stop_text or self.text is None:
@@ -47,7 +47,7 @@ class Ending:
 
 
 class Options(TypedDict, total=False):
-    """The options of ``stream``, which says what they mean."""
+    """The keyword arguments of ``stream``, which documents them."""
 
     max_new_tokens: Required[int]
     temperature: float
@@ -67,9 +67,12 @@ class Options(TypedDict, total=False):
 def generate(
     model: nn.Module, prompts: Sequence[Sequence[int]] | Tensor, **options: Unpack[Options]
 ) -> list[list[int]]:
-    """The new tokens of each prompt, without the prompt; options and errors as in ``stream``.
+    """Continue prompts: the new tokens of each row, without the prompt; options and errors are those of ``stream``.
 
-    A row holds what the model wrote, ``end`` or the stop sequence that ended it included.
+    A row includes the ``end`` token or stop sequence that ended it.
+
+        generate(model, [[1, 5, 2], [7]], max_new_tokens=20, top_p=0.9, seed=1)
+        generate(model, prompts_BT, max_new_tokens=20, greedy=True, end=0)
     """
     rows: list[list[int]] = [[] for _ in prompts]
     for step in stream(model, prompts, **options):
@@ -96,19 +99,24 @@ def stream(
     first_row: int = 0,
     memory: State | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
-    """As ``generate``, step by step: each step yields (row, token) for every row that is not finished.
+    """Continue prompts and yield, at every step, (row, token) for each row that is not finished.
 
-    ``prompts``: lists of tokens, not necessarily of one length, or a tensor (B, T). How a token is chosen: see
-    ``Sampling``. A row ends with the token ``end``, with one of the token sequences ``stop``, where its new tokens as
-    text (``text``, a tokenizer's decode) contain one of ``stop_text``, or after ``max_new_tokens``.
-    ``memory``: what an encoder-decoder's ``encode`` gave, a row for each prompt.
+    Args:
+        model: a language model, or the decoder of an encoder-decoder.
+        prompts: lists of tokens, which may differ in length, or a tensor (B, T).
+        max_new_tokens: a row ends after this many new tokens at the latest.
+        temperature, greedy, top_k, top_p, repetition_penalty: see ``Sampling``.
+        end: the end-of-sequence token, which ends a row.
+        stop: token sequences that end a row.
+        stop_text: strings that end a row when its new tokens, decoded by ``text``, contain one.
+        text: a tokenizer's ``decode``, needed for ``stop_text``.
+        seed: every draw depends on (seed, index of the row, step) only, not on the rest of the batch.
+        first_row: the index of the first row: a long list of prompts can be processed in several calls.
+        memory: the output of an encoder-decoder's ``encode``, one row per prompt.
 
-    A draw depends on (``seed``, number of the row, step) alone: what else is in the batch changes nothing. Rows are
-    numbered from ``first_row``, so that a long list of prompts may be worked off in pieces. The model calculates in
-    evaluation mode until the last step, or until the iterator is closed.
-
-    Raises UsageError for an empty batch or prompt, a token outside the vocabulary, prompts that with the new tokens
-    exceed the context, a memory of another batch, and options that mean nothing.
+    The model is in evaluation mode until the last step, or until the iterator is closed. Raises UsageError for an empty
+    batch or prompt, a token outside the vocabulary, prompts that with the new tokens exceed the context, a memory of
+    another batch size, and invalid options.
     """
     sampling = Sampling(
         temperature=temperature, greedy=greedy, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty
@@ -131,7 +139,7 @@ def _steps(
     first_row: int,
 ) -> Iterator[list[tuple[int, int]]]:
     written: list[list[int]] = [[] for _ in prompts]
-    kept = list(range(len(prompts)))  # the rows that the model calculates with, in the order of its batch
+    kept = list(range(len(prompts)))  # the rows in the model's batch, in its order
     finished: set[int] = set()
     with evaluation_mode(decoder.model):
         logits_BV = decoder.begin()
@@ -152,7 +160,7 @@ def _steps(
             if seen_BV is not None:
                 seen_BV.scatter_(1, token_B[:, None], True)
             places = [place for place, row in enumerate(kept) if row not in finished]
-            if 2 * len(places) <= len(kept):  # leaving rows out copies the state: worth it where half are finished
+            if 2 * len(places) <= len(kept):  # dropping rows copies the state: worth it once half are finished
                 kept = [kept[place] for place in places]
                 decoder.select(places)
                 token_B = token_B[places]
@@ -161,7 +169,7 @@ def _steps(
 
 
 def _seen(decoder: Decoder, vocabulary: int) -> Tensor:
-    """Bool (B, V): the tokens of each prompt, padding not among them."""
+    """Bool (B, V): the tokens of each prompt, without padding."""
     tokens_BT = decoder.prompts_BT
     if decoder.lengths_B is not None:  # a row's last token stands in for its padding
         place_T = torch.arange(tokens_BT.shape[1], device=decoder.device)

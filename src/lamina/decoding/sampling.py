@@ -1,4 +1,4 @@
-"""From the logits of the next token to a token: filters, and draws that no neighbour in the batch can change.
+"""Choosing the next token from its logits: filters, and draws that do not depend on the rest of the batch.
 
 Legend: B batch, V vocabulary.
 """
@@ -18,18 +18,18 @@ from lamina.randomness import derive
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a token is chosen. Raises UsageError for values that mean nothing."""
+    """How the next token is chosen. Raises UsageError for invalid values."""
 
     temperature: float = 1.0
-    """logits are divided by it: below 1 the likely becomes likelier"""
+    """divides the logits: below 1 the distribution is sharper"""
     greedy: bool = False
-    """always the most probable token (of equals the first); temperature, top_k and top_p do not matter then"""
+    """always the most probable token (the first of equals); temperature, top_k and top_p are then ignored"""
     top_k: int | None = None
-    """draw among the k most probable tokens, and those as probable as the k-th; beyond the vocabulary: among all"""
+    """sample from the k most probable tokens, and any that tie with the k-th; more than the vocabulary means all"""
     top_p: float | None = None
-    """draw among the fewest most probable tokens that hold this share of the probability"""
+    """sample from the smallest set of most probable tokens whose probabilities sum to at least this"""
     repetition_penalty: float = 1.0
-    """above 1: tokens that the prompt or the continuation holds become less probable, each by the same factor"""
+    """above 1, tokens of the prompt and the continuation become less probable; see ``penalise_repetition``"""
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -43,10 +43,10 @@ class Sampling:
             raise UsageError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
 
     def choose(self, logits_BV: Tensor, uniform_B: Tensor, seen_BV: Tensor | None = None) -> Tensor:
-        """One token for each row, (B,): penalty, temperature, top_k and top_p in this order, then the draw.
+        """One token per row, (B,): repetition penalty, temperature, top_k and top_p in this order, then the draw.
 
-        ``uniform_B``: a number in [0, 1) for each row, which decides its draw. ``seen_BV``: True for the tokens that
-        count as repeated.
+        ``uniform_B``: a uniform number in [0, 1) per row, which decides its draw. ``seen_BV``: True for the tokens that
+        the repetition penalty applies to.
         """
         if seen_BV is not None:
             logits_BV = penalise_repetition(logits_BV.double(), seen_BV, self.repetition_penalty)
@@ -61,21 +61,21 @@ class Sampling:
 
 
 def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
-    """Logits of seen tokens divided by ``penalty`` where positive, multiplied where negative (Keskar et al. 2019, CTRL,
-    arXiv 1909.05858; the multiplication is what their code does)."""
+    """The logits of seen tokens divided by ``penalty`` where positive, multiplied by it where negative (Keskar et al.
+    2019, CTRL, arXiv 1909.05858; the multiplication follows their code)."""
     penalised_BV = torch.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
     return torch.where(seen_BV, penalised_BV, logits_BV)
 
 
 def keep_top_k(logits_BV: Tensor, k: int) -> Tensor:
-    """-inf for all but the k largest logits of a row and those equal to the k-th (Fan et al. 2018, 1805.04833)."""
+    """-inf for all but the k largest logits of each row and those equal to the k-th (Fan et al. 2018, 1805.04833)."""
     least_B1 = logits_BV.topk(min(k, logits_BV.shape[-1])).values[:, -1:]
     return logits_BV.masked_fill(logits_BV < least_B1, -math.inf)
 
 
 def keep_top_p(logits_BV: Tensor, p: float) -> Tensor:
-    """-inf for all but a row's nucleus: the fewest most probable tokens whose probabilities sum to at least p (Holtzman
-    et al. 2020, arXiv 1904.09751). Of equal logits the first stay; one token always does."""
+    """-inf outside each row's nucleus, the smallest set of most probable tokens whose probabilities sum to at least p
+    (Holtzman et al. 2020, arXiv 1904.09751). Among equal logits the first are kept; one token always is."""
     sorted_BV, order_BV = logits_BV.sort(descending=True, stable=True)
     share_BV = sorted_BV.softmax(-1)
     before_BV = share_BV.cumsum(-1) - share_BV
@@ -85,13 +85,13 @@ def keep_top_p(logits_BV: Tensor, p: float) -> Tensor:
 
 
 def draw(logits_BV: Tensor, uniform_B: Tensor) -> Tensor:
-    """The token at which the distribution function of a row's softmax exceeds the row's uniform number in [0, 1)."""
+    """Inverse transform sampling: the first token at which a row's cumulative softmax exceeds its uniform number."""
     total_BV = logits_BV.double().softmax(-1).cumsum(-1)
     found_B1 = torch.searchsorted(total_BV, (uniform_B * total_BV[:, -1])[:, None], right=True)
     return found_B1[:, 0]
 
 
 def uniforms(seed: int, rows: Sequence[int], step: int) -> Tensor:
-    """A uniform number for each row, a pure function of (seed, row, step)."""
+    """A uniform number in [0, 1) per row, (B,): a pure function of (seed, row, step)."""
     # 48 bits: 1 - 2^-48 times a sum of doubles stays below that sum, so a draw always finds a token
     return torch.tensor([(derive(seed, "draw", row, step) >> 15) / 2**48 for row in rows], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""An input that a model of the registry takes."""
+"""The input of a model of the registry: its kind, its shape, an example."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lamina.errors import UsageError
 
 
 class InputFacts(TypedDict):
-    """The part of ``ExportFacts`` that a variant and its options decide."""
+    """The fields of ``ExportFacts`` that follow from a variant and its config."""
 
     input: str
     shape: tuple[int, ...]
@@ -23,14 +23,14 @@ class InputFacts(TypedDict):
 
 
 def input_facts(row: Variant, config: Any) -> InputFacts:
-    """What a file of this variant is called with."""
+    """The kind of input, its shape and its limits, for a variant with this config."""
     if row.example is None:
         shape = input_shape(row, config)
         return {"input": "image" if len(shape) == 3 else "features", "shape": shape, "limits": {}}
     names = row.example(config, 1).keys()
     limits = {"vocab_size": config.vocab_size}
     if "source" in names:
-        # a config that takes None for the target's own vocabulary has a property that says which it is
+        # a config where None means "as the target's" has a property with the actual number
         limits["source_vocab_size"] = getattr(config, "source_vocab", None) or config.source_vocab_size
     if hasattr(config, "context"):
         limits["context"] = config.context
@@ -38,7 +38,7 @@ def input_facts(row: Variant, config: Any) -> InputFacts:
 
 
 def input_shape(row: Variant, config: Any) -> tuple[int, ...]:
-    """The shape of one input, without the batch: the card's, with the channels, size or features of ``config``."""
+    """The shape of one input without the batch: that of the card, with the channels, size or features of ``config``."""
     shape = row.card.input
     if len(shape) == 1:
         return (getattr(config, "in_features", shape[0]),)
@@ -47,24 +47,26 @@ def input_shape(row: Variant, config: Any) -> tuple[int, ...]:
 
 
 def example_input(model: nn.Module) -> Tensor:
-    """One random input for a model of a variant, of the shape that its card and its config state.
+    """One random input for a model of the registry, of the shape that its card and its config give.
 
-    Raises UsageError for a module that is no variant's, and for one that takes more than one tensor.
+    Raises UsageError for a module that is not a variant's, and for one that takes more than one tensor.
     """
     rows: Mapping[str, Variant] = getattr(sys.modules[type(model).__module__], "VARIANTS", {})
     config = getattr(model, "config", None)
     fitting = [row for row in rows.values() if type(row.config) is type(config) and row.build is type(model)]
     if config is None or not fitting:
-        raise UsageError(f"what {type(model).__name__} takes is not known: give an example, one batch of its input")
+        raise UsageError(f"the input of {type(model).__name__} is not known: pass an example, one batch of its input")
 
-    def alike(row: Variant) -> int:
+    def equal_options(row: Variant) -> int:
         return sum(getattr(row.config, f.name) == getattr(config, f.name) for f in dataclasses.fields(config))
 
-    row = max(fitting, key=alike)
+    row = max(fitting, key=equal_options)
     if row.example is not None:
         given = row.example(config, 1)
         if len(given) > 1:
-            raise UsageError(f"{type(model).__name__} takes {' and '.join(given)}, expected a model of one tensor")
+            raise UsageError(
+                f"{type(model).__name__} takes {' and '.join(given)}, expected a model with a single input tensor"
+            )
         tokens: Tensor = next(iter(given.values()))
         return tokens
     shape = input_shape(row, config)

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: enough to prepare an input and to read the output without lamina."""
+"""The metadata of an exported file: enough to prepare an input and to read the output without lamina."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ OUTPUT = "logits"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFacts:
-    """Kept in the file itself: ``metadata_props`` of ONNX, ``rt_info`` of OpenVINO, an extra file of torch.export."""
+    """Stored in the file itself: ``metadata_props`` of ONNX, ``rt_info`` of OpenVINO, an extra file of torch.export."""
 
     model: str
-    """name of the variant, or the class of a module of the user's own"""
+    """name of the variant, or the class of a module from elsewhere"""
     input: str
-    """"image", "features", "tokens" or "translation": what the file is called with, see ``lamina.export.inputs``"""
+    """the kind of input, "image", "features", "tokens" or "translation": see ``lamina.export.inputs``"""
     shape: tuple[int, ...]
-    """of one image or row of features, without the batch; empty for tokens"""
+    """of one image or feature row, without the batch; empty for tokens"""
     limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """of tokens: "vocab_size", "source_vocab_size", and "context", the most of them in a row"""
+    """for tokens: "vocab_size", "source_vocab_size", and "context", the maximum length"""
     classes: tuple[str, ...] = ()
-    """names of the outputs, in order; none for a variant that was never trained"""
+    """names of the outputs, in order; none for a model that was not trained in a run"""
     task: str = ""
-    """what the model was trained for; empty for a variant that was never trained"""
+    """what the model was trained for; empty for a model that was not trained in a run"""
     objective: str | None = None
-    """what was minimised: it can decide how outputs become predictions"""
+    """what was minimised, the card's if no run says: it can determine how outputs become predictions"""
     preprocess: Mapping[str, Any] | None = None
-    """``preprocess.json`` of the run; None for a variant that was never trained"""
+    """``preprocess.json`` of the run; None for a model that was not trained in a run"""
     tokenizer: Mapping[str, Any] | None = None
     """``tokenizer.json`` of a run on texts"""
     weights: str = ""
@@ -44,20 +44,20 @@ class ExportFacts:
     """of lamina"""
 
     def to_strings(self) -> dict[str, str]:
-        """A JSON value for each field, in ASCII: XML takes no control characters."""
+        """A JSON string per field, in ASCII because XML allows no control characters."""
         values = {"format": FORMAT, **dataclasses.asdict(self)}
         return {name: json.dumps(value) for name, value in values.items()}
 
     @classmethod
     def from_strings(cls, texts: Mapping[str, str], path: Path) -> ExportFacts:
-        """What ``to_strings`` gave, other entries left aside. Raises ExportError naming the file."""
+        """The inverse of ``to_strings``; other entries are ignored. Raises ExportError, which names the file."""
         if "format" not in texts:
             raise ExportError(f"{path} does not say how to prepare its input: it was not exported by lamina")
         if texts["format"] != str(FORMAT):
-            raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads {FORMAT}")
+            raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads format {FORMAT}")
         try:
             optional = {"task": '""'}  # files of the first versions have none
             values = {field.name: json.loads({**optional, **texts}[field.name]) for field in dataclasses.fields(cls)}
             return cls(**{**values, "shape": tuple(values["shape"]), "classes": tuple(values["classes"])})
         except (KeyError, ValueError, TypeError) as error:
-            raise ExportError(f"{path} cannot be used: what it says of itself is damaged ({error})") from None
+            raise ExportError(f"{path} cannot be used: its metadata is damaged ({error})") from None

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions and linear layers before them: the same numbers, one pass fewer."""
+"""Folding batch norms into the convolutions and linear layers before them: the same function, one pass fewer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+
+from lamina.torch_internals import AnyConv, AnyTransposedConv, tree_leaves
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 MAKERS = (
@@ -26,17 +26,17 @@ MAKERS = (
 )
 
 QUERIES = (Tensor.dim, Tensor.size, Tensor.numel, Tensor.stride, Tensor.is_contiguous, Tensor.is_floating_point)
-"""functions that read no numbers; properties (``x.shape``) are known by their name"""
+"""functions that do not read the tensor's values; properties (``x.shape``) are recognised by name"""
 
-Pair = tuple[_ConvNd | nn.Linear, nn.Module]
+Pair = tuple[AnyConv | nn.Linear, nn.Module]
 
 
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module, example: Tensor) -> int:
-    """Fold in place what can be folded in a model in evaluation mode, and return how many batch norms that were.
+    """Fold the batch norms of a model in evaluation mode in place, and return how many were folded.
 
-    One forward of ``example`` is watched: a norm is folded where its input is the output of a layer that nothing else
-    reads, and both are used once. Its place is taken by ``nn.Identity``.
+    One forward pass of ``example`` is recorded. A norm is folded if its input is the output of a convolution or linear
+    layer that nothing else reads, and both are used once; ``nn.Identity`` replaces it.
     """
     pairs = _pairs(model, example)
     for layer, norm in pairs:
@@ -49,7 +49,7 @@ def fold_batch_norms(model: nn.Module, example: Tensor) -> int:
 
 
 class _Watch(TorchFunctionMode):
-    """Who makes each tensor, and who reads it."""
+    """Records which layer makes each tensor, and how often it is read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class _Watch(TorchFunctionMode):
         """tensor -> (the weight of the layer that made it, dimensions of the tensor)"""
         self.norms: list[tuple[int, int]] = []
         """(tensor normalised, running mean)"""
-        self._alive: list[Any] = []  # or the identity of a tensor would be given to another
+        self._alive: list[Any] = []  # keeps ids from being reused
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -80,10 +80,10 @@ def _pairs(model: nn.Module, example: Tensor) -> list[Pair]:
     with _Watch() as watch:
         out = model(example)
     watch.reads.update(id(leaf) for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
-    layers: dict[int, list[_ConvNd | nn.Linear]] = defaultdict(list)
+    layers: dict[int, list[AnyConv | nn.Linear]] = defaultdict(list)
     norms: dict[int, nn.Module] = {}
     for module in model.modules():
-        if isinstance(module, _ConvNd | nn.Linear):
+        if isinstance(module, AnyConv | nn.Linear):
             layers[id(module.weight)].append(module)
         elif type(module) in NORMS and module.running_mean is not None:  # a subclass may do more than normalise
             norms[id(module.running_mean)] = module
@@ -95,16 +95,16 @@ def _pairs(model: nn.Module, example: Tensor) -> list[Pair]:
         if norm is None or len(found) != 1 or not (watch.reads[tensor] == watch.reads[weight] == normalised[mean] == 1):
             continue
         layer = found[0]
-        if isinstance(layer, nn.Linear) and dimensions != 2:  # the norm runs over another dimension
+        if isinstance(layer, nn.Linear) and dimensions != 2:  # the norm is over another dimension
             continue
-        if isinstance(layer, _ConvTransposeNd) and layer.groups > 1:
+        if isinstance(layer, AnyTransposedConv) and layer.groups > 1:
             continue
         pairs.append((layer, norm))
     return pairs
 
 
-def _fold(layer: _ConvNd | nn.Linear, norm: Any) -> None:
-    """Calculated in float64, stored as the weights are."""
+def _fold(layer: AnyConv | nn.Linear, norm: Any) -> None:
+    """Fold ``norm`` into ``layer``: computed in float64, stored in the dtype of the weights."""
     scale, shift = (None if value is None else value.double() for value in (norm.weight, norm.bias))
     bias = None if layer.bias is None else layer.bias.double()
     statistics = (norm.running_mean.double(), norm.running_var.double(), norm.eps)
@@ -115,7 +115,7 @@ def _fold(layer: _ConvNd | nn.Linear, norm: Any) -> None:
         bias = torch.zeros_like(mean) if bias is None else bias
         folded = fuse_linear_bn_weights(layer.weight.double(), bias, *statistics, scale, shift)
     else:
-        transposed = isinstance(layer, _ConvTransposeNd)
+        transposed = isinstance(layer, AnyTransposedConv)
         folded = fuse_conv_bn_weights(layer.weight.double(), bias, *statistics, scale, shift, transpose=transposed)
     dtype = layer.weight.dtype
     layer.weight, layer.bias = (nn.Parameter(value.to(dtype), requires_grad=False) for value in folded)

@@ -1,4 +1,4 @@
-"""The kinds of exported file: their endings, and what has to be installed to write and to run them. Without torch."""
+"""The export formats: file suffixes, and the libraries that write and run them. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lamina.errors import UsageError, unknown
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of exported file."""
+    """An export format."""
 
     suffix: str
     engine: str
-    """what runs it"""
+    """the engine that runs it"""
     writers: tuple[str, ...]
-    """libraries that write it"""
+    """the libraries that write it"""
 
 
 FORMATS = {
@@ -26,11 +26,11 @@ FORMATS = {
     "openvino": Format(".xml", "openvino", ("onnx", "onnxscript")),
 }
 ENGINES = {"torch": (), "onnxruntime": (".onnx",), "openvino": (".xml", ".onnx")}
-"""the endings of the files that each engine opens; torch predicts with the run itself"""
+"""the suffixes of the files that each engine opens; torch predicts with the run itself"""
 
 
 def format_named(name: str) -> Format:
-    """Raises UsageError for an unknown format, and for one whose libraries are not installed."""
+    """The format of this name. Raises UsageError for an unknown one, and one whose libraries are not installed."""
     if name not in FORMATS:
         raise unknown("export format", name, FORMATS)
     found = FORMATS[name]
@@ -40,14 +40,14 @@ def format_named(name: str) -> Format:
 
 
 def check_engine(engine: str) -> None:
-    """Raises UsageError for an unknown engine, and for one that is not installed."""
+    """Raise UsageError for an unknown engine, and one that is not installed."""
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     require(engine, f"engine '{engine}'")
 
 
 def engine_of(path: Path, engine: str | None) -> str:
-    """The engine for a file: the one asked for, else the first that opens it. Raises UsageError."""
+    """The engine for a file: ``engine``, by default the first that opens it. Raises UsageError."""
     if path.suffix == FORMATS["torch"].suffix:
         raise UsageError(
             f"{path} is a torch.export program, which runs whatever code it holds: "
@@ -65,6 +65,6 @@ def engine_of(path: Path, engine: str | None) -> str:
 
 
 def require(library: str, what: str) -> None:
-    """Raises UsageError, with the extra to install, for a library that is not there."""
+    """Raise UsageError for a library that is not installed; the message names the extra to install."""
     if importlib.util.find_spec(library) is None:
         raise UsageError(f"{what} needs {library}: pip install lamina[export]")

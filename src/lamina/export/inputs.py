@@ -1,7 +1,7 @@
-"""What an exported file is called with: its inputs by name, the dimensions that may change, examples of them.
+"""The inputs of an exported file: names, dtypes, dynamic dimensions, examples.
 
-``ExportFacts.input`` says which: "image" or "features", one float32 tensor; "tokens", whole numbers (batch, time) with
-the ``lengths`` (batch,) of their rows, beyond which lies padding; "translation", these and the same of a ``source``.
+``ExportFacts.input`` is the kind: "image" or "features", one float32 tensor; "tokens", int64 (batch, time) with the
+``lengths`` (batch,) of the rows, beyond which is padding; "translation", the same and a ``source`` with its lengths.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from lamina.export.facts import ExportFacts
 
 TRACED = (3, 7, 5)
-"""rows, tokens and source tokens of the example that is traced"""
+"""(batch, time, source time) of the example that is traced"""
 TRIED = ((1, 1, 4), (2, 9, 1), (5, 6, 11))
-"""those that a file is compared with the model on"""
+"""the sizes on which a file is compared with the model"""
 
 
 class Input(NamedTuple):
-    """One input of a file."""
+    """An input of an exported file."""
 
     name: str
     dtype: torch.dtype
     shape: tuple[int | str, ...]
-    """without the batch; a word names a dimension that may be of any size"""
+    """without the batch; a name stands for a dimension of any size"""
 
     def __str__(self) -> str:
         return f"{self.name}, {str(self.dtype).removeprefix('torch.')}, {' x '.join(map(str, ('batch', *self.shape)))}"
@@ -37,7 +37,7 @@ SOURCE = (Input("source", torch.int64, ("source_time",)), Input("source_lengths"
 
 
 def inputs_of(facts: ExportFacts) -> tuple[Input, ...]:
-    """The inputs, in the order of a call by position."""
+    """The inputs, in the order of positional arguments."""
     match facts.input:
         case "tokens":
             return TOKENS
@@ -47,7 +47,7 @@ def inputs_of(facts: ExportFacts) -> tuple[Input, ...]:
 
 
 def axes(facts: ExportFacts) -> tuple[dict[int, str], ...]:
-    """For each input the dimensions that may change, and their names."""
+    """The dynamic dimensions of each input, with their names."""
     return tuple(
         {0: "batch"} | {place: name for place, name in enumerate(given.shape, 1) if isinstance(name, str)}
         for given in inputs_of(facts)
@@ -55,7 +55,7 @@ def axes(facts: ExportFacts) -> tuple[dict[int, str], ...]:
 
 
 def dimensions(facts: ExportFacts) -> tuple[dict[int, Any], ...]:
-    """``axes`` as torch.export takes them, times no longer than the model's context."""
+    """``axes`` in the form of torch.export, with the model's context as the maximum time."""
     names = {name for named in axes(facts) for name in named.values()}
     most = facts.limits.get("context")
     known = {name: torch.export.Dim(name, max=None if name == "batch" else most) for name in sorted(names)}
@@ -63,8 +63,8 @@ def dimensions(facts: ExportFacts) -> tuple[dict[int, Any], ...]:
 
 
 def example_of(facts: ExportFacts, sizes: tuple[int, int, int], random: torch.Generator) -> tuple[Tensor, ...]:
-    """Random inputs of these sizes, though of no more tokens than the model's context. Rows of tokens are of unequal
-    lengths, the first is whole."""
+    """Random inputs of ``sizes`` (batch, time, source time), with times limited to the model's context. Rows of tokens
+    have random lengths; the first has the full one."""
     rows, *times = sizes
     return tuple(_given(facts, rows, iter(times), random))
 
@@ -85,14 +85,14 @@ def _given(facts: ExportFacts, rows: int, times: Iterator[int], random: torch.Ge
 
 
 def arrays(facts: ExportFacts, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What an engine is fed: the inputs by name, as numpy arrays of the type that the file takes."""
+    """The inputs by name, as numpy arrays of the dtypes that the file expects."""
     inputs = inputs_of(facts)
     by_name = {**dict(zip((one.name for one in inputs), given, strict=False)), **named}
     return {one.name: by_name[one.name].to(one.dtype).numpy() for one in inputs}
 
 
-class Logits(nn.Module):
-    """A model of tokens as its file is called: inputs by position, logits alone, without the state that follows."""
+class LogitsOnly(nn.Module):
+    """A token model with the signature of its file: positional inputs, logits as the only output, without the state."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -102,11 +102,11 @@ class Logits(nn.Module):
         self, tokens: Tensor, lengths: Tensor, source: Tensor | None = None, source_lengths: Tensor | None = None
     ) -> Tensor:
         more = {} if source is None else {"source": source, "source_lengths": source_lengths}
-        said = self.model(tokens, lengths=lengths, **more)
-        logits: Tensor = said if isinstance(said, Tensor) else said[0]
+        output = self.model(tokens, lengths=lengths, **more)
+        logits: Tensor = output if isinstance(output, Tensor) else output[0]
         return logits
 
 
 def with_file_signature(model: nn.Module, facts: ExportFacts) -> nn.Module:
-    """The model with the inputs and the output of its file."""
-    return Logits(model) if inputs_of(facts)[0].dtype == torch.int64 else model
+    """The model with the inputs and output of its exported file."""
+    return LogitsOnly(model) if inputs_of(facts)[0].dtype == torch.int64 else model

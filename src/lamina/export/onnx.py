@@ -1,4 +1,4 @@
-"""ONNX files: written with their facts inside, opened by ONNX Runtime once they are known to stay in their folder."""
+"""ONNX files: written with their metadata, and opened in ONNX Runtime after a check of where their weights lie."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from lamina.export.formats import require
 from lamina.export.inputs import arrays, axes, inputs_of
 
 WHOLE_BYTES = 2**31 - 2**24
-"""weights above this go to a file beside: one ONNX file ends at 2 GiB, its graph included"""
+"""larger weights go to a file of their own: an ONNX file is limited to 2 GiB, including its graph"""
 
 
 def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None:
-    """Write ``path``, and ``<path>.data`` beside it where the weights are too large for one file."""
+    """Write ``path``, and ``<path>.data`` beside it if the weights are too large for one file.
+
+    Raises ExportError for a program that cannot be converted to ONNX.
+    """
     names = [given.name for given in inputs_of(facts)]
     try:
         with _quiet():
@@ -34,19 +37,22 @@ def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None
                 verbose=False,
                 input_names=names,
                 output_names=[OUTPUT],
-                dynamic_shapes=axes(facts),  # their names: the program knows which they are
+                dynamic_shapes=axes(facts),  # only their names: the program has the dimensions
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise ExportError(f"{facts.model} cannot be exported to ONNX: {_reason(error)}") from error
     if found is None:
-        raise ExportError(f"{facts.model} cannot be exported to ONNX: torch gives no program")
+        raise ExportError(f"{facts.model} cannot be exported to ONNX: torch returned no program")
     found.model.metadata_props.update(facts.to_strings())
     size = sum(tensor.nbytes for tensor in {**program.state_dict, **program.constants}.values())
     found.save(path, external_data=size > WHOLE_BYTES)
 
 
 class OnnxModel:
-    """An ONNX file in ONNX Runtime, on the CPU: called with its inputs by position or by name, gives the logits."""
+    """An ONNX file in ONNX Runtime, on the CPU: a callable of its inputs, by position or name, that returns the logits.
+
+    Raises ExportError for a file that is damaged, was not exported by lamina, or keeps weights outside its folder.
+    """
 
     def __init__(self, path: Path) -> None:
         import onnxruntime
@@ -54,7 +60,7 @@ class OnnxModel:
         self.facts = ExportFacts.from_strings(read_metadata(path), path)
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime's own exceptions share no base
+        except Exception as error:  # the runtime's exceptions have no common base
             raise ExportError(f"{path} cannot be opened: {' '.join(str(error).split())}") from None
 
     def __call__(self, *given: Tensor, **named: Tensor) -> Tensor:
@@ -63,9 +69,9 @@ class OnnxModel:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """``metadata_props`` of a file whose tensors all stay in its folder: ``check_external`` is part of it.
+    """The ``metadata_props`` of an ONNX file, after ``check_external``.
 
-    Raises ExportError for a file that is no ONNX.
+    Raises ExportError for a file that is not ONNX, and as ``check_external`` does.
     """
     require("onnx", "opening an ONNX file")
     import onnx
@@ -74,15 +80,15 @@ def read_metadata(path: Path) -> dict[str, str]:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, OSError) as error:
-        raise ExportError(f"{path} is no ONNX file: {error}") from None
+        raise ExportError(f"{path} is not an ONNX file: {error}") from None
     check_external(model, path)
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def check_external(model: Any, path: Path) -> None:
-    """Raise ExportError for a tensor kept in another place than a plain file in the folder of the model.
+    """Raise ExportError for a tensor that is stored anywhere but in a regular file in the folder of the model.
 
-    An ONNX file may name any file of the machine as the home of a tensor, and hand its content on as weights.
+    An ONNX file can name any file of the machine as the storage of a tensor and thereby expose its content.
     """
     folder = path.parent.resolve()
     for tensor in _tensors(model):
@@ -90,17 +96,17 @@ def check_external(model: Any, path: Path) -> None:
         if not entries:
             continue
         place = entries.get("location", "")
-        parts = PureWindowsPath(place)  # knows both kinds of slash, and drives
+        parts = PureWindowsPath(place)  # understands both slashes, and drives
         target = folder / place
         outside = parts.is_absolute() or parts.drive or parts.root or ".." in parts.parts
-        if not place or outside or target.resolve() != target:  # a link leads elsewhere
+        if not place or outside or target.resolve() != target:  # a symbolic link
             raise ExportError(f"{path} is refused: tensor '{tensor.name}' lies outside its folder, in '{place}'")
         if not target.is_file():
             raise ExportError(f"{path} is incomplete: the file '{place}' with tensor '{tensor.name}' is missing")
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """Every tensor in a message of ONNX, those of subgraphs, functions and attributes among them."""
+    """Every tensor in an ONNX message, including those of subgraphs, functions and attributes."""
     if message.DESCRIPTOR.name == "TensorProto":
         yield message
         return
@@ -112,7 +118,7 @@ def _tensors(message: Any) -> Iterator[Any]:
 
 
 def _reason(error: Exception) -> str:
-    """What lies at the bottom of the exporter's error, whose own message is advice."""
+    """The root cause of an exporter's error, whose own message is generic advice."""
     deepest: BaseException = error
     while deepest.__cause__ is not None:
         deepest = deepest.__cause__
@@ -122,7 +128,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its progress on stdout, and absent libraries in the log."""
+    """Silence the exporter, which reports progress on stdout and missing libraries in the log."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

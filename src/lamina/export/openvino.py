@@ -1,7 +1,7 @@
-"""OpenVINO files, an ``.xml`` with its ``.bin``: made from ONNX, opened and run in float32.
+"""OpenVINO files, an ``.xml`` with its ``.bin``: converted from ONNX, run in float32.
 
-By way of ONNX rather than from the torch graph: the nets come out equally fast, and OpenVINO's own converter
-(``openvino.convert_model``) reports its use to its makers unless told not to.
+They are converted from ONNX rather than from the torch graph: the models are equally fast, and OpenVINO's own converter
+(``openvino.convert_model``) sends usage statistics unless that is disabled.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from lamina.export.inputs import arrays
 from lamina.export.onnx import read_metadata
 
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
-"""without it OpenVINO calculates in bfloat16 on processors that can"""
+"""by default OpenVINO computes in bfloat16 on processors that support it"""
 
 
 def write_openvino(onnx_file: Path, facts: ExportFacts, path: Path) -> None:
-    """Write ``path`` and the ``.bin`` beside it, weights as they are.
+    """Convert an ONNX file to ``path`` and the ``.bin`` beside it, with weights in float32.
 
-    Raises ExportError for a graph that OpenVINO does not read: it takes no Scan whose step sees values around it, which
-    a recurrent decoder with attention has.
+    Raises ExportError for a graph that OpenVINO cannot read: it does not support a Scan whose body uses values from
+    outside, which a recurrent decoder with attention has.
     """
     import openvino
 
@@ -39,8 +39,11 @@ def write_openvino(onnx_file: Path, facts: ExportFacts, path: Path) -> None:
 
 
 class OpenvinoModel:
-    """An OpenVINO or ONNX file in OpenVINO, on the CPU: called with its inputs by position or by name, gives the
-    logits."""
+    """An OpenVINO or ONNX file in OpenVINO, on the CPU: a callable of its inputs, by position or name, that returns the
+    logits.
+
+    Raises ExportError for a file that is damaged, was not exported by lamina, or keeps weights outside its folder.
+    """
 
     def __init__(self, path: Path) -> None:
         import openvino
@@ -65,6 +68,6 @@ def _rt_info(model: Any) -> dict[str, str]:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line that says something: the ones before name the places in OpenVINO's source."""
+    """The last line of the message: those before it are locations in OpenVINO's source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "no reason is given"

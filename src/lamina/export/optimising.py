@@ -1,4 +1,4 @@
-"""What is fastest inside torch: ways to calculate the same, timed against each other on the machine at hand."""
+"""Fast inference inside torch: several equivalent forms of a model are timed on the machine at hand."""
 
 from __future__ import annotations
 
@@ -19,57 +19,63 @@ from lamina.export.verification import BATCHES, relative_difference
 
 ROUNDS = 7
 WARM_UP = 2
-"""calls before those that are timed: graphs are rewritten in them"""
+"""untimed calls first, in which graphs are optimised"""
 SECONDS = 1.5
-"""a comparison that has taken longer ends after three rounds"""
+"""a comparison that takes longer ends after three rounds"""
 TOLERANCE = 1e-4
 TOLERANCE_BF16 = 0.05
-"""bfloat16 keeps 8 bits of each number"""
+"""bfloat16 has 8 significant bits"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """One way that was tried."""
+class Candidate:
+    """A form of the model that was tried."""
 
     name: str
     milliseconds: float | None
-    """the median over the rounds; None where it was left out before it was timed"""
+    """median over the rounds; None if it was rejected before it was timed"""
     difference: float | None
-    """max|got - wanted| / max|wanted| against the model as given"""
+    """largest difference from the given model's outputs, relative to the largest output"""
     note: str = ""
-    """why it was left out"""
+    """why it was rejected"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationReport:
-    """What ``optimize`` tried and chose."""
+    """The candidates of ``optimize``, and the one it chose."""
 
     chosen: str
     folded: int
-    """batch norms folded into the layer before them"""
+    """number of batch norms folded into the layer before them"""
     milliseconds_given: float
-    """of the model as given, timed in turn with the way chosen"""
+    """of the given model, timed in turn with the chosen candidate"""
     milliseconds: float
-    """of the way chosen"""
-    ways: tuple[Way, ...] = field(repr=False)
+    """of the chosen candidate"""
+    candidates: tuple[Candidate, ...] = field(repr=False)
+
+    @property
+    def ways(self) -> tuple[Candidate, ...]:
+        """Deprecated: the former name of ``candidates``."""
+        warnings.warn("OptimisationReport.ways is now candidates", DeprecationWarning, stacklevel=2)
+        return self.candidates
 
     def __str__(self) -> str:
         lines = [
             f"{self.chosen}: {self.milliseconds:.2f} ms, as given {self.milliseconds_given:.2f} ms "
             f"({self.milliseconds_given / self.milliseconds:.2f} times as fast); {self.folded} batch norms folded"
         ]
-        for way in self.ways:
-            known = "left out" if way.milliseconds is None else f"{way.milliseconds:.2f} ms"
-            difference = "" if way.difference is None else f", differs by {way.difference:.1e}"
-            lines.append(f"  {way.name}: {known}{difference}" + (f" ({way.note})" if way.note else ""))
+        for one in self.candidates:
+            duration = "rejected" if one.milliseconds is None else f"{one.milliseconds:.2f} ms"
+            difference = "" if one.difference is None else f", differs by {one.difference:.1e}"
+            lines.append(f"  {one.name}: {duration}{difference}" + (f" ({one.note})" if one.note else ""))
         return "\n".join(lines)
 
 
 class Optimised(nn.Module):
-    """The model made fast for inference, without gradients: called as the model is, gives what it gives.
+    """A model optimised for inference: same inputs and outputs, no gradients.
 
-    The frozen graph, where there is one, takes inputs of the example's shape and of any batch for which it was found
-    right; other inputs go through the layers one by one. ``report`` says what was tried.
+    If there is a frozen graph, it runs inputs of the example's shape, and of the batch sizes for which its outputs were
+    verified; other inputs go through the layers one by one. ``report`` lists what was tried.
     """
 
     report: OptimisationReport
@@ -89,7 +95,7 @@ class Optimised(nn.Module):
         self._channels_last = channels_last
         self._shape = shape
         self.any_batch = False
-        """whether the frozen graph was right for other batches than the example's"""
+        """whether the frozen graph was verified for other batch sizes than the example's"""
 
     def forward(self, x: Tensor) -> Tensor:
         given = x.dtype
@@ -98,23 +104,31 @@ class Optimised(nn.Module):
         if self._channels_last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         shape = tuple(x.shape)
-        right = shape[1:] == self._shape[1:] and (self.any_batch or shape[0] == self._shape[0])
+        verified = shape[1:] == self._shape[1:] and (self.any_batch or shape[0] == self._shape[0])
         with torch.no_grad():
-            out: Tensor = self._frozen(x) if self._frozen is not None and right else self.plain(x)
+            out: Tensor = self._frozen(x) if self._frozen is not None and verified else self.plain(x)
         return out if self._dtype is None else out.to(given)
 
 
 def optimize(model: nn.Module, *, example: Tensor | None = None, bf16: bool = False) -> Optimised:
-    """The fastest way found inside torch to calculate ``model(x)``; the model itself stays as it is.
+    """The fastest form of a model for inference inside torch, measured on this machine; ``model`` itself is unchanged.
 
-    Batch norms are folded into the layers before them; then layers one by one, channels_last (where there are 2-d
-    convolutions) and graphs frozen by ``torch.jit``, plain and rewritten for oneDNN, are timed in turn on ``example``,
-    by default one input of the size that the model's variant states. Every way is compared with the model as given, on
-    the example and on batches of 1, 2 and 5: 1e-4 of the largest output is allowed. ``bf16=True`` also tries bfloat16
-    weights and activations, for which 0.05 is allowed; inputs and outputs keep their type.
+    Batch norms are folded into the layers before them. Then the layers one by one, the channels_last memory format (for
+    models with 2-d convolutions) and graphs frozen by ``torch.jit``, plain and optimised for oneDNN, are timed in turn.
+    The outputs of every candidate are compared with the model's, on the example and on batches of 1, 2 and 5: it is
+    rejected if they differ by more than 1e-4 of the largest output (0.05 for bfloat16).
 
-    ``.report`` of the result says what was tried, how long it took, and what was chosen. Measure on a quiet machine.
-    Raises UsageError for a model whose input is not known and for an example that it does not take.
+    Args:
+        model: the model.
+        example: one batch of input, of the size to optimise for; by default one input of the variant's own size.
+        bf16: also try bfloat16 weights and activations; inputs and outputs keep their dtype.
+
+    The result's ``report`` lists the candidates with their times. Run it on an otherwise idle machine. Raises
+    UsageError for a model whose input is not known, and an example that the model does not accept.
+
+        fast = lamina.optimize(model, example=x_BCHW)
+        print(fast.report)
+        logits_BK = fast(x_BCHW)
     """
     given = copy.deepcopy(model).eval().requires_grad_(False)
     example = (example_input(given) if example is None else example).detach()
@@ -126,31 +140,31 @@ def optimize(model: nn.Module, *, example: Tensor | None = None, bf16: bool = Fa
         with torch.no_grad():
             wanted = [given(x) for x in inputs]
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UsageError(f"the model does not take the example: {' '.join(str(error).split())}") from error
+        raise UsageError(f"the model does not accept the example: {' '.join(str(error).split())}") from error
     if not all(isinstance(out, Tensor) for out in wanted):
-        raise UsageError(f"the model gives a {type(wanted[0]).__name__}, expected one tensor")
+        raise UsageError(f"the model returns a {type(wanted[0]).__name__}, expected one tensor")
     layers, folded = _folded(given, inputs, wanted)
     reference = Optimised(given, None, None, False, tuple(example.shape))
-    best, best_name, ways = reference, "as given", []
-    for name, build, tolerance in _ways(layers, example, bf16):
+    best, best_name, candidates = reference, "as given", []
+    for name, build, tolerance in _candidates(layers, example, bf16):
         try:
-            way = build()
-            difference = _check(way, inputs, wanted, tolerance)
-        except Exception as error:  # torch refuses a way for many reasons; the others remain
-            ways.append(Way(name=name, milliseconds=None, difference=None, note=_one_line(error)))
+            tried = build()
+            difference = _check(tried, inputs, wanted, tolerance)
+        except Exception as error:  # torch rejects a form for many reasons; the others remain
+            candidates.append(Candidate(name=name, milliseconds=None, difference=None, note=_one_line(error)))
             continue
-        _, milliseconds, leader = _compare(best, way, example)
-        ways.append(Way(name=name, milliseconds=milliseconds, difference=difference))
-        if leader is way:
-            best, best_name = way, name
+        _, milliseconds, leader = _compare(best, tried, example)
+        candidates.append(Candidate(name=name, milliseconds=milliseconds, difference=difference))
+        if leader is tried:
+            best, best_name = tried, name
     before, after, _ = _compare(reference, best, example)
     best.report = OptimisationReport(
-        chosen=best_name, folded=folded, milliseconds_given=before, milliseconds=after, ways=tuple(ways)
+        chosen=best_name, folded=folded, milliseconds_given=before, milliseconds=after, candidates=tuple(candidates)
     )
     return best.eval()
 
 
-def _ways(layers: nn.Module, example: Tensor, bf16: bool) -> Iterator[tuple[str, Callable[[], Optimised], float]]:
+def _candidates(layers: nn.Module, example: Tensor, bf16: bool) -> Iterator[tuple[str, Callable[[], Optimised], float]]:
     convolutions = any(isinstance(module, nn.Conv2d) for module in layers.modules()) and example.ndim == 4
     types: list[torch.dtype | None] = [None]
     if bf16 and example.is_floating_point():
@@ -182,7 +196,7 @@ def _ways(layers: nn.Module, example: Tensor, bf16: bool) -> Iterator[tuple[str,
 
 
 def _freeze(plain: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """The graph of one forward with its weights as constants."""
+    """The graph of one forward pass, with the weights as constants."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(plain, x, check_trace=False)  # type: ignore[no-untyped-call]
@@ -190,7 +204,7 @@ def _freeze(plain: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _freeze_for_onednn(plain: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """The same, with convolutions and what follows them in oneDNN's own layout."""
+    """The same, with convolutions and the operations after them in oneDNN's memory layout."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(plain, x, check_trace=False)  # type: ignore[no-untyped-call]
@@ -198,42 +212,42 @@ def _freeze_for_onednn(plain: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor
 
 
 def _as_function(graph: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Hidden from ``nn.Module``: the graph's weights are not the module's."""
+    """Hide the graph from ``nn.Module``, so that its weights are not registered as submodules."""
     return lambda x: graph(x)
 
 
 def _folded(given: nn.Module, inputs: list[Tensor], wanted: list[Tensor]) -> tuple[nn.Module, int]:
-    """A copy with its batch norms folded; as given where that changes what it says."""
+    """A copy with folded batch norms; the given model if folding fails or changes its outputs."""
     layers = copy.deepcopy(given)
     try:
         count = fold_batch_norms(layers, inputs[0])
         with torch.no_grad():
             worst = max(relative_difference(layers(x), out) for x, out in zip(inputs, wanted, strict=True))
-    except Exception:  # a model that looks into its own norms
+    except Exception:  # a model that accesses its own norms
         return given, 0
     return (layers, count) if worst <= TOLERANCE else (given, 0)
 
 
-def _check(way: Optimised, inputs: list[Tensor], wanted: list[Tensor], tolerance: float) -> float:
-    """The difference on the example; settles whether other batches may take the frozen graph. Raises ExportError."""
-    worst = relative_difference(way(inputs[0]), wanted[0])
+def _check(tried: Optimised, inputs: list[Tensor], wanted: list[Tensor], tolerance: float) -> float:
+    """The largest relative difference; sets ``any_batch`` of the candidate. Raises ExportError above the tolerance."""
+    worst = relative_difference(tried(inputs[0]), wanted[0])
     if not worst <= tolerance:
         raise ExportError(f"differs by {worst:.1e}")
-    way.any_batch = True
+    tried.any_batch = True
     try:
-        others = [relative_difference(way(x), out) for x, out in zip(inputs[1:], wanted[1:], strict=True)]
-    except RuntimeError:  # a graph that knows one batch only
+        others = [relative_difference(tried(x), out) for x, out in zip(inputs[1:], wanted[1:], strict=True)]
+    except RuntimeError:  # a graph for one batch size only
         others = [float("inf")]
-    way.any_batch = all(difference <= tolerance for difference in others)
+    tried.any_batch = all(difference <= tolerance for difference in others)
     for x, out in zip(inputs[1:], wanted[1:], strict=True):
-        worst = max(worst, relative_difference(way(x), out))
+        worst = max(worst, relative_difference(tried(x), out))
     if not worst <= tolerance:
         raise ExportError(f"differs by {worst:.1e}")
     return worst
 
 
 def _inputs(example: Tensor) -> list[Tensor]:
-    """The example, then batches of 1, 2 and 5 like it: its values mixed anew, so that tokens stay tokens."""
+    """The example, and batches of 1, 2 and 5 drawn from its values, so that tokens stay valid."""
     random = torch.Generator().manual_seed(0)
     values = example.flatten().cpu()
     found = [example]
@@ -245,15 +259,15 @@ def _inputs(example: Tensor) -> list[Tensor]:
 
 
 def _compare(old: Optimised, new: Optimised, example: Tensor) -> tuple[float, float, Optimised]:
-    """Median milliseconds of both, run in turn, and the faster one."""
+    """Median milliseconds of both, timed in turn, and the faster one."""
     for _ in range(WARM_UP):
         new(example)
     times: tuple[list[float], list[float]] = ([], [])
     begin = _now(example)
     while len(times[0]) < ROUNDS and (len(times[0]) < 3 or _now(example) - begin < SECONDS):
-        for way, taken in zip((old, new), times, strict=True):
+        for tried, taken in zip((old, new), times, strict=True):
             start = _now(example)
-            way(example)
+            tried(example)
             taken.append(1000 * (_now(example) - start))
     before, after = (statistics.median(taken) for taken in times)
     return before, after, new if after < before else old

@@ -1,4 +1,4 @@
-"""torch.export: the graph of a model with a batch of any size, from which every other format is made."""
+"""torch.export: a model's graph with dynamic batch and time dimensions, from which every other format is converted."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from lamina.export.facts import ExportFacts
 from lamina.export.inputs import TRACED, dimensions, example_of
 
 FACTS = "lamina.json"
-"""the extra file that holds the facts"""
+"""the extra file with the metadata"""
 
 
 def capture(model: nn.Module, facts: ExportFacts) -> ExportedProgram:
-    """The graph of a model in evaluation mode and float32, on the CPU, with a batch of any size and rows of any length.
+    """The graph of a model (in evaluation mode, float32, on the CPU) for a batch of any size and sequences of any
+    length.
 
-    Raises ExportError where torch cannot capture it.
+    Raises ExportError for a model that torch cannot capture.
     """
     example = example_of(facts, TRACED, torch.Generator().manual_seed(0))
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.export.export(model, example, dynamic_shapes=dimensions(facts))
-    except Exception as error:  # the capture runs the model's own code and may raise anything
+    except Exception as error:  # the capture runs the model's code, which may raise anything
         raise ExportError(f"{facts.model} cannot be exported: {_first_line(error)}") from error
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # source paths of the machine that exports have no place in the file
+        node.meta.pop("stack_trace", None)  # no source paths of this machine in the file
     _make_attention_contiguous(program)
     return program
 
 
 def _make_attention_contiguous(program: ExportedProgram) -> None:
-    """Fix the order in memory of what attention gives.
+    """Make the output of every attention contiguous.
 
-    Kernels differ in it: a reshape captured as a view of one's output is none of another's, into which the conversion
-    to ONNX takes the operation apart.
+    Kernels differ in the memory layout of their output: a reshape that was captured as a view of one is not a view of
+    the decomposed attention that the conversion to ONNX uses.
     """
     graph = program.graph_module.graph
     for node in list(graph.nodes):
@@ -60,9 +61,9 @@ def write_program(program: ExportedProgram, facts: ExportFacts, path: Path) -> N
 
 
 class ProgramModel:
-    """A ``.pt2`` file just written: called with the inputs by position, gives the logits.
+    """A ``.pt2`` file that was just written: a callable of its positional inputs that returns the logits.
 
-    Never for a file from elsewhere: what torch.export opens can run any code.
+    Not for files from elsewhere: opening a torch.export program can run arbitrary code.
     """
 
     def __init__(self, path: Path) -> None:

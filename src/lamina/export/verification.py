@@ -1,4 +1,4 @@
-"""Whether what was written says what the model says."""
+"""Verifying an export: its outputs are compared with the model's."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TOLERANCE = 1e-4
 
 
 def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts, what: str) -> float:
-    """The largest max|got - wanted| / max|wanted| over random inputs in batches of 1, 2 and 5, and where they are
-    tokens, of lengths other than the traced ones.
+    """The largest relative difference of the outputs over random inputs in batches of 1, 2 and 5, and for tokens of
+    other lengths than those traced; see ``relative_difference``.
 
-    ``model`` takes the file's inputs, in evaluation mode, float32, on the CPU; ``what`` names the file in messages.
-    Raises ExportError where the difference is above 1e-4, shapes differ, or ``exported`` fails.
+    ``model`` has the signature of the file and is in evaluation mode, float32, on the CPU; ``what`` names the file in
+    messages. Raises ExportError for a difference above 1e-4, for different shapes, and where ``exported`` fails.
     """
     random = torch.Generator().manual_seed(0)
     worst = 0.0
@@ -30,7 +30,7 @@ def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts
             wanted = model(*given)
         try:
             got = exported(*given)
-        except Exception as error:  # every engine has exceptions of its own
+        except Exception as error:  # every engine has its own exceptions
             raise ExportError(f"{what} is not written: it fails for a batch of {batch} ({_one_line(error)})") from error
         if got.shape != wanted.shape:
             raise ExportError(
@@ -38,17 +38,17 @@ def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts
                 f"the model {tuple(wanted.shape)}"
             )
         difference = relative_difference(got, wanted)
-        if not difference <= TOLERANCE:  # also where it is not a number
+        if not difference <= TOLERANCE:  # NaN, too
             raise ExportError(
                 f"{what} is not written: for a batch of {batch} its outputs differ from the model's by "
-                f"{difference:.1e} of the largest; allowed is {TOLERANCE:.0e}"
+                f"{difference:.1e} of the largest; {TOLERANCE:.0e} is allowed"
             )
         worst = max(worst, difference)
     return worst
 
 
 def relative_difference(got: Tensor, wanted: Tensor) -> float:
-    """max|got - wanted| / max|wanted|; 0 where both are zero throughout."""
+    """max|got - wanted| / max|wanted|; 0 if both are all zero."""
     difference = (got.double() - wanted.double()).abs().max().item()
     scale = wanted.double().abs().max().item()
     return difference / scale if scale else difference

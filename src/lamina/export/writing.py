@@ -1,4 +1,4 @@
-"""From a model to a verified file: everything happens in a folder of its own, and only what is right is moved out."""
+"""Writing a verified export: everything is written into a temporary folder, and moved out once it is verified."""
 
 from __future__ import annotations
 
@@ -24,23 +24,29 @@ EngineModel = OnnxModel | OpenvinoModel | ProgramModel
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A file that was written and says what the model says."""
+    """A verified exported file."""
 
     path: Path
     files: tuple[Path, ...]
-    """all that belong to it, ``path`` among them"""
+    """all files of the export, including ``path``"""
     bytes: int
-    """of all files"""
+    """total size of the files"""
     difference: float
-    """the largest over inputs in batches of 1, 2 and 5, relative to the largest output"""
+    """the largest difference from the model's outputs, relative to the largest output; see ``verify``"""
     facts: ExportFacts
 
 
 def write_export(model: nn.Module, facts: ExportFacts, to: str, path: Path) -> Exported:
-    """Export ``model``, whose inputs ``facts`` names, to ``path``, replacing what is there; on failure that stays.
+    """Export ``model`` to ``path``; an existing file is replaced on success only.
 
-    ``to`` is "onnx", "torch" or "openvino". Raises UsageError for an unknown one, one that is not installed, and a path
-    that does not fit; ExportError for a model that cannot be exported or whose export says something else.
+    Args:
+        model: the model; a copy of it is exported, in evaluation mode and float32.
+        facts: the metadata, which includes the model's inputs.
+        to: "onnx", "torch" or "openvino".
+        path: the file to write; its suffix must be the format's.
+
+    Raises UsageError for an unknown format, one that is not installed, and a path that does not fit; ExportError for a
+    model that cannot be exported, and an export whose outputs differ from the model's.
     """
     kind = format_named(to)
     check_path(path, to)
@@ -70,14 +76,17 @@ def write_export(model: nn.Module, facts: ExportFacts, to: str, path: Path) -> E
 
 
 def open_engine(path: Path, engine: str) -> OnnxModel | OpenvinoModel:
-    """An exported file in the engine that runs it. Raises UsageError where that is not installed, ExportError for a
-    file that is damaged, was not exported by lamina, or keeps weights outside its folder."""
+    """Open an exported file in an engine, "onnxruntime" or "openvino".
+
+    Raises UsageError for an engine that is not installed, ExportError for a file that is damaged, was not exported by
+    lamina, or keeps weights outside its folder.
+    """
     check_engine(engine)
     return OnnxModel(path) if engine == "onnxruntime" else OpenvinoModel(path)
 
 
 def check_path(path: Path, to: str) -> None:
-    """Raises UsageError for a file name that does not end as the format's do, and for a folder that is not there."""
+    """Raise UsageError for a file name without the format's suffix, and for a folder that does not exist."""
     suffix = FORMATS[to].suffix
     if path.suffix != suffix:
         raise UsageError(f"{path}: the name of an export to {to} must end in {suffix}")
@@ -86,13 +95,13 @@ def check_path(path: Path, to: str) -> None:
 
 
 def _remove(onnx_file: Path) -> None:
-    """An ONNX file on the way to another format, and its weights where they lie beside it."""
+    """Remove an intermediate ONNX file, with its weights if they are in a file of their own."""
     for file in onnx_file.parent.glob(f"{onnx_file.name}*"):
         file.unlink()
 
 
 def _move_out(draft: Path, path: Path) -> tuple[Path, ...]:
-    """Move the files to where ``path`` is, it as the last: while it is there, what it needs is there too."""
+    """Move the files next to ``path``, ``path`` itself last: once it exists, so does everything it needs."""
     names = sorted((file.name for file in draft.iterdir()), key=lambda name: name == path.name)
     for name in names:
         descriptor = os.open(draft / name, os.O_RDONLY)

@@ -1,7 +1,12 @@
-"""Looking inside a model: its layers, feature maps, class activation maps, attention, filters and gradients; of models
-of text alignments, gates, expectations and the words that tell.
+"""Looking inside a model: layer tables, feature maps, class activation maps, attention, filters and gradients; for text
+also alignments, gate traces, surprisal and word attribution.
 
-All of it as tensors; the pages and pictures are drawn elsewhere.
+Everything here returns tensors; ``lamina.report`` draws the pages and pictures.
+
+    from lamina.inspection import attention_maps, grad_cam
+
+    cam_BHW = grad_cam(model, x_BCHW)  # for the class with the largest logit
+    maps = attention_maps(model, x_BCHW)  # {module name: (B, heads, queries, keys)}
 """
 
 from __future__ import annotations

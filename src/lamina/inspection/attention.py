@@ -1,4 +1,4 @@
-"""What attention looks at: the maps of every attention that a forward calculates, and where they lie in the image."""
+"""Attention maps: the weights of every attention in a forward pass, and where they lie in an image."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from lamina.layers.attention import attention
 
 
 def attention_maps(model: nn.Module, *inputs: Any, **named: Any) -> dict[str, Tensor]:
-    """For each module that calculates attention, by its name in the model and in the order of the calculation: the map
-    (B, heads, queries, keys), each row's sum 1 (0 where a query may look nowhere). The inputs are those of the model's
-    forward: an image, tokens, tokens and their source.
+    """The attention map of every module that computes attention, by module name, in order of execution.
 
-    Empty for a model without attention. Of a Swin the second number counts pairs of window and head: see
-    ``block_attention``.
-    Of a module called several times the last call counts. Raises UsageError for an input the model does not take.
+    Each map is (B, heads, queries, keys) and its rows sum to 1 (to 0 for a query whose keys are all masked); in a Swin
+    the second dimension is windows times heads, see ``block_attention``. ``inputs`` and ``named`` are passed to the
+    model's forward: an image, tokens, or tokens and their source. A model without attention gives an empty dict. For a
+    module called several times the last call counts. The model runs in evaluation mode, without gradients.
+
+    Raises UsageError for an input that the model does not accept.
+
+        maps = attention_maps(model, tokens_BT)
+        maps["stack.blocks.0.attention"]  # (B, heads, T, T)
     """
     running: list[str] = []
     maps: dict[str, Tensor] = {}
@@ -46,13 +50,14 @@ def attention_maps(model: nn.Module, *inputs: Any, **named: Any) -> dict[str, Te
 
 
 def alignments(model: nn.Module, tokens_BT: Tensor, source_BS: Tensor) -> dict[str, Tensor]:
-    """How an encoder-decoder's output looks at its source: for each such attention, by name, (B, heads, T, S).
+    """The attention from an encoder-decoder's target tokens to its source tokens: (B, heads, T, S) by module name.
 
-    Empty for a model that looks at its source through a vector alone. Raises UsageError for tokens it does not take.
+    Empty for a model without such attention (a Seq2Seq whose encoder gives a single vector). Raises UsageError for
+    tokens that the model does not accept.
     """
     try:
         with evaluation_mode(model), torch.no_grad():
-            if hasattr(model, "attention_map"):  # one step at a time, not by way of scaled dot products
+            if hasattr(model, "attention_map"):  # additive attention: no scaled dot products
                 attn_BTS: Tensor = model.attention_map(tokens_BT, source=source_BS)  # type: ignore[operator]
                 return {"attention": attn_BTS[:, None]}
             memory = model.encode(source_BS)  # type: ignore[operator]
@@ -64,27 +69,30 @@ def alignments(model: nn.Module, tokens_BT: Tensor, source_BS: Tensor) -> dict[s
 
 @dataclass(frozen=True, kw_only=True)
 class BlockAttention:
-    """Where the positions of a stage's map look, in one block, for one image. N windows of T positions, h heads."""
+    """The attention of one block of an image classifier, for one image: N windows of T positions, h heads.
+
+    Global attention is a single window that covers the whole map.
+    """
 
     name: str
-    """the module's, in the model"""
+    """of the attention module, in the model"""
     stage: int
     shape: tuple[int, int]
-    """height and width of the stage's map"""
+    """height and width of the stage's feature map"""
     positions_NT: Tensor
-    """row * width + column of each window's positions; -1 for one that was filled up"""
+    """row * width + column of each position of each window; -1 for padding"""
     attn_NhTT: Tensor
-    """query, then key, within each window"""
+    """attention weights within each window: query, then key"""
 
     def windows(self) -> Tensor:
-        """(H, W), the number of the window that each position lies in; all 0 where positions see the whole map."""
+        """(H, W): the index of the window that each position belongs to; all 0 for global attention."""
         number_T = torch.zeros(self.shape[0] * self.shape[1], dtype=torch.int64)
         for window, positions_T in enumerate(self.positions_NT):
             number_T[positions_T[positions_T >= 0]] = window
         return number_T.view(self.shape)
 
     def seen_from(self, row: int, column: int) -> Tensor:
-        """How much that position looks at each other one, (h, H, W); 0 outside its window."""
+        """(h, H, W): the attention weights of the query at (row, column) over all positions; 0 outside its window."""
         (window, query), *_ = (self.positions_NT == row * self.shape[1] + column).nonzero().tolist()
         keys_T = self.positions_NT[window]
         there_T = keys_T >= 0
@@ -94,9 +102,9 @@ class BlockAttention:
 
 
 def block_attention(model: nn.Module, x_1CHW: Tensor) -> list[BlockAttention]:
-    """The attentions within the stages of an image classifier, for one image, in order; empty for one without any.
+    """The attention of every block within the stages of an image classifier, for one image (1, C, H, W), in order.
 
-    Raises UsageError as ``attention_maps`` does.
+    Empty for a model without attention. Raises UsageError for an image that the model does not accept.
     """
     rows: list[BlockAttention] = []
     found = attention_maps(model, x_1CHW)
@@ -121,7 +129,8 @@ def block_attention(model: nn.Module, x_1CHW: Tensor) -> list[BlockAttention]:
 
 
 class _Attentions(TorchFunctionMode):
-    """Calculates the map of every attention that is calculated inside the block once more, and keeps it."""
+    """Recomputes and keeps the map of every scaled dot-product attention that runs inside the block: torch's fused
+    kernels return the output only."""
 
     def __init__(self, running: list[str], maps: dict[str, Tensor]) -> None:
         super().__init__()
@@ -145,7 +154,7 @@ class _Attentions(TorchFunctionMode):
     ) -> None:
         _, map_ = attention(q, k, v, mask=attn_mask, causal=is_causal, need_map=True)
         assert map_ is not None
-        self.maps.pop(self.running[-1], None)  # the last call is the one that counts, in its own place
+        self.maps.pop(self.running[-1], None)  # the last call counts, at its place in the order
         self.maps[self.running[-1]] = map_
 
 

@@ -1,10 +1,10 @@
-"""The effective receptive field: how much each pixel moves the unit in the middle of a map (Luo, Li, Urtasun, Zemel
-2016, arXiv 1701.04128).
+"""The effective receptive field: how much each pixel influences the centre unit of a feature map (Luo, Li, Urtasun,
+Zemel 2016, arXiv 1701.04128).
 
-The field that kernels and strides allow is far wider than the one that is used: within it the gradients fall off like a
-Gaussian. Measured here is the root mean square, over inputs of normal noise and the map's channels, of the gradient of
-the middle unit. The paper sends the gradient 1 into one output; here each input's has a random sign for each channel:
-with one sign for all, what a layer normalisation gives would cancel, because its channels add up to a constant.
+It is much smaller than the theoretical receptive field, within which gradients fall off like a Gaussian. Measured here
+is the root mean square, over inputs of Gaussian noise, of the gradient of the centre unit, summed over its channels.
+The paper backpropagates 1 from a single output; here every channel gets a random sign per input, because with equal
+signs the gradient through a layer normalisation would cancel: its channels sum to a constant.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def effective_receptive_field(
     samples: int = 8,
     seed: int = 0,
 ) -> list[Tensor]:
-    """For each of the ``stages`` named (all when None) the gradient's size at every pixel, (H, W), its sum 1; all 0
-    where no gradient arrives.
+    """The gradient magnitude at every pixel for the centre unit of each of the ``stages`` (all when None): (H, W) each.
 
-    ``samples`` inputs (``in_channels``, H, W) are drawn from ``seed``. Evaluation mode; the gradients of the weights
-    stay as they are. Raises UsageError for a model without maps and a size that it does not take.
+    A field sums to 1, or is all 0 where no gradient arrives. ``samples`` inputs of ``image_size`` (height, width) are
+    drawn from ``seed``. The model runs in evaluation mode, and the gradients of its weights are left untouched. Raises
+    UsageError for a model without feature maps, and a size that it does not accept.
     """
     features = features_of(model)
     weight = next(model.parameters())
@@ -60,16 +60,18 @@ def effective_receptive_field(
 
 
 def _middle(model: nn.Module, number: int, map_1CHW: Tensor) -> Tensor:
-    """The unit in the middle of a stage's map, (C,). Raises UsageError where the stage gives no map."""
+    """The centre unit of a stage's feature map, (C,). Raises UsageError where the stage has no feature map."""
     if map_1CHW.ndim != 4:
-        raise UsageError(f"stage {number} of {type(model).__name__} gives no maps, but {tuple(map_1CHW.shape)}")
+        raise UsageError(
+            f"stage {number} of {type(model).__name__} has no feature maps: its output is {tuple(map_1CHW.shape)}"
+        )
     return map_1CHW[0, :, map_1CHW.shape[2] // 2, map_1CHW.shape[3] // 2]
 
 
 def radius(field_HW: Tensor, share: float = 0.95) -> float:
-    """Half the side, in pixels, of the square about the field's centre of mass that holds ``share`` of it.
+    """The radius, in pixels, of the square around the field's centre of mass that contains ``share`` of the field.
 
-    The square is 2 radius + 1 pixels wide, so that a single pixel has radius 0. NaN for a field of 0.
+    The square is 2 radius + 1 pixels wide: a single pixel has radius 0. NaN for a field that is all 0.
     """
     total = float(field_HW.sum())
     if total == 0:
@@ -84,14 +86,14 @@ def radius(field_HW: Tensor, share: float = 0.95) -> float:
 
 
 def centre(field_HW: Tensor) -> tuple[float, float]:
-    """Row and column of a field's centre of mass, to half a pixel."""
+    """Row and column of a field's centre of mass, rounded to half a pixel."""
     weights_HW = field_HW.double() / field_HW.double().sum()
     rows_H, columns_W = (torch.arange(n, device=field_HW.device, dtype=torch.float64) for n in field_HW.shape)
     return round(2 * float(weights_HW.sum(1) @ rows_H)) / 2, round(2 * float(weights_HW.sum(0) @ columns_W)) / 2
 
 
 def _channels(model: nn.Module) -> int:
-    """Channels of the model's images. Raises UsageError where they cannot be told."""
+    """The number of input channels. Raises UsageError for a model without any."""
     channels = getattr(getattr(model, "config", None), "in_channels", None)
     if channels is None:
         first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)

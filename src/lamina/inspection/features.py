@@ -1,7 +1,7 @@
-"""The maps that a model's own forward goes through, stage by stage, for any model with ``features``.
+"""The feature maps of a model's forward pass, stage by stage, for any model with a ``features`` method.
 
-A family's ``forward`` takes the maps from its ``features``; inside ``captured_features`` all of them are kept.
-No layer has to be named or guessed: the stage of a Swin or a ConvNeXt is found as that of a ResNet is.
+The image classifiers' ``forward`` gets its maps from ``features``, so no layer has to be named or guessed: the stages
+of a Swin or a ConvNeXt are found in the same way as those of a ResNet.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ Features = Callable[[Tensor, Sequence[int] | None], list[Tensor]]
 
 
 def feature_maps(model: nn.Module, x: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
-    """The maps (B, C, H, W) after each of the ``stages`` named, from 0, all when None; (B, D) of a perceptron's layers.
+    """The feature map (B, C, H, W) of each of the ``stages``, counted from 0 (all when None); (B, D) for an MLP's
+    layers.
 
-    In evaluation mode, without gradients. Raises UsageError for a model without ``features``, an input it does not take
-    and a stage that is not there.
+    The model runs in evaluation mode, without gradients. Raises UsageError for a model without ``features``, an input
+    that it does not accept and a stage that does not exist.
     """
     features = features_of(model)
     with evaluation_mode(model), torch.no_grad():
@@ -35,14 +36,14 @@ def feature_maps(model: nn.Module, x: Tensor, stages: Sequence[int] | None = Non
 
 @contextmanager
 def captured_features(model: nn.Module) -> Iterator[list[Tensor]]:
-    """A list into which the maps of all stages come, first to last, when the model's forward is called."""
+    """A list that receives the feature maps of all stages, in order, when the model's forward runs."""
     features, maps = features_of(model), list[Tensor]()
 
     def keep(x: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
         maps[:] = features(x, None)
         return [maps[stage] for stage in stage_numbers(stages, len(maps))]
 
-    model.features = keep  # type: ignore[assignment]  # of this one object; its class keeps its own
+    model.features = keep  # type: ignore[assignment]  # on this instance only
     try:
         yield maps
     finally:
@@ -50,16 +51,16 @@ def captured_features(model: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def features_of(model: nn.Module) -> Features:
-    """Its method. Raises UsageError for a model that has none."""
+    """The model's ``features`` method. Raises UsageError for a model without one."""
     features = getattr(model, "features", None)
-    if features is None or isinstance(features, nn.Module):  # torchvision calls its layers so
-        raise UsageError(f"{type(model).__name__} has no method features(x, stages): its maps cannot be looked at")
+    if features is None or isinstance(features, nn.Module):  # in torchvision the module of all layers
+        raise UsageError(f"{type(model).__name__} has no method features(x, stages), which gives its feature maps")
     found: Features = features
     return found
 
 
 def stage_number(stage: int, count: int) -> int:
-    """A stage of ``count``, numbered from 0 or, negative, from the last. Raises UsageError."""
+    """The index of a stage of ``count``, which may be negative to count from the last. Raises UsageError."""
     try:
         return stage_numbers([stage], count)[0]
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The kernels that look at the pixels themselves."""
+"""The filters of the first convolution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def first_filters(model: nn.Module) -> Tensor | None:
-    """Weights of the first two-dimensional convolution (O, I, H, W), a copy; None where the model has none."""
+    """A copy of the weights (O, I, H, W) of the first two-dimensional convolution; None if the model has none."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             return module.weight.detach().clone()

@@ -1,9 +1,9 @@
-"""What the gates and cells of recurrent layers do over time.
+"""The gates and cell states of recurrent layers over time.
 
-torch's fused kernels give outputs alone. Here the layers are stepped once more from the inputs that the model's own
-forward gave them, with every gate kept.
+torch's fused kernels return outputs only. Here the layers are run again step by step, on the inputs that they got in
+the model's forward pass, and every gate is recorded.
 
-Legend: B batch, T steps in order of the input, D input width, H units of a layer.
+Legend: B batch, T time, D input width, H hidden units, G gates times H.
 """
 
 from __future__ import annotations
@@ -32,31 +32,35 @@ GATES: dict[Kind, tuple[str, ...]] = {
     "lstm-peephole": ("input", "forget", "output", "candidate"),
     "lstm-1997": ("input", "output", "candidate"),
 }
-"""What each kind calculates at a step; all but "candidate", what is to be written, lie between 0 and 1."""
+"""The gates of each kind of layer. All but "candidate" (the new content, before it is gated) lie between 0 and 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """One recurrent layer in one direction, step by step."""
+    """The gates and states of one recurrent layer in one direction, over time."""
 
     name: str
-    """of the module, in the model"""
+    """of the recurrent module, in the model"""
     layer: int
     backward: bool
-    """whether it reads from the end; its steps stand here in order of the input all the same"""
+    """whether the layer runs from the end; time steps are in the order of the input all the same"""
     gates: Mapping[str, Tensor]
     """(B, T, H) of each of ``GATES``"""
     hidden_BTH: Tensor
-    """what the layer gives on"""
+    """the layer's output"""
     cell_BTH: Tensor | None
-    """an LSTM's cells"""
+    """the cell states; None for a layer other than an LSTM"""
 
 
 def gate_traces(model: nn.Module, *inputs: Any, **named: Any) -> list[Trace]:
-    """The traces of all recurrent layers that the model's forward runs, in order; empty for a model without any.
+    """The traces of all recurrent layers that run in the model's forward, in order; empty for a model without any.
 
-    The inputs are those of forward, every row as long as the others. Of a layer called several times the last call
-    counts. Raises UsageError for an input the model does not take.
+    ``inputs`` and ``named`` are passed to forward; all rows must have the same length. For a layer called several times
+    the last call counts. The model runs in evaluation mode, without gradients. Raises UsageError for an input that the
+    model does not accept.
+
+        (trace,) = gate_traces(model, tokens_BT)  # a one-layer LSTM
+        trace.gates["forget"]  # (B, T, H)
     """
     with evaluation_mode(model), torch.no_grad():
         try:
@@ -97,7 +101,7 @@ def _traces(name: str, recurrent: Recurrent, x_BTD: Tensor, start: Tensors) -> I
 def _step(
     kind: Kind, w_hh: Tensor, b_hh: Tensor, peephole_3H: Tensor | None, old: Tensors, given: Tensors
 ) -> tuple[Tensors, Tensors]:
-    """The new state; and the gates in the order of ``GATES`` with the new state behind them."""
+    """One time step: the new state, and the gates in the order of ``GATES`` followed by the new state."""
     h, x_BG = old[0], given[0]
     if kind == "rnn":
         h = torch.tanh(x_BG + F.linear(h, w_hh, b_hh))
@@ -127,12 +131,13 @@ def _step(
 
 
 _Call = tuple[Recurrent, list[Tensor], Tensors]
-"""a layer, its input at each step, the state it began with"""
+"""a layer, its input at each time step, its initial state"""
 
 
 @contextmanager
 def _recorded(model: nn.Module) -> Iterator[dict[str, _Call]]:
-    """What each recurrent layer is called with inside the block, whole or, in a decoder, step by step."""
+    """Record the inputs of each recurrent layer inside the block, whether it is called once or, in a decoder, per
+    step."""
     calls: dict[str, _Call] = {}
     handles, stepped = [], []
     for name, module in model.named_modules():
@@ -146,7 +151,7 @@ def _recorded(model: nn.Module) -> Iterator[dict[str, _Call]]:
         for handle in handles:
             handle.remove()
         for module in stepped:
-            del module.stepper  # its class keeps its own
+            del module.stepper  # the class's method is back
 
 
 def _called(calls: dict[str, _Call], name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -154,7 +159,7 @@ def _called(calls: dict[str, _Call], name: str, module: nn.Module, args: Any, kw
     assert isinstance(module, Recurrent)
     x_BTD: Tensor = given["x_BTD"]
     state = given.get("state")
-    calls.pop(name, None)  # the last call is the one that counts, in its own place
+    calls.pop(name, None)  # the last call counts, at its place in the order
     calls[name] = module, list(x_BTD.unbind(1)), tuple(module.init_state(len(x_BTD)) if state is None else state)
 
 

@@ -1,4 +1,4 @@
-"""How much gradient reaches each layer."""
+"""Gradient flow: how much gradient reaches each layer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from torch import Tensor, nn
 
 
 def gradient_flow(model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> list[tuple[str, float]]:
-    """(parameter, norm of its gradient over norm of the parameter) for the weight matrices and kernels, in order of
-    definition. The model's mode is left as it is, its gradients are cleared; a weight of norm zero gives 0."""
+    """(parameter name, norm of its gradient / norm of the parameter) for weight matrices and kernels, in definition
+    order.
+
+    ``loss`` maps the model to a scalar. The model's mode and its ``.grad`` are left untouched. A weight whose norm is
+    0, or that the loss does not depend on, gives 0.
+    """
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad and p.ndim > 1}
     with torch.enable_grad():
         gradients = torch.autograd.grad(loss(model), list(parameters.values()), allow_unused=True)

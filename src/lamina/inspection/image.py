@@ -1,4 +1,4 @@
-"""Everything that can be seen inside an image classifier for one image, as tensors."""
+"""Everything that inspection shows of an image classifier for one image, as tensors."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from lamina.inspection.gradients import gradient_flow
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """One image, seen from inside the model. K outputs, C channels."""
+    """What a model computes for one image. K outputs, C channels."""
 
     x_CHW: Tensor
-    """the image as the model gets it, normalised"""
+    """the preprocessed image, as the model gets it"""
     logits_K: Tensor
     target: int
-    """the class looked for, its number"""
+    """the index of the class that is explained"""
     stage: int | None
-    """the stage that the class activation map is of; None for the maps that the head averages, or the last ones"""
+    """the stage of the class activation map; None for the default layer (see ``lamina.inspection.cam``)"""
     cam_HW: Tensor
-    """Grad-CAM, at the image's size; all 0 where nothing speaks for the class"""
+    """Grad-CAM at the size of the image; all 0 where no channel raises the class's logit"""
     maps: list[Tensor]
-    """of each stage, (C, H, W)"""
+    """the feature map (C, H, W) of each stage"""
     filters_OIHW: Tensor | None
     """weights of the first convolution"""
     fields: list[Tensor]
-    """effective receptive field of the middle unit of each stage's map, over the pixels, its sum 1"""
+    """the effective receptive field (H, W) of the centre unit of each stage; sums to 1"""
     attention: list[BlockAttention]
-    """attention in each block that has it: windows, and who looks where"""
+    """of each block with attention: windows and attention weights"""
     gradients: list[tuple[str, float]]
-    """(weight, norm of the gradient of the target's logit over the weight's norm), in order of depth"""
+    """(weight name, norm of the gradient of the target's logit / norm of the weight), in definition order"""
 
     @property
     def looking(self) -> list[BlockAttention]:
@@ -52,18 +52,23 @@ class Inspection:
 def inspect_image(
     model: nn.Module, x_1CHW: Tensor, target: int | None = None, *, stage: int | None = None, samples: int = 8
 ) -> Inspection:
-    """Look inside an image classifier with one preprocessed image (1, C, H, W).
+    """Inspect an image classifier with one preprocessed image.
 
-    ``target`` is a class, by default the one that the model says; ``stage`` the one that the class activation map is
-    taken from, numbered from 0 or, negative, from the last (by default the layer that suits the family, see ``cam``);
-    ``samples`` the random inputs that the effective receptive field is measured with. The model's mode and gradients
-    stay as they are. Raises UsageError where model, image, class and stage do not fit each other.
+    Args:
+        model: an image classifier; its mode and gradients are left untouched.
+        x_1CHW: the preprocessed image.
+        target: the class to explain; None for the predicted class.
+        stage: the stage of the class activation map, counted from 0 or, if negative, from the last; None for the
+            default layer (see ``lamina.inspection.cam``).
+        samples: the number of random inputs for the effective receptive field.
+
+    Raises UsageError where the model, image, class and stage do not fit each other.
     """
     if x_1CHW.ndim != 4 or len(x_1CHW) != 1:
-        raise UsageError(f"one image is looked at, (1, channels, height, width), got {tuple(x_1CHW.shape)}")
+        raise UsageError(f"expected one image (1, channels, height, width), got {tuple(x_1CHW.shape)}")
     maps = feature_maps(model, x_1CHW)
     if any(map_.ndim != 4 for map_ in maps):
-        raise UsageError(f"the stages of {type(model).__name__} give no maps: there is nothing to see in an image")
+        raise UsageError(f"the stages of {type(model).__name__} have no feature maps: it is not an image classifier")
     with evaluation_mode(model), torch.no_grad():
         logits_K = model(x_1CHW)[0]
     chosen = int(targets(logits_K[None], target))

@@ -1,4 +1,4 @@
-"""Which columns a model leans on (Breiman 2001, "Random forests", section 10: permutation importance)."""
+"""Permutation importance: which columns a model depends on (Breiman 2001, "Random forests", section 10)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def permutation_importance(
     score: Callable[[pd.DataFrame], float], frame: pd.DataFrame, *, seed: int = 0, repeats: int = 5
 ) -> list[tuple[str, float, float]]:
-    """(column, mean fall of the score when the column is shuffled, its standard deviation), most important first.
+    """(column, mean drop of the score when the column is shuffled, its standard deviation), most important first.
 
-    ``score`` is better when greater; it is asked once for the frame as it is and ``repeats`` times for each column.
+    ``score`` maps a frame to a number that is higher for better predictions. It is called once with the frame itself
+    and ``repeats`` times per column; the shuffles depend on ``seed`` only.
     """
     whole = score(frame)
     found = []

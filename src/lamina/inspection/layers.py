@@ -1,6 +1,6 @@
-"""The layers of a model in one table: shapes, parameters, multiply-adds and receptive fields.
+"""The layers of a model in one table: output shapes, parameters, multiply-adds and receptive fields.
 
-The model is not touched: a twin of it without weights, on torch's meta device, does one forward for one input.
+The model itself is not run: a copy without weights, on torch's meta device, does one forward pass for one input.
 """
 
 from __future__ import annotations
@@ -14,48 +14,60 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from lamina.errors import unknown
 from lamina.inspection.receptive import Layout, ReceptiveField, field_of, follow, input_layout, plain
+from lamina.torch_internals import (
+    TorchDispatchMode,
+    base_of,
+    operator_packet,
+    operator_schema,
+    storage_id,
+    tree_leaves,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:
-    """One layer: a module that calculates or holds parameters itself, not through the modules inside it."""
+    """One layer: a module without submodules, or one that has parameters or operations of its own."""
 
     name: str
     """path in the model, as in its state dict"""
     type: str
-    """the module's class"""
+    """class of the module"""
     output_shape: tuple[int, ...] | None
-    """for one input, without the batch; of the last call; None where the layer is never called"""
+    """for one input, without the batch dimension; of the last call; None for a layer that is never called"""
     parameters: int
-    """trainable ones; shared ones count where they first appear"""
+    """number of trainable parameters; shared ones count where they first appear"""
     macs: int
     """multiply-adds of convolutions, linear layers and matrix products, over all calls"""
     receptive_field: tuple[int, ...] | None
-    """pixels that one position sees along each spatial axis; None where it sees the whole input, or has no such axis"""
+    """size in pixels along each spatial axis; None where a position sees the whole input or there is no spatial axis"""
 
 
 def layer_table(
     model: nn.Module, input_shape: Sequence[int] | Mapping[str, Tensor], *, dtype: torch.dtype | None = None
 ) -> list[LayerRow]:
-    """The layers in the order in which they are called, evaluation mode, for one input (C, *spatial) or (F,).
+    """The layers in the order in which they are called, in evaluation mode.
 
-    For a model that takes other things, ``input_shape`` is the keyword arguments of its forward, of which the first
-    sample of each tensor counts; then there are no receptive fields.
-    ``dtype`` is the input's (default: that of the parameters; ``torch.int64`` for tokens). Raises whatever the model's
-    forward raises on such an input: ValueError for a wrong shape.
+    Args:
+        model: any module; it is left untouched.
+        input_shape: the shape of one input without the batch, (C, *spatial) or (F,). For a model with other inputs the
+            keyword arguments of its forward, of which the first sample is used; there are no receptive fields then.
+        dtype: of the input, by default that of the parameters; ``torch.int64`` for tokens.
+
+    Raises whatever the model's forward raises for such an input: ValueError for a wrong shape.
+
+        rows = layer_table(lamina.create_model("lenet5"), (1, 32, 32))
+        sum(row.macs for row in rows)
     """
     trace = _trace(model, input_shape, dtype)
     seen: set[int] = set()
     rows: list[tuple[int, LayerRow]] = []
     place = 0
     for name, module in trace.twin.named_modules():
-        place = trace.order.get(name, place)  # one that is never called stays behind the one before it
+        place = trace.order.get(name, place)  # a layer that is never called follows the one before it
         own = [weight for weight in module.parameters(recurse=False) if weight.requires_grad and id(weight) not in seen]
         seen.update(map(id, own))
         leaf = name in trace.order and not any(module.children()) and not isinstance(module, nn.Identity)
@@ -75,7 +87,7 @@ def layer_table(
 
 
 def total(rows: Sequence[LayerRow]) -> LayerRow:
-    """The last line of a table: parameters and multiply-adds of the whole model."""
+    """The last row of a table: parameters and multiply-adds of the whole model."""
     return LayerRow(
         name="total",
         type="",
@@ -89,10 +101,12 @@ def total(rows: Sequence[LayerRow]) -> LayerRow:
 def receptive_field(
     model: nn.Module, input_shape: Sequence[int], layer: str = "", *, dtype: torch.dtype | None = None
 ) -> ReceptiveField | None:
-    """What one position of ``layer``'s output sees of an input (C, *spatial); without a layer, of the model's output.
+    """The receptive field of ``layer``'s output, or of the model's output by default, for an input (C, *spatial).
 
-    None where it sees the whole input, or where an operation on the way has no rule. Of a layer called several
-    times the last call counts. Raises UsageError for a layer that the model does not have or does not call.
+    None where a position sees the whole input, or where an operation on the way has no rule. For a layer called several
+    times the last call counts. Raises UsageError for a layer that does not exist or is not called.
+
+        receptive_field(lamina.create_model("resnet18"), (3, 224, 224), "stages.0").size  # (43, 43)
     """
     trace = _trace(model, input_shape, dtype)
     if layer not in trace.outputs:
@@ -101,16 +115,18 @@ def receptive_field(
 
 
 class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves this class untyped
-    """Follows one forward of ``twin``: what each module gives, and what is calculated in it."""
+    """Follows one forward pass of ``twin``: the output and the operations of each module."""
 
     def __init__(self, twin: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.twin = twin
         self.order: dict[str, int] = {}  # when each module was first entered
-        self.outputs: dict[str, tuple[tuple[int, ...], Layout | None]] = {}  # last shape, without the batch, and layout
+        self.outputs: dict[
+            str, tuple[tuple[int, ...], Layout | None]
+        ] = {}  # shape of the last output, without the batch; layout
         self.macs: Counter[str] = Counter()
         self._running: list[str] = []  # names of the modules that are running, the innermost last
-        self._known: dict[int, tuple[Tensor, Layout]] = {}  # by id; the tensor is held so that its id stays its own
+        self._known: dict[int, tuple[Tensor, Layout]] = {}  # by id; holding the tensor keeps its id from being reused
         for name, module in twin.named_modules():
             module.register_forward_pre_hook(partial(self._enter, name))
             module.register_forward_hook(partial(self._leave, name))
@@ -134,23 +150,23 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
+        count = flop_registry.get(operator_packet(func))
         if count is not None:
-            self.macs[self._running[-1]] += count(*args, **kwargs, out_val=out) // 2  # torch counts 2 a multiply-add
+            self.macs[self._running[-1]] += count(*args, **kwargs, out_val=out) // 2  # torch counts a multiply-add as 2
         outs = _tensors(out)
         for tensor, layout in zip(outs, follow(func, args, kwargs, outs, self.layout), strict=True):
             if layout is not None:
-                if func._schema.is_mutable and layout != self.layout(tensor):
+                if operator_schema(func).is_mutable and layout != self.layout(tensor):
                     self._forget_aliases(tensor)
                 self.learn(tensor, layout)
         return out
 
     def _forget_aliases(self, tensor: Tensor) -> None:
-        """A write gives ``tensor`` another layout: whatever shares its memory sees more than it did."""
-        memory = tensor.untyped_storage()._cdata
+        """After an in-place write changed the layout of ``tensor``: tensors that share its memory lose their axes."""
+        memory, base = storage_id(tensor), base_of(tensor)
         others = [other for other, _ in self._known.values()]
-        for other in others if tensor._base is None else [*others, tensor._base]:
-            if other.untyped_storage()._cdata == memory:
+        for other in others if base is None else [*others, base]:
+            if storage_id(other) == memory:
                 self.learn(other, plain(other))
 
 
@@ -159,7 +175,7 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _trace(model: nn.Module, input_shape: Sequence[int] | Mapping[str, Tensor], dtype: torch.dtype | None) -> _Trace:
-    """One forward, for one input, of a twin of ``model`` on the meta device."""
+    """One forward pass, for one input, of a copy of ``model`` on the meta device."""
     memo: dict[int, Any] = {}
     for weight in model.parameters():
         memo[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad)

@@ -1,4 +1,4 @@
-"""Tokens as the pieces of text that a reader sees, and the words that they make up."""
+"""Tokens as pieces of the text, and the words that they make up."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from lamina.data.text.tokenizing import WORD, TextCode
 
 @dataclass(frozen=True)
 class Word:
-    """A word, or another mark, of a text."""
+    """A word or punctuation mark of a text."""
 
     begin: int
     end: int
-    """its characters in the text, from and up to"""
+    """its characters in the text: first, and one past the last"""
     places: tuple[int, ...]
-    """of its tokens, among the tokens of the text"""
+    """the positions of its tokens among the tokens of the text"""
 
 
 def words_of(text: str, spans: Sequence[tuple[int, int]]) -> list[Word]:
-    """The words of a text that have tokens, in order; ``spans`` as ``TextCode.spans`` gives them. White space is no
-    word; a token that begins with it belongs to the word it ends in."""
+    """The words of a text that have tokens, in order.
+
+    ``spans``: the characters (begin, end) of each token, as ``TextCode.spans`` gives them. A token that begins with
+    white space belongs to the word that it ends in.
+    """
     found = [(match.start(), match.end(), list[int]()) for match in re.finditer(WORD, text)]
     word = 0
     for place, (_, end) in enumerate(spans):
@@ -34,8 +37,11 @@ def words_of(text: str, spans: Sequence[tuple[int, int]]) -> list[Word]:
 
 
 def pieces_of(code: TextCode, tokens: Sequence[int]) -> list[str]:
-    """What each token adds to the text: joined, they are the text, but for tokens that stand for part of a character
-    and for marks of beginning and end, which are shown as the vocabulary writes them."""
+    """The piece of text that each token stands for; joined, the pieces are the text.
+
+    Tokens without text of their own (a part of a character, beginning and end of sequence) are given as the vocabulary
+    writes them.
+    """
     pieces = []
     for place, token in enumerate(tokens):
         if code.kind == "word":  # whether a space stands before it depends on the one before

@@ -1,15 +1,15 @@
-"""Receptive fields, exactly: which input pixels each position of a tensor depends on, followed through a forward.
+"""Exact receptive fields: which input pixels each position of a tensor depends on, followed through a forward pass.
 
 A position p along a spatial axis depends on the pixels p * jump + low ... p * jump + high (Dumoulin and Visin 2016,
 arXiv 1603.07285). A window of kernel k, stride s, padding q and dilation d turns that into
 
     low -> low - q * jump,   high -> high + (d * (k - 1) - q) * jump,   jump -> jump * s,
 
-and where branches meet, the hull of both is kept. Borders are not clipped: a field may be wider than the image.
+and where branches meet, the hull of both is kept. Fields are not clipped at the borders: one may exceed the image.
 
-Every dimension of a tensor is the row-major product of factors (a view that flattens H and W keeps both), and a factor
-follows one axis of the input, or none: channels, or an axis over which the tensor sees everything. Operations without a
-rule here lose all axes, so that a field is either exact or not given.
+Every dimension of a tensor is the row-major product of factors (a view that flattens H and W keeps both). A factor
+follows one axis of the input, or none: channels, or an axis that every position sees as a whole. An operation without a
+rule here loses all axes, so a field is either exact or not given.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lamina.torch_internals import operator_packet, operator_schema
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReceptiveField:
-    """What one position of a layer's output sees of the input, one number for each spatial axis."""
+    """The receptive field of a layer's output: one number per spatial axis."""
 
     size: tuple[int, ...]
-    """width of the window, in pixels"""
+    """size in pixels"""
     jump: tuple[int, ...]
-    """pixels between the windows of neighbouring positions"""
+    """distance in pixels between the fields of neighbouring positions"""
     start: tuple[int, ...]
-    """first pixel of the first position's window; negative in the padding"""
+    """first pixel of the first position's field; negative in the padding"""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A part of a dimension: its size, the input's axis that it follows (None: no axis), and the pixels it sees."""
+    """A factor of a dimension: its size, the input axis that it follows (None: none), and the pixels that it sees."""
 
     size: int
     axis: int | None = None
@@ -52,7 +54,7 @@ Layouts = list[Layout | None]
 Known = Callable[[Tensor], Layout | None]
 """The layout of a tensor that depends on the input; None for a constant."""
 Call = dict[str, Any]
-"""An operation's arguments by the names of its schema."""
+"""An operator's arguments by their names in its schema."""
 
 
 def input_layout(shape: Sequence[int]) -> Layout:
@@ -61,7 +63,7 @@ def input_layout(shape: Sequence[int]) -> Layout:
 
 
 def field_of(layout: Layout | None, axes: int) -> ReceptiveField | None:
-    """The receptive field that a layout states; None where any of the input's ``axes`` is seen as a whole."""
+    """The receptive field of a layout; None where any of the input's ``axes`` is seen as a whole."""
     found = {factor.axis: factor for dim in layout or () for factor in dim if factor.axis is not None}
     if not axes or len(found) < axes:
         return None
@@ -74,8 +76,8 @@ def field_of(layout: Layout | None, axes: int) -> ReceptiveField | None:
 
 
 def follow(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Tensor], known: Known) -> Layouts:
-    """The layouts of an ATen operation's outputs, from those of its inputs."""
-    name = func._overloadpacket.__name__.removesuffix("_")
+    """The layouts of an ATen operator's outputs, from those of its inputs."""
+    name = operator_packet(func).__name__.removesuffix("_")
     call = _bind(func, args, kwargs)
     tensors = [item for value in call.values() for item in (value if isinstance(value, list) else [value])]
     tracked = [layout for layout in (known(item) for item in tensors if isinstance(item, Tensor)) if layout is not None]
@@ -103,26 +105,26 @@ _POINTWISE = {
 
 
 def _bind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
-    """The arguments by the names of the operation's schema, defaults filled in."""
+    """The arguments by their names in the operator's schema, defaults included."""
     call = {}
-    for place, argument in enumerate(func._schema.arguments):
+    for place, argument in enumerate(operator_schema(func).arguments):
         default = argument.default_value if argument.has_default_value() else None
         call[argument.name] = args[place] if place < len(args) else kwargs.get(argument.name, default)
     return call
 
 
 def _layout(call: Call, known: Known) -> Layout:
-    """The layout of ``self``, the one tensor that the operation reads."""
+    """The layout of ``self``, the operator's only tensor."""
     return known(call["self"]) or plain(call["self"])
 
 
 def plain(tensor: Tensor) -> Layout:
-    """Every axis of the input seen as a whole."""
+    """The layout of a tensor that sees every axis of the input as a whole."""
     return tuple((Factor(size),) for size in tensor.shape)
 
 
 def _merge(layouts: Sequence[Layout], out: Tensor) -> Layout:
-    """Element by element: dimensions are aligned from the last, and an axis survives where all operands agree on it."""
+    """Elementwise operators: dimensions align from the last, and an axis is kept where all operands agree on it."""
     dims = []
     for place in range(-out.ndim, 0):
         parts = [layout[place] if -place <= len(layout) else () for layout in layouts]
@@ -131,7 +133,7 @@ def _merge(layouts: Sequence[Layout], out: Tensor) -> Layout:
 
 
 def _hull(parts: Sequence[tuple[Factor, ...]], size: int) -> tuple[Factor, ...]:
-    """One dimension that sees what all the ``parts`` see."""
+    """A dimension that sees what any of the ``parts`` sees."""
     alike = {tuple((factor.size, factor.axis, factor.jump) for factor in part) for part in parts}
     if len(alike) > 1 or prod(factor.size for factor in parts[0]) != size:
         return (Factor(size),)
@@ -144,7 +146,7 @@ def _hull(parts: Sequence[tuple[Factor, ...]], size: int) -> tuple[Factor, ...]:
 def _slid(
     dim: tuple[Factor, ...], size: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> tuple[Factor, ...]:
-    """A dimension after a window has slid over it."""
+    """A dimension after a sliding window."""
     if len(dim) != 1 or dim[0].axis is None:
         return (Factor(size),)
     factor = dim[0]
@@ -170,7 +172,7 @@ def _window(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
 
 
 def _adaptive(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
-    """Adaptive pooling is pooling where the sizes divide; elsewhere its windows differ from place to place."""
+    """Adaptive pooling: plain pooling where the sizes divide, else its windows differ from position to position."""
     dims = list(_layout(call, known))
     for place in range(-len(call["output_size"]), 0):
         before, after = call["self"].shape[place], outs[0].shape[place]
@@ -181,7 +183,7 @@ def _adaptive(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
 
 
 def _pad(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
-    """Padding moves positions; what it fills in is constant, or a copy of what lies near."""
+    """Padding shifts positions; the padding itself is constant, or a copy of near pixels."""
     dims = list(_layout(call, known))
     for place, before in enumerate((call.get("pad") or call["padding"])[::2], start=1):
         dims[-place] = _slid(dims[-place], outs[0].shape[-place], 1, 1, before, 1)
@@ -208,13 +210,13 @@ def _split(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
 
 
 def _drop(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
-    """select and unbind: one position of a dimension, which is no axis any more."""
+    """select and unbind: one index of a dimension, which disappears."""
     layout, dim = _layout(call, known), call["dim"] % call["self"].ndim
     return [(*layout[:dim], *layout[dim + 1 :]) for _ in outs]
 
 
 def _join(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
-    """cat: along channels the hull of all; along an axis the positions no longer follow it."""
+    """cat: the hull of all inputs; the concatenated dimension loses its axis."""
     out, dim = outs[0], call["dim"] % outs[0].ndim
     layouts = [layout for layout in map(known, call["tensors"]) if layout is not None]
     if any(len(layout) != out.ndim for layout in layouts):
@@ -224,7 +226,7 @@ def _join(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
 
 
 def _view(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
-    """Regroup the factors into the new dimensions; one that is cut in two loses its axis."""
+    """Views regroup the factors into the new dimensions; a factor that is split loses its axis."""
     layout, out = _layout(call, known), outs[0]
     if call["self"].shape == out.shape:
         return [layout]
@@ -293,14 +295,14 @@ def _layer_norm(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
 
 
 def _batch_norm(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
-    """With running statistics each position is scaled on its own."""
+    """With running statistics every position is scaled on its own."""
     layout = known(call["input"])
     own = plain(outs[0]) if layout is None or call.get("training", False) else layout
     return [own, *(plain(out) for out in outs[1:])]
 
 
 def _product(call: Call, outs: Sequence[Tensor], known: Known) -> Layouts:
-    """Matrix products: the dimension summed over is lost; a product of two that both see the input is not followed."""
+    """Matrix products: the summed dimension is lost; if both operands depend on the input, all axes are."""
     operands = [value for value in call.values() if isinstance(value, Tensor)]
     *bias, left, right = [known(operand) for operand in operands]
     if any(layout is not None for layout in bias) or (left is None) == (right is None):

@@ -1,4 +1,4 @@
-"""How likely a model held each token of a text to be, and what it expected in its place.
+"""Surprisal: the probability that a language model gives to each token of a text, and the likelier alternatives.
 
 Legend: T tokens, V vocabulary, K alternatives.
 """
@@ -15,29 +15,30 @@ from lamina.errors import UsageError
 from lamina.evaluation_mode import evaluation_mode
 
 CHUNK = 512
-"""tokens read at once by a model that carries its state on"""
+"""tokens per forward pass of a model that carries its state"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSurprisal:
-    """What was expected at each of T places, and what came."""
+    """The predicted probabilities of T tokens."""
 
     token_T: Tensor
-    """what came"""
+    """the actual tokens"""
     probability_T: Tensor
-    """of what came"""
+    """of the actual tokens"""
     likeliest_TK: Tensor
-    """the likeliest tokens, likeliest first"""
+    """the K most probable tokens, most probable first"""
     likeliest_probability_TK: Tensor
+    """their probabilities"""
 
     @property
     def bits(self) -> Tensor:
-        """(T,) surprise: -log2 of the probability, in double precision."""
+        """The surprisal (T,): -log2 of the probability, in float64."""
         return -self.probability_T.double().log2()
 
 
 def token_surprisal(logits_TV: Tensor, token_T: Tensor, alternatives: int = 5) -> TokenSurprisal:
-    """What logits say of the tokens that came: row t of the logits is of token t."""
+    """The surprisal of ``token_T`` under ``logits_TV``, whose row t predicts token t."""
     probability_TV = logits_TV.double().softmax(-1)
     likeliest = probability_TV.topk(min(alternatives, probability_TV.shape[-1]), dim=-1)
     return TokenSurprisal(
@@ -49,28 +50,31 @@ def token_surprisal(logits_TV: Tensor, token_T: Tensor, alternatives: int = 5) -
 
 
 def text_surprisal(model: nn.Module, tokens_T: Tensor, *, alternatives: int = 5) -> TokenSurprisal:
-    """What a language model expects at each token of a text but the first, (T - 1); the text may be longer than a
-    model's context: each token then has at least half of it before it.
+    """The surprisal of every token of a text but the first: T - 1 tokens.
 
-    Raises UsageError for fewer than two tokens, and what the model does not take.
+    The text may be longer than the model's context: it is then read in windows that overlap by half, so that every
+    token has at least half a context before it. A model without a context carries its state through the text. The model
+    runs in evaluation mode. Raises UsageError for fewer than two tokens, and for tokens that the model does not accept.
+
+        text_surprisal(model, tokens_T).bits.mean()  # bits per token
     """
     if tokens_T.ndim != 1 or len(tokens_T) < 2:
-        raise UsageError(f"a text of at least two tokens is read, got {tuple(tokens_T.shape)}")
+        raise UsageError(f"expected a text of at least two tokens (T,), got {tuple(tokens_T.shape)}")
     context = getattr(getattr(model, "config", None), "context", None)
     parts: list[TokenSurprisal] = []
     with evaluation_mode(model), torch.no_grad():
         try:
             state: Any = None
-            begin = 0  # of the part that the model reads now
-            told = 0  # tokens that were told already
-            while told < len(tokens_T) - 1:
+            begin = 0  # of the window
+            done = 0  # tokens predicted so far
+            while done < len(tokens_T) - 1:
                 end = min(begin + (CHUNK if context is None else context), len(tokens_T) - 1)
-                read_1T = tokens_T[None, begin:end]
-                said = model(read_1T) if state is None else model(read_1T, state)
-                logits_TV = said[0] if isinstance(said, Tensor) else said[0][0]
-                state = None if isinstance(said, Tensor) or context is not None else said[1]
-                parts.append(token_surprisal(logits_TV[told - begin :], tokens_T[told + 1 : end + 1], alternatives))
-                told = end
+                window_1T = tokens_T[None, begin:end]
+                output = model(window_1T) if state is None else model(window_1T, state)
+                logits_TV = output[0] if isinstance(output, Tensor) else output[0][0]
+                state = None if isinstance(output, Tensor) or context is not None else output[1]
+                parts.append(token_surprisal(logits_TV[done - begin :], tokens_T[done + 1 : end + 1], alternatives))
+                done = end
                 begin = end if context is None else end - context // 2
         except ValueError as error:
             raise UsageError(str(error)) from error
@@ -79,7 +83,7 @@ def text_surprisal(model: nn.Module, tokens_T: Tensor, *, alternatives: int = 5)
 
 
 def most_surprising(bits_T: Tensor, count: int, apart: int = 1) -> list[int]:
-    """The places of the ``count`` greatest surprises, greatest first, each at least ``apart`` from those before it."""
+    """The positions of the ``count`` largest values, largest first, each at least ``apart`` from those before it."""
     chosen: list[int] = []
     for place in bits_T.argsort(descending=True, stable=True).tolist():
         if len(chosen) == count:

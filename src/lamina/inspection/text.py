@@ -1,6 +1,6 @@
-"""Everything that can be seen inside a model of text for one text, as tensors.
+"""Everything that inspection shows of a text model for one text, as tensors.
 
-Legend: T tokens that the model reads, S tokens of a source, h heads, V vocabulary, K outputs.
+Legend: T tokens, S source tokens, h heads, V vocabulary, K outputs, W words.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from lamina.inspection.word_attribution import Predictor, word_effects
 
 @dataclass(frozen=True, kw_only=True)
 class TextInspection:
-    """One text, seen from inside the model. What a model does not have is empty or None."""
+    """What a model computes for one text. What a model does not have is empty or None."""
 
     tokens_T: Tensor
-    """what the model reads; of a translation what its decoder reads: the mark of the beginning, then what it wrote"""
+    """the model's input; for a translation the decoder's input: the start token, then the translation"""
     source_S: Tensor | None = None
-    """what a translation's encoder reads"""
+    """for a translation the encoder's input"""
     attention: Mapping[str, Tensor] = field(default_factory=dict)
-    """(h, T, S) of each attention of the forward, by its module's name: query, then key"""
+    """the map (h, queries, keys) of each attention in the forward pass, by module name"""
     alignments: Mapping[str, Tensor] = field(default_factory=dict)
-    """(h, T, S) of each attention of the decoder to the source"""
+    """the map (h, T, S) of each attention of the decoder to the source"""
     traces: Sequence[Trace] = ()
-    """gates, hidden states and cells of each recurrent layer over time; their batch is 1"""
+    """gates, hidden and cell states of each recurrent layer over time, with a batch of 1"""
     surprisal: TokenSurprisal | None = None
-    """of a language model: of each token but the first; of a translation: of each token written"""
+    """for a language model of every token but the first; for a translation of every token of the translation"""
     following_V: Tensor | None = None
-    """of a language model: the probability of each token to come next"""
+    """for a language model: the probabilities of the next token"""
     lag_T: Tensor | None = None
-    """of a language model: ``gradient_by_lag``"""
+    """for a language model: ``gradient_by_lag``"""
     outputs_K: Tensor | None = None
-    """of a classifier: probabilities, or values"""
+    """for a classifier: probabilities; for a regressor: values"""
     effects_WK: Tensor | None = None
-    """of a classifier: what each word adds to each output, see ``word_effects``"""
+    """for a classifier or regressor: the effect of each word on each output, see ``word_effects``"""
 
     @property
     def expected(self) -> TokenSurprisal | None:
@@ -54,14 +54,17 @@ class TextInspection:
 
 
 def inspect_running_text(model: nn.Module, tokens_T: Tensor) -> TextInspection:
-    """Look inside a language model with a text of at least one token. Raises UsageError for what it does not take."""
+    """Inspect a language model with a text of at least one token, ``tokens_T``.
+
+    Raises UsageError for tokens that the model does not accept.
+    """
     tokens_1T = tokens_T[None].long()
     with evaluation_mode(model), torch.no_grad():
         try:
-            said = model(tokens_1T)
+            output = model(tokens_1T)
         except ValueError as error:
             raise UsageError(str(error)) from error
-    logits_TV = (said if isinstance(said, Tensor) else said[0])[0]
+    logits_TV = (output if isinstance(output, Tensor) else output[0])[0]
     return TextInspection(
         tokens_T=tokens_1T[0],
         attention=_first(attention_maps(model, tokens_1T)),
@@ -73,11 +76,11 @@ def inspect_running_text(model: nn.Module, tokens_T: Tensor) -> TextInspection:
 
 
 def inspect_classified_text(
-    model: nn.Module, tokens_T: Tensor, words: Sequence[Sequence[int]], say: Predictor, filler: int = 0
+    model: nn.Module, tokens_T: Tensor, words: Sequence[Sequence[int]], predict: Predictor, filler: int = 0
 ) -> TextInspection:
-    """Look inside a classifier with a text; ``words``, ``say`` and ``filler`` as in ``word_effects``.
+    """Inspect a text classifier or regressor; ``words``, ``predict`` and ``filler`` are those of ``word_effects``.
 
-    Raises UsageError for what the model does not take.
+    Raises UsageError for tokens that the model does not accept.
     """
     tokens_1T = tokens_T[None].long()
     attention = _first(attention_maps(model, tokens_1T))
@@ -85,31 +88,31 @@ def inspect_classified_text(
         tokens_T=tokens_1T[0],
         attention=attention,
         traces=gate_traces(model, tokens_1T),
-        outputs_K=say(tokens_1T, torch.tensor([len(tokens_T)]))[0].float().cpu(),
-        effects_WK=word_effects(say, tokens_T.tolist(), words, filler),
+        outputs_K=predict(tokens_1T, torch.tensor([len(tokens_T)]))[0].float().cpu(),
+        effects_WK=word_effects(predict, tokens_T.tolist(), words, filler),
     )
 
 
 def inspect_translation(model: nn.Module, source_S: Tensor, written_T: Tensor) -> TextInspection:
-    """Look inside an encoder-decoder with a source and what it wrote: the mark of the beginning first, that of the end
-    last. Raises UsageError for what the model does not take."""
+    """Inspect an encoder-decoder with a source and its translation ``written_T``, which begins with the start token and
+    ends with the end token. Raises UsageError for tokens that the model does not accept."""
     source_1S, written_1T = source_S[None].long(), written_T[None].long()
     tokens_1T = written_1T[:, :-1]
     with evaluation_mode(model), torch.no_grad():
         try:
-            said = model(tokens_1T, source=source_1S)
+            output = model(tokens_1T, source=source_1S)
         except ValueError as error:
             raise UsageError(str(error)) from error
     traces = gate_traces(model, tokens_1T, source=source_1S)
     if getattr(getattr(model, "config", None), "reverse_source", False):
-        traces = [_turned(trace) if trace.name == "encoder" else trace for trace in traces]
+        traces = [_reversed(trace) if trace.name == "encoder" else trace for trace in traces]
     return TextInspection(
         tokens_T=tokens_1T[0],
         source_S=source_1S[0],
         attention=_first(attention_maps(model, tokens_1T, source=source_1S)),
         alignments=_first(alignments(model, tokens_1T, source_1S)),
         traces=traces,
-        surprisal=token_surprisal(said[0][0], written_1T[0, 1:]),
+        surprisal=token_surprisal(output[0][0], written_1T[0, 1:]),
     )
 
 
@@ -117,8 +120,8 @@ def _first(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: map_[0] for name, map_ in maps.items()}
 
 
-def _turned(trace: Trace) -> Trace:
-    """A trace of tokens that the model turned round, in order of the text."""
+def _reversed(trace: Trace) -> Trace:
+    """The trace of an input that the model reversed, in the order of the text."""
     return replace(
         trace,
         backward=not trace.backward,

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamina.torch_internals import HAS_ONEDNN_LINEAR, onednn_linear
+
 LARGE = 2**18
 """elements of a weight, 1 MB in float32; smaller ones stay in the cache, and calling oneDNN costs more than it gains"""
-
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -26,7 +26,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     torch.Size([2, 4])
     """
     if (
-        _ONEDNN
+        HAS_ONEDNN_LINEAR
         and not torch.compiler.is_compiling()
         and torch.is_inference_mode_enabled()
         and weight.numel() >= LARGE
@@ -34,8 +34,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and weight.dtype == x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
     ):
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-        return out
+        return onednn_linear(x, weight, bias)
     return F.linear(x, weight, bias)
 
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch._functorch import config as functorch_config
-from torch._higher_order_ops.scan import scan
+
+from lamina.torch_internals import forbid_donated_buffers, scan
 
 Tensors = tuple[Tensor, ...]
 Out = TypeVar("Out")
@@ -78,7 +78,7 @@ def _keep_saved_tensors() -> bool:
     The inductor of torch 2.13 reuses donated buffers inside a loop and overwrites what the gradients of two consecutive
     loops need (pytorch issue 153679, fixed in pull request 193960). Switching donation off costs memory.
     """
-    functorch_config.donated_buffer = False
+    forbid_donated_buffers()
     return True
 
 

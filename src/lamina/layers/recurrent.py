@@ -26,6 +26,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from lamina.layers.loops import Tensors, run_eagerly, unroll
 from lamina.layers.sequences import check_recurrent, real_steps
+from lamina.torch_internals import flat_weights
 
 Kind = Literal["rnn", "gru", "lstm", "gru-reset-before", "lstm-peephole", "lstm-1997"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -244,7 +245,7 @@ class Recurrent(nn.RNNBase):
         """Call torch's fused kernel: ``sizes`` are batch sizes of packed inputs, else ``order`` says batch first."""
         function = {"rnn": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}[self.kind]
         state = start if self.kind == "lstm" else start[0]
-        how = (self._flat_weights, True, self.num_layers, self.dropout, self.training, self.bidirectional, *order)
+        how = (flat_weights(self), True, self.num_layers, self.dropout, self.training, self.bidirectional, *order)
         out: Tensors = function(x, *sizes, state, *how)  # type: ignore[operator]
         return out
 

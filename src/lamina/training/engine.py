@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lamina.errors import RunError, TrainingError
 from lamina.options.recipe import Recipe
 from lamina.tasks.base import Phase, Task
+from lamina.torch_internals import call_uncompiled, foreach_copy_, foreach_lerp_, precision_plugin, set_compiled_call
 from lamina.training.compiling import compiled, leave_loops_out
 from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
@@ -111,7 +112,7 @@ class Engine:
         self._pending[player] = 0
         if player in self.average:
             with torch.no_grad():
-                torch._foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - self.recipe.ema)
+                foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - self.recipe.ema)
         return True
 
     @contextmanager
@@ -132,13 +133,13 @@ class Engine:
         own = {player: [t.detach().clone() for t in self._sources[player]] for player in self.average}
         with torch.no_grad():
             for player, average in self.average.items():
-                torch._foreach_copy_(self._sources[player], list(average.values()))
+                foreach_copy_(self._sources[player], list(average.values()))
         try:
             yield
         finally:
             with torch.no_grad():
                 for player, values in own.items():
-                    torch._foreach_copy_(self._sources[player], values)
+                    foreach_copy_(self._sources[player], values)
 
     def check_finite(self) -> None:
         """Raise TrainingError where a loss since the last check, on a device not read every step, was not finite, or a
@@ -160,7 +161,7 @@ class Engine:
             "models": {player: module.state_dict() for player, module in self.raw.items()},
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
             "average": self.average,
-            "precision": self.fabric._precision.state_dict(),
+            "precision": precision_plugin(self.fabric).state_dict(),
             "plateau": self.plateau.state_dict(),
             "carried": self._carried(),
             "step": self.step,
@@ -176,7 +177,7 @@ class Engine:
         for player, values in self.average.items():
             for name, value in values.items():
                 value.copy_(state["average"][player][name])
-        self.fabric._precision.load_state_dict(state["precision"])
+        precision_plugin(self.fabric).load_state_dict(state["precision"])
         self.plateau.load_state_dict(state["plateau"])
         if carried := state["carried"]:
             if len(carried) != self.fabric.world_size:
@@ -219,13 +220,13 @@ def _compile(module: nn.Module, device: str) -> None:
 
     A function of ours around the call is what makes the compiler look into them. The parameters keep their names.
     """
-    call: Callable[..., Any] = module._call_impl
+    call = call_uncompiled(module)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         return call(*args, **kwargs)
 
     leave_loops_out(module)
-    module._compiled_call_impl = compiled(forward, device=device)
+    set_compiled_call(module, compiled(forward, device=device))
 
 
 def _cast(fabric: Fabric, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -233,10 +234,10 @@ def _cast(fabric: Fabric, method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = fabric._precision.convert_input((args, kwargs))
+        args, kwargs = precision_plugin(fabric).convert_input((args, kwargs))
         with fabric.autocast():
             result = method(*args, **kwargs)
-        return fabric._precision.convert_output(result)
+        return precision_plugin(fabric).convert_output(result)
 
     return call
 

@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lamina.errors import UsageError, unknown
+from lamina.torch_internals import BatchOrInstanceNorm
 
 BODY = "body"
-NORM = nn.modules.batchnorm._NormBase
 
 
 def freeze(models: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[nn.Module]:
@@ -68,7 +68,7 @@ def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractC
 @contextmanager
 def _statistics_kept(stage: nn.Module) -> Iterator[None]:
     """Running statistics, which the first calculation has moved already, stay: a momentum of 0 adds nothing to them."""
-    norms = [m for m in stage.modules() if isinstance(m, NORM) and m.track_running_stats]
+    norms = [m for m in stage.modules() if isinstance(m, BatchOrInstanceNorm) and m.track_running_stats]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

@@ -10,9 +10,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lamina.options.recipe import Recipe
+from lamina.torch_internals import BatchOrInstanceNorm
 
 NORMS = (
-    nn.modules.batchnorm._NormBase,  # batch and instance norms of every dimension
+    BatchOrInstanceNorm,  # batch and instance norms of every dimension
     nn.LayerNorm,
     nn.GroupNorm,
     nn.RMSNorm,

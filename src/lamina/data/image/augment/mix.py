@@ -11,6 +11,7 @@ from torch.nn import functional
 from lamina.data.image.augment.boxes import inside
 from lamina.data.streams import Batch
 from lamina.errors import UsageError
+from lamina.torch_internals import sample_dirichlet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Mix:
             raise UsageError(f"mixup and cutmix mix pairs of images: a batch must be even, got {size}")
         cut = bool(self.cutmix) and (not self.mixup or float(torch.rand((), generator=generator)) < 0.5)
         alpha = torch.full((2,), self.cutmix if cut else self.mixup, dtype=torch.float64)
-        share = torch._sample_dirichlet(alpha, generator=generator)[0]  # Beta.sample takes no generator
+        share = sample_dirichlet(alpha, generator)[0]  # a Beta distribution's two parts
         place = torch.rand(2, generator=generator)
         drawn = {"share": share.to(torch.float32), "cut": torch.tensor(cut), "y": place[0], "x": place[1]}
         return {name: value.expand(size) for name, value in drawn.items()}
