@@ -2,9 +2,9 @@
 
 Each case of ``benchmarks/golden_cases.py`` trains for a few seconds in a process of its own, one thread, once on the
 package of the earlier commit and once on the one of the working tree. Compared are weights, the newest checkpoint,
-metrics, samples, the files that describe the run, evaluation, predictions, embeddings, texts, and what exported files
-predict: hashes of the bytes, or values by repr. An option that the configuration of the earlier commit does not have
-is no difference.
+metrics, samples, the files that describe the run, evaluation, predictions, embeddings, texts, what exported files
+predict, and reports: hashes of the bytes, or values by repr. An option that the configuration of the earlier commit
+does not have is no difference.
 """
 
 from __future__ import annotations
