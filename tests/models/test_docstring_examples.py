@@ -19,18 +19,13 @@ import lamina.models
 from lamina import registry
 
 PACKAGES = (lamina.models, lamina.layers, lamina.equations, lamina.cards, lamina.conformance)
-MODULES = [
-    name
+MODULES = [package.__name__ for package in PACKAGES] + [
+    f"{package.__name__}.{info.name}"
     for package in PACKAGES
-    for name in (
-        package.__name__,
-        *(f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)),
-    )
-    if not name.endswith("__main__")
+    for info in pkgutil.iter_modules(package.__path__)
+    if info.name != "__main__"
 ]
-ARCHITECTURES = sorted(
-    {registry.variant(name).build for name in lamina.list_models()}, key=lambda build: build.__name__
-)
+ARCHITECTURES = {registry.variant(name).build for name in lamina.list_models()}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -75,7 +75,7 @@ def test_an_image_is_flattened(name: str) -> None:
 @pytest.mark.parametrize("name", UNITS)
 @pytest.mark.parametrize("classes", [0, 1, 3])
 def test_other_numbers_of_classes_are_refused(name: str, classes: int) -> None:
-    with pytest.raises(UsageError, match=f"tells two classes apart, got num_classes={classes}"):
+    with pytest.raises(UsageError, match=f"separates two classes only, got num_classes={classes}"):
         lamina.create_model(name, num_classes=classes)
     with pytest.raises(UsageError, match="in_features must be at least 1, got 0"):
         lamina.create_model(name, in_features=0)

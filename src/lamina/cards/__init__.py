@@ -1,7 +1,11 @@
 """Cards: the facts of a variant as plain data, readable without torch.
 
-The model files hold the cards beside the code they describe; ``index.json`` is their generated copy (``make index``),
-so that ``lamina models`` and a misspelt name answer without importing torch. A test keeps the two equal.
+    >>> card = lamina.card("resnet50")
+    >>> card.title, card.year, card.parameters, card.inputs
+    ('ResNet-50', 2016, 25557032, ('image',))
+
+Cards stand in the model files, beside the code they describe; ``index.json`` is their generated copy (``make index``),
+so that ``lamina models`` and the error for a misspelt name need no torch. A test keeps the two equal.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 Count = int | Mapping[str, int] | None
-"""A number, one number per player (``{"generator": ..., "discriminator": ...}``), or None where undefined."""
+"""A number, one number per player (``{"generator": ..., "discriminator": ...}``), or None if undefined."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +32,7 @@ class Reported:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """The facts of one variant. Every number of it is asserted against the built model."""
+    """The facts of one variant. The conformance suite checks its numbers against the built model."""
 
     title: str
     summary: str
@@ -37,15 +41,15 @@ class Card:
     year: int
     arxiv: str | None = None
     inputs: tuple[str, ...]
-    """Kinds of data it takes: "image", "table", "text", "series"."""
+    """Kinds of input data: "image", "table", "text", "series"."""
     tasks: tuple[str, ...]
-    """What it can be trained for: "classification", "multilabel", "regression", ..."""
+    """Tasks it can be trained for: "classification", "multilabel", "regression", ..."""
     classes: int | None = None
-    """The one number of classes it can tell apart, where its definition fixes it."""
+    """The number of classes, if the architecture fixes it."""
     objective: str | None = None
-    """How it is trained where the paper's loss is not the usual one of its task: "perceptron-rule", "rbf-map"."""
+    """The objective, if the paper's is not the usual loss of the task: "perceptron-rule", "rbf-map"."""
     differentiable_method: str = "forward"
-    """The method whose output has a gradient: another one where ``forward`` ends in a step function."""
+    """The method whose output has a gradient, which is not ``forward`` if that ends in a step function."""
     sloped: InitVar[str | None] = None
     """Deprecated alias of ``differentiable_method``, for construction only."""
     input: tuple[int, ...]
@@ -53,17 +57,17 @@ class Card:
     parameters: Count
     """Trainable parameters of the variant as named, without overrides."""
     macs: Count
-    """Multiply-adds of convolutions, linear layers and matrix products for one input."""
+    """Multiply-adds of the convolutions, linear layers and matrix products for one input."""
     reported: tuple[Reported, ...] = ()
     reference: str
-    """The implementation our outputs are compared with."""
+    """The implementation that outputs are compared with."""
     differences: tuple[str, ...] = ()
-    """Where this variant departs from the paper."""
+    """How this variant differs from the paper."""
     licence: str = "Apache-2.0"
     recipe: str
     """Name of the default training recipe."""
     aliases: tuple[str, ...] = ()
-    """Other spellings, those of torchvision and timm among them."""
+    """Other names, among them those of torchvision and timm."""
 
     def __post_init__(self, sloped: str | None) -> None:
         if sloped is not None:
@@ -74,16 +78,21 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A named row of an architecture: what builds it, with which config, and its card."""
+    """A named variant of an architecture: the class that builds it, the config, and the card.
+
+    A package adds architectures through the entry point group ``lamina.models``, whose value is a module with a table
+
+        VARIANTS = {"my-net": Variant(build=MyNet, config=MyNetConfig(), card=Card(title="My net", ...))}
+    """
 
     build: Callable[[Any], Any]
     """The module class; called with the config alone."""
     config: Any
-    """A frozen dataclass: the constructor's argument."""
+    """A frozen dataclass, the argument of the constructor."""
     card: Card = field(repr=False)
     small: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Options, smaller images among them, under which the conformance suite calculates with a variant that is too large
-    for it as it stands. The card's numbers are always checked without them."""
+    """Options, such as smaller images, that make the variant small enough for the conformance suite to run. The card's
+    numbers are always checked without them."""
     example: Callable[[Any, int], dict[str, Any]] | None = field(default=None, repr=False)
-    """For models that take other things than one tensor of numbers: the keyword arguments of ``forward`` for a config
-    and a number of samples, the same at every call."""
+    """For models whose input is not one float tensor: ``example(config, batch)`` returns keyword arguments of
+    ``forward``, the same at every call."""

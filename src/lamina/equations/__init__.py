@@ -1,1 +1,1 @@
-"""The field's formulas, written plainly with their sources: for reading, tests and claims, never at run time."""
+"""The formulas of deep learning, written out with their sources: for reading, tests and claims, never at run time."""

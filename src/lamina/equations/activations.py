@@ -1,7 +1,10 @@
-"""Activations and their derivatives, element by element: any shape in, the same shape out.
+"""Activations and their derivatives, elementwise: the output has the shape of the input.
 
-``d_name`` is the derivative of ``name`` with respect to x. Where it jumps (ReLU at 0, for one) it takes the value that
-torch's backward takes there. ``PAIRS`` lists both by the names that configs use.
+``d_name`` is the derivative of ``name`` with respect to x. Where it is discontinuous (such as ReLU at 0) it has the
+value that torch's backward uses. ``PAIRS`` lists both by the names that configs use.
+
+    >>> relu(torch.tensor([-1.0, 2.0])), d_relu(torch.tensor([-1.0, 2.0]))
+    (tensor([0., 2.]), tensor([0., 1.]))
 """
 
 from __future__ import annotations
@@ -24,17 +27,17 @@ def d_identity(x: Tensor) -> Tensor:
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """s(x) = 1 / (1 + e^-x), both sides of the fraction multiplied by e^min(x, 0).
+    """s(x) = 1 / (1 + e^-x), with numerator and denominator multiplied by e^min(x, 0).
 
-    As it stands, e^-x overflows in fp32 below x = -88, and the left tail is lost; here no exponent is positive.
+    Computed literally, e^-x overflows in fp32 below x = -88 and the left tail is lost; here no exponent is positive.
     """
     zero = torch.zeros_like(x)
-    above, below = torch.exp(torch.minimum(x, zero)), torch.exp(torch.minimum(-x, zero))
-    return above / (above + below)
+    numerator, other = torch.exp(torch.minimum(x, zero)), torch.exp(torch.minimum(-x, zero))
+    return numerator / (numerator + other)
 
 
 def d_sigmoid(x: Tensor) -> Tensor:
-    """s' = s(x) (1 - s(x)), at most 1/4, at x = 0. 1 - s(x) = s(-x), which keeps the digits of the right tail."""
+    """s' = s(x) (1 - s(x)), at most 1/4, at x = 0. 1 - s(x) is computed as s(-x), which is exact in the right tail."""
     return sigmoid(x) * sigmoid(-x)
 
 
@@ -89,7 +92,7 @@ def d_leaky_relu(x: Tensor, a: float = 0.01) -> Tensor:
 
 
 def _slope(a: Tensor, x: Tensor) -> Tensor:
-    """The slopes (1,) or (C,) in a shape that multiplies x (N, C, ...) channel by channel."""
+    """Reshape the slopes (1,) or (C,) so that they broadcast over the channels of x (N, C, ...)."""
     return a if len(a) == 1 else a.reshape(-1, *[1] * (x.ndim - 2))
 
 
@@ -113,8 +116,8 @@ def prelu_slope_gradient(g: Tensor, x: Tensor, a: Tensor) -> Tensor:
 def elu(x: Tensor, a: float = 1.0) -> Tensor:
     """x where x > 0, else a (e^x - 1) (Clevert et al. 2015, arXiv 1511.07289).
 
-    The branch that is not taken is computed too: without the clamp it would be infinite for large x, and autograd
-    would make NaN of 0 times infinity.
+    torch.where computes both branches: without the clamp the unused one would be infinite for large x, and the
+    gradient 0 times infinity, NaN.
     """
     return torch.where(x > 0, x, a * torch.expm1(x.clamp(max=0)))
 
@@ -136,7 +139,7 @@ def d_swish(x: Tensor, beta: Tensor | float = 1.0) -> Tensor:
 
 
 def d_swish_d_beta(x: Tensor, beta: Tensor | float = 1.0) -> Tensor:
-    """df/dbeta = x^2 s(beta x) (1 - s(beta x)), element by element: sum it, times dL/df, over all that share beta."""
+    """df/dbeta = x^2 s(beta x) (1 - s(beta x)), elementwise: dL/dbeta is its sum, times dL/df, over the x with that beta."""
     return x**2 * d_sigmoid(beta * x)
 
 

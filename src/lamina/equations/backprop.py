@@ -1,4 +1,4 @@
-"""Back-propagation through a multilayer perceptron, by hand.
+"""Back-propagation through a multilayer perceptron, written out.
 
 Paper: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", Nature 323 (1986), eq. 4-7.
 
@@ -34,8 +34,8 @@ def forward(
 def delta_mse(z_BK: Tensor, t_BK: Tensor) -> Tensor:
     """delta_L = 2 (z - t) / (B K), for the squared error averaged over batch and outputs.
 
-    The paper's E = 1/2 sum (y - d)^2 has no factor 2 and no mean. Where the output layer has an activation f, take the
-    gradient at f(z) and multiply by f'(z): delta_L = delta_mse(f(z), t) f'(z).
+    The paper's E = 1/2 sum (y - d)^2 has neither the factor 2 nor the mean. If the output layer has an activation f,
+    delta_L = delta_mse(f(z), t) f'(z).
     """
     return mse_gradient(z_BK, t_BK)
 

@@ -1,4 +1,4 @@
-"""Convolution in two dimensions as plain sums over kernel positions, its gradients, its adjoint, and as one product.
+"""2D convolution as sums over kernel positions and as one matrix product, its gradients and its adjoint.
 
 Source: Dumoulin & Visin 2016, arXiv 1603.07285. What deep learning calls convolution is cross-correlation: the kernel
 is not flipped. ``true_convolution`` flips it.
@@ -26,7 +26,7 @@ def _out(x: Tensor, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -
 
 
 def _taps(kernel: Pair, out: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[int, int, slice, slice]]:
-    """Each kernel position (m, n), with the rows s i + d m and columns s j + d n it meets over all outputs (i, j)."""
+    """Each kernel position (m, n) with the rows s i + d m and columns s j + d n that it reads for all (i, j)."""
     for m in range(kernel[0]):
         for n in range(kernel[1]):
             top, left = dilation[0] * m, dilation[1] * n
@@ -45,7 +45,7 @@ def _pad(x: Tensor, padding: Pair) -> Tensor:
 
 
 def _by_group(x: Tensor, groups: int, axis: int) -> Tensor:
-    """The axis of channels split into (groups, channels of a group)."""
+    """Split the channel axis into (groups, channels per group)."""
     return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
 
 
@@ -58,7 +58,14 @@ def cross_correlation(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Tensor:
-    """y[o, i, j] = b[o] + sum over c, m, n of w[o, c, m, n] x[c, s i + d m - p, s j + d n - p], zero outside of x."""
+    """y[o, i, j] = b[o] + sum over c, m, n of w[o, c, m, n] x[c, s i + d m - p, s j + d n - p], zero outside x.
+
+    Raises ValueError if the dilated kernel does not fit into the padded input.
+
+    >>> cross_correlation(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2))
+    tensor([[[[4., 4.],
+              [4., 4.]]]])
+    """
     kernel = (w.shape[2], w.shape[3])
     out = _out(x, kernel, stride, padding, dilation)
     x_BGcHW = _by_group(_pad(x, padding), groups, 1)
@@ -72,7 +79,7 @@ def cross_correlation(
 
 def true_convolution(x: Tensor, w: Tensor, padding: Pair = (0, 0)) -> Tensor:
     """y[i, j] = sum of w[m, n] x[i - m, j - n], over the positions where the kernel fits: cross-correlation with the
-    kernel turned by 180 degrees."""
+    kernel rotated by 180 degrees."""
     return cross_correlation(x, w.flip(2, 3), padding=padding)
 
 
@@ -86,10 +93,10 @@ def transposed_convolution(
     groups: int = 1,
     output_padding: Pair = (0, 0),
 ) -> Tensor:
-    """The adjoint A^T of cross_correlation A with the same w: <A x, y> = <x, A^T y> (section 4). No inverse.
+    """The adjoint A^T of cross_correlation A with the same w: <A x, y> = <x, A^T y> (section 4), no inverse.
 
-    Every y[o, i, j] is spread over the inputs it was summed from: x[c, s i + d m - p, s j + d n - p] gains
-    w[o, c, m, n] y[o, i, j]. y is (B, O, H', W') and w (O, C/groups, kh, kw), which F.conv_transpose2d reads as
+    Every y[o, i, j] is distributed over the inputs it was computed from: w[o, c, m, n] y[o, i, j] is added to
+    x[c, s i + d m - p, s j + d n - p]. y is (B, O, H', W') and w (O, C/groups, kh, kw), which F.conv_transpose2d reads as
     (in, out/groups, kh, kw). Returns (B, C, H, W).
     """
     kernel, out = (w.shape[2], w.shape[3]), (y.shape[2], y.shape[3])
@@ -121,7 +128,7 @@ def cross_correlation_gradients(
     the batch and all i, j; db[o] = sum of g[o].
     """
     kernel, out = (w.shape[2], w.shape[3]), (g.shape[2], g.shape[3])
-    # rows and columns at the far edge that the stride steps over: no output sees them, their gradient is zero
+    # rows and columns at the far edge that the stride skips: no output depends on them, their gradient is zero
     left_over = [(x.shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) % stride[i] for i in (0, 1)]
     dx = transposed_convolution(g, w, None, stride, padding, dilation, groups, (left_over[0], left_over[1]))
     x_BGcHW = _by_group(_pad(x, padding), groups, 1)
@@ -133,7 +140,7 @@ def cross_correlation_gradients(
 
 
 def im2col(x: Tensor, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)) -> Tensor:
-    """(B, C kh kw, H' W'): column l holds all inputs that output l sees, ordered by channel, then row, then column."""
+    """(B, C kh kw, H' W'): column l holds the inputs of output l, ordered by channel, then row, then column."""
     out = _out(x, kernel, stride, padding, dilation)
     padded = _pad(x, padding)
     seen = [padded[:, :, rows, columns] for _, _, rows, columns in _taps(kernel, out, stride, dilation)]
@@ -148,7 +155,7 @@ def cross_correlation_im2col(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Tensor:
-    """The same as cross_correlation as one matrix product for each group: (O/G, C/G kh kw) times the columns."""
+    """cross_correlation as one matrix product per group: (O/G, C/G kh kw) times the columns of ``im2col``."""
     kernel = (w.shape[2], w.shape[3])
     columns_BGKL = _by_group(im2col(x, kernel, stride, padding, dilation), groups, 1)
     w_GoK = _by_group(w.flatten(1), groups, 0)

@@ -1,7 +1,8 @@
-"""Initial weights: the spread that keeps the size of activations and gradients from layer to layer.
+"""Initialisation: the variance of the weights that keeps activations and gradients at one scale across layers.
 
-A rule fixes the variance; ``*_std`` is the spread of a normal and ``*_bound`` the half-width of a uniform distribution
-of that variance: U(-a, a) has variance a^2/3. fan_in and fan_out count the inputs of one output, and the reverse.
+Each rule fixes a variance; ``*_std`` is the standard deviation of a normal distribution with that variance, ``*_bound``
+the half-width a of a uniform one: U(-a, a) has variance a^2/3. fan_in is the number of inputs per output, fan_out the
+number of outputs per input.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from collections.abc import Sequence
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight (out, in) or (out, in, kh, kw): channels times kernel positions."""
+    """(fan_in, fan_out) of a weight (out, in) or (out, in, kh, kw): channels times kernel positions.
+
+    >>> fans((64, 3, 7, 7))
+    (147, 3136)
+    """
     positions = math.prod(shape[2:])
     return shape[1] * positions, shape[0] * positions
 
@@ -32,8 +37,8 @@ def xavier_bound(fan_in: int, fan_out: int, gain: float = 1.0) -> float:
 
 
 def he_std(fan_in: int, a: float = 0.0) -> float:
-    """sqrt(2 / ((1 + a^2) fan_in)), a the slope of a leaky rectifier, 0 for ReLU (He et al. 2015, arXiv 1502.01852, eq.
-    10 and 15): ReLU drops half of the variance, the 2 makes up for it."""
+    """sqrt(2 / ((1 + a^2) fan_in)), a the negative slope of a leaky ReLU, 0 for ReLU (He et al. 2015, arXiv 1502.01852,
+    eq. 10 and 15): ReLU halves the second moment, the factor 2 compensates."""
     return math.sqrt(2 / ((1 + a**2) * fan_in))
 
 
@@ -53,6 +58,8 @@ def lecun_bound(fan_in: int) -> float:
 
 
 def torch_default_bound(fan_in: int) -> float:
-    """1 / sqrt(fan_in), weights and biases of nn.Linear and nn.Conv2d: he_bound with a = sqrt 5. Its variance,
-    1 / (3 fan_in), is a sixth of He's, so deep plain ReLU nets fade out with it."""
+    """1 / sqrt(fan_in), for the weights and biases of nn.Linear and nn.Conv2d: he_bound with a = sqrt 5.
+
+    Its variance, 1 / (3 fan_in), is a sixth of He's, so activations vanish in deep plain ReLU networks.
+    """
     return 1 / math.sqrt(fan_in)

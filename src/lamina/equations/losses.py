@@ -1,7 +1,11 @@
 """Losses of a prediction, and their gradients with respect to it.
 
-Legend: B batch, K classes; z logits; y target probabilities; t targets. ``reduction`` says what becomes of the losses:
-"none" leaves them, "sum" adds them, "mean" divides the sum by their number. With "none" a gradient is that of the sum.
+Legend: B batch, K classes; z logits; y target probabilities; t targets. ``reduction``: "none" returns the losses
+themselves, "sum" their sum, "mean" the sum over their number. With "none" a gradient is that of the sum.
+
+    >>> z_BK, t_B = torch.zeros(2, 10), torch.tensor([3, 7])
+    >>> cross_entropy(z_BK, one_hot(t_B, z_BK))  # log 10
+    tensor(2.3026)
 """
 
 from __future__ import annotations
@@ -22,15 +26,15 @@ def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
     return losses.sum() if reduction == "sum" else losses.sum() / losses.numel()
 
 
-def _share(gradient: Tensor, losses: int, reduction: Reduction) -> Tensor:
+def _scale(gradient: Tensor, losses: int, reduction: Reduction) -> Tensor:
     """The gradient of the sum of the losses, or of their mean."""
     return gradient / losses if reduction == "mean" else gradient
 
 
 def log_sum_exp(z_BK: Tensor) -> Tensor:
-    """log sum_k e^z_k, (B,): the largest logit is taken out first, so that no exponential overflows."""
-    top_B1 = z_BK.amax(1, keepdim=True)
-    return top_B1[:, 0] + torch.log(torch.exp(z_BK - top_B1).sum(1))
+    """log sum_k e^z_k, (B,), with the maximum subtracted first, so that no exponential overflows."""
+    max_B1 = z_BK.amax(1, keepdim=True)
+    return max_B1[:, 0] + torch.log(torch.exp(z_BK - max_B1).sum(1))
 
 
 def softmax(z_BK: Tensor) -> Tensor:
@@ -49,13 +53,13 @@ def smooth(y_BK: Tensor, epsilon: float) -> Tensor:
 
 
 def cross_entropy(z_BK: Tensor, y_BK: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """-sum_k y_k log p_k, one loss a sample, p = softmax(z): log p_k = z_k - log sum_j e^z_j, never the log of 0."""
+    """-sum_k y_k log p_k, one loss per sample, p = softmax(z); log p_k = z_k - log sum_j e^z_j avoids log 0."""
     return _reduce(-(y_BK * (z_BK - log_sum_exp(z_BK)[:, None])).sum(1), reduction)
 
 
 def cross_entropy_gradient(z_BK: Tensor, y_BK: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """dL/dz = p - y, over B for the mean; y sums to 1 in every row."""
-    return _share(softmax(z_BK) - y_BK, len(z_BK), reduction)
+    """dL/dz = p - y, divided by B for the mean; every row of y must sum to 1."""
+    return _scale(softmax(z_BK) - y_BK, len(z_BK), reduction)
 
 
 def binary_cross_entropy(z: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -64,8 +68,8 @@ def binary_cross_entropy(z: Tensor, t: Tensor, reduction: Reduction = "mean") ->
 
 
 def binary_cross_entropy_gradient(z: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """dL/dz = s(z) - t."""
-    return _share(sigmoid(z) - t, z.numel(), reduction)
+    """dL/dz = s(z) - t, divided by the number of losses for the mean."""
+    return _scale(sigmoid(z) - t, z.numel(), reduction)
 
 
 def mse(prediction: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -75,7 +79,7 @@ def mse(prediction: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
 
 def mse_gradient(prediction: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
     """2 (prediction - t)."""
-    return _share(2 * (prediction - t), t.numel(), reduction)
+    return _scale(2 * (prediction - t), t.numel(), reduction)
 
 
 def mae(prediction: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -85,7 +89,7 @@ def mae(prediction: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
 
 def mae_gradient(prediction: Tensor, t: Tensor, reduction: Reduction = "mean") -> Tensor:
     """sign(prediction - t), 0 where they are equal (a subgradient)."""
-    return _share(torch.sign(prediction - t), t.numel(), reduction)
+    return _scale(torch.sign(prediction - t), t.numel(), reduction)
 
 
 def huber(prediction: Tensor, t: Tensor, delta: float = 1.0, reduction: Reduction = "mean") -> Tensor:
@@ -95,5 +99,5 @@ def huber(prediction: Tensor, t: Tensor, delta: float = 1.0, reduction: Reductio
 
 
 def huber_gradient(prediction: Tensor, t: Tensor, delta: float = 1.0, reduction: Reduction = "mean") -> Tensor:
-    """r clipped to [-delta, delta]."""
-    return _share((prediction - t).clamp(-delta, delta), t.numel(), reduction)
+    """r = prediction - t, clipped to [-delta, delta]."""
+    return _scale((prediction - t).clamp(-delta, delta), t.numel(), reduction)

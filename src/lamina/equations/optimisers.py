@@ -1,7 +1,12 @@
-"""Update rules as pure functions: (parameter, gradient, state) -> (parameter, state). Nothing is changed in place.
+"""Update rules as pure functions: (parameter, gradient, state) -> (parameter, state). Nothing is modified in place.
 
-Legend: theta parameter of any shape; g its gradient; lr learning rate; all state tensors shaped like theta.
-Weight decay is no part of a rule: ``l2_gradient`` puts it into the gradient before, ``decoupled_decay`` shrinks theta.
+Legend: theta parameter of any shape; g its gradient; lr learning rate; all state tensors have the shape of theta.
+Weight decay is not part of the rules: ``l2_gradient`` adds it to the gradient, ``decoupled_decay`` shrinks theta.
+
+    >>> theta, g = torch.tensor([1.0]), torch.tensor([0.5])
+    >>> theta, state = adam(theta, g, adam_start(theta), lr=0.1)  # the first step is -lr sign(g)
+    >>> theta
+    tensor([0.9000])
 """
 
 from __future__ import annotations
@@ -19,14 +24,14 @@ def sgd(theta: Tensor, g: Tensor, lr: float) -> Tensor:
 
 
 def l2_gradient(g: Tensor, theta: Tensor, wd: float) -> Tensor:
-    """g + wd theta, the gradient of L + (wd/2) ||theta||^2: torch's ``weight_decay`` of SGD, Adam and RMSprop."""
+    """g + wd theta, the gradient of L + (wd/2) ||theta||^2: ``weight_decay`` of torch's SGD, Adam and RMSprop."""
     return g + wd * theta
 
 
 def decoupled_decay(theta: Tensor, lr: float, wd: float) -> Tensor:
-    """theta <- (1 - lr wd) theta: torch's ``weight_decay`` of AdamW (Loshchilov & Hutter, ICLR 2019, arXiv 1711.05101).
+    """theta <- (1 - lr wd) theta: ``weight_decay`` of torch's AdamW (Loshchilov & Hutter, ICLR 2019, arXiv 1711.05101).
 
-    Before a plain SGD step it is the same as ``l2_gradient``; before a step that rescales g it is not.
+    Combined with plain SGD it equals ``l2_gradient``; with a rule that rescales g it does not.
     """
     return (1 - lr * wd) * theta
 
@@ -34,9 +39,9 @@ def decoupled_decay(theta: Tensor, lr: float, wd: float) -> Tensor:
 def momentum(
     theta: Tensor, g: Tensor, v: Tensor | None, lr: float, mu: float = 0.9, dampening: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """v <- mu v + (1 - dampening) g; theta <- theta - lr v. Torch's form of Polyak's heavy ball (1964).
+    """v <- mu v + (1 - dampening) g; theta <- theta - lr v. torch's form of Polyak's heavy ball (1964).
 
-    ``v`` is None at the first step, which takes v = g whatever the dampening.
+    ``v`` is None at the first step, where v = g regardless of the dampening.
     """
     v = g if v is None else mu * v + (1 - dampening) * g
     return theta - lr * v, v
@@ -45,15 +50,15 @@ def momentum(
 def momentum_sutskever(theta: Tensor, g: Tensor, v: Tensor, lr: float, mu: float = 0.9) -> tuple[Tensor, Tensor]:
     """v <- mu v - lr g; theta <- theta + v, from v = 0 (Sutskever et al., ICML 2013, eq. 1-2).
 
-    The rate is inside v. At a constant rate its v is -lr times torch's, and the iterates are equal; when lr changes,
-    old gradients keep their old rate here, and take the new one in torch.
+    Here v includes the rate. At a constant rate v is -lr times torch's and the iterates are equal; when lr changes, old
+    gradients keep their old rate here and take the new one in torch.
     """
     v = mu * v - lr * g
     return theta + v, v
 
 
 def nesterov(theta: Tensor, g: Tensor, v: Tensor | None, lr: float, mu: float = 0.9) -> tuple[Tensor, Tensor]:
-    """v <- mu v + g; theta <- theta - lr (g + mu v). Torch's form: theta is the point that looks ahead."""
+    """v <- mu v + g; theta <- theta - lr (g + mu v). torch's form: theta is the look-ahead point."""
     v = g if v is None else mu * v + g
     return theta - lr * (g + mu * v), v
 
@@ -63,14 +68,14 @@ def nesterov_sutskever(
 ) -> tuple[Tensor, Tensor]:
     """v <- mu v - lr gradient(theta + mu v); theta <- theta + v (Sutskever et al., ICML 2013, eq. 3-4).
 
-    At a constant rate theta + mu v runs through torch's iterates.
+    At a constant rate theta + mu v equals torch's iterates.
     """
     v = mu * v - lr * gradient(theta + mu * v)
     return theta + v, v
 
 
 class RMSPropState(NamedTuple):
-    """s: mean of squared gradients. v: momentum of the rescaled ones. Both start at 0."""
+    """s: running mean of squared gradients; v: momentum of the rescaled gradients. Both start at 0."""
 
     s: Tensor
     v: Tensor
@@ -87,7 +92,7 @@ def rmsprop(
 ) -> tuple[Tensor, RMSPropState]:
     """s <- alpha s + (1 - alpha) g^2; v <- mu v + g / (sqrt(s) + eps); theta <- theta - lr v.
 
-    Tieleman & Hinton, Coursera lecture 6.5 (2012). eps stands outside the root, as in torch.
+    Tieleman & Hinton, Coursera lecture 6.5 (2012). eps is added outside the root, as in torch.
     """
     s = alpha * state.s + (1 - alpha) * g**2
     v = mu * state.v + g / (torch.sqrt(s) + eps)
@@ -95,7 +100,7 @@ def rmsprop(
 
 
 class AdamState(NamedTuple):
-    """t: steps done. m, v: running means of g and of g^2, not yet corrected. All start at 0."""
+    """t: number of steps; m, v: running means of g and g^2 before bias correction. All start at 0."""
 
     t: int
     m: Tensor
@@ -103,7 +108,7 @@ class AdamState(NamedTuple):
 
 
 def adam_start(theta: Tensor) -> AdamState:
-    """t = 0, m = v = 0."""
+    """The initial state of Adam: t = 0, m = v = 0."""
     return AdamState(0, torch.zeros_like(theta), torch.zeros_like(theta))
 
 
@@ -120,7 +125,8 @@ def adam(
     """m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g^2; theta <- theta - lr mhat / (sqrt(vhat) + eps), where
     mhat = m / (1 - b1^t) and vhat = v / (1 - b2^t) (Kingma & Ba, ICLR 2015, arXiv 1412.6980, algorithm 1).
 
-    The first step is -lr sign(g) for any scale of g; uncorrected it is (1-b1) / sqrt(1-b2) = 3.16 times that.
+    The first step is -lr sign(g) for any scale of g; without bias correction (``correct=False``) it is
+    (1-b1) / sqrt(1-b2) = 3.16 times that.
     """
     t = state.t + 1
     m = beta1 * state.m + (1 - beta1) * g
@@ -139,6 +145,6 @@ def adamw(
     eps: float = 1e-8,
     wd: float = 0.01,
 ) -> tuple[Tensor, AdamState]:
-    """Shrink by (1 - lr wd), then Adam's step with the pure gradient (arXiv 1711.05101, algorithm 2, wd times lr as in
-    torch)."""
+    """Shrink theta by (1 - lr wd), then take Adam's step with the gradient of the loss alone (arXiv 1711.05101,
+    algorithm 2, with wd multiplied by lr as in torch)."""
     return adam(decoupled_decay(theta, lr, wd), g, state, lr, beta1, beta2, eps)

@@ -1,11 +1,16 @@
-"""Rosenblatt's perceptron: a hard threshold, and a rule that moves the weights only after a mistake.
+"""Rosenblatt's perceptron: a hard threshold, and a rule that changes the weights only after a mistake.
 
 Paper: Rosenblatt, "The perceptron", Psychological Review 65 (1958); the bound: Novikoff, "On convergence proofs for
 perceptrons", Symposium on the Mathematical Theory of Automata (1962).
 
-Legend: N samples, D inputs. The bias is folded into the weights: an input that is always 1 (``fold_bias``) carries it.
-Targets t are 0 or 1. A perceptron is not a sigmoid neuron: its output has no slope, and its rule is no gradient of a
-smooth loss.
+Legend: N samples, D inputs. The bias is folded into the weights as the weight of a constant input 1 (``fold_bias``).
+Targets t are 0 or 1. A perceptron is not a sigmoid neuron: its output is not differentiable, and its rule is not the
+gradient of a smooth loss.
+
+    >>> x_ND = fold_bias(torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+    >>> w_D, mistakes, converged = learn(x_ND, torch.tensor([0.0, 0.0, 0.0, 1.0]))  # logical and
+    >>> output(w_D, x_ND), converged
+    (tensor([0., 0., 0., 1.]), True)
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from torch import Tensor
 
 
 def fold_bias(x_ND: Tensor) -> Tensor:
-    """(N, D) -> (N, D + 1): a last input that is always 1, so that w.x + b becomes one product."""
+    """Append a constant input 1, (N, D) -> (N, D + 1), so that w.x + b becomes one product."""
     return torch.cat([x_ND, torch.ones_like(x_ND[:, :1])], dim=1)
 
 
@@ -30,12 +35,12 @@ def output(w_D: Tensor, x_ND: Tensor) -> Tensor:
 
 
 def learn_one(w_D: Tensor, x_D: Tensor, t: Tensor, lr: float = 1.0) -> Tensor:
-    """w <- w + lr (t - y) x (Rosenblatt 1958): nothing moves where y = t. ``t`` is a scalar."""
+    """w <- w + lr (t - y) x (Rosenblatt 1958), for one sample: nothing changes if y = t. ``t`` is a scalar."""
     return w_D + lr * (t - step(w_D @ x_D)) * x_D
 
 
 def learn_pass(w_D: Tensor, x_ND: Tensor, t_N: Tensor, lr: float = 1.0) -> tuple[Tensor, int]:
-    """Show every sample once, in order. Returns the weights and the number of mistakes made on the way."""
+    """One pass over the samples, in order. Returns the weights and the number of mistakes made."""
     mistakes = 0
     for x_D, t in zip(x_ND, t_N, strict=True):
         mistakes += int(step(w_D @ x_D) != t)
@@ -44,10 +49,10 @@ def learn_pass(w_D: Tensor, x_ND: Tensor, t_N: Tensor, lr: float = 1.0) -> tuple
 
 
 def learn(x_ND: Tensor, t_N: Tensor, lr: float = 1.0, passes: int = 1000) -> tuple[Tensor, int, bool]:
-    """From w = 0, pass over the samples until a pass has no mistake, or ``passes`` are done.
+    """Starting from w = 0, repeat passes until one has no mistake, at most ``passes`` times.
 
-    Returns the weights (D,), all mistakes made, and whether the last pass was free of them. From w = 0 the rate only
-    scales w, so it changes neither the mistakes nor the decision.
+    Returns the weights (D,), the total number of mistakes, and whether the last pass had none. From w = 0 the rate only
+    scales w, so it changes neither the mistakes nor the decisions.
     """
     w_D, total = torch.zeros_like(x_ND[0]), 0
     for _ in range(passes):
@@ -59,20 +64,20 @@ def learn(x_ND: Tensor, t_N: Tensor, lr: float = 1.0, passes: int = 1000) -> tup
 
 
 def radius(x_ND: Tensor) -> Tensor:
-    """R = max_i ||x_i||, the bias input included where it is folded in."""
+    """R = max_i ||x_i||, including the constant input if the bias is folded in."""
     return torch.sqrt((x_ND**2).sum(1)).max()
 
 
 def margin(w_D: Tensor, x_ND: Tensor, t_N: Tensor) -> Tensor:
-    """gamma = min_i s_i w.x_i / ||w||, with signs s = 2t - 1; positive where w separates the samples."""
+    """gamma = min_i s_i w.x_i / ||w||, with signs s = 2t - 1; positive if w separates the samples."""
     return ((2 * t_N - 1) * (x_ND @ w_D)).min() / torch.sqrt((w_D**2).sum())
 
 
 def mistake_bound(w_D: Tensor, x_ND: Tensor, t_N: Tensor) -> Tensor:
-    """(R / gamma)^2: no order of samples makes the rule err more often (Novikoff 1962).
+    """(R / gamma)^2, the maximum number of mistakes of the rule for any order of the samples (Novikoff 1962).
 
-    Holds for every separating ``w_D``; the one of largest margin gives the least bound. Raises ValueError where
-    ``w_D`` does not separate the samples.
+    It holds for every separating ``w_D``; the one with the largest margin gives the tightest bound. Raises ValueError
+    if ``w_D`` does not separate the samples.
     """
     gamma = margin(w_D, x_ND, t_N)
     if gamma <= 0:

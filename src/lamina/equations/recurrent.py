@@ -1,12 +1,12 @@
-"""The steps of recurrent networks, and back-propagation through time by hand.
+"""The steps of recurrent networks, and back-propagation through time written out.
 
 Papers: Elman, "Finding structure in time", Cognitive Science 14 (1990); Werbos, "Backpropagation through time", Proc.
 IEEE 78 (1990); Hochreiter, Schmidhuber, "Long short-term memory", Neural Computation 9 (1997), with the forget gate of
 Gers, Schmidhuber, Cummins (2000) and the peepholes of Gers, Schmidhuber (2000); Cho et al., EMNLP 2014
 (arXiv 1406.1078).
 
-Legend: B batch, T time, D inputs, H hidden units. W (gates H, D) and U (gates H, H) hold one block of H rows for each
-gate, in torch's order: i, f, g, o for the LSTM and r, z, n for the GRU. b goes with W, b_u with U: torch has both.
+Legend: B batch, T time, D inputs, H hidden units. W (gates H, D) and U (gates H, H) hold one block of H rows per gate,
+in torch's order: i, f, g, o for the LSTM and r, z, n for the GRU. b belongs to W, b_u to U: torch has both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def rnn_step(x_BD: Tensor, h_BH: Tensor, W: Tensor, U: Tensor, b: Tensor, b_u: Tensor) -> Tensor:
-    """h_t = tanh(W x_t + b + U h_{t-1} + b_u) (Elman 1990)."""
+    """h_t = tanh(W x_t + b + U h_{t-1} + b_u), (B, H) (Elman 1990)."""
     return torch.tanh(x_BD @ W.T + b + h_BH @ U.T + b_u)
 
 
@@ -32,8 +32,13 @@ def lstm_step(
 ) -> tuple[Tensor, Tensor]:
     """i, f, o = sigmoid(W x + U h); g = tanh(W_g x + U_g h); c_t = f c_{t-1} + i g; h_t = o tanh(c_t).
 
-    ``peepholes`` (p_i, p_f, p_o), (H,) each: p_i c_{t-1} joins i, p_f c_{t-1} joins f, p_o c_t (the new cell) joins o.
-    Gives h_t and c_t.
+    With ``peepholes`` (p_i, p_f, p_o), (H,) each, p_i c_{t-1} is added to gate i, p_f c_{t-1} to f, and p_o c_t (of the
+    new cell) to o, before the sigmoid. Returns h_t and c_t, (B, H) each.
+
+    >>> x, h, c = torch.randn(2, 3), torch.zeros(2, 4), torch.zeros(2, 4)
+    >>> h, c = lstm_step(x, h, c, torch.randn(16, 3), torch.randn(16, 4), torch.zeros(16), torch.zeros(16))
+    >>> h.shape, c.shape
+    (torch.Size([2, 4]), torch.Size([2, 4]))
     """
     p_i, p_f, p_o = peepholes if peepholes is not None else (0.0, 0.0, 0.0)
     i, f, g, o = (x_BD @ W.T + b + h_BH @ U.T + b_u).chunk(4, 1)
@@ -46,7 +51,7 @@ def lstm_1997_step(
 ) -> tuple[Tensor, Tensor]:
     """The first LSTM: no forget gate, c_t = c_{t-1} + i g. Three blocks of rows: i, g, o.
 
-    Its squashing functions are logistic: g in [-2, 2], and [-1, 1] for what leaves the cell. Gives h_t and c_t.
+    The squashing functions are logistic, with range [-2, 2] for g and [-1, 1] for the cell's output. Returns h_t, c_t.
     """
     i, g, o = (x_BD @ W.T + b + h_BH @ U.T + b_u).chunk(3, 1)
     c = c_BH + torch.sigmoid(i) * (4 * torch.sigmoid(g) - 2)
@@ -56,13 +61,13 @@ def lstm_1997_step(
 def gru_step(
     x_BD: Tensor, h_BH: Tensor, W: Tensor, U: Tensor, b: Tensor, b_u: Tensor, *, reset_after: bool = True
 ) -> Tensor:
-    """r, z = sigmoid(W x + U h); h_t = (1 - z) n + z h_{t-1}, with one of two candidates:
+    """r, z = sigmoid(W x + U h); h_t = (1 - z) n + z h_{t-1}, (B, H), with one of two candidates:
 
-    ``reset_after``: n = tanh(W_n x + b_n + r (U_n h + b_un)), the paper's first version, cuDNN and torch;
-    otherwise n = tanh(W_n x + b_n + U_n (r h) + b_un), the paper's third version.
+    ``reset_after``: n = tanh(W_n x + b_n + r (U_n h + b_un)), as in the paper's first version, cuDNN and torch;
+    otherwise n = tanh(W_n x + b_n + U_n (r h) + b_un), as in the paper's third version.
 
-    Often misquoted as tanh(W_n [r h, r x]), in which r = 0 would shut out the input too. Chung et al. 2014
-    (arXiv 1412.3555) write z and 1 - z the other way round.
+    Often misquoted as tanh(W_n [r h, r x]), where r = 0 would block the input too. Chung et al. 2014 (arXiv 1412.3555)
+    exchange z and 1 - z.
     """
     (W_r, W_z, W_n), (U_r, U_z, U_n) = W.chunk(3), U.chunk(3)
     (b_r, b_z, b_n), (u_r, u_z, u_n) = b.chunk(3), b_u.chunk(3)
@@ -84,14 +89,14 @@ def rnn(x_TBD: Tensor, h0_BH: Tensor, W: Tensor, U: Tensor, b: Tensor, b_u: Tens
 def bptt(
     x_TBD: Tensor, states: list[Tensor], dL_dh_TBH: Tensor, W: Tensor, U: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of the loss L by back-propagation through time (Werbos 1990), ``states`` as ``rnn`` gives them.
+    """Gradients of the loss L by back-propagation through time (Werbos 1990), with ``states`` from ``rnn``.
 
-    ``dL_dh_TBH`` is what each step's output sends back by itself: V^T dL/dy_t for y_t = V h_t. With delta_t the whole
-    gradient of h_t and a_t = (1 - h_t^2) delta_t that of its pre-activation:
+    ``dL_dh_TBH`` is the gradient that reaches h_t directly from the output of step t: V^T dL/dy_t for y_t = V h_t. With
+    delta_t the total gradient of h_t and a_t = (1 - h_t^2) delta_t that of its pre-activation:
 
         delta_t = dL/dh_t + U^T a_{t+1}; dW = sum a_t x_t^T; dU = sum a_t h_{t-1}^T; db = sum a_t.
 
-    Gives dW, dU, db (that of b_u is the same), dL/dx (T, B, D) and dL/dh_0 (B, H).
+    Returns dW, dU, db (equal to that of b_u), dL/dx (T, B, D) and dL/dh_0 (B, H).
     """
     dW, dU, db = torch.zeros_like(W), torch.zeros_like(U), torch.zeros_like(W[:, 0])
     dx = torch.zeros_like(x_TBD)

@@ -11,26 +11,29 @@ from torch import Tensor
 
 
 def inverted_dropout(x: Tensor, keep: Tensor, p: float) -> Tensor:
-    """x keep / (1 - p), with keep of 0 and 1, 1 with probability 1 - p (Hinton et al. 2012, arXiv 1207.0580).
+    """x keep / (1 - p), where keep is 1 with probability 1 - p, else 0 (Hinton et al. 2012, arXiv 1207.0580).
 
-    Scaled when training, so that the mean is x and evaluation is the identity; the paper halves the weights at test
-    time instead. Its gradient is the same product with g in place of x.
+    Scaling in training keeps the mean at x and makes evaluation the identity; the paper halves the weights at test time
+    instead. The gradient is the same product with g in place of x.
+
+    >>> inverted_dropout(torch.ones(4), torch.tensor([1.0, 0.0, 1.0, 1.0]), p=0.5)
+    tensor([2., 0., 2., 2.])
     """
     return x * keep / (1 - p)
 
 
 def _by_channel(v_C: Tensor, x: Tensor) -> Tensor:
-    """(C,) -> (1, C, 1, ...), to be used with x."""
+    """(C,) -> (1, C, 1, ...), which broadcasts over x."""
     return v_C.reshape(1, -1, *[1] * (x.ndim - 2))
 
 
 def _axes(x: Tensor) -> list[int]:
-    """All axes but that of the channels."""
+    """All axes except the channels."""
     return [axis for axis in range(x.ndim) if axis != 1]
 
 
 def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and biased variance of each channel, (C,) each, and the number M of values behind them."""
+    """Mean and biased variance of each channel, (C,) each, and the number M of values they are computed from."""
     mean_C = x.mean(_axes(x))
     var_C = ((x - _by_channel(mean_C, x)) ** 2).mean(_axes(x))
     return mean_C, var_C, x.numel() // x.shape[1]
@@ -39,7 +42,7 @@ def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
 def batch_norm(x: Tensor, mean_C: Tensor, var_C: Tensor, gamma_C: Tensor, beta_C: Tensor, eps: float = 1e-5) -> Tensor:
     """y = gamma xhat + beta, xhat = (x - mean) / sqrt(var + eps) (Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1).
 
-    Training gives the batch's mean and *biased* variance, evaluation the running ones.
+    Pass the batch's mean and *biased* variance in training, the running ones in evaluation.
     """
     xhat = (x - _by_channel(mean_C, x)) / torch.sqrt(_by_channel(var_C, x) + eps)
     return _by_channel(gamma_C, x) * xhat + _by_channel(beta_C, x)
@@ -87,7 +90,7 @@ def layer_norm_gradients(g: Tensor, x: Tensor, gamma_D: Tensor, eps: float = 1e-
 
 
 def weight_decay(theta: Tensor, lam: float) -> Tensor:
-    """The penalty lambda ||theta||^2, a scalar. Torch's ``weight_decay`` is 2 lambda."""
+    """The penalty lambda ||theta||^2, a scalar. torch's ``weight_decay`` is 2 lambda."""
     return lam * (theta**2).sum()
 
 
@@ -97,8 +100,8 @@ def weight_decay_gradient(theta: Tensor, lam: float) -> Tensor:
 
 
 def ridge(x_ND: Tensor, y_N: Tensor, wd: float) -> Tensor:
-    """(X^T X + N wd I)^-1 X^T y, (D,): where gradient descent ends on (1/2N) ||Xw - y||^2 + (wd/2) ||w||^2 (Hoerl &
-    Kennard, Technometrics 12, 1970). ``wd`` is torch's weight_decay."""
+    """(X^T X + N wd I)^-1 X^T y, (D,): the minimum of (1/2N) ||Xw - y||^2 + (wd/2) ||w||^2, to which gradient descent
+    converges (Hoerl & Kennard, Technometrics 12, 1970). ``wd`` is torch's weight_decay."""
     N, D = x_ND.shape
     ridge_DD = N * wd * torch.eye(D, dtype=x_ND.dtype, device=x_ND.device)
     w_D: Tensor = torch.linalg.solve(x_ND.T @ x_ND + ridge_DD, x_ND.T @ y_N)

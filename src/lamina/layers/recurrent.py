@@ -242,7 +242,7 @@ class Recurrent(nn.RNNBase):
         return step
 
     def _fused(self, x: Tensor, sizes: Tensors, start: Tensors, order: tuple[bool, ...]) -> Tensors:
-        """Call torch's fused kernel: ``sizes`` are batch sizes of packed inputs, else ``order`` says batch first."""
+        """Call torch's fused kernel: ``sizes`` are the batch sizes of packed inputs, else ``order`` is batch first."""
         function = {"rnn": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}[self.kind]
         state = start if self.kind == "lstm" else start[0]
         how = (flat_weights(self), True, self.num_layers, self.dropout, self.training, self.bidirectional, *order)

@@ -35,9 +35,9 @@ class BlockOptions:
     norm: NormPlace
     activation: Activation
     dropout: float
-    """share of each sublayer's output dropped in training"""
+    """dropout rate of each sublayer's output"""
     attention_dropout: float
-    """share of the attention maps' entries dropped in training"""
+    """dropout rate of the attention maps"""
 
     def __post_init__(self) -> None:
         if min(self.width, self.heads, self.hidden) < 1:

@@ -1,17 +1,26 @@
-"""AlexNet: the paper's net in two towers, and the one-tower net that most libraries mean by the name.
+"""AlexNet: the two-tower network of the paper, and the one-tower network that most libraries mean by the name.
 
 Papers: Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012 (two
 towers); Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv 1404.5997, 2014 (one).
 What was new: a deep convolutional network trained on a million photographs, with rectified linear units, dropout,
-overlapping pooling and two graphics cards; it won ILSVRC-2012.
+overlapping pooling and two GPUs; it won ILSVRC-2012.
 
-Differences from the paper: the two towers are two groups of a convolution (conv2, conv4, conv5), which is the same
-function. The paper prints 224 pixels; its arithmetic needs 227. ``alexnet`` is torchvision's reading of the 2014 paper:
-one tower, narrower, padded, without response normalisation, with dropout before fc6 and fc7 in place of after them, and
-started as torch starts its layers. Images of other sizes are averaged to 6x6 maps before fc6. The paper's colour
-augmentation belongs to the recipe.
+Differences from the paper: the two towers are two groups of a convolution (conv2, conv4, conv5), which computes the
+same function. The paper states 224 pixels; its arithmetic requires 227. ``alexnet`` is torchvision's version of the
+2014 paper: one tower, narrower, padded, no response normalisation, dropout before fc6 and fc7 instead of after them,
+torch's default initialisation. For images of other sizes the last maps are average-pooled to 6x6 before fc6. The
+paper's colour augmentation belongs to the recipe.
 
 Legend: B batch, C channels, H height, W width, D features, K classes.
+
+Forward (``ImageClassifier.forward``; the stem is the identity):
+
+    for stage in stages:          # conv1 | conv2 | conv3, conv4, conv5; ReLU after each, then max pooling 3x3/2
+        x_BCHW = stage(x_BCHW)
+    e_BD = neck(x_BCHW)           # average pooling to 6x6, flatten, dropout, fc6, ReLU, dropout, fc7, ReLU
+    return head(dropout(e_BD))    # fc8: logits (B, K)
+
+Reading order: models/alexnet.py, layers/image_classifier.py; helpers: layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -41,7 +50,7 @@ class AlexNetConfig:
     hidden: int = 4096
     """units of fc6 and of fc7"""
     towers: int = 1
-    """towers that see each other's maps in conv3 and fc6 only: the groups of conv2, conv4 and conv5"""
+    """number of towers, which exchange maps only in conv3 and fc6: the groups of conv2, conv4 and conv5"""
     response_norm: bool = False
     """whether conv1 and conv2 are followed by local response normalisation"""
     stem: Literal["imagenet", "small"] = "imagenet"
@@ -51,11 +60,11 @@ class AlexNetConfig:
     pooled: int = 6
     """height and width that the last maps are averaged to before fc6"""
     dropout: float = 0.5
-    """share of units dropped in training, at two places"""
+    """dropout rate, at two places"""
     dropout_at: Literal["inputs", "outputs"] = "inputs"
     """before fc6 and fc7, as in torchvision, or after them, as in the paper"""
     start: Literal["torch", "paper"] = "torch"
-    """first weights: torch's own, or the paper's: normal with deviation 0.01, biases 1 in conv2, 4, 5 and fc6, fc7"""
+    """initialisation: torch's, or the paper's: normal with deviation 0.01, biases 1 in conv2, 4, 5 and fc6, fc7"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -69,14 +78,18 @@ class AlexNetConfig:
 
     @property
     def min_size(self) -> int:
-        """Smallest image side: three poolings by 3x3 with stride 2 need maps of 15 pixels after conv1."""
+        """Smallest image side: three 3x3 poolings of stride 2 need maps of 15 pixels after conv1."""
         return 15 if self.stem == "small" else max(1, (15 - 1) * 4 + 11 - 2 * self.padding)
 
 
 class AlexNet(ImageClassifier):
     """Five convolutions and three linear layers: images (B, C, H, W) -> logits (B, K).
 
-    Stages end where maps are pooled: after conv1, conv2 and conv5.
+    The three stages of ``features`` end at the poolings after conv1, conv2 and conv5.
+
+    >>> model = lamina.create_model("alexnet", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, config: AlexNetConfig) -> None:
@@ -110,7 +123,7 @@ class AlexNet(ImageClassifier):
                 dropout6=nn.Dropout(before),
                 fc6=nn.Linear(C5 * config.pooled**2, config.hidden),
                 relu6=nn.ReLU(),
-                dropout7=nn.Dropout(config.dropout),  # after fc6 and before fc7 is one place
+                dropout7=nn.Dropout(config.dropout),  # after fc6 and before fc7 is the same place
                 fc7=nn.Linear(config.hidden, config.hidden),
                 relu7=nn.ReLU(),
             )
@@ -118,21 +131,21 @@ class AlexNet(ImageClassifier):
         self.dropout = nn.Dropout(after)
         self.reset_head(config.num_classes)
         if config.start == "paper":
-            self._start_as_the_paper()
+            self._initialise_as_paper()
 
     def initialise_head(self, head: nn.Module) -> None:
         if self.config.start == "paper":
             _normal(head, bias=0.0)
 
-    def _start_as_the_paper(self) -> None:
+    def _initialise_as_paper(self) -> None:
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 ones = name.rpartition(".")[-1] in ("conv2", "conv4", "conv5", "fc6", "fc7")
-                _normal(module, bias=1.0 if ones else 0.0)  # ones: rectified units begin with positive inputs
+                _normal(module, bias=1.0 if ones else 0.0)  # ones: the ReLUs receive positive inputs at first
 
     @staticmethod
     def _unit(number: int, conv: nn.Module, *, norm: bool = False, pool: bool = False) -> OrderedDict[str, nn.Module]:
-        """Convolution, rectification, response normalisation, pooling: the paper's order."""
+        """Convolution, ReLU, response normalisation, pooling: the paper's order."""
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         parts[f"conv{number}"] = conv
         parts[f"relu{number}"] = nn.ReLU()
@@ -175,7 +188,7 @@ VARIANTS = {
             ),
             reference="torchvision.models.alexnet",
             differences=(
-                "as torchvision has it: one tower of 64, 192, 384, 256 and 256 maps, images padded by 2 pixels",
+                "as in torchvision: one tower of 64, 192, 384, 256 and 256 maps, images padded by 2 pixels",
                 "dropout before fc6 and fc7 (2012 paper: after them)",
                 "no local response normalisation, torch's default initialisation",
             ),
@@ -196,7 +209,7 @@ VARIANTS = {
         ),
         card=Card(
             title="AlexNet (2012, two towers)",
-            summary="The winner of ILSVRC-2012: two towers, response normalisation, the paper's first weights.",
+            summary="The winner of ILSVRC-2012: two towers, response normalisation, the paper's initialisation.",
             paper="ImageNet classification with deep convolutional neural networks",
             authors="Krizhevsky, Sutskever, Hinton",
             year=2012,

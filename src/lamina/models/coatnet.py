@@ -2,19 +2,36 @@
 
 Paper: Dai, Liu, Le, Tan, "CoAtNet: Marrying Convolution and Attention for All Data Sizes", NeurIPS 2021, arXiv
 2106.04803.
-What was new: depthwise convolution and self-attention in one net, attention scores being the sum of what the content
-says and of a learned bias for each offset, which is how a convolution weighs its neighbours; and where to put which:
-two stages of inverted bottlenecks, then two of attention (C-C-T-T).
+What was new: depthwise convolution and self-attention in one network, the attention scores being the sum of a content
+term and a learned bias per offset, which is how a convolution weighs its neighbours; and where to place them: two
+stages of inverted bottlenecks, then two of attention (C-C-T-T).
 
-Differences from the paper: those of the reference, timm's ``coatnet_0``. Maps are halved by average pooling 2x2 (paper:
-max pooling); an MBConv block takes its stride in the depthwise convolution (paper: in the first 1x1 one); the pooled
-vector passes a layer normalisation and a linear layer with tanh before the output layer (paper: none). It has the
-paper's 25M parameters, and 4.5G multiply-adds where the paper says 4.2G. Weights start as in the reference. Odd maps
-are halved rounding up in all branches; the reference cannot take them.
+Differences from the paper: those of the reference, timm's ``coatnet_0``. Maps are downsampled by 2x2 average pooling
+(paper: max pooling); an MBConv block has its stride in the depthwise convolution (paper: in the first 1x1 one); the
+pooled vector passes a layer normalisation and a linear layer with tanh before the output layer (paper: none). It has
+the paper's 25M parameters, and 4.5G multiply-adds where the paper states 4.2G. Weights are initialised as in the
+reference. Odd maps are halved rounding up in all branches; the reference cannot process them.
 
-The bias belongs to one size of map: ``forward`` takes images of ``image_size`` x ``image_size`` pixels alone.
+The position bias fits one map size: ``forward`` accepts images of ``image_size`` x ``image_size`` pixels only.
 
-Legend: B batch, C channels, H height, W width, T = H W positions, N heads, D numbers of a head, K classes.
+Legend: B batch, C channels, H height, W width, T = H W positions, N heads, D channels of a head, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                # 3x3/2 convolution, BN, GELU, 3x3 convolution
+    for stage in stages[:2]:
+        for block in stage:              # branch: BN, 1x1 expansion, depthwise 3x3, squeeze-and-excitation, 1x1
+            x_BCHW = block.shortcut(x_BCHW) + block.drop(branch(x_BCHW))
+    for stage in stages[2:]:             # x_BTC: the positions of the map in a row; pool in the first block only
+        for block in stage:
+            x_BTC = block.shortcut(x_BTC) + block.drop(block.attention(block.pool(block.norm1(x_BTC))))
+            x_BTC = x_BTC + block.drop(block.mlp(block.norm2(x_BTC)))
+    e_BC = neck(x_BCHW)                  # mean over positions, layer norm, linear, tanh
+    return head(dropout(e_BC))           # linear: logits (B, K)
+
+Reading order: models/coatnet.py, layers/image_classifier.py, layers/attention.py, layers/relative_position.py,
+layers/squeeze_excitation.py, layers/stochastic_depth.py; helpers: layers/convolution.py, layers/heads.py,
+layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -47,7 +64,7 @@ class CoAtNetConfig:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 224
-    """height and width of an image, in pixels; forward takes no other"""
+    """height and width of an image, in pixels; forward accepts no other"""
     stem: Literal["imagenet", "small"] = "imagenet"
     """two 3x3 convolutions, the first of stride 2 ("imagenet") or 1 ("small", for images of 28 or 32 pixels)"""
     stem_width: int = 64
@@ -57,11 +74,11 @@ class CoAtNetConfig:
     depths: tuple[int, int, int, int] = (2, 3, 5, 2)
     """blocks of the four stages: MBConv in the first two, attention in the last two"""
     head_dim: int = 32
-    """numbers of an attention head; the widths of the last two stages are multiples of it"""
+    """channels of an attention head; the widths of the last two stages are multiples of it"""
     dropout: float = 0.0
-    """share of units dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
     stochastic_depth: float = 0.0
-    """rate at which the last block's branches are left out in training, rising linearly from 0 at the first"""
+    """probability of dropping the last block in training; it rises linearly from 0 at the first block"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -78,7 +95,7 @@ class CoAtNetConfig:
 
 
 class Shortcut(nn.Module):
-    """The path beside a block that halves the map: average pooling 2x2, and a 1x1 convolution where the width changes.
+    """The shortcut of a block that halves the map: 2x2 average pooling, and a 1x1 convolution if the width changes.
 
     (B, in, H, W) -> (B, out, ceil(H / 2), ceil(W / 2)).
     """
@@ -124,7 +141,7 @@ class MBConv(nn.Module):
 
 
 class RelativeAttention(nn.Module):
-    """softmax(q k^T / sqrt(D) + B) v for all positions of a map of ``side`` x ``side``, projected.
+    """softmax(q k^T / sqrt(D) + bias) v over all positions of a ``side`` x ``side`` map, projected.
 
     (B, T, in) -> (B, T, out).
     """
@@ -145,9 +162,9 @@ class RelativeAttention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """x + Attention(LN(x)), then x + FFN(LN(x)); where ``stride`` is 2, both branches of the first sum are halved.
+    """x + Attention(LN(x)), then x + FFN(LN(x)); with ``stride`` 2 both terms of the first sum are downsampled.
 
-    (B, in, H, W) -> (B, out, side, side), side being ceil(H / stride) = ceil(W / stride).
+    (B, in, H, W) -> (B, out, side, side) with side = ceil(H / stride) = ceil(W / stride).
     """
 
     def __init__(self, in_width: int, out_width: int, head_dim: int, side: int, stride: int, drop: float) -> None:
@@ -174,7 +191,12 @@ class AttentionBlock(nn.Module):
 
 
 class CoAtNet(ImageClassifier):
-    """Two convolutions, two stages of MBConv, two of relative attention: (B, C, size, size) -> logits (B, K)."""
+    """Two convolutions, two stages of MBConv, two of relative attention: (B, C, size, size) -> logits (B, K).
+
+    >>> model = lamina.create_model("coatnet-0", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, config: CoAtNetConfig) -> None:
         super().__init__()
@@ -208,9 +230,9 @@ class CoAtNet(ImageClassifier):
         self.reset_head(config.num_classes)
 
     def features(self, x_BCHW: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
-        """Feature maps (B, C, H, W) after each of the ``stages`` named, from 0; all when None.
+        """Feature maps (B, C, H, W) after the requested ``stages``, indexed from 0 (None: all).
 
-        Raises ValueError for an image of another shape than the config's, and a stage that is not there.
+        Raises ValueError for images whose shape is not that of the config, and for a stage that does not exist.
         """
         size = self.config.image_size
         expect_image(x_BCHW, self.config.in_channels, (size, size))
@@ -218,21 +240,21 @@ class CoAtNet(ImageClassifier):
 
 
 def average_pool_2x2() -> nn.AvgPool2d:
-    """Average pooling 2x2; the last row or column of an odd map stands alone, so that it fits a convolution's."""
+    """2x2 average pooling, rounding up, so that odd maps get the size that a strided convolution gives them."""
     return nn.AvgPool2d(2, ceil_mode=True)
 
 
 def convolution(
     in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = False
 ) -> nn.Conv2d:
-    """A convolution padded by kernel // 2, initialised."""
+    """A convolution padded by kernel // 2, initialised by ``initialise_convolution``."""
     layer = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=bias)
     initialise_convolution(layer)
     return layer
 
 
 def initialise_convolution(layer: nn.Conv2d) -> None:
-    """Weights N(0, 2 / fan-out of a group), biases 0, as the reference and EfficientNet have it."""
+    """Weights N(0, 2 / fan-out of a group), biases 0, as in the reference and EfficientNet."""
     fan_out = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels // layer.groups
     nn.init.normal_(layer.weight, std=(2.0 / fan_out) ** 0.5)
     if layer.bias is not None:
@@ -240,7 +262,7 @@ def initialise_convolution(layer: nn.Conv2d) -> None:
 
 
 def linear(in_width: int, out_width: int, *, bias_std: float = 0.0) -> nn.Linear:
-    """A linear layer, its weights Xavier-uniform, its bias N(0, bias_std^2)."""
+    """A linear layer with Xavier-uniform weights and biases N(0, bias_std^2)."""
     layer = nn.Linear(in_width, out_width)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.normal_(layer.bias, std=bias_std)
@@ -274,7 +296,7 @@ VARIANTS = {
             ),
             reference="timm coatnet_0_224",
             differences=(
-                "halving by average pooling 2x2 (paper: max pooling)",
+                "downsampling by 2x2 average pooling (paper: max pooling)",
                 "an MBConv block's stride is in its depthwise convolution (paper: in the first 1x1 one)",
                 "layer normalisation and a linear layer with tanh before the output layer (paper: none)",
             ),

@@ -1,14 +1,27 @@
 """ConvNeXt: a residual network modernised step by step until it matches a windowed transformer.
 
 Paper: Liu, Mao, Wu, Feichtenhofer, Darrell, Xie, "A ConvNet for the 2020s", CVPR 2022, arXiv 2201.03545.
-What was new: no single part of it. Patches of 4x4 as the stem, 7x7 depthwise convolutions, an inverted bottleneck with
-one activation and one layer normalisation a block, normalisation before each downsampling: together a net of
-convolutions alone, without attention, that is level with Swin at equal cost.
+What was new: no single component. Patches of 4x4 as the stem, 7x7 depthwise convolutions, an inverted bottleneck with
+one activation and one layer normalisation per block, normalisation before each downsampling: together a purely
+convolutional network, without attention, that matches Swin at equal cost.
 
 Differences from the paper: none in the default. ``stem="small"`` cuts images of 28 or 32 pixels into 2x2 patches, and
 ``depths`` and ``widths`` may hold any number of stages.
 
 Legend: B batch, C channels, H height, W width, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                # 4x4/4 convolution, layer norm
+    for stage in stages:
+        x_BCHW = stage.downsample(x_BCHW)    # layer norm, 2x2/2 convolution; the identity in the first stage
+        for block in stage.blocks:       # branch: depthwise 7x7, layer norm, linear to 4C, GELU, linear to C
+            x_BCHW = x_BCHW + stochastic_depth(gamma * branch(x_BCHW))
+    e_BD = neck(x_BCHW)                  # mean over positions, layer norm
+    return head(dropout(e_BD))           # linear: logits (B, K)
+
+Reading order: models/convnext.py, layers/image_classifier.py, layers/channel_norm.py, layers/stochastic_depth.py;
+helpers: layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -46,16 +59,16 @@ class ConvNeXtConfig:
     stem: Literal["imagenet", "small"] = "imagenet"
     """patches that an image is cut into: 4x4 pixels, or 2x2 for small images"""
     layer_scale: float = 1e-6
-    """what a block's branch is multiplied by at the start, a learned number for each channel"""
+    """initial value of the learned factors, one per channel, that scale the branch of a block"""
     stochastic_depth: float = 0.0
-    """share of samples whose last block is left out in training; rises linearly from 0 at the first"""
+    """probability of dropping the last block in training; it rises linearly from 0 at the first block"""
     dropout: float = 0.0
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
 
     def __post_init__(self) -> None:
         check_options(self)
         if not self.depths or len(self.depths) != len(self.widths):
-            raise ValueError(f"depths and widths must have one number a stage, got {self.depths} and {self.widths}")
+            raise ValueError(f"depths and widths must have one number per stage, got {self.depths} and {self.widths}")
         if min(self.depths) < 1 or min(self.widths) < 1:
             raise ValueError(f"depths and widths must be at least 1, got {self.depths} and {self.widths}")
         if self.layer_scale <= 0.0:
@@ -69,7 +82,7 @@ def patch_side(config: ConvNeXtConfig) -> int:
 
 
 def min_image_size(config: ConvNeXtConfig) -> int:
-    """The smallest image that leaves one position in the last stage: each but the first halves the map."""
+    """Smallest image side: every stage except the first halves the map, and the last needs one position."""
     return patch_side(config) << (len(config.depths) - 1)
 
 
@@ -87,14 +100,19 @@ class Block(nn.Module):
         self.stochastic_depth = StochasticDepth(rate)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        y_BHWC = self.norm(self.conv(x_BCHW).permute(0, 2, 3, 1))  # 1x1 convolutions are fastest as linear layers
+        y_BHWC = self.norm(self.conv(x_BCHW).permute(0, 2, 3, 1))  # 1x1 convolutions are faster as linear layers
         y_BHWC = self.gamma * self.contract(self.act(self.expand(y_BHWC)))
         out_BCHW: Tensor = x_BCHW + self.stochastic_depth(y_BHWC.permute(0, 3, 1, 2))
         return out_BCHW
 
 
 class ConvNeXt(ImageClassifier):
-    """A stem of patches, stages of blocks that each halve the map before they begin: (B, C, H, W) -> logits (B, K)."""
+    """A patch stem and stages of blocks with downsampling in between: images (B, C, H, W) -> logits (B, K).
+
+    >>> model = lamina.create_model("convnext-tiny", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    """
 
     config: ConvNeXtConfig
 
@@ -118,7 +136,7 @@ class ConvNeXt(ImageClassifier):
 
     @property
     def min_size(self) -> int:  # type: ignore[override]  # depends on the stem and the number of stages
-        """smallest height and width of an image that the mathematics allows"""
+        """Smallest image height and width the network can process."""
         return min_image_size(self.config)
 
     def initialise_head(self, head: nn.Module) -> None:
@@ -126,12 +144,12 @@ class ConvNeXt(ImageClassifier):
 
 
 def downsample(before: int, after: int) -> nn.Sequential:
-    """Normalisation, then 2x2 patches: (B, before, H, W) -> (B, after, H // 2, W // 2)."""
+    """Layer norm and 2x2/2 convolution: (B, before, H, W) -> (B, after, H // 2, W // 2)."""
     return nn.Sequential(OrderedDict(norm=ChannelNorm(before, eps=EPS), conv=nn.Conv2d(before, after, 2, 2)))
 
 
 def initialise(module: nn.Module) -> None:
-    """The paper's start: weights from a normal distribution of standard deviation 0.02, cut at +-2; biases zero."""
+    """The paper's initialisation: normal with standard deviation 0.02, truncated at +-2; biases zero."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -148,7 +166,7 @@ def _row(
     note: str = "ImageNet-1k only, 224 pixels",
     reference: str = "torchvision",
 ) -> Variant:
-    """A row of the paper's table."""
+    """A variant of the paper's table."""
     return Variant(
         build=ConvNeXt,
         config=config,

@@ -1,17 +1,28 @@
-"""DenseNet: 121, 161, 169, 201 layers for ImageNet, and the nets for CIFAR.
+"""DenseNet: 121, 161, 169, 201 layers for ImageNet, and the networks for CIFAR.
 
 Paper: Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks", CVPR 2017, arXiv 1608.06993.
-What was new: inside a block every layer sees the *concatenated* maps of all layers before it, at one resolution, and
-adds ``growth_rate`` (k) maps of its own: x_l = H_l([x_0, ..., x_(l-1)]). Between blocks a transition halves the
+What was new: inside a block every layer receives the *concatenated* maps of all layers before it, at one resolution,
+and adds ``growth_rate`` (k) maps of its own: x_l = H_l([x_0, ..., x_(l-1)]). Between blocks a transition halves the
 resolution.
 
-Differences from the paper: none known. The stem of a CIFAR net has 16 channels without bottlenecks and 2k with them
-(the released Lua code has 2k for both). The 121, 161, ... layers are DenseNet-BC: bottlenecks (B), compression (C).
-
-    stem -> block -> (transition -> block) x 3, CIFAR x 2 -> norm, ReLU -> mean over positions -> linear
-    layer: norm, ReLU, 1x1 to 4k (B only), norm, ReLU, 3x3 to k; transition: norm, ReLU, 1x1, 2x2 average
+Differences from the paper: none known. The stem of a CIFAR network has 16 channels without bottlenecks and 2k with them
+(the released Lua code has 2k in both cases). DenseNet-121, -161, ... are DenseNet-BC: bottlenecks (B), compression (C).
 
 Legend: B batch, C channels, H height, W width, D features, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                          # 7x7/2 convolution, BN, ReLU, max pooling 3x3/2; CIFAR: one 3x3
+    for number, stage in enumerate(stages):        # 4 blocks; CIFAR: 3
+        if number > 0:
+            x_BCHW = stage.transition(x_BCHW)      # BN, ReLU, 1x1 convolution, average pooling 2x2
+        maps = [x_BCHW]
+        for layer in stage.block:                  # BN, ReLU, 1x1 to 4k (B only), BN, ReLU, 3x3 to k
+            maps.append(layer(maps))
+        x_BCHW = concatenate(maps)
+    return head(neck(x_BCHW))                      # BN, ReLU, mean over positions, linear: logits (B, K)
+
+Reading order: models/densenet.py, layers/image_classifier.py; helpers: layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -40,24 +51,24 @@ class DenseNetConfig:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 224
-    """height and width that images are brought to; the net itself takes any that its halvings allow"""
+    """height and width that images are resized to; forward accepts any size from ``min_size`` on"""
     blocks: tuple[int, ...] = (6, 12, 24, 16)
     """layers of each dense block"""
     growth_rate: int = 32
-    """maps that each layer adds, the paper's k"""
+    """maps added by each layer, the paper's k"""
     stem_channels: int = 64
-    """maps that the stem gives: 2k, or 16 in CIFAR nets without bottlenecks"""
+    """maps of the stem: 2k, or 16 in CIFAR networks without bottlenecks"""
     bottleneck: bool = True
     """a 1x1 convolution to 4k maps before each 3x3 (B)"""
     compression: float = 0.5
-    """share of maps that a transition keeps, the paper's theta (C); 1 keeps all"""
+    """share of the maps kept by a transition, the paper's theta (C); 1 keeps all"""
     stem: Literal["imagenet", "small"] = "imagenet"
-    """imagenet: 7x7 stride 2 and max pooling; small: 3x3 at full resolution, as in the CIFAR nets"""
+    """imagenet: 7x7 stride 2 and max pooling; small: 3x3 at full resolution, as in the CIFAR networks"""
     dropout: float = 0.0
-    """share dropped in training after each convolution but the first; the paper: 0.2 without augmentation, else 0"""
+    """dropout rate after each convolution except the first; paper: 0.2 without augmentation, else 0"""
     checkpointing: bool = False
-    """calculate concatenations again in the backward pass instead of keeping them: less memory, more time, the same
-    results; torch.compile decides for itself and passes it over"""
+    """recompute concatenations in the backward pass instead of storing them: less memory, more time, the same
+    results; ignored by torch.compile, which decides for itself"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -73,17 +84,17 @@ class DenseNetConfig:
         for layers in self.blocks[:-1]:
             channels = math.floor(self.compression * (channels + layers * self.growth_rate))
             if channels < 1:
-                raise ValueError(f"compression={self.compression} leaves no map after a transition")
+                raise ValueError(f"compression={self.compression} leaves no maps after a transition")
 
 
 def min_image_size(config: DenseNetConfig) -> int:
-    """The smallest image of which the last transition leaves a position."""
+    """Smallest image side for which the last transition leaves at least one position."""
     pooled: int = 2 ** (len(config.blocks) - 1)
     return pooled if config.stem == "small" else 4 * pooled - 3  # the stem's two halvings round up
 
 
 class DenseLayer(nn.Module):
-    """H_l: maps [(B, C_0, H, W), (B, k, H, W), ...] -> (B, k, H, W)."""
+    """H_l: a list of maps [(B, C_0, H, W), (B, k, H, W), ...] -> new maps (B, k, H, W)."""
 
     def __init__(self, channels: int, config: DenseNetConfig) -> None:
         super().__init__()
@@ -105,8 +116,8 @@ class DenseLayer(nn.Module):
         self.rest = nn.Sequential(OrderedDict(rest))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        wanted = self.checkpointing and self.training and torch.is_grad_enabled()
-        if wanted and not torch.compiler.is_compiling():  # which cannot follow it, and decides itself what to keep
+        recompute = self.checkpointing and self.training and torch.is_grad_enabled()
+        if recompute and not torch.compiler.is_compiling():  # the compiler decides itself what to recompute
             first_BCHW = checkpoint(self._first, *maps, use_reentrant=False, context_fn=self._contexts)
         else:
             first_BCHW = self._first(*maps)
@@ -124,7 +135,7 @@ class DenseLayer(nn.Module):
 
 @contextmanager
 def _frozen_statistics(norm: nn.BatchNorm2d) -> Iterator[None]:
-    """While a layer is calculated a second time: its running statistics have seen this batch already."""
+    """During recomputation: leave the running statistics alone, they include this batch already."""
     momentum, seen = norm.momentum, norm.num_batches_tracked
     norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
@@ -134,7 +145,7 @@ def _frozen_statistics(norm: nn.BatchNorm2d) -> Iterator[None]:
 
 
 class DenseBlock(nn.ModuleList):
-    """(B, C, H, W) -> (B, C + n k, H, W): the input's maps, then those of each of the n layers in turn."""
+    """(B, C, H, W) -> (B, C + n k, H, W): the maps of the input, followed by those of each of the n layers."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         maps = [x_BCHW]
@@ -147,8 +158,12 @@ class DenseNet(ImageClassifier):
     """Stem, dense blocks with transitions between them, mean over positions, linear layer: images (B, C, H, W) ->
     logits (B, K).
 
-    ``features`` gives what each dense block gives, before the transition's or the neck's normalisation. Dropout stands
-    in the layers; there is none before the head.
+    ``features`` returns the outputs of the dense blocks, before the normalisation of the transition or the neck.
+    Dropout is inside the layers; there is none before the head.
+
+    >>> model = lamina.create_model("densenet121", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, config: DenseNetConfig) -> None:
@@ -190,7 +205,7 @@ class DenseNet(ImageClassifier):
 
 
 def _transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
-    """(B, in, H, W) -> (B, out, H // 2, W // 2)."""
+    """BN, ReLU, 1x1 convolution, average pooling: (B, in, H, W) -> (B, out, H // 2, W // 2)."""
     parts = OrderedDict[str, nn.Module](norm=nn.BatchNorm2d(in_channels), act=nn.ReLU(inplace=True))
     parts["conv"] = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     if dropout:
@@ -261,7 +276,7 @@ def _imagenet(
         config=DenseNetConfig(blocks=blocks, growth_rate=growth_rate, stem_channels=2 * growth_rate),
         card=_card(
             title=f"DenseNet-{depth}",
-            summary=f"{sum(blocks)} layers: each sees the maps of all before it in its block and adds {growth_rate}.",
+            summary=f"{sum(blocks)} layers: each takes the maps of all before it in its block and adds {growth_rate}.",
             input=(3, 224, 224),
             parameters=parameters,
             macs=macs,
@@ -297,7 +312,7 @@ def _cifar(
         ),
         card=_card(
             title=f"{kind} (L = {depth}, k = {growth_rate})",
-            summary=f"The CIFAR net of {depth} layers in 3 dense blocks, each layer adding {growth_rate} maps.",
+            summary=f"The CIFAR network of {depth} layers in 3 dense blocks, each layer adding {growth_rate} maps.",
             input=(3, 32, 32),
             parameters=parameters,
             macs=macs,

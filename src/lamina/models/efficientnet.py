@@ -1,19 +1,32 @@
 """EfficientNet, B0 to B7.
 
 Paper: Tan, Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019, arXiv 1905.11946.
-What was new: a searched mobile-size net (B0) of inverted residuals with squeeze-and-excitation (MBConv), and compound
-scaling: depth, width and resolution grow together, by alpha^phi, beta^phi and gamma^phi (``compound_scale``).
+What was new: a searched mobile-size network (B0) of inverted residuals with squeeze-and-excitation (MBConv), and
+compound scaling: depth, width and resolution grow together, by alpha^phi, beta^phi and gamma^phi (``compound_scale``).
 
-Differences from the paper: the released B1-B7 are rounded by hand and are not exactly any phi; the rows below are the
-released ones. Convolutions pad both sides alike; TensorFlow pads a strided one at the bottom and right only, for which
-the weights that timm calls ``tf_efficientnet`` are made: they fit, but give other results. Batch norm's eps and
+Differences from the paper: the released B1-B7 are rounded by hand and correspond to no exact phi; the variants below
+are the released ones. Convolutions pad both sides equally; TensorFlow pads a strided one at the bottom and right only,
+which timm's ``tf_efficientnet`` weights were trained with: they load, but give other results. Batch norm's eps and
 momentum are torchvision's (B0-B4 1e-5 and 0.1, B5-B7 1e-3 and 0.01; released code: 1e-3 and 0.01 for all; timm: 1e-5,
-so that its B5-B7 need ``eps=1e-5``). The fan-out of a depthwise convolution counts all channels at initialisation, as
-in torchvision (released code: one).
+so its B5-B7 need ``eps=1e-5``). The fan-out of a depthwise convolution counts all channels at initialisation, as in
+torchvision (released code: one).
 
-A stage of ``features`` is what the table computes at one resolution; the last 1x1 convolution belongs to the neck.
+A stage of ``features`` holds all blocks at one resolution; the last 1x1 convolution belongs to the neck.
 
 Legend: B batch, C channels, H height, W width, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                # 3x3/2 convolution, BN, swish
+    for stage in stages:                 # 5 stages, each at one resolution
+        for block in stage:              # branch: 1x1 expansion, depthwise, squeeze-and-excitation, 1x1 projection
+            x_BCHW = x_BCHW + stochastic_depth(block.branch(x_BCHW))    # without the sum where the shape changes
+    e_BD = neck(x_BCHW)                  # 1x1 convolution to 1280, BN, swish, mean over positions
+    return head(dropout(e_BD))           # linear: logits (B, K)
+
+Reading order: models/efficientnet.py, layers/image_classifier.py, layers/inverted_residual.py, layers/convolution.py,
+layers/squeeze_excitation.py, layers/stochastic_depth.py; helpers: layers/activations.py, layers/heads.py,
+layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -44,7 +57,7 @@ EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)
 
 
 class CompoundScale(NamedTuple):
-    """Factors of a net's width, depth and resolution."""
+    """Factors for the width, depth and resolution of a network."""
 
     width: float
     depth: float
@@ -52,13 +65,18 @@ class CompoundScale(NamedTuple):
 
 
 def compound_scale(phi: float, *, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> CompoundScale:
-    """Equation 3: depth alpha^phi, width beta^phi, resolution gamma^phi. Multiply-adds grow by about
-    (alpha beta^2 gamma^2)^phi, which the paper's three numbers make about 2^phi (1.92^phi)."""
+    """Equation 3: depth alpha^phi, width beta^phi, resolution gamma^phi.
+
+    Multiply-adds grow by about (alpha beta^2 gamma^2)^phi, for the paper's constants about 2^phi (1.92^phi).
+
+    >>> compound_scale(1.0)
+    CompoundScale(width=1.1, depth=1.2, resolution=1.15)
+    """
     return CompoundScale(width=beta**phi, depth=alpha**phi, resolution=gamma**phi)
 
 
 def round_filters(channels: int, width: float) -> int:
-    """Channels times the width factor, rounded to a multiple of 8 and not below 0.9 of it."""
+    """Channels times the width factor, rounded to a multiple of 8 and at least 0.9 of the product."""
     return make_divisible(channels * width)
 
 
@@ -76,7 +94,7 @@ class EfficientNetConfig:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 224
-    """height and width that images are brought to; the net takes any"""
+    """height and width that images are resized to; forward accepts any size"""
     width: float = 1.0
     """factor of all widths"""
     depth: float = 1.0
@@ -90,16 +108,16 @@ class EfficientNetConfig:
     head_width: int = 1280
     """channels of the last 1x1 convolution, before the factor"""
     stem: Literal["imagenet", "small"] = "imagenet"
-    """small: for images of about 32 pixels; the first convolution and the second row of blocks keep the map's size, so
-    that the whole net halves it three times, not five"""
+    """small: for images of about 32 pixels; the first convolution and the second row of blocks have stride 1, so that
+    the network halves the maps three times instead of five"""
     dropout: float = 0.2
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
     stochastic_depth: float = 0.2
-    """share of images for which a block is left out in training: rising from 0 to one step below this with depth"""
+    """probability of dropping a block in training; rises with depth, from 0 to one step below this"""
     eps: float = 1e-5
-    """added to variances by batch normalisation"""
+    """epsilon of batch normalisation, added to the variances"""
     momentum: float = 0.1
-    """share of the newest batch in batch normalisation's running statistics"""
+    """weight of the newest batch in the running statistics of batch normalisation"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -110,7 +128,12 @@ class EfficientNetConfig:
 
 
 class EfficientNet(ImageClassifier):
-    """A convolution, MBConv blocks in five stages, a 1x1 convolution: images (B, C, H, W) -> logits (B, K)."""
+    """A convolution, MBConv blocks in five stages, a 1x1 convolution: images (B, C, H, W) -> logits (B, K).
+
+    >>> model = lamina.create_model("efficientnet-b0", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, config: EfficientNetConfig) -> None:
         super().__init__()
@@ -161,7 +184,7 @@ class EfficientNet(ImageClassifier):
         return [round_repeats(blocks, config.depth) for blocks in config.depths]
 
     def initialise_head(self, head: nn.Module) -> None:
-        """U(-1 / sqrt(K), 1 / sqrt(K)), biases 0: the released code."""
+        """U(-1 / sqrt(K), 1 / sqrt(K)), biases 0, as in the released code."""
         if isinstance(head, nn.Linear):
             bound = 1.0 / math.sqrt(head.out_features)
             nn.init.uniform_(head.weight, -bound, bound)
@@ -179,7 +202,7 @@ def _variant(
     top1: float,
     top5: float,
 ) -> Variant:
-    """A row; ``top1`` and ``top5`` are the paper's accuracies in %."""
+    """A variant; ``top1`` and ``top5`` are the paper's accuracies in %."""
     eps, momentum = (1e-5, 0.1) if number < 5 else (1e-3, 0.01)
     return Variant(
         build=EfficientNet,
@@ -188,7 +211,7 @@ def _variant(
         ),
         card=Card(
             title=f"EfficientNet-B{number}",
-            summary="A searched mobile-size net of inverted residuals with squeeze-and-excitation."
+            summary="A searched mobile-size network of inverted residuals with squeeze-and-excitation."
             if number == 0
             else f"EfficientNet-B0 with {width:g} times the width, {depth:g} the depth, at {resolution} pixels.",
             paper="EfficientNet: rethinking model scaling for convolutional neural networks",
@@ -206,7 +229,7 @@ def _variant(
             ),
             reference=f"torchvision.models.efficientnet_b{number}",
             differences=(
-                "strided convolutions pad both sides alike (released code: bottom and right only)",
+                "strided convolutions pad both sides equally (released code: bottom and right only)",
                 f"batch norm's eps {eps:g} and momentum {momentum:g} are torchvision's (released code: 0.001 and 0.01)",
                 "the fan-out of a depthwise convolution counts all channels at initialisation (released code: one)",
             ),

@@ -1,15 +1,28 @@
-"""GPT-2: a language model of causal self-attention, large enough to be asked things.
+"""GPT-2: a language model of causal self-attention, large enough to solve tasks from a prompt alone.
 
 Paper: Radford, Wu, Child, Luan, Amodei, Sutskever, "Language Models are Unsupervised Multitask Learners", OpenAI, 2019.
-What was new: normalisation moved to the input of each sublayer, one more after the last block, first weights of the
-residual branches divided by sqrt(of their number); and a byte-level vocabulary of 50,257, so that any text can be read.
+What was new: normalisation moved to the input of each sublayer, one more after the last block, the initial weights of
+the residual branches divided by sqrt(of their number); and a byte-level vocabulary of 50,257, which covers any text.
 
-Differences from the paper: none of architecture: the published weights of Hugging Face load as they are
-(``lamina.load_weights``). GELU is its tanh approximation, as in OpenAI's code. First weights of the positions have a
-standard deviation of 0.02, as Hugging Face's (OpenAI's: 0.01). Dropout is 0.1 throughout, as Hugging Face's; OpenAI
+Differences from the paper: none of architecture: the published weights of Hugging Face load unchanged
+(``lamina.load_weights``). GELU is its tanh approximation, as in OpenAI's code. Position embeddings are initialised with
+standard deviation 0.02, as in Hugging Face's (OpenAI's: 0.01). Dropout is 0.1 throughout, as in Hugging Face's; OpenAI
 published no training code. The paper's own parameter counts (117M, 345M, 762M, 1542M) are too low; these are exact.
 
-Legend: B batch, T tokens, V vocabulary.
+Legend: B batch, T tokens, C channels, F hidden units, V vocabulary.
+
+Forward (``CausalTransformer.forward``, without the key-value cache):
+
+    x_BTC = dropout(tokens(tokens_BT) + positions(0 ... T-1))       # embedding and position
+    for block in stack.blocks:                                      # each token attends to itself and those before
+        x_BTC = x_BTC + dropout(block.attention(block.attention_norm(x_BTC)))
+        h_BTF = block.activation(block.expand(block.feed_forward_norm(x_BTC)))
+        x_BTC = x_BTC + dropout(block.contract(h_BTF))
+    logits_BTV = stack.norm(x_BTC) @ tokens.weight.T                # the embedding is also the output layer
+
+Reading order: models/gpt2.py, layers/causal_transformer.py, layers/transformer.py, layers/multi_head.py,
+layers/attention.py, layers/positions.py; for decoding layers/key_value.py; helpers: layers/tokens.py,
+layers/sequences.py, layers/linear.py, layers/activations.py.
 """
 
 from __future__ import annotations
@@ -29,19 +42,19 @@ class GPT2Config:
     """Options of GPT-2."""
 
     vocab_size: int = 50_257
-    """different tokens"""
+    """size of the vocabulary"""
     context: int = 1024
-    """tokens of the longest text it takes"""
+    """maximum number of tokens in a sequence"""
     layers: int = 12
-    """blocks"""
+    """number of blocks"""
     width: int = 768
     """channels of a token; the feed-forward layers have four times as many units"""
     heads: int = 12
     """attention heads of each block"""
     dropout: float = 0.1
-    """share of the embeddings and of each sublayer's output dropped in training"""
+    """dropout rate of the embeddings and of each sublayer's output"""
     attention_dropout: float = 0.1
-    """share of the attention maps' entries dropped in training"""
+    """dropout rate of the attention maps"""
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.context, self.layers) < 1:
@@ -49,7 +62,7 @@ class GPT2Config:
         self.blocks()
 
     def blocks(self) -> BlockOptions:
-        """The options of the blocks. Raises ValueError where they do not fit."""
+        """The options of the blocks. Raises ValueError if they are inconsistent."""
         return BlockOptions(
             width=self.width,
             heads=self.heads,
@@ -62,7 +75,13 @@ class GPT2Config:
 
 
 class GPT2(CausalTransformer):
-    """Blocks of causal self-attention: tokens (B, T) -> logits (B, T, V) of the tokens that follow."""
+    """Blocks of causal self-attention: tokens (B, T) -> logits (B, T, V) for the next token at every position.
+
+    >>> model = lamina.create_model("gpt2", layers=2)  # the first weights; lamina.load_weights loads published ones
+    >>> logits_BTV, state = model(torch.tensor([[464, 3290, 318]]))
+    >>> logits_BTV.shape
+    torch.Size([1, 3, 50257])
+    """
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(
@@ -77,7 +96,7 @@ class GPT2(CausalTransformer):
 
 
 def example(config: GPT2Config, batch: int) -> dict[str, Tensor]:
-    """Tokens as long as the context, the same at every call."""
+    """Example inputs for conformance checks and exports: tokens (B, context), the same at every call."""
     return {"tokens_BT": example_tokens(config.vocab_size, batch, config.context)}
 
 
@@ -98,7 +117,7 @@ def _row(size: str, parameters: int, macs: int, *, layers: int, width: int, head
             macs=macs,
             reference="transformers.GPT2LMHeadModel",
             differences=(
-                "dropout of 0.1 and first weights as Hugging Face's: OpenAI published no training code",
+                "dropout of 0.1 and initialisation as Hugging Face's: OpenAI published no training code",
                 "exact parameter counts (paper: 117M, 345M, 762M and 1542M)",
             ),
             recipe="gpt2",

@@ -1,15 +1,15 @@
-"""LeNet-5 as its paper describes it: 60,000 trainable weights and a distance to ten drawings for an output.
+"""LeNet-5 as its paper describes it: 60,000 trainable weights, and distances to ten bitmaps as outputs.
 
 Paper: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE 86(11),
 1998, section II-B and appendix A.
 What was new: convolution, subsampling and a classifier trained as one, end to end, on raw pixels.
 
-Differences from the paper: the ten 7 x 12 bitmaps are drawn for this file, in the manner of the paper's figure 3; any
-other number of classes gets random +-1 codes, fixed once, which the paper names as another choice. Images are
-normalised to mean 0 and variance 1; the paper maps background to -0.1 and ink to 1.175, which comes near. At sizes
-other than 32 x 32 the kernels of C5 cover the S4 maps whole; the paper would keep them 5 x 5 and get several outputs.
-Forward gives -y_i, so that the greatest is the class. The default recipe trains with AdamW in place of the stochastic
-diagonal Levenberg-Marquardt method.
+Differences from the paper: the ten 7 x 12 bitmaps are drawn for this file, in the style of the paper's figure 3; any
+other number of classes gets random +-1 codes, fixed once, which the paper mentions as an alternative. Images are
+normalised to mean 0 and variance 1; the paper maps background to -0.1 and ink to 1.175, which is similar. At sizes
+other than 32 x 32 the kernels of C5 cover the S4 maps entirely; the paper would keep them 5 x 5 and get several
+outputs. Forward returns -y_i, so that the largest is the predicted class. The default recipe trains with AdamW instead
+of the stochastic diagonal Levenberg-Marquardt method.
 
 Legend: B batch, C channels, H height, W width, D features, K classes. Layers have the paper's names.
 """
@@ -31,7 +31,7 @@ from lamina.layers.shapes import expect_image
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
-# Table I: the S2 maps that each map of C3 sees.
+# Table I: the S2 maps that each C3 map is connected to.
 C3_SEES = (
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
     (0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5),
@@ -39,7 +39,7 @@ C3_SEES = (
     (0, 1, 2, 3, 4, 5),
 )  # fmt: skip
 
-# What F6 should look like for each digit: ink is +1, paper -1. The closest two, 3 and 8, differ in 10 of 84 places.
+# The target of F6 for each digit: ink is +1, background -1. The closest two, 3 and 8, differ in 10 of 84 positions.
 DIGITS = """
 ..###..  ...#...  .####..  .#####.  ....##.  #######  ...####  #######  .#####.  .#####.
 .##.##.  ..##...  ##..##.  ##...##  ...###.  #......  ..##...  ......#  ##...##  ##...##
@@ -61,7 +61,7 @@ class LeNet51998Config:
     """Options of the LeNet-5 of 1998."""
 
     num_classes: int = 10
-    """outputs; 10 classes have the bitmaps of the digits, any other number random codes"""
+    """outputs; 10 classes use the bitmaps of the digits, any other number random codes"""
     in_channels: int = 1
     """channels of an image"""
     image_size: int = 32
@@ -77,14 +77,18 @@ class LeNet51998Config:
 class LeNet51998(nn.Module):
     """C1, S2, C3, S4, C5, F6, RBF: images (B, C, H, W) -> -y (B, K), y the squared distance of F6 to each code.
 
-    Every unit up to F6 is squashed by f(a) = 1.7159 tanh(2a/3).
+    The activation up to F6 is f(a) = 1.7159 tanh(2a/3).
+
+    >>> model = lamina.create_model("lenet5-1998")
+    >>> model(torch.zeros(2, 1, 32, 32)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, config: LeNet51998Config) -> None:
         super().__init__()
         self.config = config
         channels = config.in_channels
-        side = ((config.image_size - 4) // 2 - 4) // 2  # of the maps of S4: 32 -> 5
+        side = ((config.image_size - 4) // 2 - 4) // 2  # of the S4 maps: 32 -> 5
         self.c1 = nn.Sequential(start(nn.Conv2d(channels, 6, 5), 25 * channels), ScaledTanh())
         self.s2 = nn.Sequential(Subsampling(6), ScaledTanh())
         self.c3 = nn.Sequential(SparseConvolution(), ScaledTanh())
@@ -94,7 +98,10 @@ class LeNet51998(nn.Module):
         self.head = rbf_head(config.num_classes)
 
     def features(self, x_BCHW: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
-        """The maps (B, C, H, W) of S2 and S4, as ``stages`` names them (0 and 1; both when None)."""
+        """The maps (B, C, H, W) of S2 (stage 0) and S4 (stage 1), in the order of ``stages`` (None: both).
+
+        Raises ValueError for images whose shape is not that of the config, and for a stage that does not exist.
+        """
         size = self.config.image_size
         expect_image(x_BCHW, self.config.in_channels, (size, size))
         s2_BCHW = self.s2(self.c1(x_BCHW))
@@ -102,24 +109,25 @@ class LeNet51998(nn.Module):
         return [maps[stage] for stage in stage_numbers(stages, 2)]
 
     def embed(self, x_BCHW: Tensor) -> Tensor:
-        """F6, (B, 84): for a digit it should look like its bitmap."""
+        """F6, (B, 84), which is trained to match the bitmap of the digit."""
         (s4_BCHW,) = self.features(x_BCHW, [1])
         f6_BD: Tensor = self.f6(self.c5(s4_BCHW))
         return f6_BD
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits (B, K). Raises ValueError as ``features`` does."""
         logits_BK: Tensor = self.head(self.embed(x_BCHW))
         return logits_BK
 
     def reset_head(self, num_classes: int) -> None:
-        """The codes for another number of classes; 0 removes them, so that forward gives F6."""
+        """Use the codes for another number of classes; with 0 classes forward returns F6 (B, 84)."""
         self.config = replace(self.config, num_classes=num_classes)
         like = next(self.parameters())
         self.head = rbf_head(num_classes).to(like.device, like.dtype)
 
 
 class Subsampling(nn.Module):
-    """w_c (the sum of each 2 x 2) + b_c: two weights a map, (B, C, H, W) -> (B, C, H // 2, W // 2)."""
+    """w_c (the sum of each 2 x 2) + b_c: two weights per map, (B, C, H, W) -> (B, C, H // 2, W // 2)."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -133,10 +141,10 @@ class Subsampling(nn.Module):
 
 
 class SparseConvolution(nn.Module):
-    """C3: 16 maps, each of its own 3 to 6 maps of S2, (B, 6, H, W) -> (B, 16, H - 4, W - 4).
+    """C3: 16 maps, each connected to 3 to 6 of the S2 maps, (B, 6, H, W) -> (B, 16, H - 4, W - 4).
 
-    There are weights for the 60 pairs of Table I and no others. To calculate, they are laid among zeros as the kernels
-    of a dense convolution, which on a CPU is an order of magnitude faster than the same as three grouped ones.
+    Only the 60 pairs of Table I have weights. In forward they are placed into the zero-filled kernels of a dense
+    convolution, which on a CPU is an order of magnitude faster than three grouped convolutions.
     """
 
     place: Tensor
@@ -171,7 +179,7 @@ class RBF(nn.Module):
 
 
 def codes(classes: int) -> list[list[float]]:
-    """A code of 84 numbers +-1 for each class: the bitmaps, row by row, for ten; else random, the same ever after."""
+    """One code of 84 numbers +-1 per class: for ten classes the bitmaps, row by row, else random with a fixed seed."""
     if classes == 10:
         lines = [line.split() for line in DIGITS.split("\n") if line]
         bitmaps = ["".join(line[digit] for line in lines) for digit in range(10)]
@@ -181,12 +189,12 @@ def codes(classes: int) -> list[list[float]]:
 
 
 def rbf_head(classes: int) -> nn.Module:
-    """The output layer; for 0 classes none, F6 passes through."""
+    """The output layer; for 0 classes the identity."""
     return RBF(classes) if classes else nn.Identity()
 
 
 def start(layer: Layer, fan_in: int) -> Layer:
-    """The layer, its weights and biases drawn uniformly within 2.4 / fan-in (appendix A)."""
+    """Initialise weights and biases of ``layer`` uniformly within 2.4 / fan-in (appendix A), and return it."""
     for weight in layer.parameters():
         nn.init.uniform_(weight, -2.4 / fan_in, 2.4 / fan_in)
     return layer
@@ -226,12 +234,12 @@ VARIANTS = {
             ),
             reference="the paper's formulas in plain loops",
             differences=(
-                "the ten 7 x 12 bitmaps are drawn anew, in the manner of the paper's figure 3",
+                "the ten 7 x 12 bitmaps are redrawn, in the style of the paper's figure 3",
                 "random +-1 codes, fixed once, where there are not ten classes",
                 "images normalised to mean 0 and variance 1 (paper: background -0.1, ink 1.175)",
-                "C5 covers the S4 maps whole at sizes other than 32 x 32 (paper: 5 x 5, and several outputs)",
-                "forward gives -y_i, so that the greatest is the class (paper: the least y_i)",
-                "C3 is calculated with zeros for the absent pairs: 240,000 of the multiply-adds, 150,000 of them real",
+                "C5 covers the S4 maps entirely at sizes other than 32 x 32 (paper: 5 x 5, and several outputs)",
+                "forward returns -y_i, so that the largest is the predicted class (paper: the smallest y_i)",
+                "C3 is computed with zeros for the absent pairs: 240,000 of the multiply-adds, 150,000 of them real",
                 "AdamW with a cosine schedule in the default recipe "
                 "(paper: stochastic diagonal Levenberg-Marquardt, 20 passes)",
             ),

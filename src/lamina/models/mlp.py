@@ -1,11 +1,11 @@
 """Multilayer perceptron, trained by back-propagation.
 
 Paper: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", Nature 323 (1986).
-What was new: hidden layers that learn their own features, because the loss's gradient is carried back through them.
+What was new: hidden layers that learn their own features, because the gradient of the loss is propagated through them.
 
-Differences from the paper: rectified-linear units, cross-entropy and mini-batches are today's defaults; the paper has
-logistic units (``activation="sigmoid"``), squared error and full-batch steps. Weights start as torch starts them,
-uniform within 1 / sqrt(fan-in); the paper says only that they are small and random.
+Differences from the paper: rectified linear units, cross-entropy and mini-batches are today's defaults; the paper has
+logistic units (``activation="sigmoid"``), squared error and full-batch steps. torch's default initialisation, uniform
+within 1 / sqrt(fan-in); the paper states only that weights are small and random.
 
 Legend: B batch, F input features (an image is flattened: F = C H W), D width of a hidden layer, K outputs.
 """
@@ -29,7 +29,7 @@ class MLPConfig:
     """Options of the multilayer perceptron."""
 
     in_features: int = 784
-    """features of one input, an image flattened"""
+    """number of input features; images are flattened"""
     hidden: tuple[int, ...] = (512, 512)
     """width of each hidden layer; empty: a linear model"""
     num_classes: int = 10
@@ -39,7 +39,7 @@ class MLPConfig:
     norm: Literal["none", "batch", "layer"] = "none"
     """normalisation before each non-linearity"""
     dropout: float = 0.0
-    """share of hidden units dropped in training"""
+    """dropout rate of the hidden units"""
 
     def __post_init__(self) -> None:
         if min((self.in_features, self.num_classes + 1, *self.hidden)) < 1:
@@ -49,7 +49,12 @@ class MLPConfig:
 
 
 class MLP(nn.Module):
-    """z_l = W_l a_{l-1} + b_l, a_l = f(z_l); the last layer is linear. Input (B, F) or (B, C, H, W) -> (B, K)."""
+    """z_l = W_l a_{l-1} + b_l, a_l = f(z_l); the last layer is linear: inputs (B, F) or (B, C, H, W) -> logits (B, K).
+
+    >>> model = lamina.create_model("mlp", in_features=30, hidden=(64, 64), num_classes=2)
+    >>> model(torch.zeros(5, 30)).shape
+    torch.Size([5, 2])
+    """
 
     def __init__(self, config: MLPConfig) -> None:
         super().__init__()
@@ -65,27 +70,31 @@ class MLP(nn.Module):
         self.head = linear_head(widths[-1], config.num_classes)
 
     def features(self, x: Tensor, stages: Sequence[int] | None = None) -> list[Tensor]:
-        """Activations (B, D) of the hidden layers named by ``stages`` (all when None)."""
-        wanted = stage_numbers(stages, len(self.hidden))
+        """Activations (B, D) of the hidden layers ``stages``, indexed from 0 (None: all).
+
+        Raises ValueError for inputs that do not hold F features, and for a layer that does not exist.
+        """
+        requested = stage_numbers(stages, len(self.hidden))
         activations = self._activations(x)
-        return [activations[1 + stage] for stage in wanted]
+        return [activations[1 + stage] for stage in requested]
 
     def embed(self, x: Tensor) -> Tensor:
-        """The last hidden layer, (B, D); the flattened input where there is none."""
+        """Activations of the last hidden layer, (B, D); without hidden layers the flattened input."""
         return self._activations(x)[-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K). Raises ValueError for inputs that do not hold F features."""
         logits_BK: Tensor = self.head(self.embed(x))
         return logits_BK
 
     def reset_head(self, num_classes: int) -> None:
-        """A new, freshly initialised output layer; 0 removes it, so that forward gives the embedding."""
+        """Replace the output layer by a newly initialised one; with 0 classes forward returns the embedding (B, D)."""
         self.config = replace(self.config, num_classes=num_classes)
         width = (self.config.in_features, *self.config.hidden)[-1]
         self.head = linear_head(width, num_classes, like=next(self.parameters(), None))
 
     def _activations(self, x: Tensor) -> list[Tensor]:
-        """The flattened input a_0, then a_1 ... of the hidden layers."""
+        """The flattened input a_0 and the activations a_1, a_2, ... of the hidden layers."""
         features = self.config.in_features
         if x.ndim < 2 or x.shape[1:].numel() != features:
             raise ValueError(f"expected inputs of {features} features each, (batch, {features}), got {tuple(x.shape)}")
@@ -123,7 +132,7 @@ VARIANTS = {
             differences=(
                 "ReLU by default; the paper's units are logistic (activation='sigmoid')",
                 "cross-entropy and mini-batches; the paper minimises squared error over the full batch",
-                "torch's default initialisation; the paper says only: small random weights",
+                "torch's default initialisation; the paper states only: small random weights",
             ),
             recipe="mlp",
             aliases=("multilayer-perceptron",),

@@ -2,17 +2,29 @@
 
 Paper: Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto, Adam, "MobileNets: efficient convolutional neural
 networks for mobile vision applications", 2017, arXiv 1704.04861.
-What was new: every convolution but the first is split into a depthwise 3x3 and a pointwise 1x1 one, at 1/N + 1/9 of the
-cost for N output channels; two numbers shrink the net: alpha its widths, rho the side of its images.
+What was new: every convolution but the first is factorised into a depthwise 3x3 and a pointwise 1x1 one, at 1/N + 1/9
+of the cost for N output channels; two multipliers shrink the network: alpha its widths, rho the image size.
 
 Differences from the paper: the last depthwise convolution has stride 1 (the paper's table prints 2, but its map stays
-7 x 7). alpha multiplies and rounds down (timm rounds to multiples of 8: the same for the paper's four). The paper names
-no initialisation: ours is torchvision's of MobileNet V2. timm's weights need ``activation="relu6"``.
+7 x 7). alpha multiplies and rounds down (timm rounds to multiples of 8: the same for the paper's four). The paper
+states no initialisation: ours is that of torchvision's MobileNet V2. timm's weights need ``activation="relu6"``.
 
 rho is ``image_size`` / 224: it changes no weight, and multiply-adds by about rho^2; alpha changes both by about its
 square.
 
 Legend: B batch, C channels, H height, W width, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                # 3x3/2 convolution, BN, ReLU
+    for stage in stages:                 # each at one resolution
+        for block in stage:              # depthwise 3x3, BN, ReLU, pointwise 1x1, BN, ReLU
+            x_BCHW = block.pointwise(block.depthwise(x_BCHW))
+    e_BD = neck(x_BCHW)                  # mean over positions
+    return head(dropout(e_BD))           # linear: logits (B, K)
+
+Reading order: models/mobilenet_v1.py, layers/image_classifier.py, layers/convolution.py; helpers:
+layers/inverted_residual.py (its last functions), layers/activations.py, layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -41,7 +53,7 @@ class MobileNetV1Config:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 224
-    """height and width that images are brought to; the net takes any (the paper's rho is image_size / 224)"""
+    """height and width that images are resized to; forward accepts any size (the paper's rho is image_size / 224)"""
     alpha: float = 1.0
     """factor of all widths"""
     stem_width: int = 32
@@ -53,14 +65,14 @@ class MobileNetV1Config:
     activation: Literal["relu", "relu6"] = "relu"
     """non-linearity after each convolution"""
     stem: Literal["imagenet", "small"] = "imagenet"
-    """small: for images of about 32 pixels; the first convolution and the second stage keep the map's size, so that the
-    whole net halves it three times, not five"""
+    """small: for images of about 32 pixels; the first convolution and the second stage have stride 1, so that the
+    network halves the maps three times instead of five"""
     dropout: float = 0.0
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
     eps: float = 1e-5
-    """added to variances by batch normalisation"""
+    """epsilon of batch normalisation, added to the variances"""
     momentum: float = 0.1
-    """share of the newest batch in batch normalisation's running statistics"""
+    """weight of the newest batch in the running statistics of batch normalisation"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -71,7 +83,12 @@ class MobileNetV1Config:
 
 
 class MobileNetV1(ImageClassifier):
-    """One convolution, then depthwise separable ones in five stages: images (B, C, H, W) -> logits (B, K)."""
+    """One convolution, then depthwise separable ones in five stages: images (B, C, H, W) -> logits (B, K).
+
+    >>> model = lamina.create_model("mobilenet-v1", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, config: MobileNetV1Config) -> None:
         super().__init__()
@@ -112,7 +129,7 @@ class MobileNetV1(ImageClassifier):
 
 
 def _variant(alpha: float, parameters: int, macs: int, top1: float, *others: Reported) -> Variant:
-    """A row; ``top1`` is the paper's accuracy in % for images of 224 pixels."""
+    """A variant; ``top1`` is the paper's accuracy in % at 224 pixels."""
     return Variant(
         build=MobileNetV1,
         config=MobileNetV1Config(alpha=alpha),
@@ -135,8 +152,8 @@ def _variant(alpha: float, parameters: int, macs: int, top1: float, *others: Rep
             ),
             reference="timm mobilenetv1_100, with ReLU in place of ReLU6",
             differences=(
-                "the last depthwise convolution has stride 1 (the paper's table prints 2, a slip)",
-                "torchvision's initialisation of MobileNet V2 (the paper states none)",
+                "the last depthwise convolution has stride 1 (the paper's table prints 2, an error)",
+                "the initialisation of torchvision's MobileNet V2 (the paper states none)",
             ),
             recipe="mobilenet-v1",
             aliases=("mobilenetv1_100",) if alpha == 1 else (),

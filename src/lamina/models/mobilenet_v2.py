@@ -3,14 +3,27 @@
 Paper: Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018, arXiv
 1801.04381.
 What was new: the inverted residual (a block is narrow at both ends and wide at its depthwise convolution, the shortcut
-joins the narrow ends) and the linear bottleneck (no non-linearity after the projection, which would lose information).
+connects the narrow ends) and the linear bottleneck (no non-linearity after the projection, which would lose
+information).
 
 Differences from the paper: initialisation as in torchvision (the paper states none). Widths times alpha are rounded to
 multiples of 8, and the last 1x1 convolution keeps at least its 1280 channels, as in the released code.
 
-A stage of ``features`` is what the table computes at one resolution; the last 1x1 convolution belongs to the neck.
+A stage of ``features`` holds all blocks at one resolution; the last 1x1 convolution belongs to the neck.
 
 Legend: B batch, C channels, H height, W width, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                # 3x3/2 convolution, BN, ReLU6
+    for stage in stages:                 # 5 stages, each at one resolution
+        for block in stage:              # branch: 1x1 expansion, depthwise 3x3, linear 1x1 projection
+            x_BCHW = x_BCHW + block.branch(x_BCHW)    # without the sum where the shape changes
+    e_BD = neck(x_BCHW)                  # 1x1 convolution to 1280, BN, ReLU6, mean over positions
+    return head(dropout(e_BD))           # linear: logits (B, K)
+
+Reading order: models/mobilenet_v2.py, layers/image_classifier.py, layers/inverted_residual.py, layers/convolution.py;
+helpers: layers/activations.py, layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -46,7 +59,7 @@ class MobileNetV2Config:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 224
-    """height and width that images are brought to; the net takes any"""
+    """height and width that images are resized to; forward accepts any size"""
     alpha: float = 1.0
     """factor of all widths"""
     stem_width: int = 32
@@ -56,16 +69,16 @@ class MobileNetV2Config:
     depths: tuple[int, ...] = (1, 2, 3, 4, 3, 3, 1)
     """blocks of each row (n of the paper's table 2)"""
     head_width: int = 1280
-    """channels of the last 1x1 convolution; only an alpha above 1 changes it"""
+    """channels of the last 1x1 convolution; scaled only by an alpha above 1"""
     stem: Literal["imagenet", "small"] = "imagenet"
-    """small: for images of about 32 pixels; the first convolution and the second row of blocks keep the map's size, so
-    that the whole net halves it three times, not five"""
+    """small: for images of about 32 pixels; the first convolution and the second row of blocks have stride 1, so that
+    the network halves the maps three times instead of five"""
     dropout: float = 0.2
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
     eps: float = 1e-5
-    """added to variances by batch normalisation"""
+    """epsilon of batch normalisation, added to the variances"""
     momentum: float = 0.1
-    """share of the newest batch in batch normalisation's running statistics"""
+    """weight of the newest batch in the running statistics of batch normalisation"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -76,7 +89,12 @@ class MobileNetV2Config:
 
 
 class MobileNetV2(ImageClassifier):
-    """A convolution, inverted residuals in five stages, a 1x1 convolution: images (B, C, H, W) -> logits (B, K)."""
+    """A convolution, inverted residuals in five stages, a 1x1 convolution: images (B, C, H, W) -> logits (B, K).
+
+    >>> model = lamina.create_model("mobilenet-v2", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, config: MobileNetV2Config) -> None:
         super().__init__()

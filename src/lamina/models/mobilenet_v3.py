@@ -3,17 +3,29 @@
 Paper: Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam, "Searching for MobileNetV3", ICCV
 2019, arXiv 1905.02244.
 What was new: blocks found by platform-aware architecture search and trimmed layer by layer; the activation h-swish,
-x relu6(x + 3) / 6, in the deeper half; squeeze-and-excitation with a hard sigmoid inside the inverted residual; a
-last stage whose 1x1 convolution to 1280 (small: 1024) channels comes after the pooling.
+x relu6(x + 3) / 6, in the deeper half; squeeze-and-excitation with a hard sigmoid inside the inverted residual; a last
+stage that computes its 1280 (small: 1024) channels after the pooling.
 
 Differences from the paper: initialisation as in torchvision (the paper states none). Squeezed widths are rounded to
-multiples of 8, as in the released code. timm's weights of alpha below 1 have other widths (it scales the expansion
-ratio and not the expanded width); its ``tf_`` weights need TensorFlow's one-sided padding: neither fits.
+multiples of 8, as in the released code. timm's weights for alpha below 1 have other widths (it scales the expansion
+ratio instead of the expanded width), and its ``tf_`` weights need TensorFlow's one-sided padding: neither fits.
 timm trains and runs with batch norm's eps 1e-5: its weights need ``eps=1e-5``.
 
-A stage of ``features`` is what the table computes at one resolution; the last 1x1 convolutions belong to the neck.
+A stage of ``features`` holds all blocks at one resolution; the last 1x1 convolutions belong to the neck.
 
 Legend: B batch, C channels, H height, W width, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                # 3x3/2 convolution, BN, h-swish
+    for stage in stages:                 # each at one resolution
+        for block in stage:              # branch: 1x1 expansion, depthwise, squeeze-and-excitation, 1x1 projection
+            x_BCHW = x_BCHW + block.branch(x_BCHW)    # without the sum where the shape changes
+    e_BD = neck(x_BCHW)                  # 1x1 convolution, BN, h-swish, mean over positions, linear, h-swish
+    return head(dropout(e_BD))           # linear: logits (B, K)
+
+Reading order: models/mobilenet_v3.py, layers/image_classifier.py, layers/inverted_residual.py, layers/convolution.py,
+layers/squeeze_excitation.py; helpers: layers/activations.py, layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -75,25 +87,25 @@ class MobileNetV3Config:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 224
-    """height and width that images are brought to; the net takes any"""
+    """height and width that images are resized to; forward accepts any size"""
     alpha: float = 1.0
     """factor of all widths"""
     stem_width: int = 16
     """channels of the first convolution, before alpha"""
     blocks: tuple[Row, ...] = LARGE
-    """a row for each block: kernel, expanded channels and output channels before alpha, whether it has
+    """one row per block: kernel, expanded channels and output channels before alpha, whether it has
     squeeze-and-excitation, relu or hard-swish, stride 1 or 2"""
     head_width: int = 1280
     """channels of the linear layer before the output layer, before alpha"""
     stem: Literal["imagenet", "small"] = "imagenet"
-    """small: for images of about 32 pixels; the first convolution and the first block of stride 2 keep the map's size,
-    so that the whole net halves it three times, not five"""
+    """small: for images of about 32 pixels; the first convolution and the first block of stride 2 have stride 1, so
+    that the network halves the maps three times instead of five"""
     dropout: float = 0.2
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
     eps: float = 1e-3
-    """added to variances by batch normalisation"""
+    """epsilon of batch normalisation, added to the variances"""
     momentum: float = 0.01
-    """share of the newest batch in batch normalisation's running statistics"""
+    """weight of the newest batch in the running statistics of batch normalisation"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -109,7 +121,12 @@ class MobileNetV3Config:
 
 
 class MobileNetV3(ImageClassifier):
-    """A convolution, inverted residuals in stages, two 1x1 convolutions: images (B, C, H, W) -> logits (B, K)."""
+    """A convolution, inverted residuals in stages, two 1x1 convolutions: images (B, C, H, W) -> logits (B, K).
+
+    >>> model = lamina.create_model("mobilenet-v3-large", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, config: MobileNetV3Config) -> None:
         super().__init__()
@@ -159,7 +176,7 @@ class MobileNetV3(ImageClassifier):
 def _variant(
     size: Literal["large", "small"], blocks: tuple[Row, ...], head_width: int, parameters: int, macs: int, top1: float
 ) -> Variant:
-    """A row; ``top1`` is the paper's accuracy in %."""
+    """A variant; ``top1`` is the paper's accuracy in %."""
     few = tuple(blocks[index] for index in ((0, 1, 2, 3, 12) if size == "large" else (0, 1, 2, 8)))
     reduced = tuple((kernel, wide // 4, narrow // 4, *rest) for kernel, wide, narrow, *rest in few)
     return Variant(
@@ -167,7 +184,7 @@ def _variant(
         config=MobileNetV3Config(blocks=blocks, head_width=head_width),
         card=Card(
             title=f"MobileNet V3 {size}",
-            summary=f"Searched inverted residuals with squeeze-and-excitation and h-swish: the {size} net.",
+            summary=f"Searched inverted residuals with squeeze-and-excitation and h-swish: the {size} network.",
             paper="Searching for MobileNetV3",
             authors="Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam",
             year=2019,

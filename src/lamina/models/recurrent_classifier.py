@@ -1,13 +1,16 @@
-"""Recurrent classifiers of text: an embedding, recurrent layers in one or both directions, one decision.
+"""Recurrent text classifiers: an embedding, recurrent layers in one or both directions, one linear layer.
 
 Papers: Elman, "Finding structure in time", Cognitive Science 14 (1990); Hochreiter, Schmidhuber, "Long short-term
 memory", Neural Computation 9 (1997); Cho et al., EMNLP 2014, arXiv 1406.1078. Both directions: Schuster, Paliwal, IEEE
 Transactions on Signal Processing 45 (1997).
 What was new: units with a memory of the sequence; gates that keep its gradient from vanishing.
 
-Differences from the paper: they define the units, not a classifier of text; its sizes are ours.
+Differences from the paper: they define the units, not a text classifier; its sizes are ours.
 
 Legend: B batch, T time, E embedding width, H hidden width times directions, K classes.
+
+Reading order: models/recurrent_classifier.py, layers/recurrent.py, layers/loops.py; helpers: layers/heads.py,
+layers/sequences.py.
 """
 
 from __future__ import annotations
@@ -29,9 +32,9 @@ class RecurrentClassifierConfig:
     """Options of the recurrent classifiers."""
 
     vocab_size: int = 10_000
-    """different tokens"""
+    """size of the vocabulary"""
     num_classes: int = 2
-    """classes, or values to predict; 0: forward gives the embedding"""
+    """classes, or values to predict; 0: forward returns the embedding"""
     kind: Kind = "lstm"
     """the recurrent unit"""
     embedding_dim: int = 128
@@ -41,13 +44,13 @@ class RecurrentClassifierConfig:
     num_layers: int = 1
     """recurrent layers"""
     bidirectional: bool = False
-    """whether a second network reads from the end"""
+    """whether a second network reads the sequence backwards"""
     pool: Literal["last", "mean", "max"] = "last"
     """what is classified: the last states of both directions, or the mean or maximum of all outputs"""
     dropout: float = 0.0
-    """share dropped of the embedding, between layers, and before the output layer"""
+    """dropout rate of the embedding, between layers, and before the output layer"""
     forget_bias: float = 0.0
-    """what is added to the forget gates' biases at the start"""
+    """added to the initial biases of the forget gates"""
 
     def __post_init__(self) -> None:
         sizes = (self.vocab_size, self.embedding_dim, self.hidden_size, self.num_layers, self.num_classes + 1)
@@ -57,7 +60,12 @@ class RecurrentClassifierConfig:
 
 
 class RecurrentClassifier(nn.Module):
-    """Tokens (B, T), the first ``lengths`` (B,) of each row real, -> logits (B, K). Padding has no influence."""
+    """Tokens (B, T) -> logits (B, K). Right padding beyond ``lengths`` (B,) has no influence.
+
+    >>> model = lamina.create_model("lstm-classifier", num_classes=5)
+    >>> model(torch.zeros(2, 50, dtype=torch.int64), lengths=torch.tensor([50, 20])).shape
+    torch.Size([2, 5])
+    """
 
     def __init__(self, config: RecurrentClassifierConfig) -> None:
         super().__init__()
@@ -76,7 +84,10 @@ class RecurrentClassifier(nn.Module):
         self.head = linear_head(self._width(), config.num_classes)
 
     def embed(self, tokens_BT: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """What is classified, (B, H). Raises ValueError for tokens or lengths of a wrong shape."""
+        """The pooled states before dropout and output layer, (B, H).
+
+        Raises ValueError for tokens or lengths of the wrong shape.
+        """
         expect_tokens(tokens_BT, lengths)
         x_BTE = self.dropout(self.embedding(tokens_BT))
         out_BTH: Tensor
@@ -93,11 +104,12 @@ class RecurrentClassifier(nn.Module):
         return out_BTH.masked_fill(~real_steps(tokens_BT, lengths)[..., None], -torch.inf).amax(1)
 
     def forward(self, tokens_BT: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (B, K). Arguments and errors as of ``embed``."""
         logits_BK: Tensor = self.head(self.dropout(self.embed(tokens_BT, lengths)))
         return logits_BK
 
     def reset_head(self, num_classes: int) -> None:
-        """A new, freshly initialised output layer; 0 removes it, so that forward gives the embedding."""
+        """Replace the output layer by a newly initialised one; with 0 classes forward returns the embedding (B, H)."""
         self.config = replace(self.config, num_classes=num_classes)
         self.head = linear_head(self._width(), num_classes, like=self.embedding.weight)
 
@@ -114,7 +126,7 @@ def _example(config: RecurrentClassifierConfig, batch: int) -> dict[str, Tensor]
 
 def _variant(kind: Kind, **facts: Any) -> Variant:
     card = Card(
-        summary="The last state of one recurrent layer of 128 units decides; for text of any length.",
+        summary="The last state of one recurrent layer of 128 units is classified; for text of any length.",
         inputs=("text",),
         tasks=("classification", "multilabel", "regression"),
         input=(_TIME,),

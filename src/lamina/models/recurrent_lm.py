@@ -3,12 +3,14 @@
 Papers: Mikolov et al., "Recurrent neural network based language model", Interspeech 2010 (``rnn-lm``); Zaremba,
 Sutskever, Vinyals, "Recurrent neural network regularization", 2014, arXiv 1409.2329 (``lstm-lm-*``); Cho et al., EMNLP
 2014, arXiv 1406.1078 (the unit of ``gru-lm``).
-What was new: a context of any length in place of n words; dropout on the connections that are not recurrent.
+What was new: a context of any length in place of n words; dropout on the non-recurrent connections.
 
 Differences from the paper: an LSTM or GRU gate has two biases, as in torch (Zaremba: one); Mikolov's units are
-logistic, ours tanh, and his input is the word itself, without an embedding of another width.
+logistic, ours tanh, and his input is the one-hot word, without an embedding of another width.
 
 Legend: B batch, T time, V vocabulary, E embedding width, H hidden width, L layers.
+
+Reading order: models/recurrent_lm.py, layers/recurrent.py, layers/loops.py; helpers: layers/sequences.py.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class RecurrentLMConfig:
     """Options of the recurrent language models."""
 
     vocab_size: int = 10_000
-    """different tokens"""
+    """size of the vocabulary"""
     kind: Kind = "lstm"
     """the recurrent unit"""
     embedding_dim: int = 200
@@ -40,13 +42,13 @@ class RecurrentLMConfig:
     num_layers: int = 2
     """recurrent layers"""
     dropout: float = 0.0
-    """share dropped of the embedding, between layers, and before the softmax"""
+    """dropout rate of the embedding, between layers, and before the softmax"""
     tied: bool = False
-    """one matrix for embedding and softmax (Press, Wolf 2017); embedding_dim must equal hidden_size"""
+    """one matrix for embedding and output layer (Press, Wolf 2017); embedding_dim must equal hidden_size"""
     forget_bias: float = 0.0
-    """what is added to the forget gates' biases at the start"""
+    """added to the initial biases of the forget gates"""
     init_range: float | None = None
-    """weights start uniform within this range; None: as torch starts them, an untied embedding normal"""
+    """weights are initialised uniformly within this range; None: torch's default (an untied embedding: normal)"""
 
     def __post_init__(self) -> None:
         counts = (self.vocab_size, self.embedding_dim, self.hidden_size, self.num_layers)
@@ -57,8 +59,14 @@ class RecurrentLMConfig:
 
 
 class RecurrentLM(nn.Module):
-    """p(x_t | x_1 .. x_{t-1}) = softmax(W h_{t-1} + b). Tokens (B, T) -> logits (B, T, V) of each next token, and the
-    state after each row's last real token, to go on from: in decoding, and in truncated back-propagation through time.
+    """p(x_t | x_1 .. x_{t-1}) = softmax(W h_{t-1} + b): tokens (B, T) -> logits (B, T, V) for the next token at every
+    position, and the state from which decoding and truncated back-propagation through time continue.
+
+    >>> model = lamina.create_model("lstm-lm-small", vocab_size=100)
+    >>> logits_BTV, state = model(torch.zeros(2, 35, dtype=torch.int64))
+    >>> logits_BTV, state = model(torch.zeros(2, 35, dtype=torch.int64), state)  # the next 35 tokens of each row
+    >>> logits_BTV.shape
+    torch.Size([2, 35, 100])
     """
 
     def __init__(self, config: RecurrentLMConfig) -> None:
@@ -76,26 +84,27 @@ class RecurrentLM(nn.Module):
         )
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
         if config.tied:
-            self.embedding.weight = self.head.weight  # the softmax's start: an embedding's is too wide for it
+            self.embedding.weight = self.head.weight  # with the output layer's initialisation
         if config.init_range is not None:
             for weight in self.parameters():
                 nn.init.uniform_(weight, -config.init_range, config.init_range)
             self.recurrent.add_forget_bias()
 
     def init_state(self, batch: int, max_length: int | None = None) -> RecurrentState:
-        """Zeros: the state before the first token. Any ``max_length`` will do. Raises ValueError for an empty batch."""
+        """The zero state before the first token. ``max_length`` is ignored. Raises ValueError for a batch below 1."""
         return self.recurrent.init_state(batch)
 
     def select(self, state: RecurrentState, index_B: Tensor) -> RecurrentState:
-        """The state with these rows of its batch, in this order."""
+        """The rows ``index_B`` of a state, in this order; a row may be repeated, as in beam search."""
         return select_rows(state, index_B)
 
     def forward(
         self, tokens_BT: Tensor, state: RecurrentState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, RecurrentState]:
-        """Logits (B, T, V) and the state; ``state`` None means zeros. ``lengths`` (B,): real tokens of each row.
+        """Logits (B, T, V) and the state after each row's last real token.
 
-        Raises ValueError for tokens, lengths or a state of a wrong shape.
+        ``state`` defaults to zeros; ``lengths`` (B,) counts the real tokens of each row, the rest is right padding.
+        Raises ValueError for tokens, lengths or a state of the wrong shape.
         """
         expect_tokens(tokens_BT, lengths)
         if state is not None:
@@ -137,7 +146,7 @@ def _zaremba(name: str, hidden: int, dropout: float, init: float, time: int, **f
             Reported(dataset="Penn Treebank", metric="test perplexity", value=test, source="the paper, table 1"),
         ),
         reference="torch.nn.LSTM",
-        differences=("two biases for each gate, as in torch (paper: one)",),
+        differences=("two biases per gate, as in torch (paper: one)",),
         **facts,
     )
 
@@ -147,7 +156,7 @@ VARIANTS = {
         RecurrentLMConfig(kind="rnn", num_layers=1),
         20,
         title="Recurrent language model (Elman)",
-        summary="One layer of tanh units that sees the whole past.",
+        summary="One layer of tanh units, whose state depends on the whole past.",
         paper="Recurrent neural network based language model",
         authors="Mikolov, Karafiat, Burget, Cernocky, Khudanpur",
         year=2010,
@@ -157,7 +166,7 @@ VARIANTS = {
         differences=(
             "tanh units (paper: logistic)",
             "an embedding of its own width before the recurrent layer (paper: none)",
-            "sizes of our choice: the paper's vary with the data",
+            "sizes chosen here: the paper's vary with the data",
         ),
     ),
     "gru-lm": _variant(
@@ -174,7 +183,7 @@ VARIANTS = {
         reference="torch.nn.GRU",
         differences=(
             "the paper's unit in a plain language model, with the sizes of Zaremba's small one",
-            "the reset gate acts after the matrix, as in cuDNN (kind='gru-reset-before': before)",
+            "the reset gate is applied after the matrix, as in cuDNN (kind='gru-reset-before': before)",
         ),
     ),
     "lstm-lm-small": _zaremba(

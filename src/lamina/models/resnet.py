@@ -3,18 +3,28 @@
 Paper: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv 1512.03385; pre-activation:
 the same, "Identity mappings in deep residual networks", ECCV 2016, arXiv 1603.05027.
 What was new: blocks learn the residual F(x) = H(x) - x and a shortcut adds x, so that depth no longer makes training
-harder: deeper plain nets have a higher *training* error (degradation), deeper residual nets a lower one.
+harder: deeper plain networks have a higher *training* error (degradation), deeper residual networks a lower one.
 
 Often misread: 11.3 is the number of billions of multiply-adds of the 152 layers (``version="v1"``), which have 60.2
 million parameters.
 
 Differences from the paper: bottlenecks have their stride on the 3x3 ("v1.5", as in torchvision); ``version="v1"`` has
-it on the first 1x1, as the paper. Convolutions start normal by fan-out, the output layer as torch's. ReLU follows the
-sum, so the shortcut's way is not quite an identity; ``preactivation=True`` makes it one.
-
-    stem 7x7/2, 3x3/2 max -> 4 stages, from the second on with stride 2 -> mean over positions -> linear
+it on the first 1x1, as in the paper. Convolutions are initialised by fan-out, the output layer as in torch. ReLU
+follows the sum, so the shortcut path is not quite an identity; ``preactivation=True`` makes it one.
 
 Legend: B batch, C channels, H height, W width, D features, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                    # 7x7/2 convolution, BN, ReLU, max pooling 3x3/2
+    for stage in stages:                     # 4 stages, stride 2 in the first block of all but the first
+        for block in stage:                  # branch: 1x1, 3x3, 1x1 or 3x3, 3x3 convolutions, BN after each
+            x_BCHW = relu(stochastic_depth(block.branch(x_BCHW)) + block.shortcut(x_BCHW))
+    e_BD = neck(x_BCHW)                      # mean over positions
+    return head(dropout(e_BD))               # linear: logits (B, K)
+
+Reading order: models/resnet.py, layers/image_classifier.py, layers/residual.py, layers/stochastic_depth.py; helpers:
+layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -38,13 +48,13 @@ class ResNetConfig:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 224
-    """height and width that images are brought to; the net itself takes any"""
+    """height and width that images are resized to; forward accepts any size"""
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     """blocks of each stage"""
     widths: tuple[int, ...] = (64, 128, 256, 512)
     """channels of each stage's 3x3 convolutions; the first is the stem's too"""
     bottleneck: bool = True
-    """1x1-3x3-1x1 blocks that give four times their width; false: 3x3-3x3"""
+    """1x1-3x3-1x1 blocks whose output has four times their width; false: 3x3-3x3"""
     version: Literal["v1", "v1.5"] = "v1.5"
     """stride of a bottleneck: v1 on the first 1x1 (paper), v1.5 on the 3x3"""
     preactivation: bool = False
@@ -52,15 +62,15 @@ class ResNetConfig:
     shortcut: Shortcut = "B"
     """A: zeros for new channels; B: projections where the shape changes; C: projections everywhere"""
     residual: bool = True
-    """false: the paper's plain net, without shortcuts"""
+    """false: the paper's plain network, without shortcuts"""
     zero_gamma: bool = False
-    """each block starts as its shortcut: the last normalisation's scale is 0 (1706.02677)"""
+    """each block is initially its shortcut: the scale of its last normalisation starts at 0 (1706.02677)"""
     stem: Literal["imagenet", "small"] = "imagenet"
     """imagenet: 7x7 stride 2 and max pooling; small: 3x3 at full resolution, for images of about 32 pixels"""
     dropout: float = 0.0
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
     stochastic_depth: float = 0.0
-    """share of samples that skip the last block in training; it rises linearly from the stem (1603.09382)"""
+    """probability of dropping the last block in training; it rises linearly from 0 at the stem (1603.09382)"""
 
     def __post_init__(self) -> None:
         check_residual("resnet", self)
@@ -69,8 +79,12 @@ class ResNetConfig:
 class ResNet(ImageClassifier):
     """Stem, stages of residual blocks, mean over positions, linear layer: images (B, C, H, W) -> logits (B, K).
 
-    With ``preactivation`` the maps that ``features`` gives are sums without a last normalisation and ReLU, which the
-    neck holds.
+    With ``preactivation``, ``features`` returns the sums without the last normalisation and ReLU, which belong to the
+    neck.
+
+    >>> model = lamina.create_model("resnet50", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, config: ResNetConfig) -> None:
@@ -106,7 +120,7 @@ def _variant(
     bottleneck: bool = True,
 ) -> Variant:
     kind = "bottleneck" if bottleneck else "basic"
-    differences = ["convolutions start by fan-out, the output layer as torch's"]
+    differences = ["convolutions initialised by fan-out, the output layer as in torch"]
     if bottleneck:
         differences.append("stride on the 3x3 of a bottleneck (paper: on its first 1x1; version=v1)")
     small: dict[str, Any] = {"image_size": 32, "blocks": (1, 2, 1), "widths": (8, 12, 16)}

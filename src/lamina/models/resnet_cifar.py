@@ -2,16 +2,26 @@
 
 Paper: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv 1512.03385, section 4.2;
 pre-activation: arXiv 1603.05027.
-What was new: the paper's study of depth itself. Plain nets (``residual=False``) train worse the deeper they are,
-residual ones better, up to 1202 layers.
+What was new: a study of depth itself. Plain networks (``residual=False``) train worse the deeper they are, residual
+ones better, up to 1202 layers.
 
-Differences from the paper: the channels that shortcut A adds, all zero, stand half before and half behind the old ones,
-where the authors' Torch code puts all of them behind (the same net but for the order of channels). Convolutions start
-normal by fan-out, the output layer as torch's.
-
-    stem 3x3, 16 -> 3 stages of n basic blocks, 16, 32, 64 channels, stride 1, 2, 2 -> mean over positions -> linear
+Differences from the paper: of the zero channels that shortcut A adds, half precede and half follow the old ones, where
+the authors' Torch code appends all of them (the same network up to the order of channels). Convolutions are
+initialised by fan-out, the output layer as in torch.
 
 Legend: B batch, C channels, H height, W width, D features, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BCHW = stem(x_BCHW)                    # 3x3 convolution to 16 channels, BN, ReLU
+    for stage in stages:                     # 3 stages of 16, 32, 64 channels, strides 1, 2, 2
+        for block in stage:                  # n blocks; branch: 3x3, BN, ReLU, 3x3, BN
+            x_BCHW = relu(stochastic_depth(block.branch(x_BCHW)) + block.shortcut(x_BCHW))
+    e_BD = neck(x_BCHW)                      # mean over positions
+    return head(dropout(e_BD))               # linear: logits (B, K)
+
+Reading order: models/resnet_cifar.py, layers/image_classifier.py, layers/residual.py, layers/stochastic_depth.py;
+helpers: layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -35,7 +45,7 @@ class ResNetCifarConfig:
     in_channels: int = 3
     """channels of an image"""
     image_size: int = 32
-    """height and width that images are brought to; the net itself takes any"""
+    """height and width that images are resized to; forward accepts any size"""
     blocks: tuple[int, ...] = (3, 3, 3)
     """blocks of each stage: the paper's n, three times"""
     widths: tuple[int, ...] = (16, 32, 64)
@@ -45,13 +55,13 @@ class ResNetCifarConfig:
     shortcut: Shortcut = "A"
     """A: zeros for new channels (paper); B: projections where the shape changes; C: projections everywhere"""
     residual: bool = True
-    """false: the paper's plain net, without shortcuts"""
+    """false: the paper's plain network, without shortcuts"""
     zero_gamma: bool = False
-    """each block starts as its shortcut: the last normalisation's scale is 0 (1706.02677)"""
+    """each block is initially its shortcut: the scale of its last normalisation starts at 0 (1706.02677)"""
     dropout: float = 0.0
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
     stochastic_depth: float = 0.0
-    """share of samples that skip the last block in training; it rises linearly from the stem (1603.09382)"""
+    """probability of dropping the last block in training; it rises linearly from 0 at the stem (1603.09382)"""
 
     def __post_init__(self) -> None:
         check_residual("resnet_cifar", self)
@@ -60,8 +70,12 @@ class ResNetCifarConfig:
 class ResNetCifar(ImageClassifier):
     """3x3 stem, three stages of basic blocks, mean over positions, linear layer: images (B, C, H, W) -> logits (B, K).
 
-    With ``preactivation`` the maps that ``features`` gives are sums without a last normalisation and ReLU, which the
-    neck holds.
+    With ``preactivation``, ``features`` returns the sums without the last normalisation and ReLU, which belong to the
+    neck.
+
+    >>> model = lamina.create_model("resnet20", num_classes=10)
+    >>> model(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, config: ResNetCifarConfig) -> None:
@@ -103,8 +117,8 @@ def _variant(n: int, *, parameters: int, macs: int, error: float, note: str = ""
             ),
             reference="plain functions over the weights, written in the test",
             differences=(
-                "shortcut A adds channels on both sides (the authors' code: behind)",
-                "convolutions start by fan-out, the output layer as torch's",
+                "shortcut A adds channels on both sides (the authors' code: at the end)",
+                "convolutions initialised by fan-out, the output layer as in torch",
             ),
             recipe="resnet-cifar",
         ),

@@ -1,12 +1,14 @@
-"""Sequence to sequence learning with two LSTMs: one reads the source, the other writes from the state it leaves.
+"""Sequence to sequence learning with two LSTMs: one encodes the source, the other decodes the target from its state.
 
 Paper: Sutskever, Vinyals, Le, "Sequence to sequence learning with neural networks", NIPS 2014, arXiv 1409.3215.
 What was new: translation by one network, through a vector of fixed size; the source is read in reverse order, which
-puts its beginning next to the target's.
+brings its beginning next to the target's.
 
-Differences from the paper: two biases for each gate, as in torch (paper: one; 32,000 parameters fewer); no ensemble.
+Differences from the paper: two biases per gate, as in torch (paper: one; 32,000 parameters fewer); no ensemble.
 
 Legend: B batch, S source length, T target length, E embedding width, H hidden width, L layers, V target vocabulary.
+
+Reading order: models/seq2seq.py, layers/recurrent.py, layers/loops.py; helpers: layers/sequences.py.
 """
 
 from __future__ import annotations
@@ -35,21 +37,21 @@ class Seq2SeqConfig:
     """Options of the encoder-decoder without attention."""
 
     source_vocab_size: int = 160_000
-    """different tokens of the source"""
+    """size of the source vocabulary"""
     vocab_size: int = 80_000
-    """different tokens of the target"""
+    """size of the target vocabulary"""
     embedding_dim: int = 1000
     """width of a token's embedding"""
     hidden_size: int = 1000
     """width of each LSTM layer"""
     num_layers: int = 4
-    """LSTM layers of the encoder, and of the decoder"""
+    """number of LSTM layers in the encoder, and in the decoder"""
     reverse_source: bool = True
-    """whether the source is read from its end"""
+    """whether the source is read in reverse order"""
     dropout: float = 0.0
-    """share dropped of the embeddings, between layers, and before the softmax"""
+    """dropout rate of the embeddings, between layers, and before the softmax"""
     init_range: float | None = 0.08
-    """weights start uniform within this range; None: as torch starts them"""
+    """weights are initialised uniformly within this range; None: torch's default"""
 
     def __post_init__(self) -> None:
         sizes = (self.source_vocab_size, self.vocab_size, self.embedding_dim, self.hidden_size, self.num_layers)
@@ -57,14 +59,14 @@ class Seq2SeqConfig:
 
 
 class Seq2SeqMemory(NamedTuple):
-    """What the encoder leaves: its last state."""
+    """The encoder's last state."""
 
     hidden_BLH: Tensor
     cell_BLH: Tensor
 
 
 class Seq2SeqState(NamedTuple):
-    """The decoder's state and the number of tokens it has seen; at none it starts from the memory."""
+    """The decoder's state and the number of tokens decoded so far; at 0 it starts from the memory."""
 
     hidden_BLH: Tensor
     cell_BLH: Tensor
@@ -75,7 +77,14 @@ Rows = TypeVar("Rows", Seq2SeqState, Seq2SeqMemory)
 
 
 class Seq2Seq(nn.Module):
-    """p(y_t | y_1 .. y_{t-1}, x). ``tokens_BT`` begin with the mark of the beginning; logits are of each next token."""
+    """p(y_t | y_1 .. y_{t-1}, x): source (B, S) and target tokens (B, T), which start with the beginning-of-sequence
+    token, -> logits (B, T, V) for the next target token at every position.
+
+    >>> model = lamina.create_model("seq2seq", vocab_size=100, source_vocab_size=100, hidden_size=32)
+    >>> logits_BTV, state = model(torch.zeros(2, 7, dtype=torch.int64), source=torch.zeros(2, 9, dtype=torch.int64))
+    >>> logits_BTV.shape
+    torch.Size([2, 7, 100])
+    """
 
     def __init__(self, config: Seq2SeqConfig) -> None:
         super().__init__()
@@ -92,7 +101,10 @@ class Seq2Seq(nn.Module):
                 nn.init.uniform_(weight, -config.init_range, config.init_range)
 
     def encode(self, source_BS: Tensor, source_lengths: Tensor | None = None) -> Seq2SeqMemory:
-        """Read the source. Raises ValueError for tokens or lengths of a wrong shape."""
+        """Encode the source (B, S), of which ``source_lengths`` (B,) tokens per row are real, into a memory.
+
+        Raises ValueError for tokens or lengths of the wrong shape.
+        """
         expect_tokens(source_BS, source_lengths, "source tokens")
         if self.config.reverse_source:
             source_BS = reverse_rows(source_BS, source_lengths)
@@ -100,12 +112,12 @@ class Seq2Seq(nn.Module):
         return Seq2SeqMemory(*state)
 
     def init_state(self, batch: int, max_length: int | None = None) -> Seq2SeqState:
-        """The state before the first token. Any ``max_length`` will do. Raises ValueError for an empty batch."""
+        """The state before the first token. ``max_length`` is ignored. Raises ValueError for a batch below 1."""
         zeros = self.decoder.init_state(batch)
         return Seq2SeqState._make((*zeros, torch.zeros(batch, dtype=torch.int64, device=zeros[0].device)))
 
     def select(self, state: Rows, index_B: Tensor) -> Rows:
-        """The state, or the memory, with these rows of its batch, in this order."""
+        """The rows ``index_B`` of a state or memory, in this order; a row may be repeated, as in beam search."""
         return select_rows(state, index_B)
 
     def forward(
@@ -117,9 +129,11 @@ class Seq2Seq(nn.Module):
         source: Tensor | None = None,
         source_lengths: Tensor | None = None,
     ) -> tuple[Tensor, Seq2SeqState]:
-        """Logits (B, T, V) and the state after each row's last real token. Give ``memory``, or ``source`` (B, S).
+        """Logits (B, T, V) and the state after each row's last real token. Give ``memory`` or ``source`` (B, S).
 
-        Raises ValueError for both or neither, and for tokens, lengths, a state or a memory of a wrong shape.
+        ``state`` defaults to the state before the first token; ``lengths`` (B,) counts the real tokens of each row.
+        Raises ValueError if both or neither of memory and source are given, and for tokens, lengths, a state or a
+        memory of the wrong shape.
         """
         expect_tokens(tokens_BT, lengths)
         memory = resolve_memory(self.encode, memory, source, source_lengths)
@@ -153,7 +167,7 @@ VARIANTS = {
         config=Seq2SeqConfig(),
         card=Card(
             title="Sequence to sequence",
-            summary="Four LSTM layers read a sentence in reverse, four more write its translation.",
+            summary="Four LSTM layers encode a sentence in reverse order, four more decode its translation.",
             paper="Sequence to sequence learning with neural networks",
             authors="Sutskever, Vinyals, Le",
             year=2014,
@@ -180,7 +194,7 @@ VARIANTS = {
                 ),
             ),
             reference="torch.nn.LSTM",
-            differences=("two biases for each gate, as in torch (paper: one)",),
+            differences=("two biases per gate, as in torch (paper: one)",),
             recipe="seq2seq",
         ),
         small={

@@ -1,18 +1,21 @@
-"""Sequence to sequence learning with attention: the decoder looks back at every state of the encoder.
+"""Sequence to sequence learning with attention: the decoder attends to every state of the encoder.
 
 Papers: Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning to align and translate", ICLR 2015, arXiv
 1409.0473 (``score="additive"``); Luong, Pham, Manning, "Effective approaches to attention-based neural machine
 translation", EMNLP 2015, arXiv 1508.04025 (``"dot"``, ``"general"``, ``"concat"``: global attention).
 What was new: a soft alignment, learned with the translation, in place of one vector for the whole source. Bahdanau:
-s_i = GRU(s_{i-1}, [y_{i-1}; c_i]), where c_i is looked up with s_{i-1}. Luong: h_t = LSTM(h_{t-1}, [y_{t-1};
-h~_{t-1}]), c_t is looked up with h_t, and h~_t = tanh(W_c [c_t; h_t]) is fed to the next step ("input feeding").
+s_i = GRU(s_{i-1}, [y_{i-1}; c_i]), where the query for c_i is s_{i-1}. Luong: h_t = LSTM(h_{t-1}, [y_{t-1};
+h~_{t-1}]), the query for c_t is h_t, and h~_t = tanh(W_c [c_t; h_t]) is fed to the next step ("input feeding").
 
-Differences from the paper: the reset gate acts after the matrix, as in cuDNN (Bahdanau: before); gates have two
-biases; Bahdanau's readout sees s_i, as equation 4 has it (the appendix: s_{i-1}); torch's initialisation (Bahdanau:
+Differences from the paper: the reset gate is applied after the matrix, as in cuDNN (Bahdanau: before); gates have two
+biases; Bahdanau's readout uses s_i, as in equation 4 (the appendix: s_{i-1}); torch's initialisation (Bahdanau:
 orthogonal and normal 0.01); no local attention.
 
 Legend: B batch, S source length, T target length, E embedding width, H hidden width, L layers, V target vocabulary, D
-width of a source state (2 H for additive, H otherwise), A of a prepared key, C of what the last step leaves.
+width of a source state (2 H for additive, H otherwise), A of a prepared key, C of the context passed to the next step.
+
+Reading order: models/seq2seq_attention.py, layers/additive_attention.py, layers/recurrent.py, layers/loops.py; helpers:
+layers/sequences.py.
 """
 
 from __future__ import annotations
@@ -45,9 +48,9 @@ class Seq2SeqAttentionConfig:
     """Options of the encoder-decoder with attention."""
 
     source_vocab_size: int = 30_000
-    """different tokens of the source"""
+    """size of the source vocabulary"""
     vocab_size: int = 30_000
-    """different tokens of the target"""
+    """size of the target vocabulary"""
     score: Score = "additive"
     """how a state is compared with a source state: Bahdanau's additive (GRU), or Luong's concat, dot, general (LSTM)"""
     embedding_dim: int = 620
@@ -55,15 +58,15 @@ class Seq2SeqAttentionConfig:
     hidden_size: int = 1000
     """width of each recurrent layer, and of each direction of the encoder"""
     num_layers: int = 1
-    """recurrent layers of the encoder, and of the decoder"""
+    """number of recurrent layers in the encoder, and in the decoder"""
     attention_size: int = 1000
-    """width of the alignment's hidden layer (additive and concat)"""
+    """width of the hidden layer of the alignment (additive and concat)"""
     maxout: int = 500
     """maxout units before the softmax (additive)"""
     input_feeding: bool = True
-    """whether a step sees the attentional vector of the one before (concat, dot, general)"""
+    """whether a step receives the attentional vector of the previous one (concat, dot, general)"""
     dropout: float = 0.0
-    """share dropped of the embeddings, between layers, and before the softmax"""
+    """dropout rate of the embeddings, between layers, and before the softmax"""
 
     def __post_init__(self) -> None:
         widths = (self.embedding_dim, self.hidden_size, self.num_layers, self.attention_size, self.maxout)
@@ -72,7 +75,7 @@ class Seq2SeqAttentionConfig:
 
 
 class AttentionMemory(NamedTuple):
-    """What a GRU encoder leaves: its states, their keys, which of them are real, the decoder's first state."""
+    """The result of a GRU encoder: its states, their keys, the padding mask, the decoder's first state."""
 
     values_BSD: Tensor
     keys_BSA: Tensor
@@ -91,7 +94,7 @@ class AttentionLSTMMemory(NamedTuple):
 
 
 class AttentionState(NamedTuple):
-    """A GRU decoder's state, its last context, the tokens it has seen; at none it starts from the memory."""
+    """A GRU decoder's state, its last context, and the number of tokens decoded; at 0 it starts from the memory."""
 
     hidden_BLH: Tensor
     context_BC: Tensor
@@ -99,7 +102,7 @@ class AttentionState(NamedTuple):
 
 
 class AttentionLSTMState(NamedTuple):
-    """An LSTM decoder's state, its last attentional vector, the tokens it has seen."""
+    """An LSTM decoder's state, its last attentional vector, and the number of tokens decoded."""
 
     hidden_BLH: Tensor
     cell_BLH: Tensor
@@ -114,7 +117,14 @@ Rows = TypeVar("Rows", AttentionState, AttentionLSTMState, AttentionMemory, Atte
 
 
 class Seq2SeqAttention(nn.Module):
-    """p(y_t | y_1 .. y_{t-1}, x). ``tokens_BT`` begin with the mark of the beginning; logits are of each next token."""
+    """p(y_t | y_1 .. y_{t-1}, x): source (B, S) and target tokens (B, T), which start with the beginning-of-sequence
+    token, -> logits (B, T, V) for the next target token at every position.
+
+    >>> model = lamina.create_model("seq2seq-attention", vocab_size=100, source_vocab_size=100, hidden_size=32)
+    >>> tokens_BT, source_BS = torch.zeros(2, 7, dtype=torch.int64), torch.zeros(2, 9, dtype=torch.int64)
+    >>> model(tokens_BT, source=source_BS)[0].shape, model.attention_map(tokens_BT, source=source_BS).shape
+    (torch.Size([2, 7, 100]), torch.Size([2, 7, 9]))
+    """
 
     def __init__(self, config: Seq2SeqAttentionConfig) -> None:
         super().__init__()
@@ -143,7 +153,10 @@ class Seq2SeqAttention(nn.Module):
         self.head = nn.Linear(config.maxout if self.additive else H, config.vocab_size)
 
     def encode(self, source_BS: Tensor, source_lengths: Tensor | None = None) -> Memory:
-        """Read the source. Raises ValueError for tokens or lengths of a wrong shape."""
+        """Encode the source (B, S), of which ``source_lengths`` (B,) tokens per row are real, into a memory.
+
+        Raises ValueError for tokens or lengths of the wrong shape.
+        """
         expect_tokens(source_BS, source_lengths, "source tokens")
         values_BSD, state = self.encoder(self.dropout(self.source_embedding(source_BS)), None, source_lengths)
         if source_lengths is None:
@@ -153,12 +166,12 @@ class Seq2SeqAttention(nn.Module):
         seen = (values_BSD, self.attention.prepare(values_BSD), real_BS)
         if not self.additive:
             return AttentionLSTMMemory(*seen, *state)
-        first_BH = state[0][:, -1]  # of the backward network: it has seen the whole source, its beginning last
+        first_BH = state[0][:, -1]  # of the backward network: it has read the whole source
         start_BLH = torch.tanh(self.start(first_BH)).view(-1, self.config.num_layers, self.config.hidden_size)
         return AttentionMemory(*seen, start_BLH)
 
     def init_state(self, batch: int, max_length: int | None = None) -> State:
-        """The state before the first token. Any ``max_length`` will do. Raises ValueError for an empty batch."""
+        """The state before the first token. ``max_length`` is ignored. Raises ValueError for a batch below 1."""
         zeros = self.decoder.init_state(batch)
         context_BC = zeros[0].new_zeros(batch, self.context_size)
         position_B = torch.zeros(batch, dtype=torch.int64, device=context_BC.device)
@@ -166,7 +179,7 @@ class Seq2SeqAttention(nn.Module):
         return like._make((*zeros, context_BC, position_B))
 
     def select(self, state: Rows, index_B: Tensor) -> Rows:
-        """The state, or the memory, with these rows of its batch, in this order."""
+        """The rows ``index_B`` of a state or memory, in this order; a row may be repeated, as in beam search."""
         return select_rows(state, index_B)
 
     def forward(
@@ -178,9 +191,11 @@ class Seq2SeqAttention(nn.Module):
         source: Tensor | None = None,
         source_lengths: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """Logits (B, T, V) and the state after each row's last real token. Give ``memory``, or ``source`` (B, S).
+        """Logits (B, T, V) and the state after each row's last real token. Give ``memory`` or ``source`` (B, S).
 
-        Raises ValueError for both or neither, and for tokens, lengths, a state or a memory of a wrong shape.
+        ``state`` defaults to the state before the first token; ``lengths`` (B,) counts the real tokens of each row.
+        Raises ValueError if both or neither of memory and source are given, and for tokens, lengths, a state or a
+        memory of the wrong shape.
         """
         given = (tokens_BT, state, lengths, memory, source, source_lengths)
         logits_BTV, state, _ = run_eagerly(self._decode, *given) if self.decoder.runs_eagerly else self._decode(*given)
@@ -195,7 +210,7 @@ class Seq2SeqAttention(nn.Module):
         source: Tensor | None = None,
         source_lengths: Tensor | None = None,
     ) -> Tensor:
-        """The alignment (B, T, S): the share of each source token in each step. Arguments as of ``forward``."""
+        """The alignment (B, T, S): the attention weights of every decoding step. Arguments as of ``forward``."""
         return self._decode(tokens_BT, state, lengths, memory, source, source_lengths)[2]
 
     def _decode(
@@ -232,7 +247,7 @@ class Seq2SeqAttention(nn.Module):
         return (*new, context_BC), (attn_BS, new[0].unbind(1)[-1], context_BC)
 
     def _read_out(self, y_BTE: Tensor, s_BTH: Tensor, c_BTD: Tensor) -> Tensor:
-        """t_i = max of each pair of U s_i + V y_{i-1} + C c_i."""
+        """Maxout: the larger of each pair of U s_i + V y_{i-1} + C c_i."""
         units_BT2M: Tensor = self.readout(torch.cat([s_BTH, y_BTE, c_BTD], -1))
         return torch.maximum(units_BT2M[..., ::2], units_BT2M[..., 1::2])
 
@@ -274,7 +289,7 @@ VARIANTS = {
         config=Seq2SeqAttentionConfig(),
         card=Card(
             title="Sequence to sequence with attention",
-            summary="A GRU that reads both ways and one that writes, looking back at every source word.",
+            summary="A bidirectional GRU encodes, another GRU decodes, attending to every source token.",
             paper="Neural machine translation by jointly learning to align and translate",
             authors="Bahdanau, Cho, Bengio",
             year=2015,
@@ -295,9 +310,9 @@ VARIANTS = {
             ),
             reference="torch.nn.GRU",
             differences=(
-                "the reset gate acts after the matrix, as in cuDNN (paper: before)",
-                "two biases for each gate, as in torch (paper: one)",
-                "the readout sees the new state, as equation 4 has it (appendix: the one before)",
+                "the reset gate is applied after the matrix, as in cuDNN (paper: before)",
+                "two biases per gate, as in torch (paper: one)",
+                "the readout uses the new state, as in equation 4 (appendix: the previous one)",
                 "torch's initialisation (paper: orthogonal, and normal with 0.01)",
             ),
             recipe="seq2seq-attention",

@@ -1,13 +1,13 @@
-"""One logistic unit: the perceptron with a slope, which is logistic regression.
+"""One logistic unit: a perceptron with a smooth output, which is logistic regression.
 
 Paper: Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B 20 (1958); as a
 unit of a network: Rumelhart, Hinton, Williams, Nature 323 (1986).
-What was new: a smooth output, read as a probability, in place of the step, so that a gradient says which way to go even
-where no mistake is made.
+What was new: a smooth output, read as a probability, in place of the step, so that there is a gradient even where no
+mistake is made.
 
 Differences from the paper: fitted by gradient descent on batches; Cox fits by iterated maximum likelihood. The default
-recipe adds a small L2 penalty, without which separable data push the weights to infinity. Weights start at zero: the
-loss is convex.
+recipe adds a small L2 penalty, without which separable data push the weights to infinity. Weights are initialised to
+zero: the loss is convex.
 
 Legend: B batch, F input features (an image is flattened: F = C H W).
 """
@@ -28,7 +28,7 @@ class SigmoidNeuronConfig:
     """Options of the sigmoid neuron."""
 
     in_features: int = 30
-    """features of one input, an image flattened"""
+    """number of input features; images are flattened"""
     num_classes: int = 2
     """outputs: always 2"""
 
@@ -36,13 +36,17 @@ class SigmoidNeuronConfig:
         if self.in_features < 1:
             raise ValueError(f"in_features must be at least 1, got {self.in_features}")
         if self.num_classes != 2:
-            raise ValueError(f"one unit tells two classes apart, got num_classes={self.num_classes}")
+            raise ValueError(f"one unit separates two classes only, got num_classes={self.num_classes}")
 
 
 class SigmoidNeuron(nn.Module):
-    """z = w.x + b, p(class 1) = 1 / (1 + e^-z). Input (B, F) or (B, C, H, W) -> logits (B, 2): 0 and z.
+    """z = w.x + b, p(class 1) = 1 / (1 + e^-z): inputs (B, F) or (B, C, H, W) -> logits (B, 2), 0 and z.
 
-    Softmax over (0, z) is (1 - p, p): cross-entropy over these logits is the binary cross-entropy.
+    The softmax of (0, z) is (1 - p, p): cross-entropy of these logits is binary cross-entropy.
+
+    >>> model = lamina.create_model("sigmoid-neuron", in_features=3)
+    >>> model.probability(torch.zeros(2, 3))
+    tensor([0.5000, 0.5000], grad_fn=<SigmoidBackward0>)
     """
 
     def __init__(self, config: SigmoidNeuronConfig) -> None:
@@ -53,10 +57,11 @@ class SigmoidNeuron(nn.Module):
         nn.init.zeros_(self.unit.bias)
 
     def probability(self, x: Tensor) -> Tensor:
-        """The unit's output, the probability of class 1, of shape (B,)."""
+        """The output of the unit, the probability of class 1, (B,)."""
         return self._score(x).sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, 2). Raises ValueError for inputs that do not hold F features."""
         z_B = self._score(x)
         return torch.stack([torch.zeros_like(z_B), z_B], dim=1)
 

@@ -1,16 +1,20 @@
 """SqueezeNet: AlexNet's accuracy with a fiftieth of its parameters.
 
 Paper: Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters
-and <0.5MB model size", arXiv 1602.07360, 2016. Version 1.1 is of the authors' repository, forresti/SqueezeNet.
+and <0.5MB model size", arXiv 1602.07360, 2016. Version 1.1 is from the authors' repository, forresti/SqueezeNet.
 What was new: fire modules, which squeeze to few channels by 1x1 before they expand by 1x1 and 3x3; late pooling; no
-linear layers. (The 0.5 MB are with Deep Compression, which is not here.)
+linear layers. (The 0.5 MB are reached with Deep Compression, which is not implemented here.)
 
-Differences from the paper: first weights are torchvision's (He's uniform, biases zero); the authors' Caffe nets start
-with Xavier's. Their conv10 of version 1.0 pads its maps by one pixel; torchvision's and ours does not. conv10 is
-rectified, as in the reference, so that outputs are never negative: this suits a softmax only, and ``output_relu=False``
-leaves it out for several labels an image and for values to predict.
+Differences from the paper: torchvision's initialisation (He's uniform, biases zero) instead of Xavier's in the authors'
+Caffe nets. Their conv10 of version 1.0 pads its maps by one pixel; torchvision's and ours do not. conv10 is followed by
+a ReLU, as in the reference, so outputs are never negative: that suits softmax only, and ``output_relu=False`` removes
+it for multilabel classification and regression.
 
 Legend: B batch, C channels, H height, W width, D features, K classes; e, s are the paper's expand and squeeze widths.
+
+``SqueezeNet`` overrides the ``forward`` of its base class, because its head is a convolution.
+
+Reading order: models/squeezenet.py, layers/image_classifier.py; helpers: layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -51,16 +55,16 @@ class SqueezeNetConfig:
     freq: int = 2
     """fire modules of the same width"""
     pct_3x3: float = 0.5
-    """share of the expand channels that are of 3x3 convolutions"""
+    """share of the expand channels that 3x3 convolutions compute"""
     squeeze_ratio: float = 0.125
-    """squeeze channels for each expand channel"""
+    """squeeze channels per expand channel"""
     bypass: Literal["none", "simple", "complex"] = "none"
-    """simple: a fire module's input is added to its output where both have as many channels (fire3, 5, 7, 9);
-    complex: and by a 1x1 convolution elsewhere"""
+    """simple: the input of a fire module is added to its output where the channels match (fire3, 5, 7, 9);
+    complex: elsewhere too, through a 1x1 convolution"""
     dropout: float = 0.5
-    """share of the last maps' values dropped in training"""
+    """dropout rate of the last maps"""
     output_relu: bool = True
-    """whether conv10 is rectified, as in the reference; False for multilabel and regression"""
+    """whether conv10 is followed by a ReLU, as in the reference; False for multilabel and regression"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -74,7 +78,7 @@ class SqueezeNetConfig:
 
     @property
     def min_size(self) -> int:
-        """Smallest image side: a 3x3 pooling of stride 2, rounding up, takes 2 n pixels to n."""
+        """Smallest image side: a 3x3 pooling of stride 2, rounding up, maps 2 n pixels to n."""
         poolings = len(self.depths) - 1
         if self.stem == "small":
             return int(2**poolings)
@@ -88,7 +92,7 @@ class SqueezeNetConfig:
 
 
 class Fire(nn.Module):
-    """Squeeze by 1x1, expand by 1x1 and 3x3 beside each other, each rectified: (B, C, H, W) -> (B, e1 + e3, H, W)."""
+    """1x1 squeeze, then 1x1 and 3x3 expand in parallel, each with ReLU: (B, C, H, W) -> (B, e1 + e3, H, W)."""
 
     def __init__(self, channels: int, s: int, e1: int, e3: int, bypass: str = "none") -> None:
         super().__init__()
@@ -111,8 +115,12 @@ class Fire(nn.Module):
 class SqueezeNet(ImageClassifier):
     """Fire modules and a convolutional head: images (B, C, H, W) -> logits (B, K).
 
-    Stage s gives its maps before the next pooling. The head works on maps and their mean comes last, so that embeddings
-    are the mean of the last stage's maps, but logits are not a linear function of them.
+    The maps of a stage are those before the next pooling. The head is a convolution, applied before the mean over
+    positions: ``embed`` returns the mean of the last stage's maps, but the logits are not a linear function of it.
+
+    >>> model = lamina.create_model("squeezenet-1.1", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, config: SqueezeNetConfig) -> None:
@@ -133,7 +141,7 @@ class SqueezeNet(ImageClassifier):
             parts = OrderedDict() if stage == 0 else OrderedDict(pool=_pool())
             for _ in range(depth):
                 s, e1, e3 = config.fire_widths(fire)
-                parts[f"fire{fire + 2}"] = Fire(channels, s, e1, e3, config.bypass)  # the paper counts conv1 as layer 1
+                parts[f"fire{fire + 2}"] = Fire(channels, s, e1, e3, config.bypass)  # conv1 is the paper's layer 1
                 channels, fire = e1 + e3, fire + 1
             self.stages.append(nn.Sequential(parts))
         self.embedding = channels
@@ -146,12 +154,13 @@ class SqueezeNet(ImageClassifier):
         self.reset_head(config.num_classes)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits (B, K). Raises ValueError as ``features`` does."""
         (x_BCHW,) = self.features(x_BCHW, [-1])
         logits_BK: Tensor = self.neck(self.head(self.dropout(x_BCHW)))
         return logits_BK
 
     def reset_head(self, num_classes: int) -> None:
-        """A new, freshly initialised conv10; 0 removes it, so that forward gives the embedding."""
+        """Replace conv10 by a newly initialised one; with 0 classes forward returns the embedding (B, D)."""
         self.config = replace(self.config, num_classes=num_classes)
         if not num_classes:
             self.head = nn.Identity()
@@ -194,9 +203,9 @@ def _variant(
             reported=reported,
             reference=f"torchvision.models.squeezenet{version.replace('.', '_')}",
             differences=(
-                "He's uniform first weights, as torchvision (the authors' Caffe net: Xavier's)",
+                "He's uniform initialisation, as in torchvision (the authors' Caffe net: Xavier's)",
                 "conv10 does not pad (Caffe net of version 1.0: by one pixel)",
-                *(("version 1.1 is of the authors' repository, not in the paper",) if version == "1.1" else ()),
+                *(("version 1.1 is from the authors' repository, not in the paper",) if version == "1.1" else ()),
             ),
             recipe="squeezenet",
             aliases=(f"squeezenet{version.replace('.', '_')}",),

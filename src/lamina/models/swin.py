@@ -1,19 +1,33 @@
-"""Swin Transformer: attention in windows that move by half their side from block to block.
+"""Swin Transformer: attention in windows that shift by half their size from block to block.
 
 Paper: Liu, Lin, Cao, Hu, Wei, Zhang, Lin, Guo, "Swin Transformer: Hierarchical Vision Transformer using Shifted
 Windows", ICCV 2021, arXiv 2103.14030.
 What was new: attention within windows of M x M positions, whose cost is linear in the number of pixels; every second
-block shifts the windows, so that neighbours meet; patches are merged 2x2 between stages, which gives the pyramid of a
-convolutional network.
+block shifts the windows, which connects neighbouring ones; patches are merged 2x2 between stages, which gives the
+feature pyramid of a convolutional network.
 
-Differences from the paper: none at sizes where M divides every map. Other maps are filled up with zeros on the right
-and at the bottom, after the normalisation and before the shift, as torchvision does (the paper's code refuses them;
-timm shifts first, and shrinks windows that are larger than the map); so are odd maps before the merging. Along an axis
-that one window spans there is no shift. ``stem="small"`` cuts images of 28 or 32 pixels into 2x2 patches; there
-``window=4`` fills up less than 7 does.
+Differences from the paper: none at sizes where M divides every map. Other maps are zero-padded on the right and at the
+bottom, after the normalisation and before the shift, as in torchvision (the paper's code rejects them; timm shifts
+first, and shrinks windows that are larger than the map); so are odd maps before the merging. Along an axis that one
+window spans there is no shift. ``stem="small"`` cuts images of 28 or 32 pixels into 2x2 patches; with it ``window=4``
+needs less padding than 7.
 
 Legend: B batch, C channels, H height, W width, M side of a window, N windows of an image, T = M * M positions of a
 window, h heads, G = N * h pairs of window and head, D channels of a head, K classes.
+
+Forward (``ImageClassifier.forward``):
+
+    x_BHWC = stem(x_BCHW)                    # 4x4/4 convolution, layer norm; the channels last from here on
+    for stage in stages:
+        x_BHWC = stage.downsample(x_BHWC)    # merge 2x2 patches; the identity in the first stage
+        for block in stage.blocks:           # attn: windowed attention, shifted in every second block
+            x_BHWC = x_BHWC + stochastic_depth(block.attn(block.norm1(x_BHWC)))
+            x_BHWC = x_BHWC + stochastic_depth(block.mlp(block.norm2(x_BHWC)))
+    e_BC = neck(x_BHWC)                      # layer norm, mean over positions
+    return head(dropout(e_BC))               # linear: logits (B, K)
+
+Reading order: models/swin.py, layers/image_classifier.py, layers/attention.py, layers/relative_position.py,
+layers/channel_norm.py, layers/stochastic_depth.py; helpers: layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -36,7 +50,7 @@ from lamina.layers.shapes import expect_image
 from lamina.layers.stochastic_depth import StochasticDepth, rising_rates
 
 MASKED = -100.0
-"""added to the scores of positions that only the shift brings together"""
+"""added to the score of two positions that are in one window only because of the cyclic shift"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +74,14 @@ class SwinConfig:
     stem: Literal["imagenet", "small"] = "imagenet"
     """patches that an image is cut into: 4x4 pixels, or 2x2 for small images"""
     stochastic_depth: float = 0.0
-    """share of samples whose last block is left out in training; rises linearly from 0 at the first"""
+    """probability of dropping the last block in training; it rises linearly from 0 at the first block"""
     dropout: float = 0.0
-    """share of features dropped before the output layer in training"""
+    """dropout rate of the features before the output layer"""
 
     def __post_init__(self) -> None:
         check_options(self)
         if not self.depths or len(self.depths) != len(self.heads):
-            raise ValueError(f"depths and heads must have one number a stage, got {self.depths} and {self.heads}")
+            raise ValueError(f"depths and heads must have one number per stage, got {self.depths} and {self.heads}")
         if min(self.depths) < 1 or min(self.heads) < 1 or self.width < 1 or self.window < 1:
             raise ValueError("depths, heads, width and window must be at least 1")
         for stage, heads in enumerate(self.heads):
@@ -82,10 +96,10 @@ def patch_side(config: SwinConfig) -> int:
 
 
 class WindowAttention(nn.Module):
-    """softmax(q k^T / sqrt(D) + bias) v within windows, of a map of any size: (B, H, W, C) -> (B, H, W, C).
+    """softmax(q k^T / sqrt(D) + bias) v within windows, for maps of any size: (B, H, W, C) -> (B, H, W, C).
 
-    Where ``shifted``, windows begin M // 2 positions further down and to the right; those that then reach over the edge
-    are filled from the other side, and a mask keeps what came from there apart.
+    If ``shifted``, the windows start M // 2 positions further down and to the right. The shift is cyclic: windows at
+    the edge wrap around to the other side, and a mask stops positions from different sides attending to each other.
     """
 
     def __init__(self, width: int, heads: int, window: int, shifted: bool) -> None:
@@ -99,14 +113,14 @@ class WindowAttention(nn.Module):
         return self.attend(x_BHWC)[0]
 
     def attend(self, x_BHWC: Tensor, need_map: bool = False) -> tuple[Tensor, Tensor | None]:
-        """The output, and the map (B, G, T, T) where ``need_map`` asks for it."""
+        """The output of ``forward``, and with ``need_map`` the attention map (B, G, T, T), else None."""
         height, width = x_BHWC.shape[1:3]
         shift = self.shift(height, width)
         x_BHWC = roll(pad_to_multiple(x_BHWC, self.window), (-shift[0], -shift[1]))
         side, heads = self.window, self.heads
         batch, rows, columns = x_BHWC.shape[0], x_BHWC.shape[1] // side, x_BHWC.shape[2] // side
-        # Pairs of window and head are the heads of one attention, so that no bias is repeated for each image; q, k and
-        # v are copied apart, so that what keeps one for the gradient does not keep all three.
+        # Pairs of window and head act as the heads of one attention, so the bias is not repeated per image; q, k and v
+        # are copied separately, so that saving one of them for the gradient does not keep all three alive.
         qkv = self.qkv(x_BHWC).view(batch, rows, side, columns, side, 3, heads, -1)
         q_BGTD, k_BGTD, v_BGTD = (
             part.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, rows * columns * heads, side**2, -1)
@@ -119,20 +133,20 @@ class WindowAttention(nn.Module):
         return out_BHWC[:, :height, :width], attn_BGTT
 
     def shift(self, height: int, width: int) -> tuple[int, int]:
-        """By how many positions windows are moved down and to the right: not along an axis that one window spans."""
+        """The shift of the windows down and to the right, in positions; 0 along an axis that one window spans."""
         step = self.window // 2 if self.shifted else 0
         return (step if height > self.window else 0, step if width > self.window else 0)
 
     def attention_bias(self, rows: int, columns: int, shift: tuple[int, int]) -> Tensor:
-        """What is added to the scores of ``rows`` x ``columns`` windows, bias and mask: (G, T, T)."""
+        """The bias added to the attention scores of ``rows`` x ``columns`` windows, mask included: (G, T, T)."""
         bias_hTT: Tensor = self.bias()
         if not any(shift):
             return bias_hTT.repeat(rows * columns, 1, 1)
-        # After the shift the last positions are those that came from the other side.
+        # After the cyclic shift the last positions are those that wrapped around.
         height, width = rows * self.window, columns * self.window
-        below_H = torch.arange(height, device=bias_hTT.device) >= height - shift[0]
-        behind_W = torch.arange(width, device=bias_hTT.device) >= width - shift[1]
-        origin_HW = 2 * below_H[:, None] + behind_W
+        wrapped_H = torch.arange(height, device=bias_hTT.device) >= height - shift[0]
+        wrapped_W = torch.arange(width, device=bias_hTT.device) >= width - shift[1]
+        origin_HW = 2 * wrapped_H[:, None] + wrapped_W
         origin_NT = partition(origin_HW[None, :, :, None], self.window).flatten(1)
         apart_NTT = origin_NT[:, :, None] != origin_NT[:, None]
         mask_NTT = torch.zeros_like(apart_NTT, dtype=bias_hTT.dtype).masked_fill(apart_NTT, MASKED)
@@ -140,18 +154,18 @@ class WindowAttention(nn.Module):
 
 
 def pad_to_multiple(x_BHWC: Tensor, multiple: int) -> Tensor:
-    """Zeros on the right and at the bottom, so that height and width are multiples of ``multiple``."""
+    """Zero-pad on the right and at the bottom, so that height and width become multiples of ``multiple``."""
     down, right = -x_BHWC.shape[1] % multiple, -x_BHWC.shape[2] % multiple
     return F.pad(x_BHWC, (0, 0, 0, right, 0, down)) if down or right else x_BHWC
 
 
 def roll(x_BHWC: Tensor, shift: tuple[int, int]) -> Tensor:
-    """The map moved down and to the right; what leaves it comes back from the other side."""
+    """Cyclic shift of the map down and to the right."""
     return x_BHWC.roll(shift, (1, 2)) if any(shift) else x_BHWC
 
 
 def partition(x_BHWC: Tensor, side: int) -> Tensor:
-    """A map of whole windows cut into them, in rows: (B * N, T, C)."""
+    """Cut a map, (B, H, W, C) with sides divisible by ``side``, into windows, row by row: (B * N, T, C)."""
     batch, height, width, channels = x_BHWC.shape
     x = x_BHWC.reshape(batch, height // side, side, width // side, side, channels).transpose(2, 3)
     return x.reshape(-1, side**2, channels)
@@ -177,7 +191,7 @@ class Block(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """2x2 neighbours as one position of twice the channels: (B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), 2C)."""
+    """Merge 2x2 patches into one of twice the channels: (B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), 2C)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -194,7 +208,7 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
-    """Merging, but for the first stage, and blocks: (B, C, H, W) -> (B, C', H', W'), channels last in memory."""
+    """Patch merging (not in the first stage) and blocks: (B, C, H, W) -> (B, C', H', W'), in channels_last format."""
 
     def __init__(self, merge: nn.Module, blocks: list[Block]) -> None:
         super().__init__()
@@ -207,7 +221,14 @@ class Stage(nn.Module):
 
 
 class Swin(ImageClassifier):
-    """A stem of patches and stages of windowed attention: images (B, C, H, W) -> logits (B, K)."""
+    """A patch stem and stages of windowed attention: images (B, C, H, W) -> logits (B, K).
+
+    >>> model = lamina.create_model("swin-tiny", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
+    >>> model.attention_maps(torch.zeros(2, 3, 224, 224), stage=0, block=1).shape  # 64 windows an image, 3 heads
+    torch.Size([128, 3, 49, 49])
+    """
 
     config: SwinConfig
 
@@ -232,17 +253,17 @@ class Swin(ImageClassifier):
 
     @property
     def min_size(self) -> int:  # type: ignore[override]  # depends on the stem
-        """smallest height and width of an image that the mathematics allows"""
+        """Smallest image height and width the network can process."""
         return patch_side(self.config)
 
     def initialise_head(self, head: nn.Module) -> None:
         initialise(head)
 
     def attention_maps(self, x_BCHW: Tensor, stage: int, block: int) -> Tensor:
-        """What each position of a window looks at in one block, (B * windows, heads, M*M, M*M): query, then key.
+        """The attention maps of one block, (B * windows, heads, M*M, M*M): query, then key.
 
-        An image's windows follow each other; ``window_positions`` says where they lie. Numbers count from 0, negative
-        ones from the last. Raises ValueError for a stage or block that is not there.
+        The windows of an image are consecutive; ``window_positions`` gives their positions. ``stage`` and ``block``
+        count from 0, negative ones from the end. Raises ValueError for a stage or block that does not exist.
         """
         expect_image(x_BCHW, self.config.in_channels, min_size=self.min_size)
         stage, block = self._stage_and_block(stage, block)
@@ -256,9 +277,9 @@ class Swin(ImageClassifier):
         return attn_BGTT.reshape(-1, chosen.attn.heads, *attn_BGTT.shape[2:])
 
     def window_positions(self, height: int, width: int, stage: int, block: int) -> Tensor:
-        """Where the windows of a block lie in images of ``height`` x ``width`` pixels, (windows, M*M).
+        """The positions in each window of a block, for images of ``height`` x ``width`` pixels: (windows, M*M).
 
-        A number is row * columns + column in the stage's feature map; -1 stands for a position that was filled up.
+        A position is row * columns + column in the stage's feature map, and -1 for padding.
         """
         stage, block = self._stage_and_block(stage, block)
         rows, columns = (pixels // patch_side(self.config) for pixels in (height, width))
@@ -279,8 +300,8 @@ class Swin(ImageClassifier):
 
 
 def initialise(module: nn.Module) -> None:
-    """The start of the paper's code: linear weights from a normal distribution of standard deviation 0.02, cut at +-2,
-    biases zero; the patches' convolution as torch starts it."""
+    """The initialisation of the paper's code: linear weights normal with standard deviation 0.02, truncated at +-2,
+    biases zero; the patch convolution keeps torch's."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -297,7 +318,7 @@ def _row(
     note: str = "ImageNet-1k only",
     reference: str = "torchvision",
 ) -> Variant:
-    """A row of the paper's table."""
+    """A variant of the paper's table."""
     aliases = (f"swin_{size}_patch4_window{config.window}_{config.image_size}",)
     return Variant(
         build=Swin,
@@ -325,9 +346,7 @@ def _row(
                 ),
             ),
             reference=reference,
-            differences=(
-                "maps that the window does not divide are filled up with zeros (the paper's code refuses them)",
-            ),
+            differences=("maps that the window does not divide are zero-padded (the paper's code rejects them)",),
             recipe="swin",
             aliases=(*aliases, f"swin_{size[0]}") if reference == "torchvision" else aliases,
         ),

@@ -2,17 +2,21 @@
 
 Paper: Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin, "Attention Is All You Need", NIPS 2017,
 arXiv 1706.03762.
-What was new: no recurrence and no convolution: every position in touch with every other in one step, by several heads
-of scaled dot products, so that all positions are trained at once.
+What was new: no recurrence and no convolution: several heads of scaled dot products connect every position to every
+other in one step, so that all positions are trained in parallel.
 
-Differences from the paper: projections of the attention have biases, as in torch's ``nn.Transformer`` (tensor2tensor's
-have none), and the paper's parameter counts are rounded. Matrices start as Xavier's uniform distribution, queries, keys
-and values as one matrix, as torch's; embeddings as a normal one of standard deviation 1 / sqrt(width), so that they
-are of order one where they are multiplied by sqrt(width). No limit to lengths: positions are calculated.
-``norm="first"`` (Xiong et al. 2020, arXiv 2002.04745), with a last normalisation of encoder and decoder, trains
-without warm-up.
+Differences from the paper: the projections of the attention have biases, as in torch's ``nn.Transformer``
+(tensor2tensor's have none), and the paper's parameter counts are rounded. Matrices are initialised with Xavier's
+uniform distribution, queries, keys and values as one matrix, as in torch; embeddings with a normal one of standard
+deviation 1 / sqrt(width), so that they are of order one after the multiplication by sqrt(width). Lengths are unlimited:
+positions are computed. ``norm="first"`` (Xiong et al. 2020, arXiv 2002.04745), with a last normalisation of encoder and
+decoder, trains without warm-up.
 
 Legend: B batch, S source tokens, T target tokens, C channels, V vocabulary, L layers, H heads, D channels of a head.
+
+Reading order: models/transformer.py, layers/transformer.py, layers/multi_head.py, layers/attention.py,
+layers/positions.py; for decoding layers/key_value.py; helpers: layers/tokens.py, layers/sequences.py,
+layers/activations.py.
 """
 
 from __future__ import annotations
@@ -38,11 +42,11 @@ class TransformerConfig:
     """Options of the Transformer."""
 
     vocab_size: int = 37_000
-    """different tokens of the target, and of the source unless it has a vocabulary of its own"""
+    """size of the target vocabulary, and of the source vocabulary unless it has its own"""
     source_vocab_size: int | None = None
-    """different tokens of the source, where they are others than the target's (with tied=False)"""
+    """size of the source vocabulary if it is not the target's (needs tied=False)"""
     layers: int = 6
-    """blocks of the encoder, and of the decoder"""
+    """number of blocks in the encoder, and in the decoder"""
     width: int = 512
     """channels of a token"""
     heads: int = 8
@@ -50,33 +54,33 @@ class TransformerConfig:
     hidden: int = 2048
     """units of each feed-forward layer"""
     norm: NormPlace = "last"
-    """normalisation after each sum as in the paper, or before each sublayer"""
+    """normalisation after each sum as in the paper (last), or before each sublayer (first)"""
     activation: Activation = "relu"
     """non-linearity of the feed-forward layers"""
     tied: bool = True
     """whether source embedding, target embedding and output layer are one matrix"""
     dropout: float = 0.1
-    """share of the embeddings and of each sublayer's output dropped in training"""
+    """dropout rate of the embeddings and of each sublayer's output"""
     attention_dropout: float = 0.0
-    """share of the attention maps' entries dropped in training"""
+    """dropout rate of the attention maps"""
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.source_vocab, self.layers) < 1:
             raise ValueError("vocab_size, source_vocab_size and layers must be at least 1")
         if self.tied and self.source_vocab != self.vocab_size:
-            said = f"one embedding cannot serve {self.source_vocab} source and {self.vocab_size} target tokens"
-            raise ValueError(f"{said}: with a source_vocab_size, tied must be False")
+            sizes = f"{self.source_vocab} source and {self.vocab_size} target tokens"
+            raise ValueError(f"one embedding cannot serve {sizes}: with a source_vocab_size, tied must be False")
         if self.width % 2:
             raise ValueError(f"sinusoidal positions need an even width, got {self.width}")
         self.blocks()
 
     @property
     def source_vocab(self) -> int:
-        """Different tokens of the source."""
+        """Size of the source vocabulary."""
         return self.vocab_size if self.source_vocab_size is None else self.source_vocab_size
 
     def blocks(self) -> BlockOptions:
-        """The options of the blocks. Raises ValueError where they do not fit."""
+        """The options of the blocks. Raises ValueError if they are inconsistent."""
         return BlockOptions(
             width=self.width,
             heads=self.heads,
@@ -89,7 +93,16 @@ class TransformerConfig:
 
 
 class Transformer(nn.Module):
-    """Encoder and decoder: source (B, S) and target tokens (B, T) -> logits (B, T, V) of the target's next tokens."""
+    """Encoder and decoder: source (B, S) and target tokens (B, T) -> logits (B, T, V) for the next target tokens.
+
+    >>> model = lamina.create_model("transformer-small", vocab_size=100)
+    >>> source_BS, tokens_BT = torch.zeros(2, 9, dtype=torch.int64), torch.zeros(2, 7, dtype=torch.int64)
+    >>> logits_BTV, _ = model(tokens_BT, source=source_BS)  # training, with teacher forcing
+    >>> logits_BTV.shape
+    torch.Size([2, 7, 100])
+    >>> memory, state = model.encode(source_BS), model.init_state(batch=2, max_length=20)
+    >>> logits_BTV, state = model(tokens_BT[:, :1], state, memory=memory)  # decoding, token by token
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -112,10 +125,10 @@ class Transformer(nn.Module):
                 nn.init.normal_(part.weight, std=config.width**-0.5)
 
     def encode(self, source_BS: Tensor, source_lengths: Tensor | None = None) -> Memory:
-        """What the decoder attends to. ``source_lengths`` (B,): how many of the S tokens of a row are real; the rest is
-        padding on the right and has no influence.
+        """Encode the source (B, S) into the memory that the decoder attends to.
 
-        Raises ValueError for tokens of another shape, and lengths outside 1 ... S.
+        ``source_lengths`` (B,) counts the real tokens of each row; the rest is right padding and has no influence.
+        Raises ValueError for tokens that are not (B, S), and for lengths outside 1 ... S.
         """
         source_BS = checked_tokens(source_BS, source_lengths, self.config.source_vocab, what="source tokens")
         real_BS, mask = torch.ones_like(source_BS, dtype=torch.bool), None
@@ -136,15 +149,15 @@ class Transformer(nn.Module):
         source: Tensor | None = None,
         source_lengths: Tensor | None = None,
     ) -> tuple[Tensor, KeyValueState | None]:
-        """Logits (B, T, V) of the token after each, and the state that follows; without a state no cache is built.
+        """Logits (B, T, V) for the next token at every position, and the new state (None if ``state`` is None).
 
-        Either ``memory``, which ``encode`` made, or ``source`` (B, S), which is encoded first. With a state each row's
-        tokens follow those it holds. ``lengths`` (B,): how many of the T tokens of a row are real, the rest is padding
-        on the right, whose logits mean nothing. Raises ValueError for tokens of another shape, lengths outside 1 ... T,
-        a memory or a state that is another model's or batch's, and a state that is full.
+        Give either ``memory``, the result of ``encode``, or ``source`` (B, S), which is then encoded first. ``state``
+        is the key-value cache of the tokens decoded so far; the new tokens continue it. ``lengths`` (B,) counts the
+        real tokens of each row; the rest is right padding, whose logits are meaningless. Raises ValueError for tokens
+        that are not (B, T), lengths outside 1 ... T, a memory or state of another model or batch, and a full state.
         """
         if (memory is None) == (source is None):
-            raise ValueError("the decoder needs either a memory, which encode made, or a source")
+            raise ValueError("the decoder needs either a memory, the result of encode, or a source")
         tokens_BT = checked_tokens(tokens_BT, lengths, self.config.vocab_size)
         batch, length = tokens_BT.shape
         if source is not None:
@@ -156,23 +169,23 @@ class Transformer(nn.Module):
         cache = (batch, self.shape.layers, self.shape.heads, -1, self.shape.width)
         expect_rows(memory, Memory, ((batch, -1, self.config.width), (batch, -1), cache, cache), "memory")
         position = torch.arange(length, device=tokens_BT.device)
-        own = None
+        slots = None
         if state is not None:
-            own = self.shape.slots(state, self.tokens.weight, batch, length)
-            position = own[0].position_BT
+            slots = self.shape.slots(state, self.tokens.weight, batch, length)
+            position = slots[0].position_BT
         x_BTC = self._embed(self.tokens, tokens_BT, position)
-        x_BTC = self.decoder(x_BTC, causal=True, slots=own, memory=memory)
+        x_BTC = self.decoder(x_BTC, causal=True, slots=slots, memory=memory)
         logits_BTV = F.linear(x_BTC, self.tokens.weight) if self.head is None else self.head(x_BTC)
         if state is not None:
             state = state.after(length if lengths is None else lengths)
         return logits_BTV, state
 
     def init_state(self, batch: int, max_length: int) -> KeyValueState:
-        """An empty state for ``batch`` rows of up to ``max_length`` target tokens."""
+        """An empty key-value cache for ``batch`` rows of up to ``max_length`` target tokens."""
         return self.shape.empty(self.tokens.weight, batch, max_length)
 
     def select(self, state: State, index_B: Tensor) -> State:
-        """The rows ``index_B`` of a state or a memory, in that order, repeated where it repeats them."""
+        """The rows ``index_B`` of a state or memory, in this order; a row may be repeated, as in beam search."""
         return select_rows(state, index_B)
 
     def _embed(self, table: nn.Embedding, tokens_BT: Tensor, position: Tensor) -> Tensor:
@@ -182,11 +195,11 @@ class Transformer(nn.Module):
 
 
 LENGTH = 64
-"""source and target tokens of the cards' input"""
+"""number of source and of target tokens in the example"""
 
 
 def example(config: TransformerConfig, batch: int) -> dict[str, Tensor]:
-    """Source and target of 64 tokens each, the same at every call."""
+    """Example inputs for conformance checks and exports: source and target tokens (B, 64), the same at every call."""
     return {
         "tokens_BT": example_tokens(config.vocab_size, batch, LENGTH),
         "source": example_tokens(config.source_vocab, batch, LENGTH, seed=1),

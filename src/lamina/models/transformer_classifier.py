@@ -1,14 +1,17 @@
-"""Transformer classifier: the encoder of the Transformer, its states averaged, one linear layer.
+"""Transformer classifier: the encoder of the Transformer, mean pooling, one linear layer.
 
 Paper: Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin, "Attention Is All You Need", NIPS 2017,
 arXiv 1706.03762.
-What was new: a sequence read by attention alone, every token in touch with every other in one step.
+What was new: sequences processed by attention alone, which connects every token to every other in one step.
 
 Differences from the paper: the encoder alone, with an output layer of classes; small, normalisation first, GELU and
 learned positions by default. ``norm="last"``, ``activation="relu"`` and ``positions="sinusoidal"`` are the paper's.
 Embeddings are not multiplied by sqrt(width).
 
 Legend: B batch, T tokens, C channels, K classes.
+
+Reading order: models/transformer_classifier.py, layers/transformer.py, layers/multi_head.py, layers/attention.py,
+layers/positions.py; helpers: layers/heads.py, layers/tokens.py, layers/sequences.py, layers/activations.py.
 """
 
 from __future__ import annotations
@@ -35,11 +38,11 @@ class TransformerClassifierConfig:
     num_classes: int = 2
     """outputs: classes"""
     vocab_size: int = 8_000
-    """different tokens"""
+    """size of the vocabulary"""
     context: int = 256
-    """tokens of the longest text it takes"""
+    """maximum number of tokens in a sequence"""
     layers: int = 2
-    """blocks"""
+    """number of blocks"""
     width: int = 128
     """channels of a token"""
     heads: int = 4
@@ -47,17 +50,17 @@ class TransformerClassifierConfig:
     hidden: int | None = None
     """units of each feed-forward layer (default: 4 * width)"""
     norm: NormPlace = "first"
-    """normalisation before each sublayer, or after it as in the first Transformer"""
+    """normalisation before each sublayer (first), or after each sum as in the original Transformer (last)"""
     activation: Activation = "gelu"
     """non-linearity of the feed-forward layers"""
     positions: Positions = "learned"
-    """how a token's place is told"""
+    """position encoding"""
     pool: Literal["mean", "max"] = "mean"
-    """how the states of a text's tokens become one"""
+    """how the states of all tokens are pooled into one vector"""
     dropout: float = 0.1
-    """share of the embeddings, of each sublayer's output and of the pooled state dropped in training"""
+    """dropout rate of the embeddings, of each sublayer's output and of the pooled state"""
     attention_dropout: float = 0.0
-    """share of the attention maps' entries dropped in training"""
+    """dropout rate of the attention maps"""
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.context, self.layers) < 1 or self.num_classes < 0:
@@ -69,7 +72,7 @@ class TransformerClassifierConfig:
         self.blocks()
 
     def blocks(self) -> BlockOptions:
-        """The options of the blocks. Raises ValueError where they do not fit."""
+        """The options of the blocks. Raises ValueError if they are inconsistent."""
         return BlockOptions(
             width=self.width,
             heads=self.heads,
@@ -82,7 +85,12 @@ class TransformerClassifierConfig:
 
 
 class TransformerClassifier(nn.Module):
-    """Blocks of self-attention, pooling over the real tokens, a linear layer: tokens (B, T) -> logits (B, K)."""
+    """Blocks of self-attention, pooling over the real tokens, a linear layer: tokens (B, T) -> logits (B, K).
+
+    >>> model = lamina.create_model("transformer-classifier", num_classes=5)
+    >>> model(torch.zeros(2, 50, dtype=torch.int64), lengths=torch.tensor([50, 20])).shape
+    torch.Size([2, 5])
+    """
 
     def __init__(self, config: TransformerClassifierConfig) -> None:
         super().__init__()
@@ -95,10 +103,10 @@ class TransformerClassifier(nn.Module):
         self.head = linear_head(config.width, config.num_classes)
 
     def embed(self, tokens_BT: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The pooled states before the output layer, (B, C).
+        """The pooled states before dropout and output layer, (B, C).
 
-        ``lengths`` (B,): how many of the T tokens of a row are real; the rest is padding on the right and has no
-        influence. Raises ValueError for tokens of another shape or more than the context, and lengths outside 1 ... T.
+        ``lengths`` (B,) counts the real tokens of each row; the rest is right padding and has no influence. Raises
+        ValueError for tokens that are not (B, T) or exceed the context, and for lengths outside 1 ... T.
         """
         tokens_BT = checked_tokens(tokens_BT, lengths, self.config.vocab_size, self.config.context)
         embedded_BTC = self.tokens(tokens_BT)
@@ -117,17 +125,18 @@ class TransformerClassifier(nn.Module):
         return pooled_BC
 
     def forward(self, tokens_BT: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (B, K). Arguments and errors as of ``embed``."""
         logits_BK: Tensor = self.head(self.dropout(self.embed(tokens_BT, lengths)))
         return logits_BK
 
     def reset_head(self, num_classes: int) -> None:
-        """A new, freshly initialised output layer; 0 removes it, so that forward gives the embedding."""
+        """Replace the output layer by a newly initialised one; with 0 classes forward returns the embedding (B, C)."""
         self.config = replace(self.config, num_classes=num_classes)
         self.head = linear_head(self.config.width, num_classes, like=next(self.parameters()))
 
 
 def example(config: TransformerClassifierConfig, batch: int) -> dict[str, Tensor]:
-    """Tokens as long as the context, the same at every call."""
+    """Example inputs for conformance checks and exports: tokens (B, context), the same at every call."""
     return {"tokens_BT": example_tokens(config.vocab_size, batch, config.context)}
 
 
@@ -137,7 +146,7 @@ VARIANTS = {
         config=TransformerClassifierConfig(),
         card=Card(
             title="Transformer classifier",
-            summary="Two small blocks of self-attention read a text; the mean of their states tells its class.",
+            summary="Two small blocks of self-attention read a text; the mean of their states is classified.",
             paper="Attention Is All You Need",
             authors="Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin",
             year=2017,
@@ -150,8 +159,8 @@ VARIANTS = {
             reference="torch.nn.TransformerEncoder",
             differences=(
                 "the encoder alone: two blocks of 128 channels (paper: six of 512), pooled, with an output layer",
-                "learned positions, normalisation first, GELU (paper: sinusoidal, last, ReLU: there are options)",
-                "embeddings not multiplied by sqrt(width); first weights as GPT-2's",
+                "learned positions, normalisation first, GELU (paper: sinusoidal, last, ReLU, available as options)",
+                "embeddings not multiplied by sqrt(width); initialisation as in GPT-2",
             ),
             recipe="transformer-classifier",
         ),

@@ -2,13 +2,26 @@
 
 Paper: Liu, Saleh, Pot, Goodrich, Sepassi, Kaiser, Shazeer, "Generating Wikipedia by Summarizing Long Sequences", ICLR
 2018, arXiv 1801.10198 (the T-D model).
-What was new: input and output as one sequence, so that the encoder and the attention to it fall away.
+What was new: input and output as one sequence, which removes the encoder and the attention to it.
 
-Differences from the paper: learned positions and normalisation before the sublayers by default, as GPT-2 (Radford et
+Differences from the paper: learned positions and normalisation before the sublayers by default, as in GPT-2 (Radford et
 al. 2019); ``positions="sinusoidal"`` and ``norm="last"`` are the paper's. Embeddings are not multiplied by sqrt(width).
-No memory-compressed attention. Of a small size, for text of bytes or characters.
+No memory-compressed attention. A small default size, for text of bytes or characters.
 
-Legend: B batch, T tokens, V vocabulary.
+Legend: B batch, T tokens, C channels, F hidden units, V vocabulary.
+
+Forward (``CausalTransformer.forward`` with the default options, without the key-value cache):
+
+    x_BTC = dropout(tokens(tokens_BT) + positions(0 ... T-1))       # embedding and position
+    for block in stack.blocks:                                      # each token attends to itself and those before
+        x_BTC = x_BTC + dropout(block.attention(block.attention_norm(x_BTC)))
+        h_BTF = block.activation(block.expand(block.feed_forward_norm(x_BTC)))
+        x_BTC = x_BTC + dropout(block.contract(h_BTF))
+    logits_BTV = stack.norm(x_BTC) @ tokens.weight.T                # the embedding is also the output layer
+
+Reading order: models/transformer_lm.py, layers/causal_transformer.py, layers/transformer.py, layers/multi_head.py,
+layers/attention.py, layers/positions.py; for decoding layers/key_value.py; helpers: layers/tokens.py,
+layers/sequences.py, layers/linear.py, layers/activations.py.
 """
 
 from __future__ import annotations
@@ -30,11 +43,11 @@ class TransformerLMConfig:
     """Options of the Transformer language model."""
 
     vocab_size: int = 256
-    """different tokens"""
+    """size of the vocabulary"""
     context: int = 256
-    """tokens of the longest text it takes"""
+    """maximum number of tokens in a sequence"""
     layers: int = 4
-    """blocks"""
+    """number of blocks"""
     width: int = 128
     """channels of a token"""
     heads: int = 4
@@ -42,17 +55,17 @@ class TransformerLMConfig:
     hidden: int | None = None
     """units of each feed-forward layer (default: 4 * width)"""
     norm: NormPlace = "first"
-    """normalisation before each sublayer, or after it as in the first Transformer"""
+    """normalisation before each sublayer (first), or after each sum as in the original Transformer (last)"""
     activation: Activation = "gelu"
     """non-linearity of the feed-forward layers"""
     positions: Positions = "learned"
-    """how a token's place is told"""
+    """position encoding"""
     tied: bool = True
-    """whether the embedding is the output layer, too"""
+    """whether the output layer shares the weights of the embedding"""
     dropout: float = 0.1
-    """share of the embeddings and of each sublayer's output dropped in training"""
+    """dropout rate of the embeddings and of each sublayer's output"""
     attention_dropout: float = 0.0
-    """share of the attention maps' entries dropped in training"""
+    """dropout rate of the attention maps"""
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.context, self.layers) < 1:
@@ -62,7 +75,7 @@ class TransformerLMConfig:
         self.blocks()
 
     def blocks(self) -> BlockOptions:
-        """The options of the blocks. Raises ValueError where they do not fit."""
+        """The options of the blocks. Raises ValueError if they are inconsistent."""
         return BlockOptions(
             width=self.width,
             heads=self.heads,
@@ -75,7 +88,13 @@ class TransformerLMConfig:
 
 
 class TransformerLM(CausalTransformer):
-    """Blocks of causal self-attention: tokens (B, T) -> logits (B, T, V) of the tokens that follow."""
+    """Blocks of causal self-attention: tokens (B, T) -> logits (B, T, V) for the next token at every position.
+
+    >>> model = lamina.create_model("transformer-lm", vocab_size=256)
+    >>> logits_BTV, state = model(torch.zeros(2, 100, dtype=torch.int64))
+    >>> logits_BTV.shape
+    torch.Size([2, 100, 256])
+    """
 
     def __init__(self, config: TransformerLMConfig) -> None:
         super().__init__(
@@ -90,7 +109,7 @@ class TransformerLM(CausalTransformer):
 
 
 def example(config: TransformerLMConfig, batch: int) -> dict[str, Tensor]:
-    """Tokens as long as the context, the same at every call."""
+    """Example inputs for conformance checks and exports: tokens (B, context), the same at every call."""
     return {"tokens_BT": example_tokens(config.vocab_size, batch, config.context)}
 
 
@@ -113,8 +132,8 @@ VARIANTS = {
             reference="torch.nn.TransformerEncoder with a causal mask",
             differences=(
                 "four blocks of 128 channels, smaller than the paper's; no memory-compressed attention",
-                "learned positions, normalisation first, GELU (paper: sinusoidal, last, ReLU: there are options)",
-                "embeddings not multiplied by sqrt(width); first weights as GPT-2's",
+                "learned positions, normalisation first, GELU (paper: sinusoidal, last, ReLU, available as options)",
+                "embeddings not multiplied by sqrt(width); initialisation as in GPT-2",
             ),
             recipe="transformer-lm",
         ),

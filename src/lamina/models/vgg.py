@@ -1,17 +1,27 @@
-"""VGG: depth from nothing but 3x3 convolutions.
+"""VGG: depth from 3x3 convolutions alone.
 
 Paper: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015,
 arXiv 1409.1556.
-What was new: stacks of 3x3 convolutions in place of wide ones, which made 16 and 19 layers trainable. Three of them see
-7x7 pixels with 27 C^2 weights in place of 49 C^2, and rectify three times.
+What was new: stacks of 3x3 convolutions instead of wide ones, which made 16 and 19 layers trainable. Three of them
+cover 7x7 pixels with 27 C^2 weights instead of 49 C^2, and with three non-linearities.
 
 Differences from the paper: nets A, B, D and E only (A with response normalisation gained nothing, C has 1x1
-convolutions). The ``-bn`` variants are torchvision's and not in the paper: batch normalisation came in 2015; their
-convolutions keep their bias. First weights of convolutions are torchvision's, He's normal (fan-out). The paper's
-N(0, 0.01), from which it trained A, is ``start="normal"``; it started deeper nets from layers of A. Where images are
-not 224 pixels a side, maps are averaged to 7x7 before fc6 (the paper slides fc6 over them as a convolution).
+convolutions). The ``-bn`` variants are torchvision's and not in the paper: batch normalisation appeared in 2015; their
+convolutions keep their biases. Convolutions are initialised as in torchvision, with He's normal distribution (fan-out).
+The paper's N(0, 0.01), with which it trained net A, is ``start="normal"``; it initialised deeper nets from layers of A.
+For images that are not 224 pixels a side the last maps are average-pooled to 7x7 before fc6 (the paper applies fc6 as a
+convolution).
 
 Legend: B batch, C channels, H height, W width, D features, K classes.
+
+Forward (``ImageClassifier.forward``; the stem is the identity):
+
+    for stage in stages:          # five times: 3x3 convolutions with ReLU, max pooling 2x2
+        x_BCHW = stage(x_BCHW)
+    e_BD = neck(x_BCHW)           # average pooling to 7x7, flatten, fc6, ReLU, dropout, fc7, ReLU
+    return head(dropout(e_BD))    # fc8: logits (B, K)
+
+Reading order: models/vgg.py, layers/image_classifier.py; helpers: layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -41,7 +51,7 @@ class VGGConfig:
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     """channels of each stage"""
     norm: Literal["none", "batch"] = "none"
-    """normalisation between convolution and rectification"""
+    """normalisation between convolution and ReLU"""
     stem: Literal["imagenet", "small"] = "imagenet"
     """small: the first stage is not pooled, for images of 28 or 32 pixels (pooled=1 goes with it)"""
     pooled: int = 7
@@ -49,9 +59,9 @@ class VGGConfig:
     hidden: int = 4096
     """units of fc6 and of fc7"""
     dropout: float = 0.5
-    """share of units dropped after fc6 and after fc7 in training"""
+    """dropout rate after fc6 and after fc7"""
     start: Literal["he", "normal"] = "he"
-    """first weights of convolutions: He's normal, fan-out (torchvision), or normal with deviation 0.01 (the paper)"""
+    """initialisation of convolutions: He's normal, fan-out (torchvision), or normal with deviation 0.01 (the paper)"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -71,8 +81,12 @@ class VGGConfig:
 class VGG(ImageClassifier):
     """Stages of 3x3 convolutions and three linear layers: images (B, C, H, W) -> logits (B, K).
 
-    Stage s gives maps after its pooling, H / 2^(s+1) pixels high. Layers bear the paper's names: the second convolution
-    of the fourth stage is ``stages.3.conv4_2``.
+    The maps of stage s are those after its pooling, H / 2^(s+1) pixels high. Layers have the paper's names: the second
+    convolution of the fourth stage is ``stages.3.conv4_2``.
+
+    >>> model = lamina.create_model("vgg11", num_classes=10)
+    >>> model(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, config: VGGConfig) -> None:
@@ -97,11 +111,11 @@ class VGG(ImageClassifier):
         )
         self.dropout = nn.Dropout(config.dropout)
         for module in self.modules():
-            self._start(module)
+            self._initialise(module)
         self.reset_head(config.num_classes)
 
     def initialise_head(self, head: nn.Module) -> None:
-        self._start(head)
+        self._initialise(head)
 
     def _stage(self, number: int, fan_in: int, width: int, convolutions: int) -> nn.Sequential:
         parts: OrderedDict[str, nn.Module] = OrderedDict()
@@ -115,8 +129,8 @@ class VGG(ImageClassifier):
         parts[f"pool{number}"] = nn.Identity() if unpooled else nn.MaxPool2d(2)
         return nn.Sequential(parts)
 
-    def _start(self, module: nn.Module) -> None:
-        """First weights of one layer; batch norm starts as the identity by itself."""
+    def _initialise(self, module: nn.Module) -> None:
+        """Initialise one layer; batch norm is the identity by default."""
         if not isinstance(module, nn.Conv2d | nn.Linear):
             return
         assert module.bias is not None
@@ -134,7 +148,7 @@ _NETS = {11: "A", 13: "B", 16: "D", 19: "E"}
 def _variant(
     layers: int, parameters: int, macs: int, top1: float, top5: float, *, norm: Literal["none", "batch"] = "none"
 ) -> Variant:
-    """A row; ``top1`` and ``top5`` are the accuracies in % of torchvision's weights."""
+    """A variant; ``top1`` and ``top5`` are the accuracies of torchvision's weights in %."""
     suffix = " with batch normalisation" if norm == "batch" else ""
     reference = f"torchvision.models.vgg{layers}{'_bn' if norm == 'batch' else ''}"
     reported = [
@@ -148,9 +162,9 @@ def _variant(
             Reported(dataset="ImageNet-1k", metric="top-1 error %", value=error, source="the paper", note=note),
             Reported(dataset="ImageNet-1k", metric="top-5 error %", value=7.5, source="the paper", note=note),
         ]
-    differences = ["first weights are He's (paper: N(0, 0.01), the deeper nets from layers of net A)"]
+    differences = ["He's initialisation (paper: N(0, 0.01), the deeper nets from layers of net A)"]
     if norm == "batch":
-        differences.append("batch normalisation, which is younger than the paper; convolutions keep their bias")
+        differences.append("batch normalisation, which the paper does not have; convolutions keep their bias")
     return Variant(
         build=VGG,
         config=VGGConfig(depths=_DEPTHS[layers], norm=norm),
