@@ -102,7 +102,7 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str
     """What is not the same, in words."""
     before, after = ({_place(name): value for name, value in found.items()} for found in (before, after))
     gone = [f"{name}: gone" for name in before if name not in after]
-    new = [f"{name}: new" for name in after if name not in before and not name.startswith(DESCRIBED)]
+    new = [f"{name}: new" for name in after if name not in before and not any(map(name.__contains__, DESCRIBED))]
     both = {name: (value, after[name]) for name, value in before.items() if name in after}
     other = [f"{name}: {one} -> {two}" for name, (one, two) in both.items() if one != two]
     return gone + new + other

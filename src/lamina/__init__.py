@@ -11,54 +11,85 @@ from typing import TYPE_CHECKING
 from lamina.version import __version__
 
 if TYPE_CHECKING:
+    from lamina.cards import Card, Variant
+    from lamina.data.catalogue import list_data
+    from lamina.data.description import describe
+    from lamina.data.opening import open_source
+    from lamina.data.options import DataOptions
     from lamina.errors import DataError, ExportError, LaminaError, RunError, TrainingError, UsageError
     from lamina.export.optimising import optimize
-    from lamina.options.recipe import Recipe
-    from lamina.registry import card, create_model, list_models
+    from lamina.options.recipe import Augmentation, Recipe
+    from lamina.registry import card, is_model, list_models, register_model
+    from lamina.runs.config import list_recipes
     from lamina.runs.run import Run, list_runs, open_run
-    from lamina.runs.training import train
+    from lamina.runs.training import prepare, train
     from lamina.runs.views.export import open_exported
+    from lamina.tasks.base import Task
+    from lamina.weights.creation import create_model
     from lamina.weights.loading import load_weights
 
-
 _HOME = {
+    "Augmentation": "lamina.options.recipe",
+    "Card": "lamina.cards",
     "DataError": "lamina.errors",
+    "DataOptions": "lamina.data.options",
     "ExportError": "lamina.errors",
     "LaminaError": "lamina.errors",
-    "RunError": "lamina.errors",
-    "TrainingError": "lamina.errors",
-    "UsageError": "lamina.errors",
-    "card": "lamina.registry",
-    "create_model": "lamina.registry",
-    "list_models": "lamina.registry",
     "Recipe": "lamina.options.recipe",
     "Run": "lamina.runs.run",
+    "RunError": "lamina.errors",
+    "Task": "lamina.tasks.base",
+    "TrainingError": "lamina.errors",
+    "UsageError": "lamina.errors",
+    "Variant": "lamina.cards",
+    "card": "lamina.registry",
+    "create_model": "lamina.weights.creation",
+    "describe": "lamina.data.description",
+    "is_model": "lamina.registry",
+    "list_data": "lamina.data.catalogue",
+    "list_models": "lamina.registry",
+    "list_recipes": "lamina.runs.config",
     "list_runs": "lamina.runs.run",
+    "load_weights": "lamina.weights.loading",
     "open_exported": "lamina.runs.views.export",
     "open_run": "lamina.runs.run",
+    "open_source": "lamina.data.opening",
     "optimize": "lamina.export.optimising",
+    "prepare": "lamina.runs.training",
+    "register_model": "lamina.registry",
     "train": "lamina.runs.training",
-    "load_weights": "lamina.weights.loading",
 }
 
 __all__ = [
+    "Augmentation",
+    "Card",
     "DataError",
+    "DataOptions",
     "ExportError",
     "LaminaError",
     "Recipe",
     "Run",
     "RunError",
+    "Task",
     "TrainingError",
     "UsageError",
+    "Variant",
     "__version__",
     "card",
     "create_model",
+    "describe",
+    "is_model",
+    "list_data",
     "list_models",
+    "list_recipes",
     "list_runs",
     "load_weights",
     "open_exported",
     "open_run",
+    "open_source",
     "optimize",
+    "prepare",
+    "register_model",
     "train",
 ]
 

@@ -1,6 +1,6 @@
 """Tables that other packages add rows to, by entry points: each row is imported when it is first used.
 
-A package that cannot be imported takes none of the others with it: its rows are missing, and ``faults`` says why.
+A package that cannot be imported takes none of the others with it: it is named where one of its rows is asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cached_property
 from importlib import metadata
 from typing import Any, Generic, TypeVar
 
-from lamina.errors import LaminaError, UsageError, unknown
+from lamina.errors import UsageError, unknown
 
 Row = TypeVar("Row")
 
@@ -26,20 +26,24 @@ class Plugins(Generic[Row]):
     def __init__(self, group: str, what: str, own: Mapping[str, str]) -> None:
         self.group, self.what, self.own = group, what, dict(own)
         self._rows: dict[str, Row] = {}
+        self.conflicts: dict[str, str] = {}
+        """names that two packages have, each with what to say of it"""
 
     @cached_property
     def points(self) -> dict[str, metadata.EntryPoint]:
-        """Entry points of other packages by name. Raises LaminaError where two rows have one name."""
+        """Entry points of other packages by name; what two of them call by one name is in ``conflicts``."""
         found: dict[str, metadata.EntryPoint] = {}
         for point in metadata.entry_points(group=self.group):
             if point.name in self.own:
-                raise LaminaError(
-                    f"package '{package_of(point)}' registers the {self.what} '{point.name}', which lamina has itself"
+                self.conflicts[point.name] = (
+                    f"package '{package_of(point)}' brings the {self.what} '{point.name}', which lamina has itself: "
+                    "lamina's own is used"
                 )
-            if point.name in found and found[point.name].value != point.value:
+            elif point.name in found and found[point.name].value != point.value:
                 both = f"'{package_of(found[point.name])}' and '{package_of(point)}'"
-                raise LaminaError(f"packages {both} register the same {self.what} '{point.name}': uninstall one")
-            found[point.name] = point
+                self.conflicts[point.name] = f"packages {both} both bring the {self.what} '{point.name}': uninstall one"
+            else:
+                found[point.name] = point
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -61,6 +65,8 @@ class Plugins(Generic[Row]):
             loaded: Row = load(self.own[name])
             return loaded
         point = self.points[name]
+        if name in self.conflicts:
+            raise UsageError(self.conflicts[name])
         try:
             row: Row = point.load()
         except Exception as error:  # whatever another package's import raises
@@ -73,6 +79,7 @@ class Plugins(Generic[Row]):
     def forget(self) -> None:
         """Look for packages anew: for tests, which install some."""
         self._rows.clear()
+        self.conflicts.clear()
         self.__dict__.pop("points", None)
 
 

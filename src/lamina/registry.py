@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 from lamina.cards import Card, Reported, Variant
 from lamina.errors import LaminaError, UsageError, nearest, unknown
 from lamina.options.conversion import typed
+from lamina.plugins import package_of
 
 if TYPE_CHECKING:
     from torch import nn
 
 ENTRY_POINTS = "lamina.models"
+_REGISTERED: dict[str, Variant] = {}
+"""variants that this process registered by hand"""
 
 
 def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
@@ -54,7 +57,8 @@ def canonical(name: str) -> str:
     spellings = {spelling: own for own, card_ in _cards().items() for spelling in (own, *card_.aliases)}
     near = nearest(name, spellings)
     if near is None:
-        raise unknown("model", name, _cards())
+        broken = "".join(f"; {fault}" for fault in faults())
+        raise UsageError(f"{unknown('model', name, _cards())}{broken}")
     # an alias is told only where the variant's own name looks nothing like what was typed
     raise unknown("model", name, [nearest(name, [spellings[near]]) or near])
 
@@ -72,7 +76,9 @@ def card(name: str) -> Card:
 def variant(name: str) -> Variant:
     """The row itself: class, config, card. Imports torch."""
     name = canonical(name)
-    extra = _extra().get(name)
+    if name in _extra().conflicts:
+        raise UsageError(_extra().conflicts[name])
+    extra = _extra().rows.get(name)
     if extra is not None:
         return extra
     module = importlib.import_module(f"lamina.models.{_index()[name]['architecture']}")
@@ -101,10 +107,21 @@ def configure(row: Variant, overrides: Mapping[str, Any]) -> Any:
 def build(row: Variant, config: Any) -> nn.Module:
     """The module of a variant with this config. Raises UsageError for values it cannot take."""
     try:
-        model: nn.Module = row.build(config)
+        model: nn.Module = row.build(config, **_parts_of(row, config))
     except ValueError as error:
         raise UsageError(f"{row.card.title}: {error}") from error
     return model
+
+
+def _parts_of(row: Variant, config: Any) -> dict[str, nn.Module]:
+    """The modules of a composite by name, built as its config says."""
+    if row.parts is None:
+        return {}
+    modules = {}
+    for part, wanted in row.parts(config).items():
+        name, overrides = (wanted, {}) if isinstance(wanted, str) else wanted
+        modules[part] = create_model(name, **overrides)
+    return modules
 
 
 def build_index() -> dict[str, Any]:
@@ -140,25 +157,64 @@ def _index() -> dict[str, Any]:
     return index
 
 
+@dataclasses.dataclass(frozen=True)
+class _Extra:
+    """The variants of other packages."""
+
+    rows: Mapping[str, Variant]
+    faults: tuple[str, ...]
+    """what of them cannot be used, and why: the rest works"""
+    conflicts: Mapping[str, str]
+    """names that two packages have, each with what to say of it"""
+
+
 @cache
-def _extra() -> dict[str, Variant]:
-    rows: dict[str, Variant] = {}
+def _extra() -> _Extra:
+    rows: dict[str, Variant] = dict(_REGISTERED)
+    home: dict[str, str] = {}
+    faults: list[str] = []
+    conflicts: dict[str, str] = {}
     for point in metadata.entry_points(group=ENTRY_POINTS):
+        package = package_of(point)
         try:
             table: Mapping[str, Variant] = point.load().VARIANTS
         except Exception as error:  # whatever another package's import raises: say whose it is
-            raise LaminaError(f"the models of package '{point.value}' cannot be loaded: {error}") from error
+            faults.append(f"the models of package '{package}' cannot be loaded: {type(error).__name__}: {error}")
+            continue
         for name, row in table.items():
-            if name in rows or name in _index():
-                raise LaminaError(f"package '{point.value}' registers the model '{name}', which exists already")
-            rows[name] = row
-    return rows
+            if name in _index():
+                faults.append(f"package '{package}' brings the model '{name}', which lamina has itself: ours is used")
+            elif name in rows and rows[name] is not row:
+                both = f"'{home.get(name, 'register_model')}' and '{package}'"
+                conflicts[name] = f"packages {both} both bring the model '{name}': uninstall one"
+            else:
+                rows[name], home[name] = row, package
+    return _Extra(rows, (*faults, *conflicts.values()), conflicts)
+
+
+def faults() -> tuple[str, ...]:
+    """What of other packages cannot be used, and why."""
+    return _extra().faults
+
+
+def register_model(name: str, row: Variant) -> None:
+    """Add a variant for this process: ``register_model("mine", Variant(build=Mine, config=MineConfig(), card=...))``.
+
+    A package registers its own with an entry point of the group ``lamina.models``. Raises UsageError for a name, or an
+    alias, that exists already.
+    """
+    for spelling in (name, *row.card.aliases):
+        if is_model(spelling):
+            raise UsageError(f"there is a model called '{spelling}' already: choose another name")
+    _REGISTERED[name] = row
+    for cached in (_extra, _cards, _names):
+        cached.cache_clear()
 
 
 @cache
 def _cards() -> dict[str, Card]:
     cards = {name: _card_from(entry["card"]) for name, entry in _index().items()}
-    return {**cards, **{name: row.card for name, row in _extra().items()}}
+    return {**cards, **{name: row.card for name, row in _extra().rows.items()}}
 
 
 def _card_from(entry: Mapping[str, Any]) -> Card:
@@ -175,6 +231,6 @@ def _names() -> dict[str, str]:
     for name, card_ in _cards().items():
         for spelling in (name, *card_.aliases):
             other = names.setdefault(_fold(spelling), name)
-            if other != name:
+            if other != name and name in _index():
                 raise LaminaError(f"'{spelling}' names both {other} and {name}")
     return names

@@ -38,6 +38,7 @@ __all__ = [
     "sample_dirichlet",
     "scan",
     "set_compiled_call",
+    "set_ddp_options",
     "storage_id",
     "tree_leaves",
 ]
@@ -136,3 +137,9 @@ def precision_plugin(fabric: Any) -> Any:
     """A Fabric's precision plugin: its state (fp16's loss scale) and its casts of inputs and outputs, which Fabric
     itself applies to ``forward`` alone."""
     return fabric._precision
+
+
+def set_ddp_options(fabric: Any, **options: Any) -> None:
+    """Options of DistributedDataParallel for what a Fabric sets up from now on. Its strategy takes them in its
+    constructor alone, before the task that decides them is known."""
+    fabric._strategy._ddp_kwargs.update(options)

@@ -15,6 +15,7 @@ from PIL import Image
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError
+from lamina.runs.training import prepare
 
 FACTS = {
     "digits": ("image", "classification", 1797, 10),
@@ -73,12 +74,23 @@ def test_names_and_paths_that_are_not_there(tmp_path: Path, refused: Any) -> Non
 def test_options_that_a_source_cannot_follow(image_folder: Callable[..., Path], refused: Any) -> None:
     folder = str(image_folder({"a": 10, "b": 10}))
     for data in ("digits", "iris", folder):
-        with refused(UsageError, data, "classification, not regression"):
-            open_source(data, options=DataOptions(task="regression"))
+        with refused(UsageError, data, "classification, not multilabel"):
+            open_source(data, options=DataOptions(task="multilabel"))
         with refused(UsageError, data, "target 'price'"):
             open_source(data, options=DataOptions(target="price"))
+    for data, word in (("iris", "setosa"), (folder, "a")):
+        with refused(UsageError, data, f"'{word}'", "a regression needs numbers", "--task classification"):
+            open_source(data, options=DataOptions(task="regression"))
     with refused(UsageError, "diabetes", "regression"):
         open_source("diabetes", options=DataOptions(task="classification"))
+
+
+def test_class_numbers_are_values_where_the_task_is_regression() -> None:
+    classes, values = open_source("digits"), open_source("digits", options=DataOptions(task="regression"))
+    assert (values.spec.task, values.spec.classes, values.spec.targets) == ("regression", (), ("class",))
+    targets = values.splits["test"].targets
+    assert (targets.dtype, targets.shape) == (torch.float32, (len(values.splits["test"]), 1))
+    assert set(targets.flatten().tolist()) == set(range(10)) == set(classes.splits["test"].targets.tolist())
 
 
 def test_folders_without_data(tmp_path: Path, refused: Any) -> None:
@@ -93,8 +105,13 @@ def test_folders_without_data(tmp_path: Path, refused: Any) -> None:
     with refused(UsageError, "nothing in a known format", "readme.md"):
         open_source(str(empty))
     Image.new("L", (4, 4)).save(empty / "a.png")
-    with refused(UsageError, "no folder for each class"):
+    with refused(UsageError, "1 samples: too few"):
         open_source(str(empty))
+    spec = open_source(str(empty), options=DataOptions(validation=0, test=0)).spec
+    assert (spec.kind, spec.task, dict(spec.sizes)) == ("image", "none", {"train": 1})
+    assert "no folder for each class" in spec.hint
+    with refused(UsageError, "no targets", "no folder for each class"):
+        prepare("lenet5", {"data": str(empty), "validation": 0, "test": 0}, dry=True)
     nested = tmp_path / "archived"
     nested.mkdir()
     (nested / "cifar.tar.gz").write_bytes(b"x")
@@ -103,9 +120,7 @@ def test_folders_without_data(tmp_path: Path, refused: Any) -> None:
 
 
 def test_the_door_imports_no_heavy_library() -> None:
-    code = (
-        "import sys, lamina.data.opening, lamina.data.preprocess; print([m for m in sys.argv[1:] if m in sys.modules])"
-    )
+    code = "import sys, lamina.data.opening, lamina.data.modality; print([m for m in sys.argv[1:] if m in sys.modules])"
     heavy = ["pandas", "sklearn", "PIL", "datasets", "pyarrow"]
     out = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

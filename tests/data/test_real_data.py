@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lamina.data.preprocess import ImagePreprocess, fit_preprocess
 
+from lamina.data.image.preprocess import ImagePreprocess
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
+from lamina.data.protocols import Needs
 from lamina.data.source import Source
 from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.streams import ByLength, Ragged
+from lamina.options.recipe import Augmentation
 
 ROOT = os.environ.get("LAMINA_DATA")
 pytestmark = pytest.mark.skipif(not ROOT, reason="LAMINA_DATA names no folder of real data sets")
@@ -35,11 +38,13 @@ def test_sixty_thousand_images_stay_bytes(name: str) -> None:
     code = """
 import resource, sys
 import torch
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
-from lamina.data.preprocess import fit_preprocess
+from lamina.data.protocols import Needs
+from lamina.options.recipe import Augmentation
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 source = open_source(sys.argv[1])
-preprocess = fit_preprocess(source, size=(32, 32), resize="pad")
+preprocess = fit_preprocess(source, Needs(size=(32, 32), augmentation=Augmentation(resize="pad")))
 held = {name: preprocess.encode(split) for name, split in source.splits.items()}
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(dict(source.spec.sizes), held["train"].tensors["image"].shape, (after - before) // 1024)
@@ -66,7 +71,7 @@ def test_an_archive_of_photographs(tmp_path: Path) -> None:
     assert dict(source.spec.sizes) == {"train": 1040, "validation": 400, "test": 260}
     assert len(source.spec.classes) == 10
     assert source.spec.channels is None  # two of them are grey
-    preprocess = fit_preprocess(source, size=(32, 32), resize="crop")
+    preprocess = fit_preprocess(source, Needs(size=(32, 32), augmentation=Augmentation(resize="crop")))
     assert len(preprocess.encode(source.splits["validation"])) == 400
 
 
@@ -74,7 +79,7 @@ def fitted(path: str, **options: Any) -> tuple[Source, TextPreprocess, dict[str,
     """A source, its preprocessing, and tokens or samples of each split."""
     asked = DataOptions(**options)
     source = open_source(real(path), options=asked)
-    preprocess = fit_preprocess(source, options=asked)
+    preprocess = fit_preprocess(source, Needs(options=asked))
     assert isinstance(preprocess, TextPreprocess)
     return source, preprocess, {name: len(preprocess.encode(split)) for name, split in source.splits.items()}
 

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.data.image.augment.geometric import Geometric
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import fit_preprocess
+from lamina.data.protocols import Needs
 from lamina.data.streams import Batch, InMemory, InOrder, Shuffled, Stream, Streamed
 from lamina.errors import DataError, UsageError
 
@@ -156,7 +157,7 @@ def test_batch_sizes_that_cannot_be(refused: Any) -> None:
 
 def test_real_loaders_survive_pickling_and_spawned_workers(image_folder: Callable[..., Path]) -> None:
     source = open_source(str(image_folder({"a": 10, "b": 10})), options=DataOptions(validation=0))
-    preprocess = fit_preprocess(source, size=(4, 4))
+    preprocess = fit_preprocess(source, Needs(size=(4, 4)))
     for split in (source.splits["train"], open_source("digits").splits["train"]):
         streamed = preprocess.encode(split, hold=False)
         again = pickle.loads(pickle.dumps(streamed))

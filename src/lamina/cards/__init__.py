@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 Count = int | Mapping[str, int] | None
@@ -52,8 +52,8 @@ class Card:
     """The method whose output has a gradient, which is not ``forward`` if that ends in a step function."""
     sloped: InitVar[str | None] = None
     """Deprecated alias of ``differentiable_method``, for construction only."""
-    input: tuple[int, ...]
-    """Shape of one input, without the batch, at which ``macs`` holds."""
+    input: tuple[int, ...] | Mapping[str, tuple[int, ...]]
+    """Shape of one input, without the batch, at which ``macs`` holds; of several players one each."""
     parameters: Count
     """Trainable parameters of the variant as named, without overrides."""
     macs: Count
@@ -93,6 +93,41 @@ class Variant:
     small: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Options, such as smaller images, that make the variant small enough for the conformance suite to run. The card's
     numbers are always checked without them."""
+    parts: Callable[[Any], Mapping[str, str | tuple[str, Mapping[str, Any]]]] | None = field(default=None, repr=False)
+    """Of a composite: the variants that it is made of by name, each alone or with options of it, for a config. The
+    registry builds them and hands the modules to ``build`` by these names."""
+    players: Mapping[str, Callable[[Any, int], dict[str, Any]] | None] = field(default_factory=dict, repr=False)
+    """Of a model with several players, which it holds as attributes: the ``example`` of each, None for one tensor of
+    numbers. The card's ``input``, ``parameters`` and ``macs`` have a value for each."""
     example: Callable[[Any, int], dict[str, Any]] | None = field(default=None, repr=False)
     """For models whose input is not one float tensor: ``example(config, batch)`` returns keyword arguments of
     ``forward``, the same at every call."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """``card.input`` of a variant of one player. Raises ValueError for several: ``player(name)`` is one of them."""
+        if isinstance(self.card.input, Mapping):
+            raise ValueError(f"{self.card.title} has several players: {', '.join(self.card.input)}")
+        return self.card.input
+
+    def player(self, name: str) -> Variant:
+        """One player as a variant of its own, with its input, parameters and multiply-adds: every check runs on it.
+
+        Raises KeyError for a name that is no player.
+        """
+        own, whole = self.card, self
+        values = {
+            key: value[name] if isinstance(value := getattr(own, key), Mapping) else value
+            for key in ("input", "parameters", "macs")
+        }
+
+        def build(config: Any, **modules: Any) -> Any:
+            return getattr(whole.build(config, **modules), name)
+
+        return replace(
+            self,
+            build=build,
+            card=replace(own, title=f"{own.title}, {name}", **values),
+            example=self.players[name],
+            players={},
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card
-from lamina.cli.output import as_json, count, facts, note, size, table
+from lamina.cli.output import as_json, count, facts, note, shapes, size, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import add_run, run_or_model
 from lamina.registry import canonical, card
@@ -55,8 +55,16 @@ def _of_model(name: str) -> Found:
     row = variant(name)
     with torch.device("meta"):  # weights are not looked at, and may be large
         model = create_model(name)
-    given = row.card.input if row.example is None else row.example(row.config, 1)
-    return {"model": name}, row.card, layer_table(model, given)
+    if not row.players:
+        given: Any = row.input_shape if row.example is None else row.example(row.config, 1)
+        return {"model": name}, row.card, layer_table(model, given)
+    rows: list[LayerRow] = []
+    for player in row.players:
+        one = row.player(player)
+        given = one.input_shape if one.example is None else one.example(one.config, 1)
+        own = layer_table(getattr(model, player), given)
+        rows += [dataclasses.replace(layer, name=f"{player}.{layer.name}") for layer in own]
+    return {"model": name}, row.card, rows
 
 
 def _of_run(path: Path) -> Found:
@@ -72,7 +80,7 @@ def _of_run(path: Path) -> Found:
     title: dict[str, object] = {
         "run": path,
         "state": f"{summary.state}, {summary.epochs} epochs, {summary.step} steps, {summary.minutes:.1f} minutes",
-        "data": run.config.data,
+        "data": run.config.data_name,
         "model": run.config.name,
         "options": ", ".join(f"{key}={value}" for key, value in options.items()),
     }
@@ -96,7 +104,7 @@ def _of_card(card: Card) -> dict[str, object]:
         "takes": ", ".join(card.inputs),
         "tasks": ", ".join(card.tasks),
         "parameters": f"{count(card.parameters)} as named",
-        "MACs": f"{count(card.macs)} for an input of {size(card.input)}",
+        "MACs": f"{count(card.macs)} for an input of {shapes(card.input)}",
         "differences": card.differences,
         "reported": results,
         "reference": card.reference,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from lamina.cli.output import as_json, count, table
+from lamina.cli.output import as_json, count, note, table
 from lamina.cli.parser import Parser, dashed
 from lamina.errors import UsageError, nearest
-from lamina.registry import card, list_models
+from lamina.registry import card, faults, list_models
 
 
 def parser() -> Parser:
@@ -28,6 +28,8 @@ def command(argv: Sequence[str]) -> int:
         near = nearest(args.pattern, list_models())
         raise UsageError(f"no model is named like '{args.pattern}'" + (f"; did you mean '{near}'?" if near else ""))
     cards = {name: card(name) for name in names}
+    for fault in faults():
+        note(fault)
     if args.json:
         as_json({name: dataclasses.asdict(facts) for name, facts in cards.items()})
         return 0

@@ -49,6 +49,13 @@ def size(shape: Sequence[int] | None) -> str:
     return "-" if shape is None else " x ".join(str(n) for n in shape)
 
 
+def shapes(of: Sequence[int] | Mapping[str, Sequence[int]]) -> str:
+    """A shape, or that of each player."""
+    if isinstance(of, Mapping):
+        return ", ".join(f"{player} {size(shape)}" for player, shape in of.items())
+    return size(of)
+
+
 def table(
     header: Sequence[str],
     rows: Iterable[Sequence[object]],

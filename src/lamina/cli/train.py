@@ -48,7 +48,13 @@ def parser(name: str | None = None) -> Parser:
     parser.hint = "data are named with --data"
     parser.add_argument("variant", metavar="MODEL", nargs="?", help="what to train: lamina models lists the models")
     what = parser.add_argument_group("what")
-    what.add_argument("--data", type=str, metavar="DATA", help="an embedded set, a path, or hf:<dataset>@<revision>")
+    what.add_argument(
+        "--data",
+        type=str,
+        action="append",
+        metavar="DATA",
+        help="an embedded set, a path, or hf:<dataset>@<revision>; given twice: the two sides of an unpaired task",
+    )
     what.add_argument(
         "--config",
         type=str,
@@ -88,7 +94,8 @@ def command(argv: Sequence[str]) -> int:
     words = [_spelled_out(word) for word in dashed(argv)]
     reader, args = _read(words)
     values = args.as_dict()
-    asked = {**given(reader.fields, values), "data": args.data, "weights": args.weights}
+    data = args.data[0] if args.data and len(args.data) == 1 else args.data
+    asked = {**given(reader.fields, values), "data": data, "weights": args.weights}
     asked["reset_head"] = args.reset_head or None
     asked["model"] = given(reader.fields, values.get("model") or {}, under="model")
     asked["objective"] = given(reader.fields, values.get("objective") or {}, under="objective") or None
@@ -122,6 +129,7 @@ def command(argv: Sequence[str]) -> int:
             print(f"stopped at step {training.engine.step}; go on with: {how}", file=sys.stderr)
         return 128 + signal.Signals[str(stop) or "SIGINT"]
     training.disband()
+    training.finalize()
     return _finish(training, args) if leads else 0
 
 
@@ -194,13 +202,14 @@ def _expect_enough(args: Namespace) -> None:
     """Raise UsageError where model or data can come from nowhere, before anything heavy is imported."""
     if args.resume and args.print_config:
         raise UsageError("--print-config shows the options of a new run: leave --resume out")
-    if args.data is not None and "$" not in args.data:  # else there is a variable to be filled in
-        expect_known(args.data)
+    for data in args.data or ():
+        if "$" not in data:  # else there is a variable to be filled in
+            expect_known(data)
     if args.resume or args.config is not None:
         return
     if args.variant is None:
         raise UsageError("which model? lamina train MODEL --data DATA (lamina models lists the models)")
-    if args.data is None:
+    if not args.data:
         raise UsageError(
             "--data is missing: an embedded set (lamina data lists them), a path, or hf:<dataset>@<revision>"
         )
@@ -221,7 +230,7 @@ def _print_config(args: Namespace, asked: Mapping[str, Any]) -> int:
 
 
 def _notes(training: Training) -> None:
-    for text in training.parts.preprocess.notes:
+    for text in (*training.parts.preprocess.notes, *training.engine.notes):
         note(text)
     if training.loaded is not None:
         note(f"begins with {training.loaded}")
@@ -237,9 +246,10 @@ def _plan(training: Training, args: Namespace) -> int:
     recipe, spec, path = training.config.recipe, training.source.spec, training.directory.path
     unit, amount = recipe.length
     parameters = training.parameters
-    batches = training.stream.per_epoch
+    batches, sides = training.stream.per_epoch, {name: one.per_epoch for name, one in training.streams.items()}
     if args.json:
         plan = {"run": path, "parameters": parameters, "sizes": dict(spec.sizes), "length": [amount, unit]}
+        plan |= {"sides": sides} if len(sides) > 1 else {}
         as_json({**plan, "batches_per_epoch": batches, "config": training.config.to_dict()})
         return 0
     facts(
@@ -248,6 +258,7 @@ def _plan(training: Training, args: Namespace) -> int:
             "data": f"{spec.name}, {spec.task}",
             spec.counted: ", ".join(f"{split} {n:,}" for split, n in spec.sizes.items()),
             "length": f"{amount:,} {unit}; an epoch is {batches:,} batches of {recipe.batch_size}",
+            "sides": ", ".join(f"{name} {count:,} batches" for name, count in sides.items()) if len(sides) > 1 else "",
             "optimizer": f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
             "device": f"{training.fabric.device}, {recipe.precision}",
             "run": f"{path}{'' if args.resume or not path.exists() else ' is taken: a number will be added'}",

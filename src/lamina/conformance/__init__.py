@@ -64,7 +64,13 @@ def smallest_of_each_architecture() -> list[str]:
         parameters = row.card.parameters
         size = parameters if isinstance(parameters, int) else sum((parameters or {}).values())
         smallest[row.build] = min(smallest.get(row.build, (size, name)), (size, name))
-    return [name for _, name in smallest.values()]
+    return [part for _, name in smallest.values() for part in players_of(name)]
+
+
+def players_of(name: str) -> list[str]:
+    """What checks run on: the variant, or where it has several players each of them ("dcgan/generator")."""
+    players = variant(name).players
+    return [f"{name}/{player}" for player in players] or [name]
 
 
 def checks(*, backend: str = "aot_eager", onnx: bool = False) -> dict[str, Check]:

@@ -8,7 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lamina.conformance import Check, NotApplicableError, check_meta, checks, smallest_of_each_architecture
+from lamina.conformance import (
+    Check,
+    NotApplicableError,
+    check_meta,
+    checks,
+    players_of,
+    smallest_of_each_architecture,
+)
 from lamina.conformance.page import NOT_APPLICABLE, PASS, Results, failures, parse, render
 from lamina.errors import LaminaError
 from lamina.registry import canonical, list_models
@@ -31,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.update and not (given.out and given.names):
         parser.error("--update needs --out and the names of variants")
     try:
-        names = [canonical(name) for name in given.names]
+        names = [part for name in given.names for part in _named(name)]
         before = parse(given.out) if given.update and given.out.is_file() else {}
     except LaminaError as error:
         print(error, file=sys.stderr)
@@ -39,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = checks(backend=given.backend, onnx=given.onnx)
     whole = names or smallest_of_each_architecture()
     results: Results = {}
-    for name in names or list_models():
+    for name in names or [part for model in list_models() for part in players_of(model)]:
         wanted = named if name in whole else {title: check for title, check in named.items() if check is check_meta}
         results[name] = {title: outcome(check, name) for title, check in wanted.items()}
         print(f"{name}: {', '.join(f'{title} {mark}' for title, (mark, _) in results[name].items())}", file=sys.stderr)
@@ -55,7 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def in_order(results: Results) -> Results:
     """The results in the registry's order."""
-    return {name: results[name] for name in list_models() if name in results}
+    return {part: results[part] for name in list_models() for part in (name, *players_of(name)) if part in results}
+
+
+def _named(name: str) -> list[str]:
+    """The variant, or its players; "dcgan/generator" is one player. Raises UsageError for an unknown name."""
+    model, slash, player = name.partition("/")
+    own = canonical(model)
+    return [f"{own}/{player}"] if slash else players_of(own)
 
 
 def outcome(check: Check, name: str) -> tuple[str, str]:

@@ -39,7 +39,7 @@ def check_meta(model: str | Variant) -> None:
         require(got == count, f"{player or 'the model'} has {got:,} parameters, its card says {count}")
     if row.card.macs is not None:
         require(
-            isinstance(row.card.macs, int), "a card states one input: multiply-adds of each player cannot be counted"
+            isinstance(row.card.macs, int), f"a variant of several players: check each, {' and '.join(row.players)}"
         )
         got = _macs(net, row)
         require(got == row.card.macs, f"one input takes {got:,} multiply-adds, the card says {row.card.macs:,}")
@@ -49,11 +49,11 @@ def _macs(net: nn.Module, row: Variant) -> int:
     """Multiply-adds of convolutions and matrix products for one input; torch counts two operations for each."""
     x: Inputs
     if row.example is None:
-        x = torch.empty((1, *row.card.input), device="meta")
+        x = torch.empty((1, *row.input_shape), device="meta")
     else:
         x = {name: part.to("meta") for name, part in row.example(row.config, 1).items()}
         shape = tuple(next(iter(x.values())).shape[1:])
-        require(shape == row.card.input, f"the variant's example has shape {shape}, its card says {row.card.input}")
+        require(shape == row.input_shape, f"the variant's example has shape {shape}, its card says {row.input_shape}")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         call_model(net, x)
     return int(counter.get_total_flops()) // 2

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lamina import registry
 from lamina.cards import Variant
+from lamina.errors import unknown
 from lamina.torch_internals import tree_leaves
 
 Inputs = Tensor | dict[str, Tensor]
@@ -28,8 +29,16 @@ def require(condition: bool | Tensor, message: str) -> None:
 
 
 def variant_of(model: str | Variant) -> Variant:
-    """The row that a check was asked about. Raises UsageError for an unknown name."""
-    return registry.variant(model) if isinstance(model, str) else model
+    """The variant that a check runs on; "dcgan/generator" is a player of one. Raises UsageError for an unknown name."""
+    if not isinstance(model, str):
+        return model
+    name, _, player = model.partition("/")
+    row = registry.variant(name)
+    if not player:
+        return row
+    if player not in row.players:
+        raise unknown(f"player of {name}", player, row.players)
+    return row.player(player)
 
 
 def build(
@@ -58,7 +67,7 @@ def build(
 def input_shape(row: Variant) -> tuple[int, ...]:
     """The shape of one input, without the batch: the card's, or that of the variant's small form."""
     if not row.small.keys() & {"image_size", "in_channels"}:
-        return row.card.input
+        return row.input_shape
     config = registry.configure(row, row.small)
     return (config.in_channels, config.image_size, config.image_size)
 

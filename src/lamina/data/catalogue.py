@@ -28,6 +28,11 @@ LICENCES = {
 }
 
 
+def list_data() -> list[str]:
+    """The names of the embedded sets: ``lamina.list_data()``."""
+    return list(EMBEDDED)
+
+
 def embedded_name(data: str) -> str | None:
     """The embedded set that ``data`` names, case, ``-`` and ``_`` folded; None where it names none."""
     folded = data.casefold().replace("_", "-")

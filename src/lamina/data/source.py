@@ -32,6 +32,9 @@ class Samples(Split, Protocol):
 
     def with_targets(self, targets: Tensor | None) -> Self: ...
 
+    def joined(self, other: Self) -> Self:
+        """These samples and then the others, without targets. Raises DataError where they do not go together."""
+
 
 def chosen_targets(targets: Tensor | None, index: Tensor) -> Tensor | None:
     """The targets of some samples."""

@@ -39,7 +39,7 @@ def input_facts(row: Variant, config: Any) -> InputFacts:
 
 def input_shape(row: Variant, config: Any) -> tuple[int, ...]:
     """The shape of one input without the batch: that of the card, with the channels, size or features of ``config``."""
-    shape = row.card.input
+    shape = row.input_shape
     if len(shape) == 1:
         return (getattr(config, "in_features", shape[0]),)
     size = getattr(config, "image_size", None)

@@ -34,6 +34,8 @@ class ExportFacts:
     """what the model was trained for; empty for a model that was not trained in a run"""
     objective: str | None = None
     """what was minimised, the card's if no run says: it can determine how outputs become predictions"""
+    fitted: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """what the run's task fitted once the weights stood, as lists of numbers: thresholds, say"""
     preprocess: Mapping[str, Any] | None = None
     """``preprocess.json`` of the run; None for a model that was not trained in a run"""
     tokenizer: Mapping[str, Any] | None = None
@@ -56,7 +58,7 @@ class ExportFacts:
         if texts["format"] != str(FORMAT):
             raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads format {FORMAT}")
         try:
-            optional = {"task": '""'}  # files of the first versions have none
+            optional = {"task": '""', "fitted": "{}"}  # files of the first versions have none
             values = {field.name: json.loads({**optional, **texts}[field.name]) for field in dataclasses.fields(cls)}
             return cls(**{**values, "shape": tuple(values["shape"]), "classes": tuple(values["classes"])})
         except (KeyError, ValueError, TypeError) as error:

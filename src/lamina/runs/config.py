@@ -34,8 +34,8 @@ class TrainConfig:
     """the variant, or the class name of a module of the user's own"""
     model: Mapping[str, Any] = field(default_factory=dict)
     """options of the model that were asked for; those that the data decide are not among them"""
-    data: str
-    """an embedded set, a path, or hf:<dataset>@<revision>"""
+    data: str | tuple[str, ...]
+    """an embedded set, a path, or hf:<dataset>@<revision>; several are the sides of one"""
     options: DataOptions
     """how the data are read and divided"""
     recipe: Recipe
@@ -50,13 +50,19 @@ class TrainConfig:
         if self.reset_head and self.weights is None:
             raise UsageError("reset_head (--reset-head) is for loaded weights: give --weights too")
 
+    @property
+    def data_name(self) -> str:
+        """The data as a reader is told of them."""
+        return self.data if isinstance(self.data, str) else " and ".join(self.data)
+
     def to_dict(self) -> dict[str, Any]:
         """As ``config.yaml`` holds it, and ``--config`` reads it."""
         options, recipe, model = (
             _plain(part) for part in (dataclasses.asdict(self.options), dataclasses.asdict(self.recipe), self.model)
         )
         begun = {"objective": self.objective, "weights": self.weights, "reset_head": self.reset_head}
-        return {"format": FORMAT, "name": self.name, "data": self.data, "model": model, **begun, **options, **recipe}
+        data = self.data if isinstance(self.data, str) else list(self.data)
+        return {"format": FORMAT, "name": self.name, "data": data, "model": model, **begun, **options, **recipe}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -67,8 +73,10 @@ class TrainConfig:
         for key in values:
             if key not in known:
                 raise unknown("key", key, known)
-        for key in ("name", "data"):
-            if not isinstance(values.get(key), str):
+        data = values.get("data")
+        several = isinstance(data, list | tuple) and len(data) > 1 and all(isinstance(one, str) for one in data)
+        for key, stated in (("name", isinstance(values.get("name"), str)), ("data", several or isinstance(data, str))):
+            if not stated:
                 raise UsageError(f"the configuration does not say '{key}'")
         model = values.get("model") or {}
         if not isinstance(model, Mapping):
@@ -86,7 +94,7 @@ class TrainConfig:
         return cls(
             name=values["name"],
             model={key: tuple(value) if isinstance(value, list) else value for key, value in model.items()},
-            data=values["data"],
+            data=data if isinstance(data, str) else tuple(data or ()),
             options=DataOptions(**typed(DataOptions, options, "data option")),
             recipe=Recipe(**typed(Recipe, recipe, "recipe option")),
             objective=objective,
@@ -126,6 +134,11 @@ def _recipe_files() -> dict[str, Traversable]:
 def published_recipes() -> list[str]:
     """Names of the published recipes, those of other packages among them."""
     return sorted(_recipe_files())
+
+
+def list_recipes() -> list[str]:
+    """The names of the published recipes: ``lamina.train(config="lenet5-mnist")`` takes one."""
+    return published_recipes()
 
 
 def published(name: str) -> dict[str, Any]:
@@ -185,8 +198,11 @@ def make_config(
         groups = {group: {**merged.get(group, {}), **(layer.get(group) or {})} for group in ("model", "augmentation")}
         objective = {"objective": _joined(merged.get("objective"), layer.get("objective"))}
         merged = {**merged, **layer, **groups, **objective}
-    for key in ("data", "weights"):
-        merged[key] = _expanded(merged.get(key), key)
+    merged["weights"] = _expanded(merged.get("weights"), "weights")
+    data = merged.get("data")
+    merged["data"] = (
+        [_expanded(one, "data") for one in data] if isinstance(data, list | tuple) else _expanded(data, "data")
+    )
     return TrainConfig.from_dict({**merged, "name": name})
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,7 +40,8 @@ os.register_at_fork(after_in_child=_release_in_child)
 class RunDirectory:
     """Paths and small files of one run.
 
-    ``config.yaml`` what was asked; ``model.safetensors`` the best weights; ``card.json``, ``data.json``,
+    ``config.yaml`` what was asked; ``model.safetensors`` the best weights; ``fitted.safetensors`` what the task fitted
+    under them; ``card.json``, ``data.json``,
     ``preprocess.json``, of texts ``tokenizer.json`` what is needed to use them; ``checkpoints/``; ``metrics.csv`` a row
     for each epoch; ``samples.jsonl`` what a model that writes wrote after each; ``status.json`` how training ended;
     ``report.html``.
@@ -49,6 +51,7 @@ class RunDirectory:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
         self.weights = path / "model.safetensors"
+        self.fitted = path / "fitted.safetensors"
         self.metrics = path / "metrics.csv"
         self.samples = path / "samples.jsonl"
         self.report = path / "report.html"
@@ -155,23 +158,41 @@ class RunDirectory:
         return load_preprocess({name: self.read(name) for name in names})
 
     def add_row(self, row: Mapping[str, float]) -> None:
-        """Append a row to metrics.csv. The first row decides the columns."""
-        new = not self.metrics.exists() or self.metrics.stat().st_size == 0
+        """Append a row to metrics.csv, its values under the columns of their names; a new name makes a column."""
+        columns = self._columns()
+        new = [name for name in row if name not in columns]
         try:
+            if new:
+                self._add_columns([*columns, *new])
             with open(self.metrics, "a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
-                if new:
-                    writer.writerow(row)
-                writer.writerow([repr(value) for value in row.values()])
+                writer.writerow([repr(row[name]) if name in row else "" for name in [*columns, *new]])
         except OSError as error:
             raise RunError(f"cannot write {self.metrics}: {error.strerror}") from error
 
     def rows(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv."""
+        """The rows of metrics.csv, each with the names that it has values for."""
+        return [{name: float(value) for name, value in row.items() if value} for row in self._cells()]
+
+    def _columns(self) -> list[str]:
         if not self.metrics.exists():
             return []
         with open(self.metrics, newline="", encoding="utf-8") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            return next(csv.reader(file), [])
+
+    def _cells(self) -> list[dict[str, str]]:
+        if not self.metrics.exists():
+            return []
+        with open(self.metrics, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file, restval=""))
+
+    def _add_columns(self, columns: Sequence[str]) -> None:
+        """Write the file anew with more columns, the cells of the rows before empty."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._cells())
+        write_whole(self.metrics, lambda file: file.write(text.getvalue().encode()))
 
     def add_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append lines to samples.jsonl."""

@@ -8,18 +8,37 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from lamina.data.streams import Batch
+from lamina.data.streams import Batch, Place
 from lamina.evaluation_mode import evaluation_mode
+from lamina.randomness import derive
 from lamina.tasks.base import Task
+from lamina.training.seeding import generators_restored, seed_generators
 
 
-def measure(task: Task, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """The task's metrics over all batches; under DDP over those of all processes. The caller sets the mode."""
-    device = next(model.parameters()).device
+def measure(
+    task: Task, model: nn.Module, batches: Iterable[Batch], *, seed: int = 0, place: Place | None = None
+) -> dict[str, float]:
+    """The task's metrics over all batches; under DDP over those of all processes. The caller sets the mode.
+
+    An evaluation that draws random numbers is a function of ``seed`` and the batch: twice the same.
+    """
+    place, device = place or Place(), next(model.parameters()).device
     metrics = task.metrics().to(device)
-    for batch in batches:
-        task.evaluate_step(model, like(model, batch), metrics)
+    with generators_restored(device):
+        for number, batch in enumerate(batches):
+            seed_generators(device, derive(seed, "evaluate", number * place.world + place.rank))
+            task.evaluate_step(model, like(model, batch), metrics)
     return {name: float(value) for name, value in metrics.compute().items()}
+
+
+@contextmanager
+def seeded(model: nn.Module, seed: int, number: int) -> Iterator[None]:
+    """Evaluation mode, no gradients, and torch's generators seeded for one batch inside the block; as they were after
+    it."""
+    device = next(model.parameters()).device
+    with predicting(model), generators_restored(device):
+        seed_generators(device, derive(seed, "evaluate", number))
+        yield
 
 
 def like(model: nn.Module, batch: Batch) -> Batch:

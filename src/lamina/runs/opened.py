@@ -21,9 +21,10 @@ from lamina.data.targets.code import align
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.build import batch_options, make_model, task_of
 from lamina.runs.config import TrainConfig
+from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory
-from lamina.runs.evaluation import like, measure, predicting
-from lamina.runs.weights import load_weights
+from lamina.runs.evaluation import like, measure, predicting, seeded
+from lamina.runs.weights import load_tensors, load_weights
 from lamina.tasks.base import OneOutput, Task
 from lamina.tasks.kind import Objective, TaskKind
 from lamina.tasks.table import TASKS
@@ -81,11 +82,21 @@ class Opened:
 
     @cached_property
     def task(self) -> Task:
-        if self._task is not None:
-            return self._task
-        if self.kind is None:
+        """The task, with what was fitted for it once the weights stood."""
+        if self._task is None and self.kind is None:
             raise UsageError(f"{self.path} was trained for a task of your own: open it with open_run(path, task=...)")
-        return task_of(self.kind, self.preprocess, self.config.recipe, self.objective)
+        task = self._task
+        if task is None:
+            task = task_of(cast(TaskKind, self.kind), self.preprocess, self.config.recipe, self.objective)
+        if fitted := self.fitted:
+            task.load_finalized(fitted)
+        return task
+
+    @cached_property
+    def fitted(self) -> dict[str, Tensor]:
+        """What ``Task.finalize`` fitted; empty where it fitted nothing, and while the run is in training."""
+        path = self.directory.fitted
+        return load_tensors(path) if path.is_file() else {}
 
     @property
     def task_name(self) -> str:
@@ -115,9 +126,11 @@ class Opened:
     @cached_property
     def source(self) -> Source:
         """The data the run was trained on, read again. Raises RunError where they have changed since."""
-        source = open_source(self.config.data, options=self.config.options)
+        source = open_data(self.config.data, self.config.options)
         if source.spec.fingerprint != self.directory.read("data.json")["fingerprint"]:
-            raise RunError(f"the data of {self.path} are not those it was trained on: '{self.config.data}' has changed")
+            raise RunError(
+                f"the data of {self.path} are not those it was trained on: '{self.config.data_name}' has changed"
+            )
         return source
 
     @property
@@ -159,8 +172,10 @@ class Opened:
         split = final_split(source) if split is None else split
         if split not in source.splits:
             raise unknown("split", split, source.splits)
-        samples = preprocess.encode(source.splits[split], hold=False)
-        return preprocess.evaluation_batches(samples, self.batch_options)
+        options, parts = self.batch_options, parts_of(source, split, self.task)
+        return chained(
+            preprocess.evaluation_batches(preprocess.encode(part, hold=False), options) for part in parts.values()
+        )
 
     @property
     def batch_options(self) -> BatchOptions:
@@ -177,18 +192,18 @@ class Opened:
         batches = self.batches(split, source, preprocess)
         model = self.model if model is None else model
         with predicting(model):
-            return measure(self.task, model, batches)
+            return measure(self.task, model, batches, seed=self.config.recipe.seed)
 
-    def predict_batch(self, batch: Batch) -> Batch:
-        """The task's predictions for a prepared batch."""
-        with predicting(self.model):
+    def predict_batch(self, batch: Batch, number: int = 0) -> Batch:
+        """The task's predictions for a prepared batch; what is drawn follows from the run's seed and ``number``."""
+        with seeded(self.model, self.config.recipe.seed, number):
             return self.task.predict(self.model, like(self.model, batch))
 
     def predictions(self, split: str | None) -> dict[str, Tensor]:
         """Every prediction on a split beside its target, joined on the CPU."""
         found: dict[str, list[Tensor]] = {}
-        for batch in self.batches(split):
-            rows = {**self.predict_batch(batch), **{name: batch[name] for name in ("target",) if name in batch}}
+        for number, batch in enumerate(self.batches(split)):
+            rows = {**self.predict_batch(batch, number), **{name: batch[name] for name in ("target",) if name in batch}}
             for name, value in rows.items():
                 found.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(parts) for name, parts in found.items()}

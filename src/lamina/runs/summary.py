@@ -42,7 +42,7 @@ def summarise(run: Run) -> RunSummary:
     return RunSummary(
         path=str(run.path),
         model=run.config.name,
-        data=run.config.data,
+        data=run.config.data_name,
         state="training" if run.directory.is_locked() else "finished" if finished else "stopped",
         step=max(int(status.get("step", 0)), int(rows[-1]["step"]) if rows else 0),
         epochs=len(rows),

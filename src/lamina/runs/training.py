@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,20 @@ from torch import nn
 
 from lamina import registry
 from lamina.data.modality import holds
-from lamina.data.opening import open_source
+from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source
-from lamina.data.streams import Batch, Place
+from lamina.data.streams import Batch, Place, Stream
 from lamina.errors import RunError, UsageError
 from lamina.options.recipe import Recipe
 from lamina.runs.build import Parts, batch_options, build
 from lamina.runs.config import TrainConfig, make_config
+from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory, check_name
-from lamina.runs.evaluation import measure
+from lamina.runs.evaluation import like, measure, predicting
 from lamina.runs.run import Run
 from lamina.runs.views.base import View
 from lamina.runs.views.table import view_of
-from lamina.runs.weights import digest, save_weights
+from lamina.runs.weights import digest, save_tensors, save_weights
 from lamina.tasks.base import Task
 from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
@@ -65,11 +66,13 @@ class Training:
         self.place = Place(fabric.device, fabric.global_rank, fabric.world_size)
         recipe, preprocess = config.recipe, parts.preprocess
         options = batch_options(recipe, parts.task, parts.model, self.place)
-        self.stream = preprocess.training_stream(self._samples("train"), options)
+        self.streams = self._streams(options)
         self.validation: Iterable[Batch] | None = None
         if "validation" in source.splits:
-            samples = self._samples("validation")
-            self.validation = preprocess.evaluation_batches(samples, options, workers=recipe.workers)
+            self.validation = chained(
+                preprocess.evaluation_batches(samples, options, workers=recipe.workers)
+                for samples in self._samples("validation").values()
+            )
         self.samples = view_for(parts).training_samples(parts.task, preprocess, source, recipe.seed)
         expect_watched(self.engine, self.validation is not None)
 
@@ -85,6 +88,7 @@ class Training:
             return
         with self.directory.locked():
             self.directory.remove_temporaries()
+            self.directory.fitted.unlink(missing_ok=True)  # it is of weights that may not be the best any more
             self.directory.keep_rows(self._rows_of_checkpoint())
             began, before = time.monotonic(), self.directory.status().get("seconds", 0.0)
             finished = False
@@ -110,7 +114,7 @@ class Training:
         with freed_memory_kept(self.fabric.device):
             yield from fit(
                 self.engine,
-                self.stream,
+                self.streams,
                 evaluate=None if self.validation is None else self._evaluate,
                 checkpoints=self.directory.checkpoints,
                 resume=self.resume,
@@ -134,12 +138,44 @@ class Training:
     def _evaluate(self) -> dict[str, float]:
         assert self.validation is not None
         with self.fabric.autocast():
-            return measure(self.parts.task, self.parts.model, self.validation)
+            return measure(
+                self.parts.task, self.parts.model, self.validation, seed=self.config.recipe.seed, place=self.place
+            )
 
-    def _samples(self, split: str) -> Any:
-        """A split held on the device, or decoded while training, as the recipe's ``memory`` says."""
+    @property
+    def stream(self) -> Stream:
+        """The stream that counts epochs: the only one, or the longest."""
+        return next(iter(self.streams.values()))
+
+    def _streams(self, options: BatchOptions) -> dict[str, Stream]:
+        """Training batches by name: "train", or one stream for each side, the longest, which counts epochs, first."""
+        made = {
+            name: self.parts.preprocess.training_stream(samples, options)
+            for name, samples in self._samples("train").items()
+        }
+        return dict(sorted(made.items(), key=lambda item: -item[1].per_epoch))
+
+    def _samples(self, split: str) -> dict[str, Any]:
+        """A split, or that of each side: held on the device, or decoded while training, as the recipe's ``memory``
+        says."""
         hold = holds(self.parts.preprocess, self.source, self.config.recipe.memory)
-        return self.parts.preprocess.encode(self.source.splits[split], hold).to(self.fabric.device)
+        return {
+            name: self.parts.preprocess.encode(part, hold).to(self.fabric.device)
+            for name, part in parts_of(self.source, split, self.parts.task).items()
+        }
+
+    def finalize(self) -> None:
+        """Once training is over: fit on the validation split what the task fits under its best weights, and keep it
+        with the run."""
+        if not self.fabric.is_global_zero or not self.directory.weights.is_file():
+            return
+        run = self.run
+        if "validation" not in run.source.splits:
+            return
+        with predicting(run.model):
+            fitted = run.task.finalize(run.model, (like(run.model, batch) for batch in run.batches("validation")))
+        if fitted:
+            save_tensors(fitted, self.directory.fitted)
 
 
 def prepare(
@@ -177,9 +213,9 @@ def prepare(
     check_name(planned.name if name is None else name)
     fabric = _fabric(wanted.recipe)
     begin = _first_weights(wanted, found)
-    source = open_source(wanted.data, options=wanted.options)
+    source = open_data(wanted.data, wanted.options)
     if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
-        raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data}' has changed")
+        raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data_name}' has changed")
     parts = build(wanted, source, own, None if found is None else found.preprocess(), task)
     view_for(parts).check_before_training()
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=wanted.reset_head)
@@ -197,7 +233,7 @@ def prepare(
 
 def train(
     model: str | nn.Module | None = None,
-    data: str | None = None,
+    data: str | Sequence[str] | None = None,
     *,
     recipe: Recipe | None = None,
     model_options: Mapping[str, Any] | None = None,
@@ -215,8 +251,8 @@ def train(
 
     ``model``: a variant's name, or any ``nn.Module``. ``task``: a name in the table of tasks, or a ``Task`` of your own
     (default: the first of the model's tasks that the data can serve). ``data``: an embedded set, a path, or
-    ``hf:<dataset>@<revision>``. ``options``: fields of ``Recipe`` and ``DataOptions`` by name; ``model_options`` the
-    model's own; ``recipe`` a whole recipe in place of the variant's default. ``weights``: a file of published weights,
+    ``hf:<dataset>@<revision>``; several are the sides of a task that draws from unpaired sets. ``options``: fields of
+    ``Recipe`` and ``DataOptions`` by name; ``model_options`` the model's own; ``recipe`` a whole recipe in place of the variant's default. ``weights``: a file of published weights,
     or a run's folder, to begin with; ``reset_head`` leaves its output layer out. The run is ``directory/name``; a name
     that is taken gets ``-2``. ``resume`` goes on from the latest checkpoint. Ctrl-C stops after the step under way,
     saves and raises KeyboardInterrupt.
@@ -232,6 +268,7 @@ def train(
     for _ in stoppable(training.events()):
         pass
     training.disband()
+    training.finalize()
     run = training.run
     if report and training.fabric.is_global_zero:
         run.report()
@@ -305,8 +342,10 @@ def _fabric(recipe: Recipe) -> Fabric:
     return fabric
 
 
-def _short(data: str) -> str:
-    """The last part of a data source's name, fit for a folder's name."""
+def _short(data: str | Sequence[str]) -> str:
+    """The last part of a data source's name, fit for a folder's name; of several sources those of all."""
+    if not isinstance(data, str):
+        return "-".join(map(_short, data))
     stem = data.removeprefix("hf:").split("@")[0].rstrip("/").split("/")[-1].split(".")[0]
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "data"
 

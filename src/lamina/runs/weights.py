@@ -41,6 +41,18 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Raises RunError for a file that is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    return tensors
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Raises RunError for a file that is missing, damaged or of another model."""
     from safetensors import SafetensorError

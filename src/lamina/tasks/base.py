@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
+from lamina.options.recipe import Recipe
 
 Batch = dict[str, Tensor]
 
@@ -44,7 +45,12 @@ class Engine(Protocol):
     """What the loop hands to a task."""
 
     @property
-    def models(self) -> Mapping[str, nn.Module]: ...
+    def models(self) -> Mapping[str, nn.Module]:
+        """The players as they are called in training: on their device, in the recipe's precision."""
+
+    @property
+    def plain(self) -> Mapping[str, nn.Module]:
+        """The players themselves, in float32: for gradients of gradients, ``torch.autograd.grad`` of their output."""
 
     @property
     def step(self) -> int:
@@ -67,8 +73,9 @@ class Engine(Protocol):
     carry: Any
     """Detached tensors carried from update to update (truncated back-propagation); saved in checkpoints."""
 
-    def optimise(self, loss: Tensor, player: str = "model") -> bool:
-        """Backward; at every ``accumulate``-th call clip, step and average. True when the optimiser stepped."""
+    def optimise(self, loss: Tensor, *players: str) -> bool:
+        """One backward into one player ("model" where none is named) or several; at every ``accumulate``-th call clip,
+        step and average each. True when the optimisers stepped."""
 
     def frozen(self, player: str) -> AbstractContextManager[None]:
         """No gradients into this player's parameters inside the block."""
@@ -78,6 +85,7 @@ class EngineAtRest:
     """An engine outside training: a task's loss can be asked for inspection. It cannot optimise."""
 
     models: Mapping[str, nn.Module] = {}
+    plain: Mapping[str, nn.Module] = {}
     step = 0
     images_seen = 0
     progress = 1.0
@@ -85,7 +93,7 @@ class EngineAtRest:
     accumulate = 1
     carry: Any = None
 
-    def optimise(self, loss: Tensor, player: str = "model") -> bool:
+    def optimise(self, loss: Tensor, *players: str) -> bool:
         raise RuntimeError("nothing is being trained")
 
     def frozen(self, player: str) -> AbstractContextManager[None]:
@@ -106,6 +114,12 @@ class Task:
     """whether targets can be mixed, so that mixup and CutMix make sense"""
     needs_method: str | None = None
     """a method that the model must have beside forward"""
+    sides: tuple[str, ...] = ()
+    """names of the unpaired sets that it draws from, ``next(batches["A"])``; empty: one set"""
+    differentiated_twice: tuple[str, ...] = ()
+    """players whose gradients are part of a loss: they are never compiled, and called as ``engine.plain[player]``"""
+    find_unused_parameters: bool = False
+    """whether some parameters get no gradient in some updates (of several processes, which wait for each other's)"""
     forward_methods: Mapping[str, tuple[str, ...]] = {}
     """methods other than forward that the task calls on a player (they need marking under DDP)"""
 
@@ -124,6 +138,20 @@ class Task:
         if engine.accumulate == 1:
             return total
         return {name: value / engine.accumulate for name, value in total.items()}
+
+    def recipe_of(self, player: str, recipe: Recipe) -> Recipe:
+        """The recipe under which a player is optimised: another rate, other betas, another clip than the run's."""
+        return recipe
+
+    def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """What is fitted once the weights stand, over ``batches`` of the validation split: thresholds, latent moments.
+
+        The model is in evaluation mode, gradients are off. The run keeps it; evaluation, prediction and export use it.
+        """
+        return {}
+
+    def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
+        """Use what ``finalize`` gave."""
 
     def phase(self, images_seen: int) -> Phase | None:
         """The stage of training after this many samples; None where training has one stage."""

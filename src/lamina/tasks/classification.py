@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ class Classification(OneOutput):
     monitor = ("accuracy", "max")
     prediction_key = "probabilities"
     mixes = True
+    has_logits = True
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class Classification(OneOutput):
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
     ) -> None:
-        self.classes, self.call = classes, call
+        self.classes, self.call, self.calibrates, self.temperature = classes, call, False, 1.0
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
@@ -84,13 +86,23 @@ class Classification(OneOutput):
         logits_BK, target_B = self.outputs(model, batch).float(), batch["target"]
         for name, metric in metrics.items(keep_base=True):
             if name == "loss":
-                metric.update(self.cost(logits_BK, target_B), weight=len(target_B))
+                metric.update(self.cost(logits_BK / self.temperature, target_B), weight=len(target_B))
             else:
                 metric.update(logits_BK, target_B)
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{"probabilities": (B, K)}."""
-        return {"probabilities": self.outputs(model, batch).float().softmax(1)}
+        return {"probabilities": (self.outputs(model, batch).float() / self.temperature).softmax(1)}
+
+    def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """With the recipe's ``calibrate`` the temperature of least cross-entropy (Guo et al. 2017, arXiv 1706.04599)."""
+        if not self.calibrates:
+            return {}
+        rows = [(self.outputs(model, batch).double().cpu(), batch["target"].cpu()) for batch in batches]
+        return {"temperature": best_temperature(*(torch.cat(part) for part in zip(*rows, strict=True)))}
+
+    def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
+        self.temperature = float(fitted["temperature"])
 
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
         """ "class", "probability", and "probabilities" by class."""
@@ -159,6 +171,22 @@ def balanced_weights(setup: TaskSetup) -> Tensor | None:
     return class_weights(setup.targets, setup.preprocess.target.outputs)
 
 
+def best_temperature(logits_NK: Tensor, target_N: Tensor) -> Tensor:
+    """The T > 0 for which softmax(logits / T) has the least cross-entropy, by Newton's method on log T: the problem has
+    one minimum. Between 1/100 and 100, where it has none."""
+    log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    with torch.enable_grad():
+        for _ in range(100):
+            loss = F.cross_entropy(logits_NK * (-log_t).exp(), target_N)
+            (slope,) = torch.autograd.grad(loss, log_t, create_graph=True)
+            (bend,) = torch.autograd.grad(slope, log_t)
+            step = (slope / bend if bend > 0 else slope.sign() * 0.5).detach().clamp(-1, 1)
+            log_t = (log_t.detach() - step).clamp(-math.log(100), math.log(100)).requires_grad_()
+            if abs(float(step)) < 1e-10:
+                break
+    return log_t.detach().exp()
+
+
 def expect_no_smoothing(setup: TaskSetup) -> None:
     """Raise UsageError for label smoothing, which is for cross-entropy."""
     if setup.recipe.label_smoothing:
@@ -168,12 +196,16 @@ def expect_no_smoothing(setup: TaskSetup) -> None:
 def make(setup: TaskSetup) -> Task:
     """The classification that the objective names."""
     outputs, call, weights = setup.preprocess.target.outputs, setup.preprocess.call, balanced_weights(setup)
+    task: Classification
     if setup.objective.name == "cross-entropy":
-        return Classification(outputs, call, label_smoothing=setup.recipe.label_smoothing, class_weights=weights)
-    expect_no_smoothing(setup)
-    cls: Any = load(COSTS[setup.objective.name])
-    classification: Task = cls(outputs, call, class_weights=weights, **vars(setup.objective.options))
-    return classification
+        task = Classification(outputs, call, label_smoothing=setup.recipe.label_smoothing, class_weights=weights)
+    else:
+        expect_no_smoothing(setup)
+        task = load(COSTS[setup.objective.name])(outputs, call, class_weights=weights, **vars(setup.objective.options))
+    if setup.recipe.calibrate and not task.has_logits:
+        raise UsageError(f"calibrate fits the temperature of logits, which '{setup.objective.name}' has none of")
+    task.calibrates = setup.recipe.calibrate
+    return task
 
 
 COSTS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,8 @@ class Multilabel(OneOutput):
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
     ) -> None:
-        self.classes, self.call = classes, call
+        self.classes, self.call, self.calibrates = classes, call, False
+        self.thresholds_K = torch.full((classes,), 0.5)
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
@@ -62,20 +63,35 @@ class Multilabel(OneOutput):
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
         logits_BK, target_BK = self.outputs(model, batch).float(), batch["target"]
         loss = F.binary_cross_entropy_with_logits(logits_BK, target_BK.float())
+        probability_BK = logits_BK.sigmoid()
+        predicted_BK = (probability_BK > self.thresholds_K.to(probability_BK.device)).long()
         for name, metric in metrics.items(keep_base=True):
             if name == "loss":
                 metric.update(loss, weight=len(target_BK))
             else:
-                metric.update(logits_BK.sigmoid(), target_BK.long())
+                scores_BK = probability_BK if name == "mean_average_precision" else predicted_BK
+                metric.update(scores_BK, target_BK.long())
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """{"probabilities": (B, K)}, each label's own."""
         return {"probabilities": self.outputs(model, batch).float().sigmoid()}
 
+    def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """With the recipe's ``calibrate`` for each label the threshold of the greatest F1 score."""
+        if not self.calibrates:
+            return {}
+        rows = [(self.outputs(model, batch).float().sigmoid().cpu(), batch["target"].cpu()) for batch in batches]
+        probability_NK, target_NK = (torch.cat(part) for part in zip(*rows, strict=True))
+        return {"thresholds": best_thresholds(probability_NK, target_NK)}
+
+    def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
+        self.thresholds_K = fitted["thresholds"].float()
+
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
-        """ "labels", those more probable than not, and "probabilities" by label."""
+        """ "labels", those above their threshold (0.5 unless others were fitted), and "probabilities" by label."""
         probabilities = dict(zip(target.labels, prediction["probabilities"].tolist(), strict=True))
-        labels = [name for name, probability in probabilities.items() if probability > 0.5]
+        chosen = (prediction["probabilities"].cpu() > self.thresholds_K).tolist()
+        labels = [name for name, above in zip(target.labels, chosen, strict=True) if above]
         return {"labels": labels, "probabilities": probabilities}
 
     def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
@@ -83,13 +99,33 @@ class Multilabel(OneOutput):
         return torch.stack([logits_BK.sigmoid() for logits_BK in outputs]).mean(0).logit(eps=1e-7)
 
 
+def best_thresholds(probability_NK: Tensor, target_NK: Tensor) -> Tensor:
+    """For each label the probability above which it is predicted with the greatest F1 score, halfway between two of the
+    samples; one half for a label that no sample has."""
+    found = []
+    for probability_N, target_N in zip(probability_NK.double().T, target_NK.double().T, strict=True):
+        if not target_N.sum():
+            found.append(torch.tensor(0.5, dtype=torch.float64))
+            continue
+        order = probability_N.argsort(descending=True)
+        sorted_N, right_N = probability_N[order], target_N[order].cumsum(0)
+        f1_N = 2 * right_N / (torch.arange(1, len(order) + 1) + target_N.sum())
+        below_N = torch.cat([sorted_N[1:], sorted_N.new_zeros(1)])
+        f1_N = torch.where(below_N < sorted_N, f1_N, -1.0)  # equal probabilities stay on one side
+        best = int(f1_N.argmax())
+        found.append((sorted_N[best] + below_N[best]) / 2)
+    return torch.stack(found)
+
+
 def make(setup: TaskSetup) -> Task:
-    return Multilabel(
+    task = Multilabel(
         setup.preprocess.target.outputs,
         setup.preprocess.call,
         label_smoothing=setup.recipe.label_smoothing,
         class_weights=balanced_weights(setup),
     )
+    task.calibrates = setup.recipe.calibrate
+    return task
 
 
 KIND = TaskKind(

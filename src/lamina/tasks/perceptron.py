@@ -23,7 +23,7 @@ class PerceptronRule(Classification):
     """
 
     name = "perceptron-rule"
-    mixes = False
+    mixes = has_logits = False
     needs_method = "score"
     forward_methods: Mapping[str, tuple[str, ...]] = {"model": ("score",)}
 

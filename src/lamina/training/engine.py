@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from lamina.errors import RunError, TrainingError
 from lamina.options.recipe import Recipe
 from lamina.tasks.base import Phase, Task
-from lamina.torch_internals import call_uncompiled, foreach_copy_, foreach_lerp_, precision_plugin, set_compiled_call
+from lamina.torch_internals import (
+    call_uncompiled,
+    foreach_copy_,
+    foreach_lerp_,
+    precision_plugin,
+    set_compiled_call,
+    set_ddp_options,
+)
 from lamina.training.compiling import compiled, leave_loops_out
 from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
@@ -29,24 +36,34 @@ FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",
 class Engine:
     """What the loop hands to a task (see ``lamina.tasks.base.Engine``), and what a checkpoint must hold of it.
 
-    ``raw`` are the modules themselves, ``models`` the same ones wrapped by Fabric (device, precision, DDP).
+    ``raw`` (to tasks ``plain``) are the modules themselves, ``models`` the same ones wrapped by Fabric (device,
+    precision, DDP). Each player is optimised under the recipe that ``Task.recipe_of`` gives it.
     """
 
     def __init__(self, fabric: Fabric, task: Task, models: Mapping[str, nn.Module], recipe: Recipe) -> None:
         check_schedule(recipe)
         self.fabric, self.task, self.recipe = fabric, task, recipe
         self.raw = {player: models[player] for player in task.players}
+        self.recipes = {player: task.recipe_of(player, recipe) for player in task.players}
+        for own in self.recipes.values():
+            check_schedule(own)
+        self.notes = _compile_notes(task, recipe)
+        if fabric.world_size > 1:
+            # buffers are broadcast before every forward, and several players have several of them in one update
+            several = {} if len(task.players) == 1 else {"broadcast_buffers": False}
+            unused = {"find_unused_parameters": True} if task.find_unused_parameters else {}
+            set_ddp_options(fabric, **several, **unused)
         self.models: dict[str, nn.Module] = {}
         self.optimisers: dict[str, Any] = {}
         self._still = freeze(self.raw, recipe.freeze) if recipe.freeze else []
         for player, module in self.raw.items():
             if recipe.precision == "fp64":
                 module.double()
-            if recipe.compile:
+            if recipe.compile and player not in task.differentiated_twice:
                 _compile(module, fabric.device.type)
             if recipe.checkpointing:
                 checkpoint_stages(module)
-            wrapped, optimiser = fabric.setup(module, make_optimiser(module, recipe))
+            wrapped, optimiser = fabric.setup(module, make_optimiser(module, self.recipes[player]))
             for method in task.forward_methods.get(player, ()):
                 if fabric.world_size > 1:
                     wrapped.mark_forward_method(method)
@@ -62,16 +79,25 @@ class Engine:
         self.phase: Phase | None = None
         self.carry: Any = None
         self.average = self._start_average() if recipe.ema else {}
+        self.averaged_updates = dict.fromkeys(self.average, 0)
         self._sources = {p: [_floating(self.raw[p])[name] for name in self.average[p]] for p in self.average}
         self._pending = dict.fromkeys(task.players, 0)  # backward passes since the last optimiser step
         self._waits_for_loss = fabric.device.type == "cpu"  # elsewhere reading a value would stall the device
         self._watched: dict[str, Tensor] = {}  # there: sums of losses, read now and then
 
     @property
+    def plain(self) -> Mapping[str, nn.Module]:
+        """The players without wrapper and autocast."""
+        return self.raw
+
+    @property
     def rate(self) -> float:
         """The learning rate of the update under way."""
-        factor = rate_factor(self.recipe, self.progress, self.progress_after) * self.plateau.factor
-        return self.recipe.lr * factor * (self.phase.rate if self.phase else 1.0)
+        return self._rate(self.recipe)
+
+    def _rate(self, recipe: Recipe) -> float:
+        factor = rate_factor(recipe, self.progress, self.progress_after) * self.plateau.factor
+        return recipe.lr * factor * (self.phase.rate if self.phase else 1.0)
 
     @property
     def settled(self) -> bool:
@@ -91,28 +117,38 @@ class Engine:
         for module in self._still:
             module.eval()
 
-    def optimise(self, loss: Tensor, player: str = "model") -> bool:
-        """Backward; at every ``accumulate``-th call clip, step and average. True when the optimiser stepped."""
-        self._watch(loss, player)
-        model, optimiser = self.models[player], self.optimisers[player]
-        if self._pending[player] == 0:  # and not after the step: another player's loss may have left gradients here
-            optimiser.zero_grad(set_to_none=True)
+    def optimise(self, loss: Tensor, *players: str) -> bool:
+        """One backward into one player or several; at every ``accumulate``-th call clip, step and average each. True
+        when the optimisers stepped."""
+        players = players or ("model",)
+        self._watch(loss, " and ".join(players))
+        for player in players:
+            if self._pending[player] == 0:  # and not after the step: another player's loss may have left gradients here
+                self.optimisers[player].zero_grad(set_to_none=True)
         # DDP averages over processes at every backward, also at those that only accumulate: the sum is the same.
         self.fabric.backward(loss / self.accumulate)
-        self._pending[player] += 1
-        if self._pending[player] < self.accumulate:
-            return False
-        if self.recipe.clip is not None:
+        for player in players:
+            self._pending[player] += 1
+        return all([self._step(player) for player in players if self._pending[player] >= self.accumulate] or [False])
+
+    def _step(self, player: str) -> bool:
+        """Clip, step and average one player."""
+        recipe, model, optimiser = self.recipes[player], self.models[player], self.optimisers[player]
+        if recipe.clip is not None:
             # An infinite norm is not raised here: fp16 skips such a step by itself, elsewhere the next loss tells.
-            self.fabric.clip_gradients(model, optimiser, max_norm=self.recipe.clip, error_if_nonfinite=False)
-        share = self.rate / self.recipe.lr
+            self.fabric.clip_gradients(model, optimiser, max_norm=recipe.clip, error_if_nonfinite=False)
+        share = self._rate(recipe) / recipe.lr
         for group in optimiser.param_groups:
             group["lr"] = group["base_lr"] * share
         optimiser.step()
         self._pending[player] = 0
         if player in self.average:
+            # a ramp: the average forgets the weights that training began with
+            updates = self.averaged_updates[player]
+            decay = min(recipe.ema, (1 + updates) / (10 + updates))
             with torch.no_grad():
-                foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - self.recipe.ema)
+                foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - decay)
+            self.averaged_updates[player] = updates + 1
         return True
 
     @contextmanager
@@ -161,6 +197,7 @@ class Engine:
             "models": {player: module.state_dict() for player, module in self.raw.items()},
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
             "average": self.average,
+            "averaged_updates": self.averaged_updates,
             "precision": precision_plugin(self.fabric).state_dict(),
             "plateau": self.plateau.state_dict(),
             "carried": self._carried(),
@@ -186,6 +223,8 @@ class Engine:
             self.carry = mine["carry"]
             self.task.load_state_dict(mine["task"])
         self.step, self.images_seen = state["step"], state["images_seen"]
+        # a checkpoint from before the ramp has no count: as many as there were steps
+        self.averaged_updates = state.get("averaged_updates", dict.fromkeys(self.average, self.step))
         self.progress, self.progress_after = state["progress"]
 
     def _start_average(self) -> dict[str, dict[str, Tensor]]:
@@ -213,6 +252,16 @@ class Engine:
 
     def _not_finite(self, player: str, when: str) -> None:
         raise TrainingError(f"the loss of '{player}' is not finite {when} step {self.step + 1} (rate {self.rate:.3g})")
+
+
+def _compile_notes(task: Task, recipe: Recipe) -> tuple[str, ...]:
+    """What of a compiled training is not compiled, for the user to read."""
+    eager = [player for player in task.differentiated_twice if player in task.players]
+    if not recipe.compile or not eager:
+        return ()
+    return (
+        f"{' and '.join(eager)} is not compiled: gradients of its gradients are taken, which torch.compile refuses",
+    )
 
 
 def _compile(module: nn.Module, device: str) -> None:

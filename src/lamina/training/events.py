@@ -36,6 +36,8 @@ class EpochDone:
     """learning rate of its last update"""
     best: bool
     """whether these weights are the best so far (always true where nothing chooses)"""
+    improved: bool = True
+    """whether the watched metric is better than ever; of equal ones the lower loss makes the best"""
 
 
 @dataclass(frozen=True, slots=True)

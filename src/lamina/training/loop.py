@@ -24,6 +24,7 @@ from lamina.training.checkpoints import Checkpoints, load_checkpoint
 from lamina.training.engine import Engine
 from lamina.training.events import EpochDone, Event, Saved, StepDone, Stopped
 from lamina.training.feeds import Feeds
+from lamina.training.seeding import seed_generators
 
 CHECK_EVERY = 50  # steps between looks at the loss on a device that must not be waited for every step
 
@@ -80,6 +81,7 @@ class _Progress:
 
     rows: int = 0  # epochs reported
     best: float | None = None  # score of the best of them
+    best_loss: float | None = None  # its loss, which decides between equal scores
     waited: int = 0  # epochs since the best one
     epoch: int = 0  # epochs of the first stream that were done when the epoch under way began
     fresh: bool = True  # nothing of the epoch under way is done yet
@@ -111,7 +113,7 @@ def _train(
                 yield event
                 progress, due = after, True  # only now: closed before, the epoch is judged again on resuming
                 if recipe.schedule == "plateau":
-                    engine.plateau.update(event.best)
+                    engine.plateau.update(event.improved)
             if turns:
                 _enter(engine, feeds, phase)
             engine.phase = phase
@@ -164,13 +166,16 @@ def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None)
         with engine.averaged(), torch.no_grad():
             validation = {name: float(value) for name, value in evaluate().items()}
         validation = engine.fabric.broadcast(validation)  # every process must come to the same decision
-    best, better = progress.best, True
+    best, best_loss, better, improved = progress.best, progress.best_loss, True, True
     if evaluate is not None and engine.task.monitor is not None:
-        score = _score(engine, validation)
-        better = best is None or score > best
-        best = score if better else best
-    event = EpochDone(progress.rows + 1, engine.step, progress.means(), validation, engine.rate, better)
-    return event, _Progress(event.epoch, best, 0 if better else progress.waited + 1)
+        score, loss = _score(engine, validation), validation.get("loss")
+        improved = best is None or score > best
+        # of epochs that are equal by the metric the one of lower loss is kept; patience waits for the metric alone
+        tied = score == best and loss is not None and best_loss is not None and loss < best_loss
+        better = improved or tied
+        best, best_loss = (score, loss) if better else (best, best_loss)
+    event = EpochDone(progress.rows + 1, engine.step, progress.means(), validation, engine.rate, better, improved)
+    return event, _Progress(event.epoch, best, best_loss, 0 if improved else progress.waited + 1)
 
 
 def _over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -209,12 +214,7 @@ def _enter(engine: Engine, feeds: Feeds, phase: Phase | None) -> None:
 def _reseed(engine: Engine, purpose: str) -> None:
     """Seed torch's default generators: dropout, randn_like and their kin become functions of (seed, step, rank)."""
     seed = derive(engine.recipe.seed, purpose, engine.step, engine.fabric.global_rank)
-    torch.default_generator.manual_seed(seed)
-    match engine.fabric.device.type:
-        case "cuda":
-            torch.cuda.manual_seed(seed)
-        case "mps":
-            torch.mps.manual_seed(seed)
+    seed_generators(engine.fabric.device, seed)
 
 
 def _save(engine: Engine, feeds: Feeds, progress: _Progress, checkpoints: Checkpoints) -> Saved:

@@ -6,12 +6,14 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lamina.errors import DataError, UsageError
+from lamina.plugins import package_of
 from lamina.weights.layout import Layout, Translation
 from lamina.weights.reading import StateDict, read_state_dict
 
@@ -96,7 +98,7 @@ def layouts_of(model: nn.Module) -> Sequence[Layout]:
     """The layouts of other projects for a model's architecture; none for a model that is not of ours."""
     package, _, architecture = type(model).__module__.rpartition(".")
     if package != "lamina.models":
-        return ()
+        return _layouts_of_package(type(model).__module__)
     name = f"lamina.weights.{architecture}"
     try:
         layouts: Sequence[Layout] = importlib.import_module(name).LAYOUTS
@@ -105,6 +107,23 @@ def layouts_of(model: nn.Module) -> Sequence[Layout]:
             raise
         return ()
     return layouts
+
+
+def _layouts_of_package(module: str) -> Sequence[Layout]:
+    """Layouts that another package brings for the models of ``module``: its entry point in the group
+    ``lamina.weights``, called as the module or as its last part, names a module with ``LAYOUTS``.
+
+    Raises UsageError where that cannot be imported.
+    """
+    for point in metadata.entry_points(group="lamina.weights"):
+        if point.name in (module, module.rpartition(".")[2]):
+            try:
+                found: Sequence[Layout] = point.load().LAYOUTS
+            except Exception as error:  # whatever another package's import raises
+                package = package_of(point)
+                raise UsageError(f"the weights' layouts of package '{package}' cannot be loaded: {error}") from error
+            return found
+    return ()
 
 
 @dataclass(kw_only=True)

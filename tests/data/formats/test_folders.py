@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from lamina.data.preprocess import Preprocess, fit_preprocess
 from PIL import Image
 
 from lamina.data.image.preprocess import ImagePreprocess
 from lamina.data.image.samples import ImageFiles
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
+from lamina.data.protocols import Needs, Preprocess
 from lamina.data.source import Split
 from lamina.data.streams import InMemory
 from lamina.errors import DataError, UsageError
+from lamina.runs.training import prepare
 
 Make = Callable[..., Path]
 HINT = "; skip_bad (--skip-bad) leaves out what cannot be read"
@@ -40,7 +42,7 @@ def test_classes_are_the_folders(image_folder: Make) -> None:
     assert source.splits["train"].targets.tolist() == [0] * 4 + [1] * 5 + [2] * 3
     assert names(source.splits["train"])[4:6] == ["tabby/0.png", "tabby/1.png"]
     preprocess = fit_preprocess(source)
-    assert preprocess.classes == ("<script>", "cat", "dog")
+    assert preprocess.target.classes == ("<script>", "cat", "dog")
 
 
 @pytest.mark.parametrize("spelling", ["val", "valid", "validation"])
@@ -70,8 +72,14 @@ def test_split_folders_that_make_no_sense(image_folder: Make, refused: Any) -> N
 
 
 def test_one_class_and_an_empty_class(image_folder: Make, refused: Any) -> None:
+    only = str(image_folder({"cat": 9}))
     with refused(DataError, "only one class ('cat')"):
-        open_source(str(image_folder({"cat": 5})))
+        open_source(only, options=DataOptions(task="classification"))
+    spec = open_source(only).spec
+    assert (spec.task, dict(spec.sizes)) == ("none", {"train": 6, "validation": 1, "test": 2})
+    assert "only one class ('cat')" in spec.hint
+    with refused(UsageError, "no targets", "only one class ('cat')"):
+        prepare("mlp", {"data": only}, dry=True)
     root = image_folder({"a": 5, "b": 5}, name="gap")
     (root / "c").mkdir()
     with refused(DataError, f"'{root / 'c'}'"):
@@ -101,7 +109,7 @@ def test_unreadable_headers_are_named_at_opening(image_folder: Make, refused: An
 def test_a_truncated_file_is_named_when_it_is_decoded(image_folder: Make, hold: bool, refused: Any) -> None:
     root = image_folder({"a": 5, "b": 5}, size=(64, 64))
     source = open_source(str(root), options=DataOptions(validation=0, test=0))
-    preprocess = fit_preprocess(source, memory="stream")
+    preprocess = fit_preprocess(source, Needs(memory="stream"))
     path = root / "b" / "3.png"
     path.write_bytes(path.read_bytes()[:500])
     with refused(DataError, f"cannot read image '{path}': ", HINT):
@@ -115,7 +123,7 @@ def test_files_that_were_decoded_to_fit_are_not_decoded_again(image_folder: Make
     root = image_folder({"a": 5, "b": 5}, size=(6, 4))
     source = open_source(str(root), options=DataOptions(validation=0.2, test=0))
     train, validation = source.splits["train"], source.splits["validation"]
-    once, every_time = fit_preprocess(source), fit_preprocess(source, memory="stream")
+    once, every_time = fit_preprocess(source), fit_preprocess(source, Needs(memory="stream"))
     assert isinstance(once, ImagePreprocess)
     assert isinstance(every_time, ImagePreprocess)
     assert once == every_time
@@ -145,7 +153,7 @@ def test_skip_bad_leaves_them_out_and_lists_them(image_folder: Make, refused: An
     assert source.spec.sizes["train"] == 11
     assert source.splits["train"].targets.tolist() == [0] * 5 + [1] * 6
     assert not {"empty.png", "cut.png", "text.jpg"} & {Path(name).name for name in names(source.splits["train"])}
-    preprocess = fit_preprocess(source, size=(4, 4))
+    preprocess = fit_preprocess(source, Needs(size=(4, 4)))
     assert len(preprocess.encode(source.splits["train"])) == 11
     for path in root.rglob("*.png"):
         path.write_bytes(b"")
@@ -181,10 +189,10 @@ def test_mixed_sizes_and_colours_are_said(image_folder: Make, refused: Any) -> N
     assert (spec.channels, spec.height, spec.width) == (None, 8 if spec.height else None, None)
     with refused(UsageError, "differ in size"):
         fit_preprocess(source)
-    preprocess = fit_preprocess(source, size=(8, 8))
+    preprocess = fit_preprocess(source, Needs(size=(8, 8)))
     assert preprocess.model_options()["in_channels"] == 3
     images = preprocess.encode(source.splits["train"]).tensors["image"]  # type: ignore[union-attr]
     assert images.shape == (10, 3, 8, 8)
     assert torch.equal(images[:5, 0], images[:5, 2])  # grey, three times
     assert not torch.equal(images[5:, 0], images[5:, 2])
-    assert fit_preprocess(source, size=(8, 8), channels=1).model_options()["in_channels"] == 1
+    assert fit_preprocess(source, Needs(size=(8, 8), channels=1)).model_options()["in_channels"] == 1

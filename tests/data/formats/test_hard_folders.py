@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lamina.data.preprocess import fit_preprocess
 from PIL import Image
 
 from lamina.data.image.preprocess import ImagePreprocess
 from lamina.data.image.samples import ImageFiles
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
+from lamina.data.protocols import Needs
 from lamina.data.streams import Shuffled
 from lamina.errors import DataError
 
@@ -84,7 +85,7 @@ def mixed(tmp_path: Path) -> Path:
 def test_a_folder_of_every_kind_gives_the_same_picture(mixed: Path) -> None:
     source = open_source(str(mixed), options=DataOptions(validation=0, test=0))
     assert source.spec.sizes == {"train": 14}
-    preprocess = fit_preprocess(source, channels=3, size=(8, 12))
+    preprocess = fit_preprocess(source, Needs(channels=3, size=(8, 12)))
     split = source.splits["train"]
     assert isinstance(preprocess, ImagePreprocess)
     assert isinstance(split, ImageFiles)

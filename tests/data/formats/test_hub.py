@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from lamina.data.preprocess import fit_preprocess
 from PIL import Image
 
 from lamina.data.image.samples import ImageFiles
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
+from lamina.data.protocols import Needs
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.errors import DataError, UsageError
 
@@ -107,7 +108,7 @@ def test_images_become_files_of_the_cache(hub: Any, tmp_path: Path) -> None:
     assert {path.suffix for path in test.paths} == {".png", ".jpg"}
     assert test.paths[0].read_bytes() == hub.parts["test"].columns["img"][0]["bytes"]
     assert all(path.is_relative_to(tmp_path / "cache") for path in test.paths)
-    assert fit_preprocess(source, size=(4, 4)).model_options()["num_classes"] == 2
+    assert fit_preprocess(source, Needs(size=(4, 4))).model_options()["num_classes"] == 2
     assert open_source("hf:some/pets:small@v1.0").spec.fingerprint == source.spec.fingerprint
 
 

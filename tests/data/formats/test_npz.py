@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from lamina.data.image.arrays import channel_axis
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import fit_preprocess
 from lamina.errors import DataError, UsageError
+from lamina.runs.training import prepare
 
 WHOLE = DataOptions(validation=0, test=0)
 RNG = np.random.default_rng(0)
@@ -162,5 +163,6 @@ def test_arrays_with_faults(tmp_path: Path, refused: Any) -> None:
 
 def test_tasks_of_text(tmp_path: Path, refused: Any) -> None:
     path = write(tmp_path, x=RNG.random((20, 3)), y=LABELS)
-    with refused(UsageError, "translation is learnt from texts"):
-        open_source(path, options=DataOptions(task="translation"))
+    assert open_source(path, options=DataOptions(task="translation")).spec.task == "classification"
+    with refused(UsageError, "mlp", "not for translation"):
+        prepare("mlp", {"data": path, "task": "translation"}, dry=True)

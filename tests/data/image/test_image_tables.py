@@ -13,6 +13,7 @@ from lamina.data.image.samples import ImageFiles
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.errors import DataError, UsageError
+from lamina.runs.training import prepare
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}
 FILES = [f"pool/{i}.png" for i in range(12)]
@@ -52,8 +53,11 @@ def test_labels_of_every_kind(table: Callable[..., str]) -> None:
 
 def test_beside_other_columns_the_target_is_named(table: Callable[..., str], refused: Any) -> None:
     path = table(file=FILES, kind=["cat", "dog"] * 6, camera=["x", "y", "z"] * 4)
-    with refused(UsageError, "one of: kind, camera"):
-        open_source(path)
+    spec = open_source(path).spec
+    assert (spec.task, spec.classes, spec.targets) == ("none", (), ())
+    assert "one of: kind, camera" in spec.hint
+    with refused(UsageError, "no targets", "one of: kind, camera"):
+        prepare("lenet5", {"data": path}, dry=True)
     assert open_source(path, options=DataOptions(target="camera")).spec.classes == ("x", "y", "z")
     named = table(file=FILES, label=["cat", "dog"] * 6, camera=["x", "y", "z"] * 4)
     assert open_source(named).spec.targets == ("label",)

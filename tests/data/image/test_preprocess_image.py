@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lamina.data.preprocess import ImagePreprocess, Preprocess, fit_preprocess, holds, load_preprocess
 from PIL import Image
 
 from lamina.data.image.augment.geometric import Geometric
-from lamina.data.image.preprocess import _sums_of_bytes
+from lamina.data.image.preprocess import ImagePreprocess, _sums_of_bytes
 from lamina.data.image.samples import ImageArrays
+from lamina.data.modality import fit_preprocess, holds, load_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
+from lamina.data.protocols import Needs
 from lamina.data.source import Source
 from lamina.data.spec import DataSpec
 from lamina.data.streams import InMemory, InOrder, Shuffled, Streamed
 from lamina.errors import DataError, RunError, UsageError
+from lamina.options.recipe import Augmentation
 
 WHOLE = DataOptions(validation=0, test=0)
 
@@ -44,8 +46,8 @@ def arrays(images: torch.Tensor, **facts: Any) -> Source:
     return Source(spec, {"train": train, "test": ImageArrays(images[:4] * 0, torch.arange(4) % 2)})
 
 
-def fitted(source: Source, **options: Any) -> ImagePreprocess:
-    found = fit_preprocess(source, **options)
+def fitted(source: Source, resize: Any = "stretch", **options: Any) -> ImagePreprocess:
+    found = fit_preprocess(source, Needs(augmentation=Augmentation(resize=resize), **options))
     assert isinstance(found, ImagePreprocess)
     return found
 
@@ -146,9 +148,9 @@ def test_it_survives_json(image_folder: Callable[..., Path]) -> None:
     for source in (open_source("digits"), open_source(str(root))):
         preprocess = fitted(source, size=(16, 16), channels=3, resize="pad")
         text = json.dumps(preprocess.to_dict(), allow_nan=False)
-        again = load_preprocess(json.loads(text))
+        again = load_preprocess({"preprocess.json": json.loads(text)})
         assert again == preprocess
-        assert again.classes == source.spec.classes
+        assert again.target.classes == source.spec.classes
         batch = next(iter(InOrder(preprocess.encode(source.splits["test"]), 3)))
         assert torch.equal(again.prepare(batch)["image"], preprocess.prepare(batch)["image"])
 
@@ -156,13 +158,13 @@ def test_it_survives_json(image_folder: Callable[..., Path]) -> None:
 def test_another_format_is_refused(refused: Any) -> None:
     good = fitted(open_source("digits")).to_dict()
     with refused(RunError, "format 2"):
-        load_preprocess({**good, "format": 2})
+        load_preprocess({"preprocess.json": {**good, "format": 2}})
     with refused(RunError, "damaged", "mean"):
-        load_preprocess({key: value for key, value in good.items() if key != "mean"})
+        load_preprocess({"preprocess.json": {key: value for key, value in good.items() if key != "mean"}})
 
 
 def test_what_the_model_is_told() -> None:
-    preprocess: Preprocess = fit_preprocess(open_source("digits"))
+    preprocess = fitted(open_source("digits"))
     assert preprocess.input_key == "image"
     assert preprocess.model_options() == {"in_channels": 1, "image_size": 8, "in_features": 64, "num_classes": 10}
     oblong = fitted(open_source("digits"), size=(8, 10), channels=3)
@@ -171,12 +173,12 @@ def test_what_the_model_is_told() -> None:
 
 def test_channels_that_do_not_fit(refused: Any) -> None:
     with refused(UsageError, "digits", "1 channels, 4 are asked for"):
-        fit_preprocess(open_source("digits"), channels=4)
+        fitted(open_source("digits"), channels=4)
     with refused(UsageError, "4 channels, 3 are asked for"):
-        fit_preprocess(arrays(noise(9, 4, 5, 5)), channels=3)
+        fitted(arrays(noise(9, 4, 5, 5)), channels=3)
     assert fitted(arrays(noise(9, 4, 5, 5)), channels=4).channels == 4
     with refused(UsageError, "iris is a table"):
-        fit_preprocess(open_source("iris"), channels=3)
+        fit_preprocess(open_source("iris"), Needs(channels=3))
 
 
 def test_fitted_on_train_only() -> None:
@@ -205,7 +207,7 @@ def test_regression_targets_are_standardised_over_train() -> None:
     assert isinstance(encoded, InMemory)
     assert torch.allclose(encoded.tensors["target"].mean(0), torch.zeros(2), atol=1e-5)
     assert torch.allclose(encoded.tensors["target"].std(0, correction=0), torch.ones(2), atol=1e-5)
-    assert torch.allclose(preprocess.decode_target(encoded.tensors["target"]), targets, rtol=1e-5, atol=1e-3)
+    assert torch.allclose(preprocess.target.decode(encoded.tensors["target"]), targets, rtol=1e-5, atol=1e-3)
     assert preprocess.model_options()["num_classes"] == 2
 
 

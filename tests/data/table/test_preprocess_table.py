@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
+from lamina.data.modality import fit_preprocess, load_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
-from lamina.data.preprocess import TablePreprocess, fit_preprocess, load_preprocess
 from lamina.data.source import Source
 from lamina.data.streams import Shuffled
+from lamina.data.table.preprocess import TablePreprocess
 from lamina.errors import DataError, UsageError
 
 ROWS = 60
@@ -100,9 +101,9 @@ def test_missing_where_training_missed_nothing(tmp_path: Path) -> None:
 def test_it_survives_json(tmp_path: Path) -> None:
     for source in (opened(tmp_path), open_source("diabetes")):
         preprocess = fitted(source)
-        again = load_preprocess(json.loads(json.dumps(preprocess.to_dict(), allow_nan=False)))
+        again = load_preprocess(json.loads(json.dumps(preprocess.files(), allow_nan=False)))
         assert again == preprocess
-        assert again.classes == source.spec.classes
+        assert again.target.classes == source.spec.classes
         first, second = (one.encode(source.splits["test"]).tensors for one in (preprocess, again))
         assert all(torch.equal(first[key], second[key]) for key in first)
 
@@ -115,10 +116,10 @@ def test_regression_targets_and_back() -> None:
     assert target.shape == (len(samples), 1)
     assert abs(float(target.mean())) < 1e-5
     assert abs(float(target.std(correction=0)) - 1) < 1e-5
-    assert torch.allclose(preprocess.decode_target(target), source.splits["train"].targets, rtol=1e-5)
+    assert torch.allclose(preprocess.target.decode(target), source.splits["train"].targets, rtol=1e-5)
     batch = next(Shuffled(samples, 32, 0, prepare=preprocess.prepare).batches(0))
     assert batch["features"].shape == (32, preprocess.model_options()["in_features"])
-    assert fitted(open_source("iris")).decode_target(torch.ones(2, 3)).tolist() == [[1, 1, 1]] * 2
+    assert fitted(open_source("iris")).target.decode(torch.ones(2, 3)).tolist() == [[1, 1, 1]] * 2
 
 
 def test_rows_to_predict(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_marks_of_missing_values_are_remembered(tmp_path: Path) -> None:
     table = TABLE.astype({"age": object}).fillna({"age": "?"})
     source = opened(tmp_path, table, missing=("?",), validation=0, test=0)
     preprocess = fitted(source)
-    again = load_preprocess(json.loads(json.dumps(preprocess.to_dict())))
+    again = load_preprocess(json.loads(json.dumps(preprocess.files())))
     expected = preprocess.encode(source.splits["train"]).tensors["features"]
     assert torch.equal(again.encode_input(tmp_path / "data.csv")["features"], expected)
     assert torch.equal(again.encode_input(table)["features"], expected)

@@ -18,6 +18,7 @@ from lamina.data.source import Source
 from lamina.data.spec import Column
 from lamina.data.table.samples import Table
 from lamina.errors import DataError, UsageError
+from lamina.runs.training import prepare
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}
 ROWS = 40
@@ -83,13 +84,17 @@ def test_the_target_by_its_usual_names(tmp_path: Path, name: str) -> None:
 
 def test_targets_that_are_not_there(tmp_path: Path, refused: Any) -> None:
     plain = csv(tmp_path, GOOD.rename(columns={"target": "outcome"}))
-    with refused(UsageError, "data.csv", "age, visits, city, member, outcome"):
-        opened(plain)
+    spec = opened(plain).spec
+    assert (spec.task, spec.classes, spec.targets) == ("none", (), ())
+    assert [column.name for column in spec.columns] == ["age", "visits", "city", "member", "outcome"]
+    for told in ("data.csv", "--target", "age, visits, city, member, outcome"):
+        assert told in spec.hint
+    with refused(UsageError, "data.csv", "no targets", "--target", "age, visits, city, member, outcome"):
+        prepare("mlp", {"data": plain}, dry=True)
     with refused(UsageError, "'outcom'", "did you mean 'outcome'?"):
         opened(plain, target="outcom")
     assert opened(plain, target="outcome").spec.classes == ("no", "yes")
-    with refused(UsageError, "one of: age"):
-        opened(csv(tmp_path, GOOD.assign(label=1), "two.csv"))
+    assert "one of: age" in opened(csv(tmp_path, GOOD.assign(label=1), "two.csv")).spec.hint
     with refused(UsageError, "'ages'", "did you mean 'age'?"):
         opened(plain, target="outcome", drop=("ages",))
     with refused(UsageError, "'citi'", "did you mean 'city'?"):

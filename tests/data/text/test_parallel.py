@@ -15,6 +15,7 @@ from lamina.data.source import Source
 from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import pairs_source
 from lamina.errors import DataError, UsageError
+from lamina.runs.training import prepare
 
 
 def pairs(source: Source, split: str = "train") -> Pairs:
@@ -88,8 +89,10 @@ def test_another_task(tmp_path: Path, refused: Any) -> None:
     write(tmp_path, "train", 30)
     with refused(UsageError, "pairs of texts", "not classification"):
         open_source(str(tmp_path), options=DataOptions(task="classification"))
-    with refused(UsageError, "its task is classification, not translation"):
-        open_source("digits", options=DataOptions(task="translation"))
+    with refused(UsageError, "lenet5", "classification", "not for translation"):
+        prepare("lenet5", {"data": "digits", "task": "translation"}, dry=True)
+    with refused(UsageError, "seq2seq", "takes text data, but 'digits' is image data"):
+        prepare("seq2seq", {"data": "digits", "task": "translation"}, dry=True)
 
 
 def test_files_of_different_length(tmp_path: Path, refused: Any) -> None:

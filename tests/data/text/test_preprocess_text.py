@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from lamina.data.preprocess import files_of, fit_preprocess, holds, load_preprocess
 
+from lamina.data.modality import fit_preprocess, holds, load_preprocess
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
+from lamina.data.protocols import Needs
 from lamina.data.source import Source
 from lamina.data.streams import InMemory
 from lamina.data.targets.code import align
@@ -42,7 +43,7 @@ def translated() -> Source:
 
 
 def fitted(source: Source, context: int | None = None, **options: Any) -> TextPreprocess:
-    preprocess = fit_preprocess(source, options=DataOptions(**options), context=context)
+    preprocess = fit_preprocess(source, Needs(options=DataOptions(**options), context=context))
     assert isinstance(preprocess, TextPreprocess)
     return preprocess
 
@@ -79,7 +80,7 @@ def test_texts_with_a_target() -> None:
     target = encoded(fitted(judged("regression")), judged("regression")).tensors["target"]
     assert target.shape == (4, 1)
     assert torch.allclose(target.mean(), torch.tensor(0.0), atol=1e-6)
-    assert torch.allclose(fitted(judged("regression")).decode_target(target)[:, 0], torch.tensor([1.5, -1.0, 0.5, 3.0]))
+    assert torch.allclose(fitted(judged("regression")).target.decode(target)[:, 0], torch.tensor([1.5, -1.0, 0.5, 3.0]))
 
 
 def test_pairs_share_one_vocabulary() -> None:
@@ -175,21 +176,21 @@ def test_a_vocabulary_without_room(refused: Any) -> None:
 @pytest.mark.parametrize("make", [running, judged, translated])
 def test_what_a_run_keeps(make: Any, kind: str) -> None:
     preprocess = fitted(make(), tokenizer=kind, max_tokens=3)
-    files = json.loads(json.dumps(files_of(preprocess)))
+    files = json.loads(json.dumps(preprocess.files()))
     assert set(files) == {"preprocess.json", "tokenizer.json"}
-    assert load_preprocess(files["preprocess.json"], files["tokenizer.json"]) == preprocess
+    assert load_preprocess(files) == preprocess
 
 
 def test_a_tokenizer_that_is_not_the_runs(refused: Any) -> None:
-    files, others = files_of(fitted(running())), files_of(fitted(running(), tokenizer="word"))
+    files, others = fitted(running()).files(), fitted(running(), tokenizer="word").files()
     with refused(RunError, "not the tokenizer that the model was trained with"):
-        load_preprocess(files["preprocess.json"], others["tokenizer.json"])
+        load_preprocess({**files, "tokenizer.json": others["tokenizer.json"]})
     with refused(RunError, "tokenizer.json", "damaged"):
-        load_preprocess(files["preprocess.json"], {**files["tokenizer.json"], "model": {"type": "WordLevel"}})
+        load_preprocess({**files, "tokenizer.json": {**files["tokenizer.json"], "model": {"type": "WordLevel"}}})
     with refused(RunError, "needs its tokenizer.json"):
-        load_preprocess(files["preprocess.json"])
+        load_preprocess({"preprocess.json": files["preprocess.json"]})
     with refused(RunError, "damaged"):
-        load_preprocess({"format": 1, "kind": "text"}, files["tokenizer.json"])
+        load_preprocess({**files, "preprocess.json": {"format": 1, "kind": "text"}})
 
 
 def test_texts_are_held(refused: Any) -> None:
@@ -197,7 +198,7 @@ def test_texts_are_held(refused: Any) -> None:
         assert holds(fitted(source), source)
     assert fitted(running()).bytes_of(Text(RUNNING)) == 4 * len(RUNNING)
     with refused(UsageError, "book is text", "takes images"):
-        fit_preprocess(running(), channels=3)
+        fit_preprocess(running(), Needs(channels=3))
 
 
 def test_another_source_must_call_for_the_same(refused: Any) -> None:

@@ -16,6 +16,7 @@ from lamina.data.source import Source
 from lamina.data.text.samples import Text
 from lamina.data.text.sources import running_text
 from lamina.errors import DataError, UsageError
+from lamina.runs.training import prepare
 
 WHOLE: dict[str, Any] = {"validation": 0, "test": 0}
 LINES = "".join(f"line number {i}\n" for i in range(100))
@@ -148,8 +149,11 @@ def test_a_column_of_text_alone_is_running_text(tmp_path: Path, suffix: str, ref
     else:
         path.write_text("\n".join(f'{{"text": "{row}"}}' for row in rows))
     assert text(opened(path)) == "\n".join(rows) + "\n"
-    with refused(UsageError, "one column, 'text', and none with labels"):
-        opened(path, task="classification")
+    spec = opened(path, task="classification").spec
+    assert (spec.kind, spec.task) == ("text", "none")
+    assert "one column, 'text', and none with labels" in spec.hint
+    with refused(UsageError, "cannot serve classification", "one column, 'text', and none with labels"):
+        prepare("lstm-classifier", {"data": str(path), "task": "classification"}, dry=True)
 
 
 def test_a_column_of_several_is_learnt_on_request(tmp_path: Path, refused: Any) -> None:

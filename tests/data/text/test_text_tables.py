@@ -95,10 +95,13 @@ def test_what_is_free_text_and_what_is_not(tmp_path: Path, refused: Any) -> None
 
 
 def test_a_missing_label_column(tmp_path: Path, refused: Any) -> None:
-    with refused(UsageError, "data.csv", "name the target column", "verdict, sentence"):
-        opened(written(tmp_path, GOOD.rename(columns={"label": "verdict"})))
-    with refused(UsageError, "one column, 'sentence', and none with labels"):
-        opened(written(tmp_path, GOOD[["sentence"]]), task="classification")
+    spec = opened(written(tmp_path, GOOD.rename(columns={"label": "verdict"}))).spec
+    assert (spec.task, spec.classes, spec.targets) == ("none", (), ())
+    for told in ("data.csv", "name the target column", "verdict, sentence"):
+        assert told in spec.hint
+    spec = opened(written(tmp_path, GOOD[["sentence"]]), task="classification").spec
+    assert (spec.kind, spec.task) == ("text", "none")
+    assert "one column, 'sentence', and none with labels" in spec.hint
 
 
 def test_one_class(tmp_path: Path, refused: Any) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from lamina.data.source import as_index, chosen_targets
+from lamina.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,14 @@ class ImageArrays:
     def subset(self, index: Sequence[int]) -> ImageArrays:
         chosen = as_index(index)
         return ImageArrays(self.images_NCHW[chosen], chosen_targets(self.targets, chosen))
+
+    def joined(self, other: ImageArrays) -> ImageArrays:
+        mine, theirs = self.images_NCHW, getattr(other, "images_NCHW", None)
+        if theirs is None or mine.shape[1:] != theirs.shape[1:] or mine.dtype != theirs.dtype:
+            raise DataError(
+                "images held as arrays go together where size, channels and type are one: bring them as files"
+            )
+        return ImageArrays(torch.cat([mine, theirs]))
 
     def with_targets(self, targets: Tensor | None) -> ImageArrays:
         return replace(self, targets=targets)
@@ -42,6 +52,11 @@ class ImageFiles:
     def subset(self, index: Sequence[int]) -> ImageFiles:
         chosen = as_index(index)
         return ImageFiles(tuple(self.paths[i] for i in chosen.tolist()), chosen_targets(self.targets, chosen))
+
+    def joined(self, other: ImageFiles) -> ImageFiles:
+        if not hasattr(other, "paths"):
+            raise DataError("image files and images held as arrays do not go together: bring both as files")
+        return ImageFiles(self.paths + other.paths)
 
     def with_targets(self, targets: Tensor | None) -> ImageFiles:
         return replace(self, targets=targets)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from lamina.data.source import as_index, chosen_targets
+from lamina.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,14 @@ class Table:
         chosen = as_index(index)
         rows = self.frame.iloc[chosen.tolist()].reset_index(drop=True)
         return Table(rows, chosen_targets(self.targets, chosen))
+
+    def joined(self, other: Table) -> Table:
+        import pandas as pd
+
+        columns = list(self.frame.columns)
+        if set(columns) != set(other.frame.columns):
+            raise DataError("tables go together where their columns are the same ones")
+        return Table(pd.concat([self.frame, other.frame[columns]], ignore_index=True))
 
     def with_targets(self, targets: Tensor | None) -> Table:
         return replace(self, targets=targets)

@@ -24,6 +24,9 @@ class Texts:
         chosen = as_index(index)
         return Texts(tuple(self.texts[i] for i in chosen.tolist()), chosen_targets(self.targets, chosen))
 
+    def joined(self, other: Texts) -> Texts:
+        return Texts(self.texts + other.texts)
+
     def with_targets(self, targets: Tensor | None) -> Texts:
         return replace(self, targets=targets)
 

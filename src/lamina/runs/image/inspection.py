@@ -27,7 +27,7 @@ def inspect_run(
     run: Opened, preprocess: ImagePreprocess, image: Any, target: str | int | None, stage: int | None
 ) -> ImagePage:
     """What ``Run.inspect`` sees, and what its page says."""
-    facts = {"weights": f"the best of {run.path}", "data": run.config.data}
+    facts = {"weights": f"the best of {run.path}", "data": run.config.data_name}
     name, model = run.directory.name, run.config.name
     return _inspect(run.model, preprocess, image, target, stage, name, model, facts)
 

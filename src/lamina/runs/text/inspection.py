@@ -49,7 +49,7 @@ def excerpt(run: Opened, text: Any) -> Excerpt:
     whole, most = len(code.encode(text)), limits(run.model)[1] or MOST
     tokens_T = tokens_T[:most]
     shown = text if len(tokens_T) >= whole else text[: code.spans(text)[len(tokens_T) - 1][1]]
-    facts = {"model": run.config.name, "weights": f"the best of {run.path}", "data": run.config.data}
+    facts = {"model": run.config.name, "weights": f"the best of {run.path}", "data": run.config.data_name}
     if shown != text:
         facts["looked at"] = f"the first {len(tokens_T)} of {whole} tokens"
     common: dict[str, Any] = {

@@ -48,6 +48,8 @@ class ExportedModel:
         kind = _kind_of(self.facts.task or self.preprocess.target.task, path)
         _expect_predictions(kind, path)
         self._task = task_of(kind, self.preprocess, Recipe(), kind.objective(self.facts.objective))
+        if fitted := {name: torch.tensor(value) for name, value in self.facts.fitted.items()}:
+            self._task.load_finalized(fitted)
         self._engine = engine
 
     def predict(self, *items: Any) -> list[dict[str, Any]]:
@@ -149,6 +151,7 @@ def _facts_of(run: Opened) -> ExportFacts:
         classes=run.classes,
         task=run.task_name,
         objective=run.objective.name,
+        fitted={name: value.tolist() for name, value in run.fitted.items()},
         preprocess=files["preprocess.json"],
         tokenizer=files.get("tokenizer.json"),
         weights=digest(run.directory.weights),

@@ -45,7 +45,7 @@ def report_content(view: View) -> ReportContent:
     return ReportContent(
         run=run.directory.name,
         model=run.config.name,
-        data=run.config.data,
+        data=run.config.data_name,
         task=run.task_name,
         classes=run.classes,
         card={**card.get("card", {}), **{f"option {key}": value for key, value in card.get("config", {}).items()}},

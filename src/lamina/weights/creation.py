@@ -1,0 +1,30 @@
+"""Models built by name, with weights where they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lamina import registry
+from lamina.errors import UsageError
+from lamina.weights.loading import load_weights
+
+
+def create_model(name: str, *, weights: str | Path | None = None, **overrides: Any) -> nn.Module:
+    """Build a variant, its config's fields replaced by ``overrides``: ``create_model("lenet5", num_classes=26)``.
+
+    ``weights`` is a file of published weights, or a run's folder: ``create_model("resnet50", weights="resnet50.pth")``.
+    Raises UsageError for an unknown name or option, and for values the architecture cannot take; what ``load_weights``
+    raises for weights that do not fit.
+    """
+    if "pretrained" in overrides:
+        raise UsageError(
+            f"there is no option 'pretrained': nothing is downloaded. Give a file of published weights, "
+            f"create_model('{name}', weights='FILE'), or load_weights(model, 'FILE') afterwards"
+        )
+    model = registry.create_model(name, **overrides)
+    if weights is not None:
+        load_weights(model, weights)
+    return model
