@@ -89,7 +89,8 @@ def serves_targets(task: str) -> Callable[[DataSpec], str | None]:
         if spec.task == task:
             return None
         if spec.task == NO_TARGETS:
-            return f"has no targets ({spec.hint})" if spec.hint else "has no targets"
+            hint = spec.hint.removeprefix(f"{spec.name}: ")
+            return f"has no targets ({hint})" if hint else "has no targets"
         return f"calls for {spec.task}"
 
     return serves
