@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import lamina
+from lamina.data.protocols import Input
 from lamina.errors import ExportError, UsageError
 from lamina.export.facts import ExportFacts
 from lamina.export.verification import verify
 from lamina.export.writing import write_export
 from lamina.runs.run import Run
 
-FACTS = ExportFacts(model="toy", input="features", shape=(3,))
+FACTS = ExportFacts(model="toy", inputs=(Input("features", "float32", (3,)),))
 
 
 class Off(nn.Module):

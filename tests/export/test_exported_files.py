@@ -140,7 +140,8 @@ def test_a_variant_is_exported_with_the_weights_of_a_file(engines: None, plain: 
     model = lamina.create_model("lenet5")
     save_model(model, str(plain / "w.safetensors"))
     done = export_variant("lenet5", "onnx", plain / "l.onnx", plain / "w.safetensors")
-    from lamina.export.writing import open_engine
+    from lamina.data.protocols import Input
+from lamina.export.writing import open_engine
 
     x = torch.randn(4, 1, 32, 32)
     torch.testing.assert_close(open_engine(done.path, "onnxruntime")(x), model(x).detach(), rtol=0, atol=1e-4)
@@ -153,7 +154,7 @@ def test_attention_over_a_single_window_is_exported(engines: None, plain: Path) 
 
     torch.manual_seed(0)
     model = lamina.create_model("swin_tiny", image_size=56, width=8, depths=(1, 1), heads=(1, 2), num_classes=3)
-    facts = ExportFacts(model="swin", input="image", shape=(3, 56, 56))
+    facts = ExportFacts(model="swin", inputs=(Input("image", "float32", (3, 56, 56)),))
     assert write_export(model, facts, "onnx", plain / "swin.onnx").difference < 1e-5
 
 

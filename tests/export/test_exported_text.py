@@ -17,7 +17,7 @@ import lamina
 from lamina import registry
 from lamina.cli.main import main
 from lamina.errors import ExportError, UsageError
-from lamina.export.example import input_facts
+from lamina.export.example import signature_of
 from lamina.export.facts import ExportFacts
 from lamina.export.inputs import TRACED, TRIED, example_of
 from lamina.export.openvino import write_openvino
@@ -45,7 +45,7 @@ def small(name: str, **options: Any) -> tuple[nn.Module, ExportFacts]:
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.3 * torch.randn_like(weight))
-    return model, ExportFacts(model=name, **input_facts(row, config))
+    return model, ExportFacts(model=name, inputs=signature_of(row, config))
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,6 @@ def command(argv: Sequence[str]) -> int:
     if path is not None and args.weights is not None:
         raise UsageError(f"--weights is for a model, but {path} is a run, which has its own")
 
-    from lamina.export.inputs import inputs_of
     from lamina.runs.run import open_run
     from lamina.runs.views.export import export_variant
 
@@ -54,7 +53,7 @@ def command(argv: Sequence[str]) -> int:
         {
             "wrote": [str(file) for file in done.files],
             "bytes": f"{done.bytes:,}",
-            "input": [str(given) for given in inputs_of(done.facts)],
+            "input": [str(given) for given in done.facts.inputs],
             "verified": f"outputs differ from the model's by at most {done.difference:.1e} of the largest, "
             "in batches of 1, 2 and 5",
         }

@@ -26,6 +26,9 @@ from lamina.conformance.harness import (
 )
 from lamina.errors import UsageError
 
+IMAGE_CLASSIFIER = {"image", "classification"}
+"""what the card of one names: an input and a task"""
+
 
 def check_meta(model: str | Variant) -> None:
     """The variant builds on the meta device, and its parameters and multiply-adds are those of its card."""
@@ -136,7 +139,7 @@ def check_image_interface(model: str | Variant) -> None:
     One whose card fixes the number of classes refuses every other, and has nothing else to show.
     """
     row = variant_of(model)
-    if row.example is not None or "image" not in row.card.inputs or "classification" not in row.card.tasks:
+    if row.example is not None or not {*row.card.inputs, *row.card.tasks} >= IMAGE_CLASSIFIER:
         raise NotApplicableError("not an image classifier")
     if row.card.classes is not None:
         _check_fixed_classes(row, row.card.classes)

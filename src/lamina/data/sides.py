@@ -10,7 +10,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from lamina.data.source import Samples, Source, Split
+from lamina.data.source import Samples, Source, Split, targets_of
+from lamina.data.targets.labels import CLASSES, strata
 from lamina.errors import DataError, UsageError
 
 
@@ -20,7 +21,8 @@ def sides_of(source: Source, names: tuple[str, ...]) -> dict[str, Source]:
     "target" of a side's samples is its number. Raises UsageError for another number of classes.
     """
     spec = source.spec
-    if spec.task != "classification" or len(spec.classes) != len(names):
+    numbers = {split: strata(spec, targets_of(whole)) for split, whole in source.splits.items()}
+    if any(found is None for found in numbers.values()) or len(spec.classes) != len(names):
         have = f"{len(spec.classes)} classes" if spec.classes else "no classes"
         raise UsageError(
             f"'{spec.name}' has {have}, the task draws from {len(names)} unpaired sets: give a source of exactly "
@@ -31,7 +33,7 @@ def sides_of(source: Source, names: tuple[str, ...]) -> dict[str, Source]:
         splits: dict[str, Split] = {}
         for split, whole in source.splits.items():
             part = cast(Samples, whole)
-            chosen = torch.nonzero(cast(Tensor, part.targets) == number)[:, 0].tolist()
+            chosen = torch.nonzero(cast(Tensor, numbers[split]) == number)[:, 0].tolist()
             if chosen:
                 splits[split] = part.subset(chosen)
         if "train" not in splits:
@@ -74,7 +76,7 @@ def joined(sources: Mapping[str, Source]) -> Source:
     spec = replace(
         specs[0],
         name=" and ".join(spec.name for spec in specs),
-        task="classification",
+        task=CLASSES,
         classes=tuple(sources),
         targets=("side",),
         sizes={split: len(part) for split, part in splits.items()},

@@ -61,6 +61,14 @@ class InMemory:
             return {name: tensor[index] for name, tensor in self.tensors.items()}
         return {name: tensor.index_select(0, index) for name, tensor in self.tensors.items()}
 
+    def batches(self, blocks: Sequence[Tensor], workers: int, device: torch.device) -> Iterator[Batch]:
+        """The samples of each block of numbers, in order."""
+        home = next(iter(self.tensors.values())).device
+        # the whole order goes to the device at once, not a piece of it before every batch
+        order = torch.cat(list(blocks)).to(home)
+        for index in order.split_with_sizes([len(block) for block in blocks]):
+            yield self.take(index)
+
     def to(self, device: torch.device) -> InMemory:
         return InMemory({name: tensor.to(device) for name, tensor in self.tensors.items()})
 
@@ -80,6 +88,22 @@ class Streamed(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         return self.load(index)
+
+    def batches(self, blocks: Sequence[Tensor], workers: int, device: torch.device) -> Iterator[Batch]:
+        """The samples of each block of numbers, in order, made by ``workers`` processes (0: by this one)."""
+        loader = DataLoader(
+            _Guarded(self),
+            batch_sampler=[block.tolist() for block in blocks],
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=device.type == "cuda",
+            # its own generator: the loader would draw a seed for its workers from the default one, and shift dropout
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            if isinstance(batch, _Failure):
+                raise batch.error
+            yield batch
 
     def to(self, device: torch.device) -> Streamed:
         """Itself: samples go to a device as they are made."""
@@ -141,7 +165,8 @@ class Shuffled:
             order[i * self.batch_size + first : i * self.batch_size + first + share]
             for i in range(start, self.per_epoch)
         ]
-        for index, raw in enumerate(_fetch(self.samples, mine, self.workers, self.device), start):
+        drawn_in_order = self.samples.batches(mine, self.workers, self.device) if mine else ()
+        for index, raw in enumerate(drawn_in_order, start):
             batch = _move(raw, self.device)
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(derive(self.seed, "augment", epoch, index))
@@ -166,7 +191,8 @@ class InOrder:
     def __iter__(self) -> Iterator[Batch]:
         total = len(self.samples)
         blocks = [torch.arange(i, min(i + self.batch_size, total)) for i in range(0, total, self.batch_size)]
-        for raw in _fetch(self.samples, blocks[self.rank :: self.world], self.workers, self.device):
+        mine = blocks[self.rank :: self.world]
+        for raw in self.samples.batches(mine, self.workers, self.device) if mine else ():
             yield self.prepare(_move(raw, self.device))
 
 
@@ -212,33 +238,6 @@ def shuffled(
         rank=place.rank,
         world=place.world,
     )
-
-
-def _fetch(
-    samples: InMemory | Streamed, blocks: Sequence[Tensor], workers: int, device: torch.device
-) -> Iterator[Batch]:
-    if not blocks:
-        return
-    if isinstance(samples, InMemory):
-        home = next(iter(samples.tensors.values())).device
-        # the whole order goes to the device at once, not a piece of it before every batch
-        order = torch.cat(list(blocks)).to(home)
-        for index in order.split_with_sizes([len(block) for block in blocks]):
-            yield samples.take(index)
-        return
-    loader = DataLoader(
-        _Guarded(samples),
-        batch_sampler=[block.tolist() for block in blocks],
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-        # its own generator: the loader would draw a seed for its workers from the default one, and shift dropout by it
-        generator=torch.Generator(),
-    )
-    for batch in loader:
-        if isinstance(batch, _Failure):
-            raise batch.error
-        yield batch
 
 
 @dataclass(frozen=True)

@@ -5,36 +5,31 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lamina.cards import Variant
+from lamina.data.protocols import Input, Signature
 from lamina.errors import UsageError
+from lamina.export.facts import TOKENS
 
 
-class InputFacts(TypedDict):
-    """The fields of ``ExportFacts`` that follow from a variant and its config."""
-
-    input: str
-    shape: tuple[int, ...]
-    limits: dict[str, int]
-
-
-def input_facts(row: Variant, config: Any) -> InputFacts:
-    """The kind of input, its shape and its limits, for a variant with this config."""
+def signature_of(row: Variant, config: Any) -> Signature:
+    """What a variant with this config is called with."""
     if row.example is None:
         shape = input_shape(row, config)
-        return {"input": "image" if len(shape) == 3 else "features", "shape": shape, "limits": {}}
-    names = row.example(config, 1).keys()
-    limits = {"vocab_size": config.vocab_size}
-    if "source" in names:
-        # a config where None means "as the target's" has a property with the actual number
-        limits["source_vocab_size"] = getattr(config, "source_vocab", None) or config.source_vocab_size
-    if hasattr(config, "context"):
-        limits["context"] = config.context
-    return {"input": "translation" if "source" in names else "tokens", "shape": (), "limits": limits}
+        return (Input("image" if len(shape) == 3 else "features", "float32", shape),)
+    names, context = row.example(config, 1).keys(), getattr(config, "context", None)
+    inputs: list[Input] = []
+    for tokens, lengths, time, option in TOKENS:
+        if tokens == "tokens" or tokens in names:
+            # a config where None means "as the target's" has a property with the actual number
+            size = getattr(config, option.removesuffix("_size"), None) or getattr(config, option)
+            inputs.append(Input(tokens, "int64", (time,), below=size, longest=context))
+            inputs.append(Input(lengths, "int64", (), lengths_of=time))
+    return tuple(inputs)
 
 
 def input_shape(row: Variant, config: Any) -> tuple[int, ...]:

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.data.protocols import Input, Signature
 from lamina.errors import ExportError
 
 FORMAT = 1
 OUTPUT = "logits"
 """name of the output of every exported file"""
+
+TOKENS = (
+    ("tokens", "lengths", "time", "vocab_size"),
+    ("source", "source_lengths", "source_time", "source_vocab_size"),
+)
+"""inputs of models of text: tokens, the lengths of their rows, their dimension, the option of their vocabulary"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +29,8 @@ class ExportFacts:
 
     model: str
     """name of the variant, or the class of a module from elsewhere"""
-    input: str
-    """the kind of input, "image", "features", "tokens" or "translation": see ``lamina.export.inputs``"""
-    shape: tuple[int, ...]
-    """of one image or feature row, without the batch; empty for tokens"""
-    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """for tokens: "vocab_size", "source_vocab_size", and "context", the maximum length"""
+    inputs: Signature
+    """what the file is called with, in order"""
     classes: tuple[str, ...] = ()
     """names of the outputs, in order; none for a model that was not trained in a run"""
     task: str = ""
@@ -58,8 +61,25 @@ class ExportFacts:
         if texts["format"] != str(FORMAT):
             raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads format {FORMAT}")
         try:
-            optional = {"task": '""', "fitted": "{}"}  # files of the first versions have none
-            values = {field.name: json.loads({**optional, **texts}[field.name]) for field in dataclasses.fields(cls)}
-            return cls(**{**values, "shape": tuple(values["shape"]), "classes": tuple(values["classes"])})
+            texts = {"task": '""', "fitted": "{}", "inputs": json.dumps(_first_format(texts)), **texts}
+            values = {field.name: json.loads(texts[field.name]) for field in dataclasses.fields(cls)}
+            inputs = tuple(Input(**{**one, "shape": tuple(one["shape"])}) for one in values["inputs"])
+            return cls(**{**values, "inputs": inputs, "classes": tuple(values["classes"])})
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(f"{path} cannot be used: its metadata is damaged ({error})") from None
+
+
+def _first_format(texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The inputs as files of the first versions state them: a kind of input, its shape and its limits."""
+    if "inputs" in texts:
+        return []
+    name, shape, limits = (json.loads(texts[key]) for key in ("input", "shape", "limits"))
+    if not limits:
+        return [{"name": name, "dtype": "float32", "shape": shape}]
+    found = []
+    for tokens, lengths, time, vocabulary in TOKENS:
+        if vocabulary in limits:
+            more = {"below": limits[vocabulary], "longest": limits.get("context")}
+            found.append({"name": tokens, "dtype": "int64", "shape": [time], **more})
+            found.append({"name": lengths, "dtype": "int64", "shape": [], "lengths_of": time})
+    return found

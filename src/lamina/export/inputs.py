@@ -1,13 +1,9 @@
-"""The inputs of an exported file: names, dtypes, dynamic dimensions, examples.
-
-``ExportFacts.input`` is the kind: "image" or "features", one float32 tensor; "tokens", int64 (batch, time) with the
-``lengths`` (batch,) of the rows, beyond which is padding; "translation", the same and a ``source`` with its lengths.
-"""
+"""The inputs of an exported file: dynamic dimensions, examples, the model as it is called with them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,45 +16,22 @@ TRIED = ((1, 1, 4), (2, 9, 1), (5, 6, 11))
 """the sizes on which a file is compared with the model"""
 
 
-class Input(NamedTuple):
-    """An input of an exported file."""
-
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int | str, ...]
-    """without the batch; a name stands for a dimension of any size"""
-
-    def __str__(self) -> str:
-        return f"{self.name}, {str(self.dtype).removeprefix('torch.')}, {' x '.join(map(str, ('batch', *self.shape)))}"
-
-
-TOKENS = (Input("tokens", torch.int64, ("time",)), Input("lengths", torch.int64, ()))
-SOURCE = (Input("source", torch.int64, ("source_time",)), Input("source_lengths", torch.int64, ()))
-
-
-def inputs_of(facts: ExportFacts) -> tuple[Input, ...]:
-    """The inputs, in the order of positional arguments."""
-    match facts.input:
-        case "tokens":
-            return TOKENS
-        case "translation":
-            return TOKENS + SOURCE
-    return (Input(facts.input, torch.float32, facts.shape),)
+DTYPES = {"float32": torch.float32, "int64": torch.int64}
 
 
 def axes(facts: ExportFacts) -> tuple[dict[int, str], ...]:
     """The dynamic dimensions of each input, with their names."""
     return tuple(
         {0: "batch"} | {place: name for place, name in enumerate(given.shape, 1) if isinstance(name, str)}
-        for given in inputs_of(facts)
+        for given in facts.inputs
     )
 
 
 def dimensions(facts: ExportFacts) -> tuple[dict[int, Any], ...]:
     """``axes`` in the form of torch.export, with the model's context as the maximum time."""
     names = {name for named in axes(facts) for name in named.values()}
-    most = facts.limits.get("context")
-    known = {name: torch.export.Dim(name, max=None if name == "batch" else most) for name in sorted(names)}
+    longest = {name: one.longest for one in facts.inputs for name in one.shape}
+    known = {name: torch.export.Dim(name, max=longest.get(name)) for name in sorted(names)}
     return tuple({place: known[name] for place, name in named.items()} for named in axes(facts))
 
 
@@ -70,25 +43,28 @@ def example_of(facts: ExportFacts, sizes: tuple[int, int, int], random: torch.Ge
 
 
 def _given(facts: ExportFacts, rows: int, times: Iterator[int], random: torch.Generator) -> Iterator[Tensor]:
-    for name, dtype, shape in inputs_of(facts):
-        if dtype == torch.float32:
-            yield torch.randn(rows, *facts.shape, generator=random)
-        elif shape:
-            time = next(times)
-            time = min(time, facts.limits.get("context", time))
-            vocabulary = facts.limits["vocab_size" if name == "tokens" else "source_vocab_size"]
-            yield torch.randint(vocabulary, (rows, time), generator=random)
-        else:
-            lengths_B = torch.randint(1, time + 1, (rows,), generator=random)
-            lengths_B[0] = time
+    sizes: dict[str, int] = {}
+    for one in facts.inputs:
+        for name in one.shape:
+            if isinstance(name, str) and name not in sizes:
+                time = next(times)
+                sizes[name] = time if one.longest is None else min(time, one.longest)
+        shape = [sizes[size] if isinstance(size, str) else size for size in one.shape]
+        if one.lengths_of is not None:
+            lengths_B = torch.randint(1, sizes[one.lengths_of] + 1, (rows,), generator=random)
+            lengths_B[0] = sizes[one.lengths_of]
             yield lengths_B
+        elif one.below is not None:
+            yield torch.randint(one.below, (rows, *shape), generator=random)
+        else:
+            yield torch.randn(rows, *shape, generator=random)
 
 
 def arrays(facts: ExportFacts, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> dict[str, Any]:
     """The inputs by name, as numpy arrays of the dtypes that the file expects."""
-    inputs = inputs_of(facts)
+    inputs = facts.inputs
     by_name = {**dict(zip((one.name for one in inputs), given, strict=False)), **named}
-    return {one.name: by_name[one.name].to(one.dtype).numpy() for one in inputs}
+    return {one.name: by_name[one.name].to(DTYPES[one.dtype]).numpy() for one in inputs}
 
 
 class LogitsOnly(nn.Module):
@@ -109,4 +85,4 @@ class LogitsOnly(nn.Module):
 
 def with_file_signature(model: nn.Module, facts: ExportFacts) -> nn.Module:
     """The model with the inputs and output of its exported file."""
-    return LogitsOnly(model) if inputs_of(facts)[0].dtype == torch.int64 else model
+    return LogitsOnly(model) if facts.inputs[0].below is not None else model

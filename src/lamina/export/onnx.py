@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from lamina.errors import ExportError
 from lamina.export.facts import OUTPUT, ExportFacts
 from lamina.export.formats import require
-from lamina.export.inputs import arrays, axes, inputs_of
+from lamina.export.inputs import arrays, axes
 
 WHOLE_BYTES = 2**31 - 2**24
 """larger weights go to a file of their own: an ONNX file is limited to 2 GiB, including its graph"""
@@ -28,7 +28,7 @@ def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None
 
     Raises ExportError for a program that cannot be converted to ONNX.
     """
-    names = [given.name for given in inputs_of(facts)]
+    names = [given.name for given in facts.inputs]
     try:
         with _quiet():
             found = torch.onnx.export(

@@ -36,6 +36,8 @@ LIGHT = {INK: "#1b2026", MUTED: "#5a6470", RULE: "#dde1e6", PAGE: "#ffffff"} | d
     zip(SERIES, LIGHT_SERIES, strict=True)
 )
 # For what is drawn as pixels and cannot follow the page: it reads on white and on black.
+WORDS = ("text",)
+"""elements whose contents are read"""
 BETWEEN = "#3f87c6"
 
 _SETTINGS: dict[Any, Any] = {
@@ -169,7 +171,7 @@ def _inline(document: bytes, alt: str) -> str:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         element.tail = None
-        if element.tag != "text":
+        if element.tag not in WORDS:
             element.text = None
         given = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}  # xlink:href is href today
         element.attrib.clear()

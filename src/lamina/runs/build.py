@@ -121,23 +121,7 @@ def choose_task(config: TrainConfig, spec: DataSpec, card: Card | None) -> TaskK
     missing = [name for name in able if name not in TASKS]
     if missing:
         raise UsageError(f"{config.name} is trained for {either(able)}, and no installed package has '{missing[0]}'")
-    raise UsageError(
-        f"{config.name} can be trained for {either(able)}, but '{spec.name}' {'; it '.join(reasons)}"
-        + (" (--task regression takes class numbers as values)" if _numbers_as_classes(able, spec) else "")
-    )
-
-
-def _numbers_as_classes(able: tuple[str, ...], spec: DataSpec) -> bool:
-    """Whether the model predicts values, and the classes of the data are numbers."""
-    return "regression" in able and bool(spec.classes) and all(_is_number(name) for name in spec.classes)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    raise UsageError(f"{config.name} can be trained for {either(able)}, but '{spec.name}' {'; it '.join(reasons)}")
 
 
 def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> Objective:

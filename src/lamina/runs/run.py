@@ -173,7 +173,7 @@ class Run(Opened):
         if (image is None) == (text is None):
             raise UsageError("what is to be looked at? give an image or a text")
         given, takes = "image" if text is None else "text", self.view.inspects
-        if takes in ("image", "text") and takes != given:
+        if takes and takes != given:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, no {given}s")
         if stage is not None and not self.view.has_stages:
             raise UsageError(f"stage is for images: models of {self.preprocess.kind} have no stages")

@@ -252,7 +252,8 @@ def train(
     ``model``: a variant's name, or any ``nn.Module``. ``task``: a name in the table of tasks, or a ``Task`` of your own
     (default: the first of the model's tasks that the data can serve). ``data``: an embedded set, a path, or
     ``hf:<dataset>@<revision>``; several are the sides of a task that draws from unpaired sets. ``options``: fields of
-    ``Recipe`` and ``DataOptions`` by name; ``model_options`` the model's own; ``recipe`` a whole recipe in place of the variant's default. ``weights``: a file of published weights,
+    ``Recipe`` and ``DataOptions`` by name; ``model_options`` the model's own; ``recipe`` a whole recipe in place of the
+    variant's default. ``weights``: a file of published weights,
     or a run's folder, to begin with; ``reset_head`` leaves its output layer out. The run is ``directory/name``; a name
     that is taken gets ``-2``. ``resume`` goes on from the latest checkpoint. Ctrl-C stops after the step under way,
     saves and raises KeyboardInterrupt.

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamina.data.spec import DataSpec
 from lamina.data.targets.code import TargetCode
+from lamina.data.targets.labels import is_number
 from lamina.errors import UsageError
 from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task, one_tensor
 from lamina.tasks.kind import TaskKind, TaskSetup, serves_targets
@@ -102,10 +104,18 @@ def make(setup: TaskSetup) -> Task:
     return task
 
 
+def serves(spec: DataSpec) -> str | None:
+    """Values; and classes that are numbers, where they are asked for as values."""
+    reason = serves_targets("regression")(spec)
+    if reason is not None and spec.classes and all(map(is_number, spec.classes)):
+        return f"{reason} (--task regression takes the class numbers as values)"
+    return reason
+
+
 KIND = TaskKind(
     name="regression",
     make=make,
-    serves=serves_targets("regression"),
+    serves=serves,
     objectives={"mse": NoOptions, "mae": NoOptions, "huber": HuberOptions},
     verbs=VERBS["regression"],
 )

@@ -22,6 +22,8 @@ USUAL_NAMES = ("target", "label", "class", "y")
 MOST_INTEGER_CLASSES = 20
 
 
+CLASSES = "classification"
+"""what one class for each sample calls for"""
 PREDICTED = ("classification", "multilabel", "regression")
 """tasks whose targets stand beside the data"""
 
@@ -86,7 +88,7 @@ def _as_asked(
         except ValueError:
             numbers = np.array([np.nan])
         if not np.isfinite(numbers).all():
-            word = next(one for one in classes if not _is_number(one))
+            word = next(one for one in classes if not is_number(one))
             raise UsageError(
                 f"{source} has classes that are no numbers, such as '{word}': a regression needs numbers; "
                 "use --task classification"
@@ -97,7 +99,8 @@ def _as_asked(
     return Labels("classification", tuple(classes), (name,), torch.from_numpy(indices))
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number."""
     try:
         return bool(np.isfinite(float(text)))
     except ValueError:

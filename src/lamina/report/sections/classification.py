@@ -39,7 +39,7 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     return [
         Section(name="classes", title="Classes", blocks=blocks),
         Section(name="calibration", title="Calibration", blocks=_calibration(confidence_N, truth_N == said_N)),
-        mistakes_section(outcome, "classification"),
+        mistakes_section(outcome),
     ]
 
 

@@ -16,71 +16,70 @@ from lamina.report.wording import DASH, label, plain, share, signed
 MOST = 24
 
 
-def mistakes_section(outcome: Outcome, task: str) -> Section:
-    """The worst of the mistakes that the content names."""
-    regression = task == "regression"
-    title = "Worst errors" if regression else "Most confident mistakes"
-    return Section(name="mistakes", title=title, blocks=_blocks(outcome, regression))
+def mistakes_section(outcome: Outcome, *, numeric: bool = False) -> Section:
+    """The worst of the mistakes that the content names: of classes or labels, or ``numeric`` ones."""
+    title = "Worst errors" if numeric else "Most confident mistakes"
+    return Section(name="mistakes", title=title, blocks=_blocks(outcome, numeric))
 
 
-def _blocks(outcome: Outcome, regression: bool) -> list[Block]:
+def _blocks(outcome: Outcome, numeric: bool) -> list[Block]:
     if not len(outcome.truth):
         return [Text(text=f"The {outcome.split} split has no samples.")]
     if not outcome.mistakes:
-        return [Text(text=f"No {'errors are' if regression else 'mistakes are'} listed for the {outcome.split} split.")]
-    order = "by size of the error" if regression else "by the probability the model gave its answer"
+        return [Text(text=f"No {'errors are' if numeric else 'mistakes are'} listed for the {outcome.split} split.")]
+    order = "by size of the error" if numeric else "by the probability the model gave its answer"
     pictured = [mistake for mistake in outcome.mistakes if mistake.image_HWC is not None]
     blocks: list[Block] = []
     if pictured:
         shown = pictured[:MOST]
         note = f"{len(shown)} of the {outcome.split} split, {order}."
-        blocks.append(Tiles(title="", alt="", tiles=[_pictured(mistake, regression) for mistake in shown], note=note))
+        blocks.append(Tiles(title="", alt="", tiles=[_pictured(mistake, numeric) for mistake in shown], note=note))
     written = [mistake for mistake in outcome.mistakes if mistake.text]
     if written:
-        passages = [_written(mistake, regression) for mistake in written[:MOST]]
+        passages = [_written(mistake, numeric) for mistake in written[:MOST]]
         note = f"{len(passages)} of the {outcome.split} split, {order}."
         if any(mistake.effects for mistake in written):
             note += " Blue speaks for what the model said, orange against it."
         blocks.append(Passages(title="", passages=passages, note=note))
     rows = [mistake for mistake in outcome.mistakes if mistake.image_HWC is None and not mistake.text]
     if rows:
-        blocks.append(_table(rows[:MOST], outcome.split, order, regression))
+        blocks.append(_table(rows[:MOST], outcome.split, order, numeric))
     return blocks
 
 
-def _said(mistake: Mistake, regression: bool) -> str:
+def _said(mistake: Mistake, numeric: bool) -> str:
     said = f"said {label(mistake.said, 60)}"
     if math.isfinite(mistake.probability):
         said += f" ·\u00a0{share(mistake.probability)}"
-    if regression and math.isfinite(mistake.error):
+    if numeric and math.isfinite(mistake.error):
         said += f" ({signed(mistake.error)})"
     return said
 
 
-def _written(mistake: Mistake, regression: bool) -> Passage:
+def _written(mistake: Mistake, numeric: bool) -> Passage:
     marks = [Mark(text=mistake.text)]
     if mistake.effects:
         marks = word_marks(mistake.text, mistake.words, np.asarray(mistake.effects, dtype=np.float64))
     where = f" · {mistake.where}" if mistake.where else ""
-    return Passage(marks=marks, where=f"{_said(mistake, regression)}, is {label(mistake.truth, 60)}{where}")
+    return Passage(marks=marks, where=f"{_said(mistake, numeric)}, is {label(mistake.truth, 60)}{where}")
 
 
-def _pictured(mistake: Mistake, regression: bool) -> Tile:
+def _pictured(mistake: Mistake, numeric: bool) -> Tile:
     assert mistake.image_HWC is not None
-    said = _said(mistake, regression)
+    said = _said(mistake, numeric)
     where = f"\n{label(mistake.where, 40)}" if mistake.where else ""
     return tile(mistake.image_HWC, caption=f"{said}\nis {label(mistake.truth, 60)}{where}")
 
 
-def _table(mistakes: list[Mistake], split: str, order: str, regression: bool) -> Table:
+def _table(mistakes: list[Mistake], split: str, order: str, numeric: bool) -> Table:
     names = list(dict.fromkeys(name for mistake in mistakes for name in mistake.values))
-    measure = "error" if regression else "probability"
+    measure = "error" if numeric else "probability"
     rows = []
     for mistake in mistakes:
-        size = signed(mistake.error) if regression else share(mistake.probability)
+        size = signed(mistake.error) if numeric else share(mistake.probability)
         values = [label(plain(mistake.values[name]), 40) if name in mistake.values else DASH for name in names]
         rows.append([mistake.where or DASH, label(mistake.truth, 40), label(mistake.said, 40), size, *values])
-    words = frozenset({0}) if regression else frozenset({0, 1, 2})
+    words = frozenset({0}) if numeric else frozenset({0, 1, 2})
     return Table(
         title="",
         columns=["sample", "true", "said", measure, *names],

@@ -66,5 +66,5 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
         blocks.append(Charts(charts=[chart]))
     return [
         Section(name="labels", title="Each label", blocks=blocks),
-        mistakes_section(outcome, "multilabel"),
+        mistakes_section(outcome),
     ]

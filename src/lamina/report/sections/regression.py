@@ -70,5 +70,5 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     blocks.append(Table(title="Each output", columns=columns, rows=rows, note=note))
     return [
         Section(name="residuals", title="Predictions and residuals", blocks=blocks),
-        mistakes_section(outcome, "regression"),
+        mistakes_section(outcome, numeric=True),
     ]

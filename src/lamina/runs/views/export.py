@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ from lamina import registry
 from lamina.data.modality import load_preprocess
 from lamina.data.protocols import Signature
 from lamina.data.streams import Batch
+from lamina.decoding.decoder import limits
 from lamina.errors import ExportError, RunError, UsageError
-from lamina.export.example import InputFacts, input_facts
+from lamina.export.example import signature_of
 from lamina.export.facts import ExportFacts
 from lamina.export.formats import FORMATS, check_engine, engine_of, format_named
 from lamina.export.onnx import OnnxModel
@@ -99,7 +101,7 @@ def export_variant(
         load_weights(model, weights)
     facts = ExportFacts(
         model=name,
-        **input_facts(row, row.config),
+        inputs=signature_of(row, row.config),
         objective=row.card.objective,
         weights="" if weights is None or not Path(weights).is_file() else digest(Path(weights)),
         version=__version__,
@@ -147,7 +149,7 @@ def _facts_of(run: Opened) -> ExportFacts:
     files = run.preprocess.files()
     return ExportFacts(
         model=run.config.name,
-        **_input_facts(run.preprocess.signature(), getattr(getattr(run.model, "config", None), "context", None)),
+        inputs=_limited(run.preprocess.signature(), limits(run.model)[1]),
         classes=run.classes,
         task=run.task_name,
         objective=run.objective.name,
@@ -159,20 +161,12 @@ def _facts_of(run: Opened) -> ExportFacts:
     )
 
 
-def _input_facts(signature: Signature, context: int | None) -> InputFacts:
-    """What a file of this run is called with."""
-    first = signature[0]
-    if first.below is None:
-        return {"input": first.name, "shape": cast(tuple[int, ...], first.shape), "limits": {}}
-    names = {"tokens": "vocab_size", "source": "source_vocab_size"}
-    limits = {names[one.name]: one.below for one in signature if one.below is not None}
-    if context is not None:
-        limits["context"] = context
-    return {
-        "input": "translation" if len(limits) > 1 and "source_vocab_size" in limits else "tokens",
-        "shape": (),
-        "limits": limits,
-    }
+def _limited(signature: Signature, context: int | None) -> Signature:
+    """The signature with the model's context as the most that a dimension of any size may have."""
+    if context is None:
+        return signature
+    sized = [any(isinstance(size, str) for size in one.shape) for one in signature]
+    return tuple(replace(one, longest=context) if some else one for one, some in zip(signature, sized, strict=True))
 
 
 def _own_path(run: Opened, suffix: str) -> Path:

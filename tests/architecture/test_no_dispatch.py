@@ -1,0 +1,112 @@
+"""Kinds of data and tasks are told apart in their own folders and in the tables; nowhere else is anybody asked what it is.
+
+What is looked for: ``isinstance`` and class patterns on preprocesses, splits, samples and tasks, and comparisons
+(``==``, ``in``, ``match``) with the name of a task or a modality.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lamina
+from lamina.data.modality import MODALITIES
+from lamina.tasks.table import TASKS
+
+PACKAGE = Path(lamina.__file__).parent
+OWN = (
+    "data/image",
+    "data/table",
+    "data/text",
+    "data/tabular",  # columns: numbers and categories, texts among them
+    "data/targets",  # kinds of target, named as the tasks that they call for
+    "data/formats",  # files and folders are opened as a modality's source
+    "tasks",
+    "runs/image",
+    "runs/table",
+    "runs/text",
+    "report/image",
+    "report/text",
+    "models",
+    "weights",
+    "claims/experiments",
+)
+"""folders of tasks and modalities themselves"""
+NAMES = {*TASKS.own, *MODALITIES.own}
+CLASSES = {
+    "ImagePreprocess", "TablePreprocess", "TextPreprocess", "ImageArrays", "ImageFiles", "Table", "Text", "Texts",
+    "Pairs", "InMemory", "Streamed", "Ragged", "Classification", "Multilabel", "Regression", "LanguageModelling",
+    "Translation", "PerceptronRule", "RBFMaximumAPosteriori",
+}  # fmt: skip
+
+
+def files() -> list[Path]:
+    every = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
+    return [path for path in every if not path.as_posix().startswith(tuple(f"{folder}/" for folder in OWN))]
+
+
+def constants(node: ast.AST) -> Iterator[object]:
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant):
+            yield part.value
+
+
+def dispatches(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line, and what is there."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("isinstance", "issubclass")
+        ):
+            named = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+            if named & CLASSES:
+                yield node.lineno, f"{node.func.id} of {', '.join(sorted(named & CLASSES))}"
+        if isinstance(node, ast.MatchClass) and isinstance(node.cls, ast.Name) and node.cls.id in CLASSES:
+            yield node.lineno, f"case {node.cls.id}()"
+        if isinstance(node, ast.MatchValue) and set(map(str, constants(node))) & NAMES:
+            yield node.lineno, f"case of {set(map(str, constants(node))) & NAMES}"
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            found = {value for side in sides for value in literals(side) if value in NAMES}
+            if found:
+                yield node.lineno, f"comparison with {', '.join(sorted(found))}"
+
+
+def literals(side: ast.AST) -> Iterator[str]:
+    """Strings that stand in a comparison: alone, or in a tuple, list or set."""
+    parts = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
+    for part in parts:
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
+
+
+@pytest.mark.parametrize("path", files(), ids=str)
+def test_nobody_asks_what_kind_it_is(path: Path) -> None:
+    assert [*dispatches(ast.parse((PACKAGE / path).read_text(encoding="utf-8")))] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'if run.preprocess.kind == "text": pass',
+        'if spec.task in ("classification", "multilabel"): pass',
+        "assert isinstance(preprocess, TextPreprocess)",
+        'match spec.kind:\n    case "image": pass',
+        "match split:\n    case Pairs(): pass",
+        'if "table" != kind: pass',
+    ],
+)
+def test_the_check_finds_what_it_looks_for(text: str) -> None:
+    assert [*dispatches(ast.parse(text))]
+
+
+def test_no_folder_is_a_heap() -> None:
+    """At most 30 Python files in a folder, but where one file is one thing."""
+    heaps = ("models", "claims/experiments", "recipes")
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
+        count = len([*folder.glob("*.py")])
+        assert count <= 30 or folder.relative_to(PACKAGE).as_posix() in heaps, f"{folder}: {count} files"
