@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import sacrebleu
 import torch
+from lamina.tasks.text_classification import TextClassification, TextMultilabel, TextRegression
 from torch import Tensor, nn
 
-from lamina.data.text.streams import IGNORED
+from lamina.data.streams import IGNORED
 from lamina.decoding import generate
 from lamina.models.recurrent_classifier import RecurrentClassifier, RecurrentClassifierConfig
 from lamina.models.recurrent_lm import RecurrentLM, RecurrentLMConfig
@@ -20,7 +21,6 @@ from lamina.models.transformer_classifier import TransformerClassifier, Transfor
 from lamina.models.transformer_lm import TransformerLM, TransformerLMConfig
 from lamina.tasks.base import EngineAtRest
 from lamina.tasks.language_modelling import LanguageModelling
-from lamina.tasks.text_classification import TextClassification, TextMultilabel, TextRegression
 from lamina.tasks.translation import LONGER, Translation
 from lamina.tasks.translation_scores import score_translations, signatures
 

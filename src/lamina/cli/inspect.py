@@ -57,9 +57,8 @@ def command(argv: Sequence[str]) -> int:
     if args.image is not None and not Path(args.image).is_file():
         raise UsageError(f"--image {args.image}: there is no such file")
 
-    from lamina.runs.image.inspection import inspect_model
     from lamina.runs.run import open_run
-    from lamina.runs.views.inspect import write_inspection
+    from lamina.runs.views.inspect import inspect_model, write_inspection
 
     content: InspectionPage
     if path is None:

@@ -11,11 +11,11 @@ from lamina.data.formats.folders import ARCHIVE_SUFFIXES, is_archive, open_folde
 from lamina.data.formats.hub import open_hub
 from lamina.data.formats.npz import open_npz
 from lamina.data.formats.tables import open_table
+from lamina.data.formats.texts import open_text
 from lamina.data.modality import MODALITIES
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.frames import TABLE_SUFFIXES, is_table
-from lamina.data.text.folders import open_text
 from lamina.data.text_files import TEXT_SUFFIXES, is_text
 from lamina.errors import UsageError
 

@@ -20,6 +20,8 @@ from lamina.randomness import derive
 
 Batch = dict[str, Tensor]
 CPU = torch.device("cpu")
+IGNORED = -100
+"""target where there is nothing to predict: torch's losses leave it out"""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from lamina.report.images import Tile
-from lamina.report.text.content import Mark
+from lamina.report.marks import Mark
 
 
 @dataclass(frozen=True, kw_only=True)

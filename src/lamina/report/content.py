@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.report.text.content import TextOutcome, Written
+from lamina.report.marks import Written
 
 Array = NDArray[np.generic]
 
@@ -48,8 +49,8 @@ class Outcome:
     said: Array = field(default_factory=lambda: np.empty(0))
     """(N, K) probabilities, or values for regression; else empty"""
     mistakes: Sequence[Mistake] = ()
-    text: TextOutcome | None = None
-    """of a model of texts"""
+    text: Any = None
+    """of a model of texts: a ``report.text.content.TextOutcome``"""
     size: int | None = None
     """samples, where ``truth`` does not tell"""
     unit: str = "sample"

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lamina.plugins import load
 from lamina.report.blocks import Section, Table
 from lamina.report.content import Outcome, ReportContent
-from lamina.report.sections import classification, learning, multilabel, regression
-from lamina.report.sections import internals as inside
-from lamina.report.sections import provenance as about
+from lamina.report.sections import internals, learning, provenance
 from lamina.report.templates import render
-from lamina.report.text import language_modelling as language
-from lamina.report.text import translation
-from lamina.report.text import word_attribution as telling
 from lamina.report.wording import metric, metric_name, number, plain
 
 ANALYSES = {
-    "classification": classification.sections,
-    "multilabel": multilabel.sections,
-    "regression": regression.sections,
-    "language-modelling": language.sections,
-    "translation": translation.sections,
+    "classification": "lamina.report.sections.classification:sections",
+    "multilabel": "lamina.report.sections.multilabel:sections",
+    "regression": "lamina.report.sections.regression:sections",
+    "language-modelling": "lamina.report.text.language_modelling:sections",
+    "translation": "lamina.report.text.translation:sections",
 }
+"""what is shown of a split, by task"""
+OF_TEXTS = "lamina.report.text.word_attribution:sections"
+"""what is shown of a split of texts, whatever the task"""
 
 
 def render_report(content: ReportContent, more: Sequence[Section] = ()) -> str:
@@ -33,13 +32,13 @@ def render_report(content: ReportContent, more: Sequence[Section] = ()) -> str:
     outcome = chosen(content.outcomes)
     sections = [learning.section(content.history)]
     if outcome is not None and content.task in ANALYSES:
-        sections += ANALYSES[content.task](content, outcome)
+        sections += load(ANALYSES[content.task])(content, outcome)
     sections += more
-    if outcome is not None:
-        sections += telling.sections(outcome)
+    if outcome is not None and outcome.text is not None:
+        sections += load(OF_TEXTS)(outcome)
     if content.inside is not None:
-        sections += inside.sections(content.inside)
-    sections += about.sections(content)
+        sections += internals.sections(content.inside)
+    sections += provenance.sections(content)
     return render(
         "page.html",
         content=content,

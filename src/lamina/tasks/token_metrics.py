@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from lamina.data.text.streams import IGNORED
+from lamina.data.streams import IGNORED
 
 
 class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed

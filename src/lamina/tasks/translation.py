@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.data.spec import DataSpec
-from lamina.data.text.streams import IGNORED
+from lamina.data.streams import IGNORED
 from lamina.decoding import Hypothesis, beam_search
 from lamina.tasks.base import Batch, Engine, Task
 from lamina.tasks.kind import TaskKind, TaskSetup

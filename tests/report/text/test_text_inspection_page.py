@@ -16,8 +16,9 @@ import lamina
 from lamina.data.text.tokenizing import TextCode
 from lamina.inspection import inspect_classified_text, inspect_running_text, inspect_translation, token_surprisal
 from lamina.inspection.pieces import pieces_of, words_of
+from lamina.report.marks import word_marks
 from lamina.report.text.figures import attention, token_label
-from lamina.report.text.highlights import chance, quoted, surprise_marks, word_marks
+from lamina.report.text.highlights import chance, quoted, surprise_marks
 from lamina.report.text.inspection import TextPage, render_text_look, text_png_files
 
 EVIL = '<script>alert(1)</script> "><img src=x onerror=alert(2)>'

@@ -10,8 +10,9 @@ from report_contents import Page, classification, history, page
 
 from lamina.inspection.word_attribution import WordAttribution
 from lamina.report.content import Mistake, Outcome, ReportContent
+from lamina.report.marks import Mark, Written
 from lamina.report.page import render_report
-from lamina.report.text.content import Example, Mark, Surprise, TextOutcome, Written
+from lamina.report.text.content import Example, Surprise, TextOutcome
 from lamina.report.text.training_samples import EPOCHS
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

@@ -8,6 +8,7 @@ from pathlib import Path
 from lamina.data.formats.cifar import cifar_batches, open_cifar
 from lamina.data.formats.idx import idx_pairs, open_idx
 from lamina.data.formats.tables import open_table
+from lamina.data.formats.texts import only_text, open_text, split_texts
 from lamina.data.image.decoding import IMAGE_SUFFIXES, image_files
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
@@ -15,7 +16,6 @@ from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tabular.frames import is_table
 from lamina.data.targets.labels import PREDICTED, class_labels, unlabelled
-from lamina.data.text.folders import only_text, open_text, split_texts
 from lamina.data.text.parallel import open_parallel, parallel_files
 from lamina.data.text_files import is_text
 from lamina.errors import DataError, UsageError, nearest

@@ -14,12 +14,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lamina.data.streams import Batch
+from lamina.data.streams import IGNORED, Batch
 from lamina.errors import UsageError
 from lamina.randomness import derive
 
-IGNORED = -100
-"""target where there is nothing to predict: torch's losses leave it out"""
 POOL = 100
 """batches whose samples are drawn together and sorted by length"""
 LEAST_ROW = 10_000

@@ -9,8 +9,7 @@ import numpy as np
 from lamina.report.blocks import Block, Passage, Passages, Section, Table, Text, Tiles
 from lamina.report.content import Mistake, Outcome
 from lamina.report.images import Tile, tile
-from lamina.report.text.content import Mark
-from lamina.report.text.highlights import word_marks
+from lamina.report.marks import Mark, word_marks
 from lamina.report.wording import DASH, label, plain, share, signed
 
 MOST = 24

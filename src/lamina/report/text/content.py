@@ -10,36 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lamina.report.marks import Mark
 from lamina.report.statistics import Floats
 
 if TYPE_CHECKING:
     from lamina.inspection.word_attribution import WordAttribution
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A piece of a text, in colour where there is something to see."""
-
-    text: str
-    depth: float = 0.0
-    """opacity of its colour, 0 to 1"""
-    right: bool = False
-    """blue, not orange"""
-    alt: str = ""
-    """what is to be said of it, where a reader points at it"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """What a model wrote in the course of training."""
-
-    epoch: int
-    given: str
-    """the beginning that it went on from, or the source that it translated"""
-    text: str
-    """what it wrote itself"""
-    truth: str = ""
-    """of a translation the right one"""
 
 
 @dataclass(frozen=True, kw_only=True)

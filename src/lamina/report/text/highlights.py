@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lamina.report.statistics import Floats
-from lamina.report.text.content import Mark
-from lamina.report.wording import signed
+from lamina.report.marks import DEEPEST, Mark
 
 if TYPE_CHECKING:
     from lamina.inspection.surprisal import TokenSurprisal
 
-DEEPEST = 0.9
 BITS = 12.0
 """surprise that is drawn strongest"""
 LEAST_BITS = 1.0
 """what was as likely as not is not marked"""
-LEAST_EFFECT = 0.02
-"""a text in which no word adds so much is not painted as strongly as others"""
 SIGNS = {"": "nothing", " ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
@@ -59,20 +52,6 @@ def chance(probability: float) -> str:
     if probability > 0.999:
         return "> 99.9\u00a0%"
     return f"{100 * probability:.1f}\u00a0%" if probability >= 0.001 else "< 0.1\u00a0%"
-
-
-def word_marks(text: str, words: Sequence[tuple[int, int]], effect_W: Floats) -> list[Mark]:
-    """A text, its words blue where they speak for an output and orange where they speak against it."""
-    greatest = max(LEAST_EFFECT, float(np.abs(effect_W).max(initial=0.0)))
-    marks, done = [], 0
-    for (begin, end), effect in zip(words, effect_W.tolist(), strict=True):
-        if begin > done:
-            marks.append(Mark(text=text[done:begin]))
-        depth = DEEPEST * abs(effect) / greatest
-        adds = f"adds {signed(effect, 3)}"
-        marks.append(Mark(text=text[begin:end], depth=depth if depth >= 0.05 else 0.0, right=effect > 0, alt=adds))
-        done = end
-    return [*marks, Mark(text=text[done:])] if done < len(text) else marks
 
 
 def quoted(piece: str) -> str:

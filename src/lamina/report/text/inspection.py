@@ -16,11 +16,11 @@ from lamina.inspection.text import TextInspection
 from lamina.report.blocks import Block, Chart, Charts, Pairs, Passage, Passages, Section, Table, Text, Tiles
 from lamina.report.contact_sheet import sheet
 from lamina.report.images import Tile, coloured, tile
+from lamina.report.marks import Mark, word_marks
 from lamina.report.statistics import Floats
 from lamina.report.templates import render
-from lamina.report.text.content import Mark
 from lamina.report.text.figures import Drawing, attention, gates, lags
-from lamina.report.text.highlights import chance, expectations, likeliest, quoted, surprise_marks, word_marks
+from lamina.report.text.highlights import chance, expectations, likeliest, quoted, surprise_marks
 from lamina.report.wording import label, number, signed
 
 ROWS, SHOWN = 60, 30

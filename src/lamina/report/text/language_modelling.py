@@ -6,15 +6,16 @@ import math
 
 from lamina.report.blocks import Block, Passage, Passages, Section, Text
 from lamina.report.content import Outcome, ReportContent
+from lamina.report.marks import DEEPEST, Mark
 from lamina.report.text import training_samples as written
-from lamina.report.text.content import Mark
-from lamina.report.text.highlights import DEEPEST, chance
+from lamina.report.text.content import TextOutcome
+from lamina.report.text.highlights import chance
 from lamina.report.wording import number
 
 
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     """Of one split."""
-    found = outcome.text
+    found: TextOutcome | None = outcome.text
     blocks: list[Block] = []
     if found is not None and math.isfinite(found.bits):
         text = f"In the first {number(found.read)} tokens of the {outcome.split} split: {found.bits:.2f} bits a token."

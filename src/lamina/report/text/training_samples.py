@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.report.blocks import Block, Passage, Passages, Section, Table
-from lamina.report.text.content import Mark, Written
+from lamina.report.marks import Mark, Written
 from lamina.report.wording import label, number
 
 EPOCHS = 6

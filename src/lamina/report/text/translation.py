@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 from lamina.report.blocks import Block, Chart, Charts, Items, Passage, Passages, Section, Text
 from lamina.report.content import Outcome, ReportContent
+from lamina.report.marks import Mark
 from lamina.report.text import training_samples as written
-from lamina.report.text.content import Example, Mark
+from lamina.report.text.content import Example, TextOutcome
 from lamina.report.text.figures import attention
 from lamina.report.wording import label, metric_name, number
 
 
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     """Of one split."""
-    found = outcome.text
+    found: TextOutcome | None = outcome.text
     sections = written.sections(content.written)
     if found is None:
         return sections

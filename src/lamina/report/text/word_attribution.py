@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lamina.report.blocks import Block, Section, Table, Text
 from lamina.report.content import Outcome
+from lamina.report.text.content import TextOutcome
 from lamina.report.wording import label, number, signed
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def sections(outcome: Outcome) -> list[Section]:
     """Of one split; nothing for models of anything else."""
-    found = outcome.text
+    found: TextOutcome | None = outcome.text
     if found is None or not found.judged:
         return []
     says = (

@@ -14,7 +14,7 @@ from lamina.report.content import Array, Inside
 from lamina.report.image.inspection import ImagePage
 from lamina.runs.evaluation import like, predicting
 from lamina.runs.image.crops import ten_cropped
-from lamina.runs.image.inspection import inspect_run
+from lamina.runs.image.inspection import inspect_model, inspect_run
 from lamina.runs.views.base import View
 from lamina.runs.views.mistakes import Sample
 
@@ -25,6 +25,12 @@ class ImageView(View):
 
     inspects: ClassVar[str] = "image"
     has_stages: ClassVar[bool] = True
+
+    @classmethod
+    def inspect_model(
+        cls, name: str, item: Any, target: str | int | None, stage: int | None, weights: str | None
+    ) -> ImagePage:
+        return inspect_model(name, item, target, stage, weights)
 
     @property
     def images(self) -> ImagePreprocess:

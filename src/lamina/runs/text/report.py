@@ -18,7 +18,8 @@ from lamina.inspection.pieces import pieces_of, words_of
 from lamina.inspection.surprisal import most_surprising, text_surprisal
 from lamina.inspection.word_attribution import strongest_words, word_effects
 from lamina.report.content import Outcome
-from lamina.report.text.content import Example, Mark, Surprise, TextOutcome
+from lamina.report.marks import Mark
+from lamina.report.text.content import Example, Surprise, TextOutcome
 from lamina.report.text.highlights import expectations, surprise_marks
 from lamina.runs.opened import Opened
 from lamina.runs.text.inspection import piece, predictor

@@ -18,7 +18,7 @@ from lamina.errors import UsageError
 from lamina.inspection.gradients import gradient_flow
 from lamina.report.blocks import Section
 from lamina.report.content import Inside, Mistake, Outcome, ReportContent
-from lamina.report.text.content import Written
+from lamina.report.marks import Written
 from lamina.runs.evaluation import like
 from lamina.runs.opened import Opened
 from lamina.runs.prediction import predict_items
@@ -74,6 +74,13 @@ class View:
     def training_samples(cls, task: Task, preprocess: Preprocess, source: Source, seed: int) -> TrainingSamples | None:
         """What is shown of a model after each epoch of training; None: nothing."""
         return None
+
+    @classmethod
+    def inspect_model(
+        cls, name: str, item: Any, target: str | int | None, stage: int | None, weights: str | None
+    ) -> InspectionPage:
+        """What is seen inside a variant that no run has trained, with random weights or those of a file."""
+        raise UsageError(f"{name} is no model of images: inspect looks at images")
 
     # ------------------------------------------------------------------ verbs
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from lamina import registry
 from lamina.errors import RunError
 from lamina.files import write_whole
 from lamina.runs.views.base import InspectionPage
+from lamina.runs.views.table import view_of
 
 PAGE = "inspect.html"
+
+
+def inspect_model(
+    name: str, item: Any, target: str | int | None, stage: int | None, weights: str | None
+) -> InspectionPage:
+    """A variant that no run has trained, looked at with one input, as the view of its first kind of data does it.
+
+    Raises UsageError for one that can be looked at in a run alone.
+    """
+    return view_of("", registry.card(name).inputs[0]).inspect_model(name, item, target, stage, weights)
 
 
 def write_inspection(content: InspectionPage, folder: Path) -> list[Path]:
