@@ -36,11 +36,11 @@ def check_forward(model: str | Variant) -> None:
     out = run(net, x)
     if isinstance(x, dict) and "tokens_BT" in x and callable(getattr(net, "init_state", None)):
         shape = (*x["tokens_BT"].shape, registry.configure(row, row.small).vocab_size)
-        require(tuple(out.shape) == shape, f"forward gives {tuple(out.shape)}, expected {shape}")
+        require(tuple(out.shape) == shape, f"forward returns {tuple(out.shape)}, expected {shape}")
     classes = row.small.get("num_classes", getattr(row.config, "num_classes", None))
     if classes is not None:
-        require(tuple(out.shape) == (3, classes), f"forward gives {tuple(out.shape)}, expected {(3, classes)}")
-    require(out.isfinite().all(), "forward gives values that are not finite")
+        require(tuple(out.shape) == (3, classes), f"forward returns {tuple(out.shape)}, expected {(3, classes)}")
+    require(out.isfinite().all(), "forward returns values that are not finite")
     require(torch.equal(out, run(net, x)), "forward in evaluation mode gives another result the second time")
     alike = all(map(torch.equal, tree_leaves(x), tree_leaves(original)))
     require(alike, "forward writes into its input")

@@ -96,7 +96,7 @@ def _onnx_session(net: nn.Module, x: Inputs) -> Any:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(net, args, kwargs=named, dynamo=True, dynamic_shapes=_dynamic(x), verbose=False)
     if program is None:
-        raise AssertionError("torch.onnx.export gives no program")
+        raise AssertionError("torch.onnx.export returns no program")
     runtime = importlib.import_module("onnxruntime")
     return runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
 

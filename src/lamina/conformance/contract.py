@@ -78,7 +78,7 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
         try:
             net = build(row, {option: size} if option else {})
         except UsageError as error:
-            require(str(size) in str(error), f"size {size} is refused by an error that does not name it: {error}")
+            require(str(size) in str(error), f"size {size} is rejected with an error that does not name it: {error}")
             continue
         image = len(shape) == 3
         shapes = [(shape[0], size, size)] if image and option else [] if image else [(*shape[:-1], size)]
@@ -90,7 +90,7 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
             require(out.shape == outputs, message)
             require(out.isfinite().all(), f"an input of shape {other} gives values that are not finite")
             accepted += 1
-    require(accepted > 0, f"none of the sizes {sizes or 'near that of the card'} is taken")
+    require(accepted > 0, f"none of the sizes {sizes or 'near that of the card'} is accepted")
 
 
 def _accepts(net: nn.Module, x: torch.Tensor) -> bool:
@@ -103,7 +103,7 @@ def _accepts(net: nn.Module, x: torch.Tensor) -> bool:
         require(str(got) in str(error), f"the error for an input of shape {got} does not say so: {error}")
         return False
     except Exception as error:  # the fault this looks for: an obscure error
-        raise AssertionError(f"an input of shape {got} gives {type(error).__name__}: {error}") from error
+        raise AssertionError(f"an input of shape {got} raises {type(error).__name__}: {error}") from error
     return True
 
 
@@ -116,7 +116,7 @@ def check_wrong_shape(model: str | Variant) -> None:
     net: Any = build(row)
     shape = input_shape(row)
     for wrong in (random_inputs(row, 2, shape=(shape[0] + 1, *shape[1:])), random_inputs(row, 2)[0]):
-        require(not _accepts(net, wrong), f"an input of shape {tuple(wrong.shape)} is taken without an error")
+        require(not _accepts(net, wrong), f"an input of shape {tuple(wrong.shape)} is accepted without an error")
     if hasattr(row.config, "image_size"):
         _accepts(net, random_inputs(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
     min_size = getattr(net, "min_size", 1)
@@ -124,9 +124,9 @@ def check_wrong_shape(model: str | Variant) -> None:
         try:
             run(net, random_inputs(row, 2, shape=(shape[0], min_size - 1, min_size - 1)))
         except ValueError as error:
-            require(str(min_size) in str(error), f"an image of {min_size - 1} pixels is refused by: {error}")
+            require(str(min_size) in str(error), f"an image of {min_size - 1} pixels is rejected with: {error}")
         else:
-            raise AssertionError(f"an image of {min_size - 1} pixels is taken, though min_size is {min_size}")
+            raise AssertionError(f"an image of {min_size - 1} pixels is accepted, though min_size is {min_size}")
         run(net, random_inputs(row, 2, shape=(shape[0], min_size, min_size)))
 
 
@@ -149,7 +149,7 @@ def check_image_interface(model: str | Variant) -> None:
         options["in_channels"] = shape[0] + 1
         shape = (shape[0] + 1, *shape[1:])
     net, x = build(row, options), random_inputs(row, 2, shape=shape)
-    require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward gives {tuple(run(net, x).shape)}")
+    require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward returns {tuple(run(net, x).shape)}")
     _check_features(net, x)
     _check_head(row, net, x)
 
@@ -159,22 +159,22 @@ def _check_fixed_classes(row: Variant, classes: int) -> None:
         try:
             build(row, {"num_classes": other})
         except UsageError as error:
-            require(f"num_classes={other}" in str(error), f"num_classes={other} is refused by: {error}")
+            require(f"num_classes={other}" in str(error), f"num_classes={other} is rejected with: {error}")
         else:
-            raise AssertionError(f"num_classes={other} is taken, though its card says {classes}")
+            raise AssertionError(f"num_classes={other} is accepted, though its card says {classes}")
 
 
 def _check_features(net: Any, x: torch.Tensor) -> None:
     with torch.no_grad():
         maps = net.features(x)
-        require(isinstance(maps, list), f"features gives {type(maps).__name__}, expected a list")
-        require(maps, "features gives an empty list")
+        require(isinstance(maps, list), f"features returns {type(maps).__name__}, expected a list")
+        require(maps, "features returns an empty list")
         for stage, stage_map in enumerate(maps):
-            require(stage_map.ndim == x.ndim, f"stage {stage} gives {tuple(stage_map.shape)} for {tuple(x.shape)}")
-            require(len(stage_map) == len(x), f"stage {stage} gives {tuple(stage_map.shape)}, the batch is {len(x)}")
-            require(stage_map.isfinite().all(), f"stage {stage} gives values that are not finite")
+            require(stage_map.ndim == x.ndim, f"stage {stage} returns {tuple(stage_map.shape)} for {tuple(x.shape)}")
+            require(len(stage_map) == len(x), f"stage {stage} returns {tuple(stage_map.shape)}, the batch is {len(x)}")
+            require(stage_map.isfinite().all(), f"stage {stage} returns values that are not finite")
         chosen = net.features(x, stages=[-1, 0])
-    require(len(chosen) == 2, f"features(stages=[-1, 0]) gives {len(chosen)} maps")
+    require(len(chosen) == 2, f"features(stages=[-1, 0]) returns {len(chosen)} maps")
     require(torch.equal(chosen[0], maps[-1]), "features(stages=[-1, 0]) does not begin with the last stage")
     require(torch.equal(chosen[1], maps[0]), "features(stages=[-1, 0]) does not end with the first stage")
     try:
@@ -188,11 +188,11 @@ def _check_features(net: Any, x: torch.Tensor) -> None:
 def _check_head(row: Variant, net: Any, x: torch.Tensor) -> None:
     with torch.no_grad():
         embedding = net.embed(x)
-    require(embedding.ndim == 2, f"embed gives {tuple(embedding.shape)}, expected (batch, features)")
+    require(embedding.ndim == 2, f"embed returns {tuple(embedding.shape)}, expected (batch, features)")
     net.reset_head(7)
     net.eval()
     out = run(net, x)  # fails if the head has another dtype or device than the model
-    require(tuple(out.shape) == (2, 7), f"after reset_head(7) forward gives {tuple(out.shape)}")
+    require(tuple(out.shape) == (2, 7), f"after reset_head(7) forward returns {tuple(out.shape)}")
     require(getattr(net.config, "num_classes", 7) == 7, "after reset_head(7) the config still states the old head")
     with torch.no_grad():
         expect_close(net.embed(x), embedding, 0.0, "embed after reset_head")

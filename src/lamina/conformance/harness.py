@@ -144,7 +144,7 @@ def run(model: Callable[..., Any], x: Inputs) -> Tensor:
 def first_tensor(output: Any) -> Tensor:
     """The first tensor of an output: the logits of ``(logits, state)``."""
     tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
-    require(bool(tensors), f"forward gives no tensor but {type(output).__name__}")
+    require(bool(tensors), f"forward returns no tensor but {type(output).__name__}")
     return tensors[0]
 
 

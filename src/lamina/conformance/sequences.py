@@ -164,7 +164,7 @@ def _expect_refused(what: str, function: Any, *given: Any, **named: Any) -> None
     except Exception as error:  # the fault this looks for: an obscure error
         raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
     else:
-        raise AssertionError(f"{what} is taken without an error")
+        raise AssertionError(f"{what} is accepted without an error")
 
 
 def _net(model: str | Variant) -> tuple[Any, dict[str, Tensor]]:
