@@ -140,7 +140,7 @@ def test_the_faultless_net_passes(title: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "check", "message"),
     [
-        ("classes", "check_forward", r"forward gives \(3, 3\), expected \(3, 4\)"),
+        ("classes", "check_forward", r"forward returns \(3, 3\), expected \(3, 4\)"),
         ("infinite", "check_forward", "not finite"),
         ("random", "check_forward", "another result the second time"),
         ("writes input", "check_forward", "another result|writes into its input"),
@@ -154,9 +154,9 @@ def test_the_faultless_net_passes(title: str) -> None:
         ("no bfloat16", "check_bf16_autocast", "outputs under bf16 autocast"),
         ("hidden state", "check_state_dict_round_trip", "something is not in the state dict"),
         ("one size", "check_odd_sizes", "unflatten"),
-        ("no shape check", "check_wrong_shape", "gives RuntimeError|taken without an error"),
+        ("no shape check", "check_wrong_shape", "raises RuntimeError|accepted without an error"),
         ("long error", "check_wrong_shape", "more than one line"),
-        ("stages", "check_image_interface", r"features\(stages=\[-1, 0\]\) gives 1 maps"),
+        ("stages", "check_image_interface", r"features\(stages=\[-1, 0\]\) returns 1 maps"),
         ("stale config", "check_image_interface", "the config still states the old head"),
         ("head dtype", "check_image_interface", "same dtype"),
         ("graph break", "check_compile", "graph break"),

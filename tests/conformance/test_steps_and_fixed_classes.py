@@ -70,8 +70,8 @@ def row(build: Any = Perceptron, config: PerceptronConfig | None = None, **facts
         (row(Smooth), "check_backward", "forward has a gradient, though its card says that score has one in its place"),
         (row(WithoutBias), "check_backward", "the gradient of unit.bias is zero everywhere"),
         (row(Broken), "check_compile", "graph break"),
-        (row(config=LooseConfig()), "check_image_interface", "num_classes=0 is taken, though its card says 2"),
-        (row(config=VagueConfig()), "check_image_interface", "num_classes=0 is refused by: .*that will not do"),
+        (row(config=LooseConfig()), "check_image_interface", "num_classes=0 is accepted, though its card says 2"),
+        (row(config=VagueConfig()), "check_image_interface", "num_classes=0 is rejected with: .*that will not do"),
         (row(differentiable_method="forward"), "check_backward", "does not require grad"),
     ],
 )

@@ -1,11 +1,9 @@
-"""The checks that every architecture of Lamina passes, and that your own can be put through.
+"""The checks that every architecture of Lamina passes, for your own architectures too.
 
-    from lamina.conformance import check_backward
-    check_backward("lenet5")          # a registered name
-    check_backward(VARIANTS["mine"])  # or the row itself
+    >>> check_backward("lenet5")  # the name of a variant, or a Variant itself: check_backward(VARIANTS["mine"])
 
-A check returns nothing, or raises AssertionError with what is wrong, or NotApplicableError where it has nothing to say
-of the architecture. ``checks()`` gives all of them by name; ``python -m lamina.conformance`` writes their table.
+A check returns None, raises AssertionError with the fault it found, or raises NotApplicableError if it does not apply
+to the architecture. ``checks()`` returns all of them by name; ``python -m lamina.conformance`` writes a table of them.
 """
 
 from __future__ import annotations
@@ -57,7 +55,8 @@ Check = Callable[[str | Variant], None]
 
 
 def smallest_of_each_architecture() -> list[str]:
-    """The variant with the fewest parameters of each class: what holds for it holds for its larger kin."""
+    """The variant with the fewest parameters of each class, which stands for the larger ones in the expensive
+    checks."""
     smallest: dict[object, tuple[int, str]] = {}
     for name in list_models():
         row = variant(name)
@@ -74,7 +73,7 @@ def players_of(name: str) -> list[str]:
 
 
 def checks(*, backend: str = "aot_eager", onnx: bool = False) -> dict[str, Check]:
-    """Every check by its name in the table, cheap ones first; ``backend`` is torch.compile's."""
+    """All checks by their name in the table, cheap ones first; ``backend`` is that of torch.compile."""
     named: dict[str, Check] = {
         "meta": check_meta,
         "forward": check_forward,

@@ -1,4 +1,4 @@
-"""Checks of what a model calculates: forward, gradients, batches, memory formats, precision, saving."""
+"""Checks of what a model computes: forward, gradients, batches, memory formats, precision, saving."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from lamina.torch_internals import tree_leaves
 
 
 def check_forward(model: str | Variant) -> None:
-    """Evaluation gives finite values, the same twice, one row of ``num_classes`` for each input of a batch."""
+    """In evaluation mode forward is finite, deterministic, of the expected shape, and does not modify its input."""
     row = variant_of(model)
     net, x = build(row), inputs(row, 3)
-    kept = map_inputs(x, torch.clone)
+    original = map_inputs(x, torch.clone)
     out = run(net, x)
     if isinstance(x, dict) and "tokens_BT" in x and callable(getattr(net, "init_state", None)):
-        wanted = (*x["tokens_BT"].shape, registry.configure(row, row.small).vocab_size)
-        require(tuple(out.shape) == wanted, f"forward gives {tuple(out.shape)}, expected {wanted}")
+        shape = (*x["tokens_BT"].shape, registry.configure(row, row.small).vocab_size)
+        require(tuple(out.shape) == shape, f"forward returns {tuple(out.shape)}, expected {shape}")
     classes = row.small.get("num_classes", getattr(row.config, "num_classes", None))
     if classes is not None:
-        require(tuple(out.shape) == (3, classes), f"forward gives {tuple(out.shape)}, expected {(3, classes)}")
-    require(out.isfinite().all(), "forward gives values that are not finite")
+        require(tuple(out.shape) == (3, classes), f"forward returns {tuple(out.shape)}, expected {(3, classes)}")
+    require(out.isfinite().all(), "forward returns values that are not finite")
     require(torch.equal(out, run(net, x)), "forward in evaluation mode gives another result the second time")
-    alike = all(map(torch.equal, tree_leaves(x), tree_leaves(kept)))
+    alike = all(map(torch.equal, tree_leaves(x), tree_leaves(original)))
     require(alike, "forward writes into its input")
 
 
 def check_backward(model: str | Variant) -> None:
-    """In training mode a finite gradient that is not all zero reaches every trainable parameter.
+    """In training mode every trainable parameter gets a finite gradient that is not zero everywhere.
 
-    Where forward ends in a step, which no gradient passes, from the output of the method that the card names.
+    The gradient is that of the method named by the card's ``differentiable_method``, usually forward.
     """
     row = variant_of(model)
     net, x = build(row).train(), inputs(row, 4)
@@ -63,7 +63,7 @@ def check_backward(model: str | Variant) -> None:
 
 
 def check_batch_of_one(model: str | Variant) -> None:
-    """Evaluation takes a single input, and keeps the batch dimension."""
+    """Evaluation accepts a batch of one, and keeps the batch dimension."""
     row = variant_of(model)
     out = run(build(row), map_inputs(inputs(row, 2), lambda part: part[:1]))
     whole = run(build(row), inputs(row, 2))
@@ -72,7 +72,7 @@ def check_batch_of_one(model: str | Variant) -> None:
 
 
 def check_eval_batch_independent(model: str | Variant) -> None:
-    """In evaluation mode an input's result does not depend on its neighbours in the batch or on its place there."""
+    """In evaluation mode a result depends neither on the other inputs of the batch nor on the position in it."""
     row = variant_of(model)
     net, x = build(row), inputs(row, 4)
     whole = run(net, x)
@@ -82,20 +82,21 @@ def check_eval_batch_independent(model: str | Variant) -> None:
 
 
 def check_channels_last(model: str | Variant) -> None:
-    """Images and weights in the channels_last memory format give the same outputs and gradients."""
+    """The channels_last memory format gives the same outputs and gradients."""
     row = variant_of(model)
     if row.example is not None or len(input_shape(row)) != 3:
         raise NotApplicableError("inputs are not images")
     plain, packed = build(row), build(row).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = random_inputs(row, 2)
-    wanted = differentiable_output(row, plain, x)
+    expected = differentiable_output(row, plain, x)
     got = differentiable_output(row, packed, x.contiguous(memory_format=torch.channels_last))
-    expect_close(got, wanted, 1e-10, "outputs in channels_last")
-    expect_close_gradients(gradients(packed, got), gradients(plain, wanted), 1e-9, "in channels_last")
+    expect_close(got, expected, 1e-10, "outputs in channels_last")
+    expect_close_gradients(gradients(packed, got), gradients(plain, expected), 1e-9, "in channels_last")
 
 
 def check_bf16_autocast(model: str | Variant, bound: float = 0.1) -> None:
-    """bfloat16 autocast gives outputs near float32's, and float32 gradients that are finite."""
+    """Under bfloat16 autocast outputs are close to those in float32 (relative to ``bound``), and gradients are finite
+    and float32."""
     row = variant_of(model)
     net, x = build(row, dtype=torch.float32), inputs(row, 4, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
@@ -107,7 +108,7 @@ def check_bf16_autocast(model: str | Variant, bound: float = 0.1) -> None:
 
 
 def check_state_dict_round_trip(model: str | Variant) -> None:
-    """Another model of the same config, loaded with the saved state, gives the same outputs to the last bit."""
+    """A model with other weights that loads the saved state dict gives bit-identical outputs."""
     row = variant_of(model)
     net, other, x = build(row, seed=0), build(row, seed=1), inputs(row, 2)
     require(not torch.equal(run(net, x), run(other, x)), "two seeds give the same outputs: the weights do not matter")

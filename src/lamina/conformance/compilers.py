@@ -1,4 +1,4 @@
-"""Checks that a model survives torch.compile, torch.export and ONNX, with a batch of any size, tokens of any length."""
+"""Checks that a model works under torch.compile, torch.export and ONNX, with dynamic batch sizes and token lengths."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ from lamina.training.compiling import compiled
 
 
 def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
-    """torch.compile takes the whole forward in one graph; outputs and gradients are those of the plain model."""
+    """torch.compile captures forward in one graph, with the outputs and gradients of eager mode."""
     row = variant_of(model)
     plain, net = build(row, dtype=torch.float32), build(row, dtype=torch.float32)
     torch.compiler.reset()
     try:
         for method in dict.fromkeys(("forward", row.card.differentiable_method)):
             whole = method == "forward"
-            dynamic = None if row.example is None else True  # from the beginning: recurrent graphs compile slowly
+            dynamic = None if row.example is None else True  # dynamic from the start: recurrent graphs compile slowly
             function = net if whole else getattr(net, method)
             quick = compiled(function, device="cpu", backend=backend, fullgraph=True, dynamic=dynamic)
-            sizes = (inputs(row, 3, dtype=torch.float32), _other_inputs(row)[-1])  # the second makes them dynamic
-            for x in sizes:
+            batches = (inputs(row, 3, dtype=torch.float32), _other_inputs(row)[-1])  # the second makes sizes dynamic
+            for x in batches:
                 how = f"compiled with {backend}, {_sizes(x)}"
-                wanted = first_tensor(call_model(plain if whole else getattr(plain, method), x))
+                expected = first_tensor(call_model(plain if whole else getattr(plain, method), x))
                 got = first_tensor(call_model(quick, x))
-                expect_close(got, wanted, 1e-5, f"outputs of {method} {how}")
+                expect_close(got, expected, 1e-5, f"outputs of {method} {how}")
                 if method == row.card.differentiable_method:
-                    expect_close_gradients(gradients(net, got), gradients(plain, wanted), 1e-4, how)
+                    expect_close_gradients(gradients(net, got), gradients(plain, expected), 1e-4, how)
     finally:
         torch.compiler.reset()
 
 
 def check_export(model: str | Variant) -> None:
-    """torch.export takes the forward with a dynamic batch, and dynamic lengths of tokens, rows of unequal lengths among
-    them; the exported program gives the same as the model for others than those it was traced with."""
+    """torch.export captures forward with a dynamic batch size and dynamic token lengths, rows of unequal length
+    included; the exported program agrees with the model at sizes other than those it was traced with."""
     row = variant_of(model)
     net = build(row, dtype=torch.float32)
     x = with_lengths(net, inputs(row, 3, dtype=torch.float32))
@@ -70,8 +70,8 @@ def check_export(model: str | Variant) -> None:
 
 
 def check_onnx(model: str | Variant) -> None:
-    """torch.onnx.export (its torch.export path), dynamic as in ``check_export``, which the file declares; ONNX Runtime
-    gives the same."""
+    """torch.onnx.export (through torch.export) declares the same dynamic dimensions as ``check_export``, and ONNX
+    Runtime agrees with the model. Raises NotApplicableError if ONNX or ONNX Runtime is not installed."""
     for library in ("onnx", "onnxscript", "onnxruntime"):
         try:
             importlib.import_module(library)
@@ -96,30 +96,30 @@ def _onnx_session(net: nn.Module, x: Inputs) -> Any:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(net, args, kwargs=named, dynamo=True, dynamic_shapes=_dynamic(x), verbose=False)
     if program is None:
-        raise AssertionError("torch.onnx.export gives no program")
+        raise AssertionError("torch.onnx.export returns no program")
     runtime = importlib.import_module("onnxruntime")
     return runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def _by_exported_name(x: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torch.export writes the names of arguments in lower case."""
+    """torch.export lower-cases the names of arguments."""
     return {name.lower(): part for name, part in x.items()}
 
 
 def _expect_dynamic(session: Any, x: Inputs) -> None:
-    """The file says of every dimension that may change that it does: a word in the place of a number."""
+    """The file declares every dynamic dimension as such, by a name instead of a number."""
     for given in session.get_inputs():
         part = _by_exported_name(x)[given.name] if isinstance(x, dict) else x
         changing = 2 if is_sequence(part) else 1
         declared = list(given.shape)
-        said = f"the file's input {given.name} has shape {declared}: {changing} dimensions should be of any size"
-        require(all(isinstance(size, str) for size in declared[:changing]), said)
+        message = f"the file's input {given.name} has shape {declared}: {changing} dimensions should be of any size"
+        require(all(isinstance(size, str) for size in declared[:changing]), message)
     declared = list(session.get_outputs()[0].shape)
     require(isinstance(declared[0], str), f"the file's output has shape {declared}: the batch should be of any size")
 
 
 def _other_inputs(row: Variant) -> list[Inputs]:
-    """Inputs for batches of 1, 2 and 5, and where they are tokens, of lengths other than the example's."""
+    """Inputs in batches of 1, 2 and 5; tokens also with lengths other than the example's."""
     batches = [inputs(row, batch, dtype=torch.float32) for batch in (1, 2, 5)]
     lengths = other_token_lengths(row, batches[0])
     return [with_token_length(x, length) for x, length in zip(batches, lengths, strict=True)] if lengths else batches
@@ -135,11 +135,11 @@ def _arguments(x: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor] | None]
 
 
 def _dynamic(x: Inputs) -> Any:
-    """The dimensions that may change: torch.export refuses where it would fix one of them."""
+    """The dynamic dimensions: torch.export raises an error if it would have to fix one of them."""
     batch = torch.export.Dim("batch")
     if not isinstance(x, dict):
         return ({0: batch},)
-    # DYNAMIC: a length that may change as far as the model's context
+    # DYNAMIC: a length of up to the model's context
     return {
         name: {0: batch, **({1: torch.export.Dim.DYNAMIC} if is_sequence(part) else {})} for name, part in x.items()
     }

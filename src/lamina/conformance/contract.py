@@ -1,4 +1,4 @@
-"""Checks of what a model promises: the numbers of its card, the sizes it takes, the methods of its family."""
+"""Checks of a model's contract: the numbers of its card, the input sizes it accepts, the methods of its family."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ IMAGE_CLASSIFIER = {"image", "classification"}
 
 
 def check_meta(model: str | Variant) -> None:
-    """The variant builds on the meta device, and its parameters and multiply-adds are those of its card."""
+    """The variant builds on the meta device, and its parameters and multiply-adds match its card."""
     row = variant_of(model)
     with torch.device("meta"):
         net = registry.build(row, row.config).eval()
     parameters = row.card.parameters
-    wanted = parameters if isinstance(parameters, Mapping) else {"": parameters}
-    for player, count in wanted.items():
+    counts = parameters if isinstance(parameters, Mapping) else {"": parameters}
+    for player, count in counts.items():
         got = sum(weight.numel() for weight in net.get_submodule(player).parameters() if weight.requires_grad)
         require(got == count, f"{player or 'the model'} has {got:,} parameters, its card says {count}")
     if row.card.macs is not None:
@@ -49,7 +49,7 @@ def check_meta(model: str | Variant) -> None:
 
 
 def _macs(net: nn.Module, row: Variant) -> int:
-    """Multiply-adds of convolutions and matrix products for one input; torch counts two operations for each."""
+    """Multiply-adds of convolutions and matrix products for one input; torch counts two operations per multiply-add."""
     x: Inputs
     if row.example is None:
         x = torch.empty((1, *row.input_shape), device="meta")
@@ -63,11 +63,11 @@ def _macs(net: nn.Module, row: Variant) -> int:
 
 
 def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) -> None:
-    """Inputs of sizes other than the card's, through the options that state the size; and an image that is not square,
-    where the model does not refuse it with its one clear error.
+    """The model works for input sizes other than the card's, set through its size option, and for non-square images
+    unless it rejects them with one clear error.
 
-    ``sizes`` are image sides or numbers of features; by default some near the card's. A size that the architecture
-    refuses, with its one clear error, is passed over, so long as it takes another.
+    ``sizes`` are image sides or numbers of features, by default some near the card's. Sizes that the architecture
+    rejects with one clear error are skipped, as long as it accepts another.
     """
     row = variant_of(model)
     if row.example is not None:
@@ -75,13 +75,13 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
     options = {field.name for field in fields(row.config)}
     shape, outputs = input_shape(row), run(build(row), random_inputs(row, 2)).shape
     side = shape[-1]
-    taken = 0
+    accepted = 0
     for size in sizes or (side - 4, side + 1, side + 13):
         option = next((name for name in ("image_size", "in_features") if name in options), None)
         try:
             net = build(row, {option: size} if option else {})
         except UsageError as error:
-            require(str(size) in str(error), f"size {size} is refused by an error that does not name it: {error}")
+            require(str(size) in str(error), f"size {size} is rejected with an error that does not name it: {error}")
             continue
         image = len(shape) == 3
         shapes = [(shape[0], size, size)] if image and option else [] if image else [(*shape[:-1], size)]
@@ -89,15 +89,15 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
             shapes.append((shape[0], size, size + 2))
         for other in shapes:
             out = run(net, random_inputs(row, 2, shape=other))
-            said = f"an input of shape {other} gives {tuple(out.shape)}, expected {tuple(outputs)}"
-            require(out.shape == outputs, said)
+            message = f"an input of shape {other} gives {tuple(out.shape)}, expected {tuple(outputs)}"
+            require(out.shape == outputs, message)
             require(out.isfinite().all(), f"an input of shape {other} gives values that are not finite")
-            taken += 1
-    require(taken > 0, f"none of the sizes {sizes or 'near that of the card'} is taken")
+            accepted += 1
+    require(accepted > 0, f"none of the sizes {sizes or 'near that of the card'} is accepted")
 
 
 def _accepts(net: nn.Module, x: torch.Tensor) -> bool:
-    """Whether the model takes the input, or refuses it with its one clear error."""
+    """Whether the model accepts the input; if not, it must reject it with one clear ValueError."""
     got = tuple(x.shape)
     try:
         run(net, x)
@@ -105,21 +105,21 @@ def _accepts(net: nn.Module, x: torch.Tensor) -> bool:
         require("\n" not in str(error), f"the error for an input of shape {got} has more than one line: {error}")
         require(str(got) in str(error), f"the error for an input of shape {got} does not say so: {error}")
         return False
-    except Exception as error:  # the fault looked for: an error from deep inside
-        raise AssertionError(f"an input of shape {got} gives {type(error).__name__}: {error}") from error
+    except Exception as error:  # the fault this looks for: an obscure error
+        raise AssertionError(f"an input of shape {got} raises {type(error).__name__}: {error}") from error
     return True
 
 
 def check_wrong_shape(model: str | Variant) -> None:
-    """An input of one channel or feature too many, without a batch, or smaller than the model's ``min_size`` is refused
-    by a one-line ValueError that names what it got; so is one of another size, unless the model takes any size."""
+    """Inputs with one channel or feature too many, without a batch dimension, or smaller than the model's ``min_size``
+    raise a one-line ValueError that states their shape; so do those of another size, unless the model accepts any."""
     row = variant_of(model)
     if row.example is not None:
         raise NotApplicableError("inputs are not one tensor of numbers")
     net: Any = build(row)
     shape = input_shape(row)
     for wrong in (random_inputs(row, 2, shape=(shape[0] + 1, *shape[1:])), random_inputs(row, 2)[0]):
-        require(not _accepts(net, wrong), f"an input of shape {tuple(wrong.shape)} is taken without an error")
+        require(not _accepts(net, wrong), f"an input of shape {tuple(wrong.shape)} is accepted without an error")
     if hasattr(row.config, "image_size"):
         _accepts(net, random_inputs(row, 2, shape=(*shape[:-1], shape[-1] + 1)))
     min_size = getattr(net, "min_size", 1)
@@ -127,16 +127,16 @@ def check_wrong_shape(model: str | Variant) -> None:
         try:
             run(net, random_inputs(row, 2, shape=(shape[0], min_size - 1, min_size - 1)))
         except ValueError as error:
-            require(str(min_size) in str(error), f"an image of {min_size - 1} pixels is refused by: {error}")
+            require(str(min_size) in str(error), f"an image of {min_size - 1} pixels is rejected with: {error}")
         else:
-            raise AssertionError(f"an image of {min_size - 1} pixels is taken, though min_size is {min_size}")
+            raise AssertionError(f"an image of {min_size - 1} pixels is accepted, though min_size is {min_size}")
         run(net, random_inputs(row, 2, shape=(shape[0], min_size, min_size)))
 
 
 def check_image_interface(model: str | Variant) -> None:
-    """An image classifier has features, embed and reset_head, and takes any number of channels and classes.
+    """An image classifier has features, embed and reset_head, and can be built for any number of channels and classes.
 
-    One whose card fixes the number of classes refuses every other, and has nothing else to show.
+    If its card fixes the number of classes, it must reject every other number, and the rest does not apply.
     """
     row = variant_of(model)
     if row.example is not None or not {*row.card.inputs, *row.card.tasks} >= IMAGE_CLASSIFIER:
@@ -152,7 +152,7 @@ def check_image_interface(model: str | Variant) -> None:
         options["in_channels"] = shape[0] + 1
         shape = (shape[0] + 1, *shape[1:])
     net, x = build(row, options), random_inputs(row, 2, shape=shape)
-    require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward gives {tuple(run(net, x).shape)}")
+    require(tuple(run(net, x).shape) == (2, 3), f"with num_classes=3 forward returns {tuple(run(net, x).shape)}")
     _check_features(net, x)
     _check_head(row, net, x)
 
@@ -162,22 +162,22 @@ def _check_fixed_classes(row: Variant, classes: int) -> None:
         try:
             build(row, {"num_classes": other})
         except UsageError as error:
-            require(f"num_classes={other}" in str(error), f"num_classes={other} is refused by: {error}")
+            require(f"num_classes={other}" in str(error), f"num_classes={other} is rejected with: {error}")
         else:
-            raise AssertionError(f"num_classes={other} is taken, though its card says {classes}")
+            raise AssertionError(f"num_classes={other} is accepted, though its card says {classes}")
 
 
 def _check_features(net: Any, x: torch.Tensor) -> None:
     with torch.no_grad():
         maps = net.features(x)
-        require(isinstance(maps, list), f"features gives {type(maps).__name__}, expected a list")
-        require(maps, "features gives an empty list")
+        require(isinstance(maps, list), f"features returns {type(maps).__name__}, expected a list")
+        require(maps, "features returns an empty list")
         for stage, stage_map in enumerate(maps):
-            require(stage_map.ndim == x.ndim, f"stage {stage} gives {tuple(stage_map.shape)} for {tuple(x.shape)}")
-            require(len(stage_map) == len(x), f"stage {stage} gives {tuple(stage_map.shape)}, the batch is {len(x)}")
-            require(stage_map.isfinite().all(), f"stage {stage} gives values that are not finite")
+            require(stage_map.ndim == x.ndim, f"stage {stage} returns {tuple(stage_map.shape)} for {tuple(x.shape)}")
+            require(len(stage_map) == len(x), f"stage {stage} returns {tuple(stage_map.shape)}, the batch is {len(x)}")
+            require(stage_map.isfinite().all(), f"stage {stage} returns values that are not finite")
         chosen = net.features(x, stages=[-1, 0])
-    require(len(chosen) == 2, f"features(stages=[-1, 0]) gives {len(chosen)} maps")
+    require(len(chosen) == 2, f"features(stages=[-1, 0]) returns {len(chosen)} maps")
     require(torch.equal(chosen[0], maps[-1]), "features(stages=[-1, 0]) does not begin with the last stage")
     require(torch.equal(chosen[1], maps[0]), "features(stages=[-1, 0]) does not end with the first stage")
     try:
@@ -191,11 +191,11 @@ def _check_features(net: Any, x: torch.Tensor) -> None:
 def _check_head(row: Variant, net: Any, x: torch.Tensor) -> None:
     with torch.no_grad():
         embedding = net.embed(x)
-    require(embedding.ndim == 2, f"embed gives {tuple(embedding.shape)}, expected (batch, features)")
+    require(embedding.ndim == 2, f"embed returns {tuple(embedding.shape)}, expected (batch, features)")
     net.reset_head(7)
     net.eval()
-    out = run(net, x)  # a head of another dtype or device than the model's fails here
-    require(tuple(out.shape) == (2, 7), f"after reset_head(7) forward gives {tuple(out.shape)}")
+    out = run(net, x)  # fails if the head has another dtype or device than the model
+    require(tuple(out.shape) == (2, 7), f"after reset_head(7) forward returns {tuple(out.shape)}")
     require(getattr(net.config, "num_classes", 7) == 7, "after reset_head(7) the config still states the old head")
     with torch.no_grad():
         expect_close(net.embed(x), embedding, 0.0, "embed after reset_head")

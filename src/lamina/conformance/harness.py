@@ -1,4 +1,4 @@
-"""What the checks share: a model with nothing special about its weights, inputs for it, one measure of difference."""
+"""Shared by the checks: models with generic weights, inputs for them, and one measure of difference."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lamina.errors import unknown
 from lamina.torch_internals import tree_leaves
 
 Inputs = Tensor | dict[str, Tensor]
-"""What forward is called with: one tensor, or keyword arguments."""
+"""Inputs of forward: one tensor, or keyword arguments."""
 
 
 class NotApplicableError(Exception):
-    """The check has nothing to say of this architecture, or needs a library that is not there; the message says why."""
+    """The check does not apply to this architecture, or needs a library that is not installed; the message says why."""
 
 
 def require(condition: bool | Tensor, message: str) -> None:
-    """Raise AssertionError with ``message`` unless ``condition`` holds; unlike assert, under ``python -O`` too."""
+    """Raise AssertionError with ``message`` unless ``condition`` holds; unlike assert, also under ``python -O``."""
     if not condition:
         raise AssertionError(message)
 
@@ -44,11 +44,11 @@ def variant_of(model: str | Variant) -> Variant:
 def build(
     row: Variant, options: Mapping[str, Any] | None = None, *, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> nn.Module:
-    """The variant, small where it has a small form, in evaluation mode, in float64 so that a difference is a fault and
-    not rounding.
+    """The variant in evaluation mode, in its small form if it has one, and in float64, so that differences are faults
+    and not rounding.
 
-    Weights get noise and running statistics random values: a branch whose last scale starts at zero, or a normalisation
-    that starts as the identity, would hide faults. The default generator is left as it was.
+    Noise is added to the weights and running statistics are randomised: a branch whose last scale starts at zero, or a
+    normalisation that is initially the identity, would hide faults. The state of the default generator is preserved.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -65,7 +65,7 @@ def build(
 
 
 def input_shape(row: Variant) -> tuple[int, ...]:
-    """The shape of one input, without the batch: the card's, or that of the variant's small form."""
+    """The shape of one input, without the batch: that of the card, or of the variant's small form."""
     if not row.small.keys() & {"image_size", "in_channels"}:
         return row.input_shape
     config = registry.configure(row, row.small)
@@ -75,10 +75,10 @@ def input_shape(row: Variant) -> tuple[int, ...]:
 def inputs(
     row: Variant, batch: int, *, shape: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64
 ) -> Inputs:
-    """Inputs for the model that ``build`` gives, the same at every call.
+    """Inputs for the model returned by ``build``, the same at every call.
 
-    The variant's own example, where it has one; else normal numbers (batch, *shape), by default of the card's shape.
-    ``dtype`` is that of the numbers that are not whole.
+    The variant's own example if it has one, else normal numbers (batch, *shape), by default of the card's shape.
+    ``dtype`` is that of the floating-point inputs.
     """
     if row.example is not None:
         given = row.example(registry.configure(row, row.small), batch)
@@ -89,7 +89,7 @@ def inputs(
 def random_inputs(
     row: Variant, batch: int, *, shape: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """``inputs`` for a check of images and tables. Raises NotApplicableError for a variant that takes other things."""
+    """``inputs`` for checks of images and tables. Raises NotApplicableError if the variant has its own example."""
     if row.example is not None:
         raise NotApplicableError("inputs are not one tensor of numbers")
     size = (batch, *(input_shape(row) if shape is None else shape))
@@ -97,7 +97,7 @@ def random_inputs(
 
 
 def map_inputs(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    """The inputs with every tensor changed: ``map_inputs(x, lambda t: t[1:2])`` is the second sample."""
+    """Apply ``change`` to every input tensor: ``map_inputs(x, lambda t: t[1:2])`` is the second sample."""
     return {name: change(part) for name, part in x.items()} if isinstance(x, dict) else change(x)
 
 
@@ -107,12 +107,12 @@ def is_sequence(part: Tensor) -> bool:
 
 
 def with_token_length(x: Inputs, length: int) -> Inputs:
-    """The inputs with tokens cut to ``length``, or continued by themselves backwards; other inputs as they are."""
+    """The inputs with tokens cut to ``length``, or extended by their own reversal; other inputs unchanged."""
     return map_inputs(x, lambda part: torch.cat([part, part.flip(1)], 1)[:, :length] if is_sequence(part) else part)
 
 
 def with_lengths(net: nn.Module, x: Inputs) -> Inputs:
-    """The inputs with lengths of their rows, the first of them whole, wherever forward takes them."""
+    """Add unequal lengths of the rows, the first at full length, for every sequence whose lengths forward accepts."""
     if not isinstance(x, dict):
         return x
     taken, found = inspect.signature(net.forward).parameters, dict[str, Tensor]()
@@ -125,13 +125,13 @@ def with_lengths(net: nn.Module, x: Inputs) -> Inputs:
 
 
 def lengths_name(name: str) -> str:
-    """The option that states the lengths of these tokens."""
+    """The argument of forward that holds the lengths of these tokens."""
     return "lengths" if name == "tokens_BT" else f"{name}_lengths"
 
 
 def other_token_lengths(row: Variant, x: Inputs) -> list[int]:
-    """Lengths other than that of the tokens in ``x`` that the model should take, one of them longer where its context
-    allows; none where it takes no tokens."""
+    """Token lengths other than that of ``x`` that the model should accept, one of them longer if its context allows;
+    none if it takes no tokens."""
     config = registry.configure(row, row.small)
     times = [part.shape[1] for part in x.values() if is_sequence(part)] if isinstance(x, dict) else []
     if not times:
@@ -140,12 +140,12 @@ def other_token_lengths(row: Variant, x: Inputs) -> list[int]:
 
 
 def call_model(function: Callable[..., Any], x: Inputs) -> Any:
-    """What ``function``, a model or a method of it, gives for these inputs."""
+    """Call ``function``, a model or one of its methods, with these inputs."""
     return function(**x) if isinstance(x, dict) else function(x)
 
 
 def run(model: Callable[..., Any], x: Inputs) -> Tensor:
-    """The first tensor that the model gives, without gradients."""
+    """The first output tensor of the model, without gradients."""
     with torch.no_grad():
         return first_tensor(call_model(model, x))
 
@@ -153,18 +153,18 @@ def run(model: Callable[..., Any], x: Inputs) -> Tensor:
 def first_tensor(output: Any) -> Tensor:
     """The first tensor of an output: the logits of ``(logits, state)``."""
     tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
-    require(bool(tensors), f"forward gives no tensor but {type(output).__name__}")
+    require(bool(tensors), f"forward returns no tensor but {type(output).__name__}")
     return tensors[0]
 
 
 def differentiable_output(row: Variant, model: nn.Module, x: Inputs) -> Tensor:
-    """What training takes gradients of: forward's first tensor, or that of the method which the card names."""
+    """The first output tensor of the method that training differentiates: the card's ``differentiable_method``."""
     name = row.card.differentiable_method
     return first_tensor(call_model(model if name == "forward" else getattr(model, name), x))
 
 
 def gradients(model: nn.Module, output: Tensor) -> dict[str, Tensor]:
-    """The gradient of every trainable parameter, for a loss in which each output has a weight of its own."""
+    """The gradient of every trainable parameter, for a randomly weighted sum of the outputs."""
     scale = torch.randn(output.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     loss = (output.double() * scale).sum()
@@ -177,15 +177,15 @@ def gradients(model: nn.Module, output: Tensor) -> dict[str, Tensor]:
     return named
 
 
-def expect_close(got: Tensor, wanted: Tensor, bound: float, what: str) -> None:
-    """Raise AssertionError unless max|got - wanted| <= bound * max|wanted|."""
-    require(got.shape == wanted.shape, f"{what}: shape {tuple(got.shape)}, expected {tuple(wanted.shape)}")
-    difference, scale = (got.double() - wanted.double()).abs().max().item(), wanted.double().abs().max().item()
+def expect_close(got: Tensor, expected: Tensor, bound: float, what: str) -> None:
+    """Raise AssertionError unless max|got - expected| <= bound * max|expected|."""
+    require(got.shape == expected.shape, f"{what}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}")
+    difference, scale = (got.double() - expected.double()).abs().max().item(), expected.double().abs().max().item()
     message = f"{what}: differ by {difference:.1e} where the largest is {scale:.1e}; allowed is {bound:.0e} of that"
     require(difference <= bound * scale, message)
 
 
-def expect_close_gradients(got: dict[str, Tensor], wanted: dict[str, Tensor], bound: float, what: str) -> None:
-    """``expect_close`` for each gradient by name."""
-    for name, gradient in wanted.items():
+def expect_close_gradients(got: dict[str, Tensor], expected: dict[str, Tensor], bound: float, what: str) -> None:
+    """``expect_close`` for the gradient of each parameter."""
+    for name, gradient in expected.items():
         expect_close(got[name], gradient, bound, f"gradients of {name} {what}")

@@ -1,4 +1,4 @@
-"""The table of outcomes as a Markdown page, and back: what was rerun replaces what is there."""
+"""The table of results as a Markdown page: rendering it, and parsing it to update some of its rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from lamina.errors import DataError
 
 Results = dict[str, dict[str, tuple[str, str]]]
-"""Mark and note, by variant and check."""
+"""(mark, reason) by variant and check."""
 
 PASS, NOT_APPLICABLE = "pass", "n/a"
 COLUMNS = ("check", "outcome", "why", "variants")
 
 
 def environment_line() -> str:
-    """The line that says what a page holds for."""
+    """The line of the page that states versions and platform."""
     return (
         f"Written by `python -m lamina.conformance`: torch {torch.__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, CPU."
@@ -26,7 +26,7 @@ def environment_line() -> str:
 
 
 def render(results: Results) -> str:
-    """The table, then the reasons for whatever is not a pass, failures first."""
+    """The table, then the reasons for everything that is not a pass, failures first."""
     titles = max((list(row) for row in results.values()), key=len)
     marks = ([name, *(row[title][0] if title in row else "" for title in titles)] for name, row in results.items())
     lines = ["# Conformance", "", environment_line(), "", *_table(("variant", *titles), marks)]
@@ -37,10 +37,11 @@ def render(results: Results) -> str:
 
 
 def parse(path: Path) -> Results:
-    """What ``render`` wrote. Raises DataError for another file, and for a page made by another torch or machine."""
+    """The results in a page written by ``render``. Raises DataError for other files, and for pages made by another
+    torch or on another platform."""
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines[:1] != ["# Conformance"] or len(lines) < 6:
-        raise DataError(f"{path} is no page of conformance")
+        raise DataError(f"{path} is not a page of conformance results")
     if lines[2] != environment_line():
         raise DataError(f"{path} was made elsewhere ({lines[2]}): write it anew")
     rows = [line[2:-2].split(" | ") for line in lines if line.startswith("| ")]
@@ -56,7 +57,7 @@ def parse(path: Path) -> Results:
 
 
 def failures(results: Results) -> list[str]:
-    """A line for each failure."""
+    """One line per failure."""
     return [
         f"{name}, {title}: {note}"
         for name, row in results.items()
@@ -66,12 +67,12 @@ def failures(results: Results) -> list[str]:
 
 
 def _reasons(results: Results) -> dict[tuple[str, str, str], list[str]]:
-    """The variants of each check, outcome and reason."""
+    """The variants by check, mark and reason."""
     found: dict[tuple[str, str, str], list[str]] = {}
-    for wanted in (False, True):
+    for not_applicable in (False, True):
         for name, row in results.items():
             for title, (mark, note) in row.items():
-                if mark != PASS and (mark == NOT_APPLICABLE) == wanted:
+                if mark != PASS and (mark == NOT_APPLICABLE) == not_applicable:
                     found.setdefault((title, mark, note), []).append(name)
     return found
 

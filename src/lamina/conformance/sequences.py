@@ -1,4 +1,4 @@
-"""Checks of models that read tokens: padding, and the state of language models and decoders.
+"""Checks of token models: padding, and the state of language models and decoders.
 
 Legend: B batch, T tokens, V vocabulary.
 """
@@ -30,8 +30,8 @@ _BOUND = 1e-9
 
 
 def check_padding(model: str | Variant) -> None:
-    """What stands in the padding on the right changes nothing, and neither does its amount: with ``lengths`` (and
-    ``source_lengths``) a row gives the same as alone, cut to its length."""
+    """Neither the content nor the amount of right padding matters: with ``lengths`` (and ``source_lengths``) a row
+    gives the same result as alone, cut to its length."""
     net, x = _net(model)
     ragged = _all_lengths(net, x)
     if not ragged:
@@ -54,8 +54,8 @@ def check_padding(model: str | Variant) -> None:
 
 
 def check_stepping(model: str | Variant) -> None:
-    """Going on from a state equals reading the whole: token by token, in pieces, and from prompts of unequal lengths,
-    each row then at its own place."""
+    """Decoding with a state equals one call on the whole sequence: token by token, in pieces, and from prompts of
+    unequal length, where each row continues at its own position."""
     net, x = _decoder(model)
     tokens_BT, more = x["tokens_BT"], _memory(net, x)
     time = tokens_BT.shape[1]
@@ -65,14 +65,12 @@ def check_stepping(model: str | Variant) -> None:
             state, at = _state(net, time), 0
             for piece in pieces:
                 logits, state = net(tokens_BT[:, at : at + piece], state, **more)
-                said = f"tokens {at} to {at + piece} from a state, against the whole"
-                expect_close(logits, whole[:, at : at + piece], _BOUND, said)
+                what = f"tokens {at} to {at + piece} from a state, against the whole"
+                expect_close(logits, whole[:, at : at + piece], _BOUND, what)
                 at += piece
         lengths_B = torch.tensor([time - 3, 1, 2, time - 4])
         starts = [_state(net, time)]
-        if (
-            net(tokens_BT, **more)[1] is not None
-        ):  # a recurrent model gives its last state without having been given one
+        if net(tokens_BT, **more)[1] is not None:  # a recurrent model returns a state even if it was given none
             starts.append(None)
         for state in starts:
             padded_BT = _padded(x, {"lengths": lengths_B}, 0)["tokens_BT"][:, : time - 3]
@@ -80,17 +78,17 @@ def check_stepping(model: str | Variant) -> None:
             at_B = lengths_B
             for row, length in enumerate(lengths_B.tolist()):
                 expect_close(logits[row, :length], whole[row, :length], _BOUND, f"a prompt of {length} tokens")
-            for piece in (2, 1):  # a piece for all rows, and then single tokens
-                place_BT = at_B[:, None] + torch.arange(piece)
-                logits, state = net(tokens_BT.gather(1, place_BT), state, **more)
-                wanted = whole.gather(1, place_BT[..., None].expand(-1, -1, whole.shape[2]))
-                expect_close(logits, wanted, _BOUND, "going on from prompts of unequal lengths, against the whole")
+            for piece in (2, 1):  # two tokens for every row, then one
+                position_BT = at_B[:, None] + torch.arange(piece)
+                logits, state = net(tokens_BT.gather(1, position_BT), state, **more)
+                expected = whole.gather(1, position_BT[..., None].expand(-1, -1, whole.shape[2]))
+                expect_close(logits, expected, _BOUND, "going on from prompts of unequal lengths, against the whole")
                 at_B = at_B + piece
 
 
 def check_select(model: str | Variant) -> None:
-    """``select`` reorders, repeats and leaves out the rows of a state and of a memory, and the state it was given stays
-    as it was; a state is a NamedTuple of tensors with the batch first."""
+    """``select`` reorders, repeats and drops rows of a state and of a memory without changing the given one; a state is
+    a NamedTuple of tensors with the batch first."""
     net, x = _decoder(model)
     tokens_BT, more = x["tokens_BT"], _memory(net, x)
     time = tokens_BT.shape[1]
@@ -110,8 +108,8 @@ def check_select(model: str | Variant) -> None:
 
 
 def check_wrong_tokens(model: str | Variant) -> None:
-    """A one-line ValueError for tokens that are not whole numbers (B, T), an empty batch or row, lengths that do not
-    fit, more tokens than the context, and a state of another batch or model; the same of a source."""
+    """A one-line ValueError for tokens that are not integers (B, T), an empty batch or row, invalid lengths, more
+    tokens than the context, and a state of another batch or model; the same for a source."""
     net, x = _net(model)
     tokens_BT = x["tokens_BT"]
     wrong: list[tuple[str, dict[str, Any]]] = [
@@ -163,14 +161,14 @@ def _expect_refused(what: str, function: Any, *given: Any, **named: Any) -> None
             function(*given, **named)
     except ValueError as error:
         require("\n" not in str(error), f"the error for {what} has more than one line: {error}")
-    except Exception as error:  # the fault looked for: an error from deep inside
+    except Exception as error:  # the fault this looks for: an obscure error
         raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
     else:
-        raise AssertionError(f"{what} is taken without an error")
+        raise AssertionError(f"{what} is accepted without an error")
 
 
 def _net(model: str | Variant) -> tuple[Any, dict[str, Tensor]]:
-    """The model and its example; NotApplicableError where it does not read tokens."""
+    """The model and its example inputs; NotApplicableError if it does not take tokens."""
     row = variant_of(model)
     x = inputs(row, _BATCH)
     if not isinstance(x, dict) or "tokens_BT" not in x:
@@ -181,7 +179,7 @@ def _net(model: str | Variant) -> tuple[Any, dict[str, Tensor]]:
 
 
 def _decoder(model: str | Variant) -> tuple[Any, dict[str, Tensor]]:
-    """As ``_net``; NotApplicableError where it has no state."""
+    """As ``_net``; NotApplicableError if the model has no state."""
     net, x = _net(model)
     if "state" not in _options(net):
         raise NotApplicableError("it has no state")
@@ -208,7 +206,7 @@ def _expect_rows(state: Any, what: str) -> None:
 
 
 def _memory(net: Any, x: dict[str, Tensor]) -> dict[str, Any]:
-    """What a decoder needs beside tokens: an encoder-decoder's memory."""
+    """The arguments of a decoder beside tokens: the memory of an encoder-decoder."""
     if "source" not in x:
         return {}
     with torch.no_grad():
@@ -216,7 +214,7 @@ def _memory(net: Any, x: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _all_lengths(net: Any, x: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Unequal lengths, one of them the whole, for every sequence of tokens whose lengths forward takes."""
+    """Unequal lengths, one of them full, for every token sequence whose lengths forward accepts."""
     options, found = _options(net), dict[str, Tensor]()
     for place, (name, part) in enumerate(x.items()):
         if is_sequence(part) and lengths_name(name) in options:
@@ -226,7 +224,7 @@ def _all_lengths(net: Any, x: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _padded(x: dict[str, Tensor], lengths: dict[str, Tensor], fill: int) -> dict[str, Tensor]:
-    """The inputs with token ``fill`` wherever a row is over."""
+    """The inputs with token ``fill`` at all padding positions."""
     out = dict(x)
     for name, part in x.items():
         length_B = lengths.get(lengths_name(name))

@@ -139,7 +139,7 @@ def d_swish(x: Tensor, beta: Tensor | float = 1.0) -> Tensor:
 
 
 def d_swish_d_beta(x: Tensor, beta: Tensor | float = 1.0) -> Tensor:
-    """df/dbeta = x^2 s(beta x) (1 - s(beta x)), elementwise: dL/dbeta is its sum, times dL/df, over the x with that beta."""
+    """df/dbeta = x^2 s(beta x) (1 - s(beta x)), elementwise; dL/dbeta sums it, times dL/df."""
     return x**2 * d_sigmoid(beta * x)
 
 

@@ -93,11 +93,11 @@ def transposed_convolution(
     groups: int = 1,
     output_padding: Pair = (0, 0),
 ) -> Tensor:
-    """The adjoint A^T of cross_correlation A with the same w: <A x, y> = <x, A^T y> (section 4), no inverse.
+    """The adjoint A^T of cross_correlation A with the same w: <A x, y> = <x, A^T y> (section 4).
 
-    Every y[o, i, j] is distributed over the inputs it was computed from: w[o, c, m, n] y[o, i, j] is added to
-    x[c, s i + d m - p, s j + d n - p]. y is (B, O, H', W') and w (O, C/groups, kh, kw), which F.conv_transpose2d reads as
-    (in, out/groups, kh, kw). Returns (B, C, H, W).
+    It is not the inverse. Every y[o, i, j] is distributed over the inputs it was computed from: w[o, c, m, n]
+    y[o, i, j] is added to x[c, s i + d m - p, s j + d n - p]. y is (B, O, H', W') and w (O, C/groups, kh, kw), which
+    F.conv_transpose2d reads as (in, out/groups, kh, kw). Returns (B, C, H, W).
     """
     kernel, out = (w.shape[2], w.shape[3]), (y.shape[2], y.shape[3])
     y_BGoHW = _by_group(y, groups, 1)

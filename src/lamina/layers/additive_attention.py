@@ -72,6 +72,6 @@ class MultiplicativeAttention(nn.Module):
 
 
 def _attend(scores_BS: Tensor, values_BSD: Tensor, real_BS: Tensor) -> tuple[Tensor, Tensor]:
-    """Masked softmax and weighted sum; bmm and unsqueeze in place of @ and [:, None]: ``loops.unroll`` says why."""
+    """Masked softmax and weighted sum, with bmm and unsqueeze, not @ and [:, None], because of ``loops.unroll``."""
     attn_BS = scores_BS.masked_fill(~real_BS, -torch.inf).softmax(1).to(values_BSD.dtype)
     return torch.bmm(attn_BS.unsqueeze(1), values_BSD).squeeze(1), attn_BS

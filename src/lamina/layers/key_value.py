@@ -38,7 +38,7 @@ class Slots(NamedTuple):
     row_B1: Tensor
     position_BT: Tensor
     mask_B1TS: Tensor | None
-    """True where a token may attend; None if all rows hold equally many tokens: then ``causal`` says it all"""
+    """True where a token may attend; None if all rows hold equally many tokens, where ``causal`` suffices"""
     causal: bool
 
     def store(self, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:

@@ -106,7 +106,7 @@ def resolve_memory(
         raise ValueError(f"give memory or source, not {'both' if memory is not None else 'neither'}")
     if source_BS is None:
         if source_lengths is not None:
-            raise ValueError("source_lengths go with source: a memory knows its own")
+            raise ValueError("source_lengths belong to source: a memory has its own")
         assert memory is not None
         return memory
     return encode(source_BS, source_lengths)

@@ -33,6 +33,10 @@ FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",
 # fp64: Fabric's "64-true" casts every output back to fp32; its no-op "32-true" over a model in double keeps all digits.
 
 
+NO_RAMP = 10**12
+"""a number of updates of an average at which its decay is the recipe's"""
+
+
 class Engine:
     """What the loop hands to a task (see ``lamina.tasks.base.Engine``), and what a checkpoint must hold of it.
 
@@ -223,8 +227,8 @@ class Engine:
             self.carry = mine["carry"]
             self.task.load_state_dict(mine["task"])
         self.step, self.images_seen = state["step"], state["images_seen"]
-        # a checkpoint from before the ramp has no count: as many as there were steps
-        self.averaged_updates = state.get("averaged_updates", dict.fromkeys(self.average, self.step))
+        # a checkpoint from before the ramp has no count: its average goes on without one
+        self.averaged_updates = state.get("averaged_updates", dict.fromkeys(self.average, NO_RAMP))
         self.progress, self.progress_after = state["progress"]
 
     def _start_average(self) -> dict[str, dict[str, Tensor]]:
