@@ -100,7 +100,7 @@ HAS_ONEDNN_LINEAR: bool = torch.backends.mkldnn.is_available() and hasattr(  # t
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x W^T + b calculated by oneDNN. ``torch.nn.functional.linear`` asks MKL in float32."""
+    """x W^T + b, computed by oneDNN. In float32 ``torch.nn.functional.linear`` calls MKL."""
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out
 

@@ -104,9 +104,9 @@ def test_convert_says_what_is_wrong_and_writes_nothing(lamina: Lamina, tmp_path:
         (
             "convert lenet5 lenet.safetensors --out x.safetensors --model.num-classes 7",
             2,
-            "tells 10 classes apart, the model 7: --model.num-classes says how many the file has",
+            "has 10 classes, the model 7: --model.num-classes says how many the file has",
         ),
-        ("convert alexnet lenet.safetensors --out x.safetensors", 2, "is not a file of this AlexNet"),
+        ("convert alexnet lenet.safetensors --out x.safetensors", 2, "does not fit this AlexNet"),
         ("convert lenet5 mixed.safetensors --out x.safetensors", 2, "holds float16 and float32 numbers: --dtype says"),
         (
             "convert lenet5 large.safetensors --out x.safetensors --dtype float16",
@@ -145,7 +145,7 @@ def test_another_class_count_needs_reset_head(lamina: Lamina, tmp_path: Path) ->
     save_file(file, "letters.safetensors")
     line = ("train", "lenet5", *SHORT, "--lr", "1e-30", "--model.image-size", "16", "--weights", "letters.safetensors")
     says = one_line(lamina(*line))
-    assert "letters.safetensors tells 26 classes apart, the model 10: reset_head=True (--reset-head)" in says
+    assert "letters.safetensors has 26 classes, the model 10: reset_head=True (--reset-head)" in says
     assert not Path("runs").exists()
     status, _, err = lamina(*line, "--reset-head")
     assert status == 0, err
@@ -167,7 +167,7 @@ def test_a_run_is_begun_with_another_runs_weights(lamina: Lamina, tmp_path: Path
 def test_a_dry_run_compares_the_weights(lamina: Lamina, tmp_path: Path) -> None:
     save_file(state("resnet20"), "other.safetensors")
     line = ("train", "lenet5", *SHORT, "--dry-run", "--weights", "other.safetensors")
-    assert "other.safetensors is not a file of this LeNet5: " in one_line(lamina(*line))
+    assert "other.safetensors does not fit this LeNet5: " in one_line(lamina(*line))
     save_file(state(image_size=8 * 2), "fits.safetensors")
     status, _, err = lamina(*line[:-1], "fits.safetensors", "--model.image-size", "16")
     assert status == 0

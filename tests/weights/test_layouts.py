@@ -51,7 +51,7 @@ def file_of(model: nn.Module, layout: Layout) -> dict[str, Tensor]:
         assert translation.ours(theirs) == name, f"{theirs} is not only {name}"
         assert theirs not in tensors, f"{theirs} names two of our tensors"
         tensors[theirs] = tensor
-    return translation.turned(tensors)
+    return translation.transpose(tensors)
 
 
 def test_there_are_layouts_to_test() -> None:
@@ -90,7 +90,7 @@ def test_the_class_count_changes_the_head_alone(name: str, row: Variant, tmp_pat
         return
     save_file({n: t.contiguous() for n, t in model_of(row).state_dict().items()}, tmp_path / "x.safetensors")
     model = model_of(row, num_classes=7)
-    with pytest.raises(UsageError, match=r"tells \d+ classes apart, the model 7: reset_head=True"):
+    with pytest.raises(UsageError, match=r"has \d+ classes, the model 7: reset_head=True"):
         load_weights(model, tmp_path / "x.safetensors")
     loaded = load_weights(model, tmp_path / "x.safetensors", reset_head=True)
     assert loaded.kept

@@ -105,8 +105,8 @@ def test_another_class_count_needs_a_new_head(tmp_path: Path) -> None:
     path = written(tmp_path, file)
     says = refused(model := toy(), path)
     assert says == (
-        f"{path} tells 1000 classes apart, the model 10: reset_head=True (--reset-head) loads the rest and leaves the "
-        "model its new head"
+        f"{path} has 1000 classes, the model 10: reset_head=True (--reset-head) loads the rest and keeps the "
+        "model's new head"
     )
     head = {name: tensor.clone() for name, tensor in model.head.state_dict().items()}
     loaded = load_weights(model, path, reset_head=True)
@@ -140,7 +140,7 @@ def test_what_is_missing_unexpected_and_misshapen_is_listed(tmp_path: Path) -> N
     assert "head" not in refused(toy(), path, reset_head=True)
 
 
-def test_other_channels_are_told(tmp_path: Path) -> None:
+def test_other_channels_are_named(tmp_path: Path) -> None:
     says = refused(toy(channels=1), written(tmp_path, theirs()))
     assert says.endswith("misshapen conv1.weight (here stem.weight) is 4 x 3 x 3 x 3, not 4 x 1 x 3 x 3")
 
@@ -156,11 +156,11 @@ def test_one_of_ours_is_not_named_twice(tmp_path: Path, monkeypatch: pytest.Monk
     assert "has another output layer than the model: reset_head=True" in refused(toy(), written(tmp_path, file))
 
 
-def test_another_architecture_is_told_so(tmp_path: Path) -> None:
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     file = lamina.create_model("lenet5").state_dict()
     says = refused(toy(), path := written(tmp_path, file))
-    assert says.startswith(f"{path} is not a file of this Toy: 1 of its 10 tensors fit; it holds ")
+    assert says.startswith(f"{path} does not fit this Toy: 1 of its 10 tensors do; it holds ")
     assert says.endswith("and 5 more")
 
 
@@ -168,7 +168,7 @@ def test_another_architecture_is_told_so(tmp_path: Path) -> None:
 def test_other_floating_point_numbers_are_refused_with_the_way_out(dtype: torch.dtype, tmp_path: Path) -> None:
     path = written(tmp_path, {name: tensor.to(dtype) for name, tensor in theirs().items() if name != "mlp.index"})
     short = str(dtype).removeprefix("torch.")
-    expected = f"{path} holds {short} numbers, the model float32: lamina convert --dtype float32 makes a file that fits"
+    expected = f"{path} holds {short} weights, the model float32: convert the file with lamina convert --dtype float32"
     assert refused(toy(), path) == expected
     assert load_weights(toy().to(dtype), path).count == 11
 
@@ -178,7 +178,7 @@ def test_numbers_that_are_no_weights_are_refused(dtype: torch.dtype, tmp_path: P
     torch.save(theirs() | {"mlp.fc1.bias": torch.ones(8, dtype=dtype)}, tmp_path / "x.pth")
     short = str(dtype).removeprefix("torch.")
     says = refused(toy(), tmp_path / "x.pth")
-    assert says.endswith(f"mlp.fc1.bias (here expand.bias) is {short}, where float32 belongs")
+    assert says.endswith(f"mlp.fc1.bias (here expand.bias) is {short}, expected float32")
 
 
 def test_a_model_without_numbers_is_refused(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_model_without_numbers_is_refused(tmp_path: Path) -> None:
         load_weights(model, written(tmp_path, theirs()))
 
 
-def test_the_part_of_a_checkpoint_is_told(tmp_path: Path) -> None:
+def test_the_part_of_a_checkpoint_is_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in theirs().items()}}, tmp_path / "x.pth")
     loaded = load_weights(toy(), tmp_path / "x.pth")
     assert loaded.part == "state_dict"

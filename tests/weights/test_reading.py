@@ -101,10 +101,10 @@ def test_a_file_with_code_is_refused_and_says_all_that_it_would_run(way: str, tm
 
 def test_whole_modules_and_scalars_of_numpy_are_named(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "x.pth")
-    with pytest.raises(DataError, match=r"would run torch\.nn\.modules\.linear\.Linear, and"):
+    with pytest.raises(DataError, match=r"would run torch\.nn\.modules\.linear\.Linear; a"):
         read_state_dict(tmp_path / "x.pth")
     torch.save({"model": WEIGHTS, "best": np.float64(0.5)}, tmp_path / "x.pth")
-    with pytest.raises(DataError, match=r"would run numpy\._?core\.multiarray\.scalar, numpy\.dtype, and"):
+    with pytest.raises(DataError, match=r"would run numpy\._?core\.multiarray\.scalar, numpy\.dtype; a"):
         read_state_dict(tmp_path / "x.pth")
 
 
@@ -123,17 +123,17 @@ def test_faulty_files_are_one_line(tmp_path: Path) -> None:
     faults = {
         "empty.pth": (b"", "is empty"),
         "empty.safetensors": (b"", "is empty"),
-        "junk.pth": (b"not weights at all", "is damaged, or no file of weights"),
-        "junk.safetensors": (b"not weights at all", "is damaged, or no file of safetensors"),
-        "cut.pth": (whole[:-40], "is damaged, or no file of weights"),
-        "cut-old.pth": ((tmp_path / "old.pth").read_bytes()[:-9], "is damaged, or no file of weights"),
+        "junk.pth": (b"not weights at all", "is damaged, or not a weight file"),
+        "junk.safetensors": (b"not weights at all", "is damaged, or not a safetensors file"),
+        "cut.pth": (whole[:-40], "is damaged, or not a weight file"),
+        "cut-old.pth": ((tmp_path / "old.pth").read_bytes()[:-9], "is damaged, or not a weight file"),
         "cut.safetensors": ((tmp_path / "whole.safetensors").read_bytes()[:-1], "is damaged"),
         "bit.pth": (whole[:number] + b"\x55" + whole[number + 1 :], "wrong checksum of"),
-        "protocol.pth": (None, "a pickle that torch does not read as weights only"),
-        "list.pth": (None, "holds no weights by name, but a list"),
-        "plain.pth": (None, "holds no weights by name: there is epoch, model"),
-        "none.pth": (None, "holds no weights by name: there is nothing"),
-        "script.pt": (None, "is a TorchScript archive, which is code"),
+        "protocol.pth": (None, "a pickle that torch cannot read with weights_only"),
+        "list.pth": (None, "holds no named weights, but a list"),
+        "plain.pth": (None, "holds no named weights, but epoch, model"),
+        "none.pth": (None, "holds no named weights, but nothing"),
+        "script.pt": (None, "is a TorchScript archive, which holds code"),
     }
     for name, (content, says) in faults.items():
         if content is not None:

@@ -1,4 +1,4 @@
-"""What claims about models share: building with weights of a seed, counting without any weights."""
+"""Helpers for claims about models: seeded initialisation, counts on the meta device."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ M = TypeVar("M")
 
 
 def drawn(build: Callable[[], M], seed: int, *purpose: object) -> M:
-    """What ``build`` makes, its weights drawn for one purpose within one seed; the default generator is left as it
-    was."""
+    """The result of ``build()`` under a default generator seeded by (seed, purpose), whose state is restored
+    afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, *purpose))
         return build()
 
 
 def weightless(build: Callable[[], M]) -> M:
-    """What ``build`` makes, on the meta device: shapes without numbers."""
+    """The result of ``build()`` on torch's meta device: shapes without values."""
     with torch.device("meta"):
         return build()
 
 
 def parameters(model: nn.Module) -> int:
-    """Of all its tensors that are trained."""
+    """The number of parameters of a model."""
     return sum(weight.numel() for weight in model.parameters())
 
 
 def macs(model: nn.Module, *shape: int, products_only: bool = False) -> int:
-    """Multiply-adds of convolutions, linear layers and matrix products for one input of ``shape`` (with its batch);
-    ``products_only``: of products of two activations alone, which is where attention is. The model is weightless."""
+    """Multiply-adds of convolutions, linear layers and matrix products for an input of ``shape``, batch included.
+
+    ``products_only`` counts batched products of two activations only, as in attention. The model is on the meta device.
+    """
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.empty(shape, device="meta"))
     if not products_only:

@@ -1,4 +1,4 @@
-"""What a claim is, and how its verdict follows from measured numbers."""
+"""A claim, and how its verdict follows from the measured numbers."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every choice of an experiment, as scalars and tuples of them; a claim adds its own. Fixed before the verdict."""
+    """The settings of an experiment, as scalars and tuples; a claim adds its own. They are fixed before the verdict."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """Where one number must lie: one of ``at_most``, ``at_least``, and ``equals`` for what is exact or wrong.
+    """The bar that a number must clear: one of ``at_most``, ``at_least``, and ``equals`` for an exact result.
 
-    The number has a natural zero and is never negative.
+    The number is never negative. Raises ValueError unless exactly one bound above zero is given.
     """
 
     number: str
     why: str
-    """where the bar comes from"""
+    """the reason for this bar"""
     at_most: float | None = None
     at_least: float | None = None
     equals: float | None = None
 
     def clearance(self, value: float) -> float:
-        """How many times over ``value`` clears the bar: 1 is just, below 1 is not. Not a number clears nothing."""
+        """The ratio by which ``value`` clears the bar: 1 is just enough, below 1 fails; 0 for NaN, inf if exact."""
         if isnan(value):
             return 0.0
         if self.equals is not None:
@@ -67,7 +67,7 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one seed gave."""
+    """The result of one seed."""
 
     numbers: dict[str, float]
     arrays: dict[str, Array] = field(default_factory=dict)
@@ -79,42 +79,45 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(Generic[S]):
-    """A statement and the experiment that tests it."""
+    """A statement of the field and the experiment that tests it."""
 
     name: str
     sentence: str
     source: str
-    """authors, title, where, year"""
+    """authors, title, venue, year"""
     settings: S
     measure: Callable[[S, int], Measurement]
-    """(settings, seed) -> numbers; draws nothing but from that seed"""
+    """(settings, seed) -> numbers; all randomness comes from the seed"""
     bars: tuple[Bar, ...]
     universal: bool
-    """True: said of every case, so one counter-example refutes it. False: a tendency, which seeds may disagree on"""
+    """True: a statement about every case, which one counter-example refutes. False: a tendency across seeds"""
     figure: Callable[[Figure, S, Sequence[Measurement]], None]
-    """paints the measurements of all seeds"""
+    """plots the measurements of all seeds"""
     caption: str
     """what the figure shows"""
     reading: str
-    """a paragraph on what the numbers say; {name} stands for a number's mean over seeds, {name:5} for five digits of
-    it, {setting.name} for a setting"""
+    """a paragraph that interprets the numbers: {name} is a number's mean over seeds, {name:5} the mean to five digits,
+    {setting.name} a setting"""
     names: Mapping[str, str]
-    """each number in words"""
+    """a description of each number"""
     width: int = 560
     height: int = 280
     """of the figure, in CSS pixels"""
     arxiv: str = ""
     loose: str = ""
-    """a loose or wrong form in which it is often told, and what is right"""
+    """a loose or wrong form in which it is often quoted, and what is right"""
     margin: float = 1.0
-    """how many times over every seed must clear every bar: 2 where the number was known when the bar was set"""
+    """the ratio by which every seed must clear every bar: 2 if the number was known when the bar was set"""
 
 
 def judge(
     bars: Sequence[Bar], numbers: Mapping[str, Sequence[float]], *, universal: bool, margin: float = 1.0
 ) -> Verdict:
-    """Holds where every seed clears every bar ``margin`` times over. Fails where no seed clears all of them, or where
-    one does not and the claim is universal. Else (seeds disagree, a bar is cleared too narrowly) inconclusive."""
+    """The verdict on ``numbers``, given by seed.
+
+    "holds" if every seed clears every bar by ``margin``; "fails" if no seed clears all bars, or one does not and the
+    claim is universal; else (the seeds disagree, a bar is cleared too narrowly) "inconclusive".
+    """
     by_seed = clearances(bars, numbers)
     if min(by_seed) >= margin:
         return "holds"
@@ -124,13 +127,13 @@ def judge(
 
 
 def clearances(bars: Sequence[Bar], numbers: Mapping[str, Sequence[float]]) -> list[float]:
-    """For each seed, how many times over it clears the bar that it comes nearest to."""
+    """For each seed the smallest ratio by which it clears a bar."""
     per_bar = [[bar.clearance(value) for value in numbers[bar.number]] for bar in bars]
     return [min(of_seed) for of_seed in zip(*per_bar, strict=True)]
 
 
 def generator(seed: int, *purpose: object) -> torch.Generator:
-    """Random numbers for one purpose within one seed of a claim."""
+    """A generator for one purpose within one seed of a claim."""
     return torch.Generator().manual_seed(derive(seed, *purpose))
 
 

@@ -1,4 +1,4 @@
-"""The claims by name: each is ``CLAIM`` in the file of its name. Knowing the names takes no torch."""
+"""The claims by name; each is ``CLAIM`` in the module of its name. Listing the names does not import torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ NAMES = (
     "gru-candidate",
     "sinusoid-shift",
 )
-"""In the order of the page."""
+"""The names, in the order of the page."""
 
 
 def list_claims() -> list[str]:
@@ -56,7 +56,8 @@ def list_claims() -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """The name as it is written here (case, ``_`` and ``-`` are one). Raises UsageError, with the nearest name."""
+    """The canonical form of a name; case is ignored, ``_`` and ``-`` are equal. Raises UsageError for an unknown
+    name."""
     folded = name.casefold().replace("_", "-")
     if folded not in NAMES:
         raise unknown("claim", name, NAMES)
@@ -64,7 +65,7 @@ def check_name(name: str) -> str:
 
 
 def get_claim(name: str) -> AnyClaim:
-    """Raises UsageError for an unknown name."""
+    """The claim of this name. Raises UsageError for an unknown name."""
     module = importlib.import_module(f"lamina.claims.experiments.{check_name(name).replace('-', '_')}")
     claim: AnyClaim = module.CLAIM
     return claim

@@ -1,4 +1,4 @@
-"""Results as a Markdown table and as one HTML page."""
+"""Results of claims as a Markdown table and as an HTML page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BADGES = {"holds": "done", "fails": "wrong", "inconclusive": "open"}
 
 
 def render_table(results: Sequence[ClaimResult]) -> str:
-    """The text of docs/claims.md: a row a claim with its tightest bar, then every bar."""
+    """The text of docs/claims.md: one row per claim with its tightest bar, then every bar."""
     lines = [
         "# Claims",
         "",
@@ -60,7 +60,7 @@ def render_table(results: Sequence[ClaimResult]) -> str:
 
 
 def render_page(results: Sequence[ClaimResult]) -> str:
-    """One self-contained page of fresh results: a file's result has no figure, and raises ValueError."""
+    """A self-contained page of fresh results. Raises ValueError for a result read from a file, which has no figure."""
     return render(
         "claims.html",
         package="lamina.claims",
@@ -72,7 +72,7 @@ def render_page(results: Sequence[ClaimResult]) -> str:
 
 
 def _entry(claim: AnyClaim, result: ClaimResult) -> dict[str, object]:
-    """What the template shows of one claim."""
+    """The template's values for one claim."""
     if result.paint is None:
         raise ValueError(f"the result of {result.name} was read from a file: run the claim for its figure")
     text = reading(claim, result)
@@ -92,7 +92,7 @@ def _entry(claim: AnyClaim, result: ClaimResult) -> dict[str, object]:
 
 
 def _numbers(claim: AnyClaim, result: ClaimResult) -> Table:
-    """Every number with its bars first, each seed in a column."""
+    """The table of all numbers, those with bars first, with a column per seed."""
     seeds = result.settings["seeds"]
     barred = {bar.number: [b for b in result.bars if b.number == bar.number] for bar in result.bars}
     rows = []
@@ -119,7 +119,7 @@ def _numbers(claim: AnyClaim, result: ClaimResult) -> Table:
 
 
 def tightest(result: ClaimResult) -> Bar:
-    """The bar that the worst seed comes nearest to."""
+    """The bar that the worst seed clears by the smallest ratio."""
     return min(result.bars, key=result.clearance)
 
 
@@ -130,7 +130,7 @@ def spread(result: ClaimResult, name: str) -> str:
 
 
 def times(clearance: float) -> str:
-    """A margin: "2.3×", "exact"."""
+    """A margin as text: "2.3×", "exact"."""
     return "exact" if math.isinf(clearance) else f"{rounded(clearance, 2 if clearance < 100 else 1)}×"
 
 

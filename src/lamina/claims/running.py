@@ -1,4 +1,4 @@
-"""Run a claim over its seeds; keep what it gave as a file."""
+"""Running claims over their seeds, and storing the results."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DIGITS = 8
-"""significant digits of a number that is kept and judged"""
+"""significant digits to which numbers are rounded before they are stored and judged"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimResult:
-    """What a claim gave: everything its verdict rests on."""
+    """The result of a claim, with everything that its verdict depends on."""
 
     name: str
     sentence: str
@@ -40,43 +40,43 @@ class ClaimResult:
     settings: dict[str, Any]
     bars: tuple[Bar, ...]
     margin_asked: float
-    """how many times over every seed had to clear every bar"""
+    """the required margin: the ratio by which every seed must clear every bar"""
     numbers: dict[str, tuple[float, ...]]
-    """by name, in the order of the seeds"""
+    """by name, one per seed"""
     verdict: Verdict
     margin: float
-    """how many times over the worst seed clears the bar that it comes nearest to; infinite where all are exact"""
+    """the smallest ratio by which a seed clears a bar; infinite if all are exact"""
     seconds: float
     environment: dict[str, Any]
     paint: Callable[[Figure], None] | None = field(default=None, compare=False, repr=False)
-    """draws the figure; None where the result was read from a file, which holds no arrays"""
+    """plots the figure; None for a result read from a file, which holds no arrays"""
 
     def mean(self, number: str) -> float:
-        """Over seeds."""
+        """A number's mean over seeds."""
         return statistics.fmean(self.numbers[number])
 
     def std(self, number: str) -> float:
-        """Sample standard deviation over seeds; 0 for one, not a number where one is infinite."""
+        """A number's sample standard deviation over seeds; 0 for a single seed, NaN if a value is not finite."""
         values = self.numbers[number]
         if not all(map(math.isfinite, values)):
             return math.nan
         return statistics.stdev(values) if len(values) > 1 else 0.0
 
     def clearance(self, bar: Bar) -> float:
-        """Of the worst seed."""
+        """The ratio by which the worst seed clears a bar."""
         return min(clearances([bar], self.numbers))
 
 
 def run_claim(name: str, settings: Settings | None = None) -> ClaimResult:
-    """Measure every seed and judge. ``settings`` replaces the claim's own (the verdict is then of those).
+    """Run the experiment of a claim for every seed and judge it.
 
-    Raises UsageError for an unknown name.
+    ``settings`` replaces the claim's own; the verdict then holds for these. Raises UsageError for an unknown name.
     """
     return run(get_claim(name), settings)
 
 
 def run(claim: AnyClaim, settings: Settings | None = None) -> ClaimResult:
-    """The same for a claim that has no name here."""
+    """Run a ``Claim`` object, which need not be registered; see ``run_claim``."""
     chosen = claim.settings if settings is None else settings
     start = time.perf_counter()
     with _one_thread():
@@ -104,7 +104,7 @@ def run(claim: AnyClaim, settings: Settings | None = None) -> ClaimResult:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums then do not depend on the machine's number of cores; for nets this small it is the fastest, too."""
+    """Use one thread inside the block: sums do not depend on the number of cores, and models this small run fastest."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -114,16 +114,14 @@ def _one_thread() -> Iterator[None]:
 
 
 def as_plain(settings: Settings) -> dict[str, Any]:
-    """As JSON would give them back: tuples are lists."""
+    """The settings as after a round trip through JSON: tuples are lists."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
     return values
 
 
 def reading(claim: AnyClaim, result: ClaimResult) -> str:
-    """The claim's paragraph on the result: ``{name}`` is a number's mean in three digits, ``{name:5}`` in five, and
-    ``{setting.name}`` a setting.
-
-    Raises KeyError for another name.
+    """The claim's ``reading`` with values filled in: ``{name}`` is a number's mean to three digits, ``{name:5}`` to
+    five, ``{setting.name}`` a setting. Raises KeyError for an unknown name.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -137,7 +135,7 @@ def reading(claim: AnyClaim, result: ClaimResult) -> str:
 
 
 def content(result: ClaimResult) -> dict[str, Any]:
-    """The result as plain values: all but the figure, and each number's mean and standard deviation."""
+    """The result as plain values, with each number's mean and standard deviation, without the figure."""
     kept: dict[str, Any] = {"format": FORMAT}
     kept |= {one.name: getattr(result, one.name) for one in fields(result) if one.name != "paint"}
     kept["bars"] = [{key: value for key, value in asdict(bar).items() if value is not None} for bar in result.bars]
@@ -145,7 +143,7 @@ def content(result: ClaimResult) -> dict[str, Any]:
 
 
 def write_result(result: ClaimResult, folder: Path) -> Path:
-    """``<folder>/<name>.json``. Raises RunError where it cannot be written."""
+    """Write ``<folder>/<name>.json`` and return its path. Raises RunError if it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_storable(content(result)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     path = folder / f"{result.name}.json"
@@ -154,7 +152,7 @@ def write_result(result: ClaimResult, folder: Path) -> Path:
 
 
 def read_result(path: Path) -> ClaimResult:
-    """Raises DataError for a file that is no result of this version."""
+    """Read a result. Raises DataError for a file that is not a result of this format."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept.pop("format") != FORMAT:
@@ -174,7 +172,7 @@ def read_results(folder: Path) -> list[ClaimResult]:
 
 
 def _storable(value: Any) -> Any:
-    """JSON has no infinity: "inf", "-inf" and "nan" are kept as text."""
+    """JSON has no infinity: "inf", "-inf" and "nan" are stored as strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

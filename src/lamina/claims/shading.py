@@ -1,4 +1,4 @@
-"""A matrix as pixels that read on a light and on a dark page."""
+"""A matrix as an image that is legible on a light and on a dark page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lamina.report.svg import BETWEEN
 
 
 def shaded(strength_HW: Tensor) -> Array:
-    """(H, W, 4) for ``imshow``: one colour, as opaque as ``strength_HW``, from 0 to 1, says."""
+    """An RGBA image (H, W, 4) for ``imshow``: one colour, with the opacity ``strength_HW``, from 0 to 1."""
     pixels_HW4 = torch.empty(*strength_HW.shape, 4, dtype=torch.float64)
     pixels_HW4[..., :3] = torch.tensor([int(BETWEEN[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     pixels_HW4[..., 3] = strength_HW
@@ -19,5 +19,5 @@ def shaded(strength_HW: Tensor) -> Array:
 
 
 def by_magnitude(x: Tensor) -> Tensor:
-    """A strength for ``shaded``: from 1e-6 or less (0) to 1 (1), logarithmically: weak and none look different."""
+    """A strength for ``shaded`` on a logarithmic scale: 0 for 1e-6 or less, 1 for 1."""
     return 1 + x.clamp_min(1e-6).log10() / 6

@@ -138,18 +138,18 @@ def optimize(model: nn.Module, *, example: Tensor | None = None, bf16: bool = Fa
     inputs = _inputs(example)
     try:
         with torch.no_grad():
-            wanted = [given(x) for x in inputs]
+            expected = [given(x) for x in inputs]
     except (RuntimeError, ValueError, TypeError) as error:
         raise UsageError(f"the model does not accept the example: {' '.join(str(error).split())}") from error
-    if not all(isinstance(out, Tensor) for out in wanted):
-        raise UsageError(f"the model returns a {type(wanted[0]).__name__}, expected one tensor")
-    layers, folded = _folded(given, inputs, wanted)
+    if not all(isinstance(out, Tensor) for out in expected):
+        raise UsageError(f"the model returns a {type(expected[0]).__name__}, expected one tensor")
+    layers, folded = _folded(given, inputs, expected)
     reference = Optimised(given, None, None, False, tuple(example.shape))
     best, best_name, candidates = reference, "as given", []
     for name, build, tolerance in _candidates(layers, example, bf16):
         try:
             tried = build()
-            difference = _check(tried, inputs, wanted, tolerance)
+            difference = _check(tried, inputs, expected, tolerance)
         except Exception as error:  # torch rejects a form for many reasons; the others remain
             candidates.append(Candidate(name=name, milliseconds=None, difference=None, note=_one_line(error)))
             continue
@@ -216,30 +216,30 @@ def _as_function(graph: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor
     return lambda x: graph(x)
 
 
-def _folded(given: nn.Module, inputs: list[Tensor], wanted: list[Tensor]) -> tuple[nn.Module, int]:
+def _folded(given: nn.Module, inputs: list[Tensor], expected: list[Tensor]) -> tuple[nn.Module, int]:
     """A copy with folded batch norms; the given model if folding fails or changes its outputs."""
     layers = copy.deepcopy(given)
     try:
         count = fold_batch_norms(layers, inputs[0])
         with torch.no_grad():
-            worst = max(relative_difference(layers(x), out) for x, out in zip(inputs, wanted, strict=True))
+            worst = max(relative_difference(layers(x), out) for x, out in zip(inputs, expected, strict=True))
     except Exception:  # a model that accesses its own norms
         return given, 0
     return (layers, count) if worst <= TOLERANCE else (given, 0)
 
 
-def _check(tried: Optimised, inputs: list[Tensor], wanted: list[Tensor], tolerance: float) -> float:
+def _check(tried: Optimised, inputs: list[Tensor], expected: list[Tensor], tolerance: float) -> float:
     """The largest relative difference; sets ``any_batch`` of the candidate. Raises ExportError above the tolerance."""
-    worst = relative_difference(tried(inputs[0]), wanted[0])
+    worst = relative_difference(tried(inputs[0]), expected[0])
     if not worst <= tolerance:
         raise ExportError(f"differs by {worst:.1e}")
     tried.any_batch = True
     try:
-        others = [relative_difference(tried(x), out) for x, out in zip(inputs[1:], wanted[1:], strict=True)]
+        others = [relative_difference(tried(x), out) for x, out in zip(inputs[1:], expected[1:], strict=True)]
     except RuntimeError:  # a graph for one batch size only
         others = [float("inf")]
     tried.any_batch = all(difference <= tolerance for difference in others)
-    for x, out in zip(inputs[1:], wanted[1:], strict=True):
+    for x, out in zip(inputs[1:], expected[1:], strict=True):
         worst = max(worst, relative_difference(tried(x), out))
     if not worst <= tolerance:
         raise ExportError(f"differs by {worst:.1e}")

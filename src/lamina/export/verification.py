@@ -27,17 +27,17 @@ def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts
     for sizes in TRIED:
         batch, given = sizes[0], example_of(facts, sizes, random)
         with torch.no_grad():
-            wanted = model(*given)
+            expected = model(*given)
         try:
-            got = exported(*given)
+            actual = exported(*given)
         except Exception as error:  # every engine has its own exceptions
             raise ExportError(f"{what} is not written: it fails for a batch of {batch} ({_one_line(error)})") from error
-        if got.shape != wanted.shape:
+        if actual.shape != expected.shape:
             raise ExportError(
-                f"{what} is not written: for a batch of {batch} it gives {tuple(got.shape)}, "
-                f"the model {tuple(wanted.shape)}"
+                f"{what} is not written: for a batch of {batch} it gives {tuple(actual.shape)}, "
+                f"the model {tuple(expected.shape)}"
             )
-        difference = relative_difference(got, wanted)
+        difference = relative_difference(actual, expected)
         if not difference <= TOLERANCE:  # NaN, too
             raise ExportError(
                 f"{what} is not written: for a batch of {batch} its outputs differ from the model's by "
@@ -47,10 +47,10 @@ def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts
     return worst
 
 
-def relative_difference(got: Tensor, wanted: Tensor) -> float:
-    """max|got - wanted| / max|wanted|; 0 if both are all zero."""
-    difference = (got.double() - wanted.double()).abs().max().item()
-    scale = wanted.double().abs().max().item()
+def relative_difference(actual: Tensor, expected: Tensor) -> float:
+    """max|actual - expected| / max|expected|; 0 if both are all zero."""
+    difference = (actual.double() - expected.double()).abs().max().item()
+    scale = expected.double().abs().max().item()
     return difference / scale if scale else difference
 
 

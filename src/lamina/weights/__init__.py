@@ -1,5 +1,5 @@
-"""Published weights: files of other projects, their names translated into ours.
+"""Published weights: loading the files of other projects, with their parameter names translated into ours.
 
-``lamina.load_weights(model, file)`` reads safetensors and weights-only ``.pth`` files. One file per architecture states
-how each project names what we have: ``LAYOUTS``.
+``lamina.load_weights(model, file)`` reads safetensors and weights-only ``.pth`` files. One module per architecture
+lists, as ``LAYOUTS``, the parameter names of every project that has it.
 """

@@ -1,4 +1,4 @@
-"""Names of AlexNet's parts in other projects."""
+"""Parameter names of AlexNet in other projects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from lamina.weights.layout import Layout
 
 
 def _torchvision(model: AlexNet) -> Iterable[tuple[str, str]]:
-    """Features and classifier are counted through, activations, poolings and dropout included. It has no two towers."""
+    """Layers are numbered in sequence, activations, pooling and dropout included. There is no variant with two
+    towers."""
     if model.config.towers > 1 or model.config.response_norm:
         return
     yield "features.0", "stages.0.conv1"

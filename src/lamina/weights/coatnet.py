@@ -1,4 +1,4 @@
-"""How timm names the parts of CoAtNet."""
+"""Parameter names of CoAtNet in timm."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def timm(model: CoAtNet) -> Iterator[tuple[str, str]]:
             parts = _MBCONV if isinstance(block, MBConv) else _ATTENTION
             for theirs, ours in parts.items():
                 if (parts, theirs, i) == (_ATTENTION, "norm1", 0):
-                    theirs = "norm1.norm"  # where the block halves the map
+                    theirs = "norm1.norm"  # in a block that halves the map
                 yield f"stages.{number}.blocks.{i}.{theirs}", f"stages.{number}.{i}.{ours}"
     yield from (("head.norm", "neck.1"), ("head.pre_logits.fc", "neck.2"), ("head.fc", "head"))
 

@@ -1,4 +1,4 @@
-"""How torchvision, timm and the paper's repository name the parts of ConvNeXt."""
+"""Parameter names of ConvNeXt in torchvision, timm and the paper's repository."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ PARTS = ("gamma", "conv", "norm", "expand", "contract")
 def _names(
     model: ConvNeXt, *, stem: str, downsample: str, block: str, parts: tuple[str, ...], norm: str, head: str
 ) -> Iterator[tuple[str, str]]:
-    """``downsample`` and ``block`` are their names as formats of ``stage``, ``even`` = 2 stage, ``odd`` = 2 stage + 1
-    and, of a block, ``block``; ``parts`` are their names of ``PARTS`` in it."""
+    """(their name, our name) of each module.
+
+    ``downsample`` and ``block`` are format strings of ``stage``, ``even`` = 2 stage, ``odd`` = 2 stage + 1 and, for a
+    block, its number ``block``; ``parts`` are the names of ``PARTS`` within a block.
+    """
     yield f"{stem}.0", "stem.conv"
     yield f"{stem}.1", "stem.norm"
     for stage, depth in enumerate(model.config.depths):

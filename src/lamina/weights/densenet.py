@@ -1,4 +1,4 @@
-"""Names of published DenseNet weights."""
+"""Parameter names of DenseNet in other projects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def torchvision_names(model: DenseNet) -> Iterator[tuple[str, str]]:
 
 
 def first_torchvision_names(model: DenseNet) -> Iterator[tuple[str, str]]:
-    """The same with ``norm.1``, ``conv.2`` in layers: those of torchvision's downloads, which it renames on loading."""
+    """The same with ``norm.1``, ``conv.2`` within layers: the names in torchvision's files, which it renames on
+    loading."""
     return _names(model, dot=".")
 
 

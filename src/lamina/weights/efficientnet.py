@@ -1,4 +1,4 @@
-"""Names of EfficientNet's parts in other projects."""
+"""Parameter names of EfficientNet in other projects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _torchvision(model: EfficientNet) -> Iterable[tuple[str, str]]:
 
 
 def _timm(model: EfficientNet) -> Iterable[tuple[str, str]]:
-    """Its batch norm has eps 1e-5 in every net."""
+    """timm's batch norm has eps 1e-5 in every variant."""
     yield from timm_body(model, model.repeats(model.config))
     yield "conv_head", "neck.conv.conv"
     yield "bn2", "neck.conv.norm"

@@ -1,4 +1,4 @@
-"""How Hugging Face names the parts of GPT-2: its published files, and those that GPT2LMHeadModel saves."""
+"""Parameter names of GPT-2 at Hugging Face: in its published files, and in those that GPT2LMHeadModel saves."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def _layout(source: str, prefix: str) -> Layout:
     return Layout(
         source=source,
         names=partial(_names, prefix=prefix),
-        # the causal masks of older versions; the output layer is the embedding
+        # causal masks of older versions; the output layer, which shares the embedding's weights
         ignored=(r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight"),
-        transposed=(r"(transformer\.)?h\.\d+\.(attn|mlp)\.c_\w+\.weight",),  # of its Conv1D
+        transposed=(r"(transformer\.)?h\.\d+\.(attn|mlp)\.c_\w+\.weight",),  # its Conv1D stores (in, out)
     )
 
 

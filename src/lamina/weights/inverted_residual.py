@@ -1,4 +1,4 @@
-"""What the layouts of MobileNet V2, V3 and EfficientNet share: names inside the inverted residual."""
+"""What the layouts of MobileNet V2, V3 and EfficientNet share: parameter names within the inverted residual."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from lamina.layers.inverted_residual import InvertedResidual
 
 
 def blocks(model: ImageClassifier) -> Iterator[tuple[str, InvertedResidual]]:
-    """Our name of each block, and the block, in order."""
+    """(our name, block) of each inverted residual, in order."""
     for name, module in model.stages.named_modules(prefix="stages"):
         if isinstance(module, InvertedResidual):
             yield name, module
 
 
 def unit(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    """torchvision's convolution with norm: a sequence without names."""
+    """torchvision's convolution with norm: an nn.Sequential with numbered parts."""
     yield f"{theirs}.0", f"{ours}.conv"
     yield f"{theirs}.1", f"{ours}.norm"
 
 
 def torchvision_block(theirs: str, ours: str, block: InvertedResidual) -> Iterator[tuple[str, str]]:
-    """A block of V3 and EfficientNet, its parts counted through."""
+    """A block of torchvision's MobileNet V3 and EfficientNet, whose parts are numbered in sequence."""
     for index, (part, _) in enumerate(block.branch.named_children()):
         if part == "squeeze":
             yield f"{theirs}.block.{index}.fc1", f"{ours}.branch.squeeze.reduce"
@@ -32,7 +32,7 @@ def torchvision_block(theirs: str, ours: str, block: InvertedResidual) -> Iterat
 
 
 def timm_body(model: ImageClassifier, rows: Iterable[int]) -> Iterator[tuple[str, str]]:
-    """timm's stem and blocks; it counts blocks by the ``rows`` of the paper's table, so many blocks each."""
+    """timm's stem and blocks; blocks are numbered within the rows of the paper's table, ``rows`` of them in each."""
     yield from (("conv_stem", "stem.conv"), ("bn1", "stem.norm"), ("classifier", "head"))
     named = blocks(model)
     for row, count in enumerate(rows):

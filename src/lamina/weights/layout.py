@@ -1,4 +1,4 @@
-"""A layout: how another project names the parts of one of our architectures."""
+"""Layouts: the parameter names of other projects, translated into ours."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The names that one project gives to the modules and tensors of an architecture."""
+    """One project's names for the modules and tensors of an architecture."""
 
     source: str
     """the project: "torchvision", "timm", "microsoft/Swin-Transformer" """
     names: Callable[[Any], Iterable[tuple[str, str]]]
-    """for a model of ours, pairs (their name, our name) of modules ("layer1.0.conv1", "stages.0.0.conv1") or single
-    tensors; of several pairs that begin a tensor's name, the longest counts. No pairs: the project has no such model"""
+    """for one of our models, pairs (their name, our name) of modules ("layer1.0.conv1", "stages.0.0.conv1") or tensors;
+    the longest prefix of a tensor's name wins. No pairs if the project has no such model"""
     ignored: tuple[str, ...] = ()
-    """regular expressions of whole tensor names that carry nothing: buffers which our model calculates itself"""
+    """regular expressions (full match) of tensors without information: buffers that our model computes itself"""
     transposed: tuple[str, ...] = ()
-    """regular expressions of whole tensor names: matrices stored (in, out), where a linear layer has (out, in)"""
+    """regular expressions (full match) of matrices that are stored (in, out), where a linear layer has (out, in)"""
 
     def translation(self, model: Any) -> Translation:
-        """The translation of names for this model."""
+        """The layout's translation of names for this model."""
         ignored, transposed = (tuple(map(re.compile, patterns)) for patterns in (self.ignored, self.transposed))
         return Translation(dict(self.names(model)), ignored, transposed)
 
 
 @dataclass(frozen=True)
 class Translation:
-    """Names of a layout, translated for one model."""
+    """The names of a layout and ours, for one model."""
 
     pairs: dict[str, str]
     ignored: tuple[re.Pattern[str], ...]
@@ -42,23 +42,23 @@ class Translation:
 
     @cached_property
     def reversed(self) -> dict[str, str]:
-        """Their name for each of ours: pairs are one to one."""
+        """Their name by ours: pairs are one to one."""
         return {ours: theirs for theirs, ours in self.pairs.items()}
 
     def ours(self, theirs: str) -> str | None:
-        """Our name of their tensor; None where the layout has no such name."""
+        """Our name for their tensor; None for a name that is not in the layout."""
         return _renamed(theirs, self.pairs)
 
     def theirs(self, ours: str) -> str | None:
-        """Their name of our tensor; None where the layout has no such name."""
+        """Their name for our tensor; None for a name that is not in the layout."""
         return _renamed(ours, self.reversed)
 
     def ignores(self, theirs: str) -> bool:
-        """Whether their tensor is one that carries nothing."""
+        """Whether their tensor is in ``Layout.ignored``."""
         return any(pattern.fullmatch(theirs) for pattern in self.ignored)
 
-    def turned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Their tensors by their names, those matrices transposed that the layout says are stored so."""
+    def transpose(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Their tensors by name, with the matrices of ``Layout.transposed`` transposed."""
         return {
             name: tensor.T if tensor.ndim == 2 and any(rule.fullmatch(name) for rule in self.transposed) else tensor
             for name, tensor in tensors.items()
@@ -66,7 +66,7 @@ class Translation:
 
 
 def _renamed(name: str, pairs: Mapping[str, str]) -> str | None:
-    """``name`` with its longest beginning that is among the pairs replaced."""
+    """``name`` with its longest prefix among the pairs replaced; None without such a prefix."""
     begin = name
     while begin:
         if begin in pairs:

@@ -1,4 +1,4 @@
-"""Weights of a file into a model of ours, all of them or none: names translated, shapes and types compared first."""
+"""Loading weights into a model, all or none: names are translated, shapes and dtypes are checked first."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from lamina.weights.layout import Layout, Translation
 from lamina.weights.reading import StateDict, read_state_dict
 
 OWN = Layout(source="lamina", names=lambda model: ((name, name) for name in model.state_dict()))
-"""our own names"""
+"""our own parameter names"""
 COUNTERS = re.compile(r"(.*\.)?num_batches_tracked")
-"""counted by batch normalisation, and missing in files older than torch 0.4.1: there a model keeps its own"""
-NEW_HEAD = "reset_head=True (--reset-head) loads the rest and leaves the model its new head"
+"""counters of batch normalisation, missing in files from before torch 0.4.1: the model then keeps its own"""
+NEW_HEAD = "reset_head=True (--reset-head) loads the rest and keeps the model's new head"
 SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What was taken from a file."""
+    """What ``load_weights`` loaded from a file."""
 
     file: Path
     part: str | None
-    """the entry of a checkpoint that the weights were in; None where the file holds nothing else"""
+    """the checkpoint's entry with the weights; None if the file holds nothing else"""
     source: str
-    """whose names the file has: "lamina", "torchvision", "timm", ..."""
+    """the project whose parameter names the file has: "lamina", "torchvision", "timm", ..."""
     count: int
-    """tensors taken"""
+    """number of tensors loaded"""
     unused: tuple[str, ...]
-    """the file's names of tensors not taken: a head that was not wanted, buffers that the model calculates itself"""
+    """the file's names of tensors not loaded: a replaced head, buffers that the model computes itself"""
     kept: tuple[str, ...]
-    """our names of tensors that the model keeps as they were: a new head, counters that old files do not have"""
+    """our names of tensors that the model keeps: a new head, counters that old files do not have"""
 
     def __str__(self) -> str:
         part = f" in its '{self.part}'" if self.part else ""
@@ -48,15 +48,19 @@ class Loaded:
 
 
 def load_weights(model: nn.Module, file: str | Path | StateDict, *, reset_head: bool = False) -> Loaded:
-    """Load published weights, or those of a run's folder, into a model: ``load_weights(model, "resnet50.pth")``.
+    """Load published weights, or those of a run, into a model.
 
-    The file may have our names or those of a project that the architecture's ``LAYOUTS`` know; whichever fit best are
-    taken. With ``reset_head`` the file's output layer is left out and the model keeps its own: of a model just built
-    that is a new one. Everything is compared before anything is loaded, so that a file that does not fit leaves the
-    model as it was.
+    Args:
+        model: the model, which is changed in place; if the file does not fit it is left as it was.
+        file: a safetensors or ``.pth`` file, or the folder of a run, with our parameter names or those of a project in
+            the architecture's ``LAYOUTS``; the best fit is used.
+        reset_head: do not load the output layer: the model keeps its own, which is new if it was just built.
 
-    Raises UsageError where file and model do not fit: missing, unexpected and misshapen tensors, another number of
-    classes, another type of numbers; DataError for a file that is damaged or holds more than data.
+    Raises UsageError where file and model do not fit (missing, unexpected and misshapen tensors, another number of
+    classes, another dtype), DataError for a file that is damaged or holds code.
+
+        model = lamina.create_model("resnet50", num_classes=10)
+        print(lamina.load_weights(model, "resnet50.pth", reset_head=True))
     """
     state = file if isinstance(file, StateDict) else read_state_dict(file)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
@@ -69,14 +73,14 @@ def load_weights(model: nn.Module, file: str | Path | StateDict, *, reset_head: 
 def fitted(
     model: nn.Module, state: StateDict, *, reset_head: bool = False, advice: str = NEW_HEAD
 ) -> tuple[dict[str, Tensor], Loaded]:
-    """The tensors of a file under our names and in our shapes, as ``model`` (on any device) takes them.
+    """The tensors of a file under our names and in the shapes of ``model`` (on any device), and what they are.
 
-    ``advice`` is told where only the head does not fit. Raises UsageError and DataError as ``load_weights`` does.
+    ``advice`` is added to the message if only the head does not fit. Raises as ``load_weights`` does.
     """
     ours = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     layouts = [OWN, *(layout for layout in layouts_of(model) if list(layout.names(model)))]
     matches = [_match(layout.source, layout.translation(model), ours, state.tensors, reset_head) for layout in layouts]
-    best = max(matches, key=lambda match: (len(match.fitting), -len(match.unexpected)))  # of equals the first
+    best = max(matches, key=lambda match: (len(match.fitting), -len(match.unexpected)))  # the first of equals
     _expect_fit(best, ours, state, type(model).__name__, advice)
     _expect_numbers(best, ours, state)
     tensors = {
@@ -95,7 +99,7 @@ def fitted(
 
 
 def layouts_of(model: nn.Module) -> Sequence[Layout]:
-    """The layouts of other projects for a model's architecture; none for a model that is not of ours."""
+    """The layouts of other projects for a model's architecture; none for a model that is not one of ours."""
     package, _, architecture = type(model).__module__.rpartition(".")
     if package != "lamina.models":
         return _layouts_of_package(type(model).__module__)
@@ -128,24 +132,24 @@ def _layouts_of_package(module: str) -> Sequence[Layout]:
 
 @dataclass(kw_only=True)
 class _Match:
-    """How the names and shapes of a file fit a model under one layout; the head is left out where it is not wanted."""
+    """How the names and shapes of a file fit a model under one layout, without the head if it is to be reset."""
 
     source: str
     translation: Translation
     theirs: Mapping[str, Tensor]
-    """the file's tensors, matrices turned as ours are"""
+    """the file's tensors, matrices as (out, in)"""
     fitting: dict[str, str] = field(default_factory=dict)
-    """their name by ours"""
+    """their name by ours, of equal shape"""
     misshapen: dict[str, str] = field(default_factory=dict)
-    """their name by ours"""
+    """their name by ours, of different shape"""
     missing: list[str] = field(default_factory=list)
-    """our names"""
+    """our names that the file lacks"""
     unexpected: list[str] = field(default_factory=list)
-    """their names"""
+    """their names that the model lacks"""
 
     @property
     def only_head(self) -> bool:
-        """Whether something does not fit, and that is the head."""
+        """Whether the head, and nothing else, does not fit."""
         wrong = [*self.misshapen, *self.missing, *(self.translation.ours(name) or "" for name in self.unexpected)]
         return bool(wrong) and all(_in_head(name) for name in wrong)
 
@@ -157,7 +161,7 @@ def _match(
     theirs: Mapping[str, Tensor],
     reset_head: bool,
 ) -> _Match:
-    match = _Match(source=source, translation=translation, theirs=translation.turned(theirs))
+    match = _Match(source=source, translation=translation, theirs=translation.transpose(theirs))
     for their_name, tensor in match.theirs.items():
         name = translation.ours(their_name)
         if (name is None and translation.ignores(their_name)) or (reset_head and name is not None and _in_head(name)):
@@ -176,12 +180,12 @@ def _match(
 
 
 def _in_head(ours: str) -> bool:
-    """Whether our tensor belongs to the output layer."""
+    """Whether a tensor of ours belongs to the output layer."""
     return ours.partition(".")[0].startswith("head")
 
 
 def _trimmed(tensor: Tensor) -> list[int]:
-    """The shape without ones at its end: a 1x1 convolution is a linear layer, (C, 1, 1) scales are (C,)."""
+    """The shape without trailing ones: a 1x1 convolution is a linear layer, scales (C, 1, 1) are (C,)."""
     shape = list(tensor.shape)
     while shape and shape[-1] == 1:
         shape.pop()
@@ -189,7 +193,7 @@ def _trimmed(tensor: Tensor) -> list[int]:
 
 
 def _covers(kernel: Tensor, linear: Tensor) -> bool:
-    """Whether a convolution over whole maps has the shape of our linear layer of those maps flattened (timm's VGG)."""
+    """Whether a convolution over whole maps has the size of our linear layer of the flattened maps (timm's VGG)."""
     return kernel.ndim == 4 and linear.shape == (len(kernel), kernel.shape[1:].numel())
 
 
@@ -198,9 +202,9 @@ def _expect_fit(match: _Match, ours: Mapping[str, Tensor], state: StateDict, mod
     if not (match.missing or match.unexpected or match.misshapen):
         return
     theirs = match.theirs
-    if 3 * (len(match.fitting) + len(match.misshapen)) < len(theirs):  # names that fit are of this family
+    if 3 * (len(match.fitting) + len(match.misshapen)) < len(theirs):  # hardly any names fit: another architecture
         raise UsageError(
-            f"{state.path} is not a file of this {model}: {len(match.fitting)} of its {len(theirs)} tensors fit; "
+            f"{state.path} does not fit this {model}: {len(match.fitting)} of its {len(theirs)} tensors do; "
             f"it holds {_listed(list(theirs))}"
         )
     if match.only_head:
@@ -213,14 +217,14 @@ def _expect_fit(match: _Match, ours: Mapping[str, Tensor], state: StateDict, mod
             for name, their_name in match.misshapen.items()
         ],
     }
-    told = "; ".join(f"{fault} {_listed(names)}" for fault, names in faults.items() if names)
-    raise UsageError(f"{state.path} (names of {match.source}) does not fit this {model}: {told}")
+    listed = "; ".join(f"{fault} {_listed(names)}" for fault, names in faults.items() if names)
+    raise UsageError(f"{state.path} (names of {match.source}) does not fit this {model}: {listed}")
 
 
 def _head_differs(match: _Match, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
     for name, their_name in match.misshapen.items():
         if ours[name].ndim and theirs[their_name].ndim and ours[name].shape[0] != theirs[their_name].shape[0]:
-            return f"tells {theirs[their_name].shape[0]} classes apart, the model {ours[name].shape[0]}"
+            return f"has {theirs[their_name].shape[0]} classes, the model {ours[name].shape[0]}"
     head = [name for name in ours if _in_head(name)]
     if not head:
         return "has an output layer, the model has none"
@@ -230,19 +234,17 @@ def _head_differs(match: _Match, ours: Mapping[str, Tensor], theirs: Mapping[str
 
 
 def _expect_numbers(match: _Match, ours: Mapping[str, Tensor], state: StateDict) -> None:
-    """Raise UsageError for tensors of another type than the model's."""
+    """Raise UsageError for floating-point numbers of another dtype than the model's, DataError for other numbers."""
     for name, their_name in match.fitting.items():
         there, here = state.tensors[their_name].dtype, ours[name].dtype
         if there == here:
             continue
         if there.is_floating_point and here.is_floating_point:
             raise UsageError(
-                f"{state.path} holds {_short(there)} numbers, the model {_short(here)}: "
-                f"lamina convert --dtype {_short(here)} makes a file that fits"
+                f"{state.path} holds {_short(there)} weights, the model {_short(here)}: "
+                f"convert the file with lamina convert --dtype {_short(here)}"
             )
-        raise DataError(
-            f"{state.path}: {_with_ours(their_name, name)} is {_short(there)}, where {_short(here)} belongs"
-        )
+        raise DataError(f"{state.path}: {_with_ours(their_name, name)} is {_short(there)}, expected {_short(here)}")
 
 
 def _with_ours(theirs: str, ours: str) -> str:

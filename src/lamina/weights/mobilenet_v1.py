@@ -1,4 +1,4 @@
-"""Names of MobileNet V1's parts in other projects."""
+"""Parameter names of MobileNet V1 in other projects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lamina.weights.layout import Layout
 
 
 def _timm(model: MobileNetV1) -> Iterable[tuple[str, str]]:
-    """Its nets have ReLU6 where the paper has ReLU: ``activation="relu6"``."""
+    """timm's variants use ReLU6 where the paper has ReLU: ``activation="relu6"``."""
     yield from (("conv_stem", "stem.conv"), ("bn1", "stem.norm"), ("classifier", "head"))
     for stage, depth in enumerate(model.config.depths):
         for index in range(depth):

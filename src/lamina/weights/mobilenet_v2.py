@@ -1,4 +1,4 @@
-"""Names of MobileNet V2's parts in other projects."""
+"""Parameter names of MobileNet V2 in other projects."""
 
 from __future__ import annotations
 

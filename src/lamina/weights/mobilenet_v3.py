@@ -1,4 +1,4 @@
-"""Names of MobileNet V3's parts in other projects."""
+"""Parameter names of MobileNet V3 in other projects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _torchvision(model: MobileNetV3) -> Iterable[tuple[str, str]]:
 
 
 def _timm(model: MobileNetV3) -> Iterable[tuple[str, str]]:
-    """A row of its table is the blocks of one output width; the convolution before the pooling is its last row."""
+    """timm numbers blocks within rows of one output width; the convolution before the pooling is the last row."""
     rows = [len(list(run)) for _, run in groupby(model.config.blocks, key=lambda row: row[2])]
     yield from timm_body(model, rows)
     yield f"blocks.{len(rows)}.0.conv", "neck.conv.conv"

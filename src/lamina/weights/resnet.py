@@ -1,4 +1,4 @@
-"""Names of published ResNet weights: torchvision and timm call the parts alike."""
+"""Parameter names of ResNet in other projects: torchvision and timm use the same."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lamina.weights.layout import Layout
 def torchvision_names(model: ResNet | ResNetCifar) -> Iterator[tuple[str, str]]:
     """``conv1, bn1, layer1.0.conv1, layer1.0.bn1, ..., layer2.0.downsample.0, ..., fc``.
 
-    A net with pre-activation has no counterpart there, and no names.
+    Neither project has a ResNet with pre-activation: no names for one.
     """
     return residual_names(model, shortcut="downsample", head="fc")
 
 
 def residual_names(model: ResNet | ResNetCifar, *, shortcut: str, head: str) -> Iterator[tuple[str, str]]:
-    """The names of a project that calls the projections ``shortcut`` and the output layer ``head``."""
+    """The names of a project in which projections are called ``shortcut`` and the output layer ``head``."""
     if model.config.preactivation:
         return
     yield "conv1", "stem.conv"

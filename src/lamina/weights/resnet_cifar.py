@@ -1,4 +1,4 @@
-"""Names of published CIFAR ResNet weights."""
+"""Parameter names of the CIFAR ResNets in other projects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.weights.resnet import residual_names, torchvision_names
 def akamaster_names(model: ResNetCifar) -> Iterator[tuple[str, str]]:
     """``conv1, bn1, layer1.0.conv1, ..., linear``; with shortcut B also ``layer2.0.shortcut.0`` and ``.1``.
 
-    Its files hold shortcut A under ``state_dict``, every name behind ``module.``.
+    Its files hold models with shortcut A, under ``state_dict``, with the prefix ``module.`` before every name.
     """
     return residual_names(model, shortcut="shortcut", head="linear")
 

@@ -1,4 +1,4 @@
-"""Names of SqueezeNet's parts in other projects."""
+"""Parameter names of SqueezeNet in other projects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from lamina.weights.layout import Layout
 
 
 def _torchvision(model: SqueezeNet) -> Iterable[tuple[str, str]]:
-    """Fire modules and poolings are counted on from conv1, its rectification and its pooling; there are no bypasses."""
+    """Fire modules and pooling are numbered on from conv1, its ReLU and its pooling; there is no variant with
+    bypass."""
     if model.config.bypass != "none":
         return
     yield "features.0", "stem.conv1"

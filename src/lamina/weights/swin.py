@@ -1,4 +1,4 @@
-"""How torchvision, timm and the paper's repository name the parts of Swin."""
+"""Parameter names of Swin in torchvision, timm and the paper's repository."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from lamina.weights.layout import Layout
 def _names(
     model: Swin, *, stem: tuple[str, str], downsample: str, blocks: str, mlp: tuple[str, str], head: str
 ) -> Iterator[tuple[str, str]]:
-    """``downsample`` and ``blocks`` (of a stage) are their names as formats of ``stage``, ``before`` = stage - 1,
-    ``even`` = 2 stage and ``odd`` = 2 stage + 1; ``mlp`` their names of the two linear layers."""
+    """(their name, our name) of each module.
+
+    ``downsample`` and ``blocks`` (of a stage) are format strings of ``stage``, ``before`` = stage - 1, ``even`` = 2
+    stage and ``odd`` = 2 stage + 1; ``mlp`` are the names of the two linear layers.
+    """
     yield stem[0], "stem.conv"
     yield stem[1], "stem.norm"
     for stage, depth in enumerate(model.config.depths):

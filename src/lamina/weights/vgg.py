@@ -1,4 +1,4 @@
-"""Names of VGG's parts in other projects."""
+"""Parameter names of VGG in other projects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lamina.weights.layout import Layout
 
 
 def _features(model: VGG) -> Iterable[tuple[str, str]]:
-    """Both projects count the layers of all stages through, rectifications and poolings included."""
+    """Both projects number the layers of all stages in sequence, ReLU and pooling included."""
     index = 0
     for number, stage in enumerate(model.stages):
         for name, layer in stage.named_children():
@@ -26,7 +26,7 @@ def _torchvision(model: VGG) -> Iterable[tuple[str, str]]:
 
 
 def _timm(model: VGG) -> Iterable[tuple[str, str]]:
-    """fc6 and fc7 are convolutions there, of 7x7 and 1x1: the same numbers in the same order."""
+    """timm's fc6 and fc7 are convolutions, of 7x7 and 1x1: the same values in the same order."""
     yield from _features(model)
     yield "pre_logits.fc1", "neck.fc6"
     yield "pre_logits.fc2", "neck.fc7"

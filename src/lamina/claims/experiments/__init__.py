@@ -1,1 +1,1 @@
-"""One short file a claim: its settings and bars, fixed before its verdict."""
+"""One short file per claim, which defines ``CLAIM``: its settings and bars are fixed before the verdict."""

@@ -41,13 +41,13 @@ def measure(settings: FirstStepSettings, seed: int) -> Measurement:
     rest = (settings.lr, settings.beta1, settings.beta2, settings.eps)
     step_N = optimisers.adam(theta_N, g_N, state, *rest)[0] - theta_N
     bare_N = optimisers.adam(theta_N, g_N, state, *rest, correct=False)[0] - theta_N
-    told = (1 - settings.beta1) / math.sqrt(1 - settings.beta2)
+    factor = (1 - settings.beta1) / math.sqrt(1 - settings.beta2)
     order = size_N.argsort()
     return Measurement(
         numbers={
             "off": (step_N / (-settings.lr * g_N.sign()) - 1).abs().max().item(),
             "bare": (bare_N.abs() / settings.lr).mean().item(),
-            "bare_off": (bare_N / (-settings.lr * told * g_N.sign()) - 1).abs().max().item(),
+            "bare_off": (bare_N / (-settings.lr * factor * g_N.sign()) - 1).abs().max().item(),
         },
         arrays={
             "g": size_N[order].numpy(),

@@ -30,20 +30,20 @@ class AddingSettings(Settings):
     lr: float = 2e-3
     """of Adam"""
     clip: float = 1.0
-    """gradients are shortened to this norm"""
+    """maximum gradient norm"""
     check: int = 50
-    """steps between two looks at the error on the validation sequences"""
+    """steps between two evaluations on the validation sequences"""
     enough: float = 0.005
-    """of that error: training ends early where it is reached"""
+    """validation error at which training stops early"""
     sequences: int = 2000
-    """for validation, and as many others for the test"""
+    """for validation, and as many for the test"""
 
 
 CELLS: dict[Kind, str] = {"rnn": "RNN", "lstm": "LSTM, forget bias 1", "gru": "GRU"}
 
 
 class Adder(nn.Module):
-    """(B, T, 2) -> (B,): one recurrent layer and a linear reading of its last output."""
+    """(B, T, 2) -> (B,): one recurrent layer and a linear layer on its last output."""
 
     def __init__(self, kind: Kind, hidden: int) -> None:
         super().__init__()
@@ -57,7 +57,8 @@ class Adder(nn.Module):
 
 
 def problem(count: int, length: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Sequences (N, T, 2) of (number in [0, 1), mark) with one mark in each half, and sums (N,) of what is marked."""
+    """Sequences (N, T, 2) of (number in [0, 1), mark) with one mark in each half, and the sums (N,) of the marked
+    numbers."""
     number_NT, mark_NT = torch.rand(count, length, generator=draw), torch.zeros(count, length)
     rows_N, half = torch.arange(count), length // 2
     mark_NT[rows_N, torch.randint(half, (count,), generator=draw)] = 1.0
@@ -84,7 +85,7 @@ def measure(settings: AddingSettings, seed: int) -> Measurement:
 def _train(
     settings: AddingSettings, net: nn.Module, draw: torch.Generator, validation: tuple[Tensor, Tensor]
 ) -> list[float]:
-    """The error on the validation sequences at every look."""
+    """Train the net: its error on the validation sequences at every evaluation."""
     optimiser = torch.optim.Adam(net.parameters(), settings.lr)
     errors: list[float] = []
     for step in range(1, settings.steps + 1):

@@ -1,4 +1,4 @@
-"""Why scores are divided by the root of the width: without it, attention looks at one key."""
+"""Why scores are divided by the root of the width: otherwise attention concentrates on one key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ScaleSettings(Settings):
     """d; the claim is about the last"""
     keys: int = 64
     queries: int = 256
-    """each with keys of its own, all N(0, 1), in double"""
+    """each with keys of its own, all N(0, 1), in float64"""
 
 
 def measure(settings: ScaleSettings, seed: int) -> Measurement:
@@ -41,7 +41,7 @@ def measure(settings: ScaleSettings, seed: int) -> Measurement:
             _, attn = attention(q if name == "scaled" else q * math.sqrt(width), k, k, need_map=True)
             assert attn is not None
             numbers[f"{name}_{width}"] = entropy(attn).mean().item()
-            if width == last:  # d a_i / d score_i = a_i (1 - a_i), added over the keys
+            if width == last:  # d a_i / d score_i = a_i (1 - a_i), summed over the keys
                 numbers[f"{name}_slope"] = (1 - (attn**2).sum(-1)).mean().item()
         if width == last:
             numbers["variance"] = (q @ k.transpose(-2, -1)).var().item()

@@ -60,8 +60,8 @@ def _digits() -> tuple[Tensor, Tensor]:
 def _train(
     settings: RateSettings, x_ND: Tensor, t_N: Tensor, rate: float, normed: bool, seed: int
 ) -> tuple[Array, float]:
-    """The loss of each batch, and at the end the cross-entropy of the whole set in training mode; infinite where the
-    loss ceased to be finite on the way."""
+    """The loss of each batch, and the final cross-entropy of the whole set in training mode; infinite if a loss was not
+    finite."""
     draw, order = generator(seed, "weights"), generator(seed, "order")
     sizes = [x_ND.shape[1], *[settings.width] * settings.layers, CLASSES]
     weights = [he_std(i) * torch.randn(o, i, generator=draw) for i, o in pairwise(sizes)]

@@ -1,4 +1,4 @@
-"""The causal mask, by its Jacobian: what comes later has no influence at all."""
+"""The causal mask, by its Jacobian: later tokens have no influence at all."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class CausalSettings(Settings):
     layers: int = 2
     width: int = 16
     heads: int = 2
-    """of each model; weights as it starts them, in double, and without dropout"""
+    """of each model; with its own initialisation, in float64, without dropout"""
 
 
 def build(settings: CausalSettings, name: str) -> Any:
-    """A model of this name, small."""
+    """A small model of this name."""
     options: dict[str, Any] = {"vocab_size": settings.vocabulary, "layers": settings.layers, "heads": settings.heads}
     options |= {"hidden": 4 * settings.width} if name == "transformer-base" else {"context": settings.tokens}
     return create_model(name, width=settings.width, **options)
@@ -48,12 +48,12 @@ def measure(settings: CausalSettings, seed: int) -> Measurement:
     arrays = {}
     for name in MODELS:
         model = drawn(partial(build, settings, name), seed, "weights", name).double().eval()
-        asked = {"source": source} if name == "transformer-base" else {}
-        influence_TT = _influence(model, tokens_2T[:1], direction_V, asked)
+        extra = {"source": source} if name == "transformer-base" else {}
+        influence_TT = _influence(model, tokens_2T[:1], direction_V, extra)
         key = name.replace("-", "_")
         numbers[f"{key}_later"] = influence_TT[later_TT].max().item()
         numbers[f"{key}_earlier"] = influence_TT[~later_TT].min().item()
-        numbers[f"{key}_changed"] = _changed(model, tokens_2T, asked)
+        numbers[f"{key}_changed"] = _changed(model, tokens_2T, extra)
         arrays[key] = influence_TT.numpy()
         if name == "transformer-lm":
             open_TT = _jacobian(model.stack(x := _input(settings, draw))[0] @ direction_V[: settings.width], x)
@@ -67,12 +67,12 @@ def _input(settings: CausalSettings, draw: torch.Generator) -> Tensor:
     return x_1TC.requires_grad_()
 
 
-def _influence(model: Any, tokens_1T: Tensor, direction_V: Tensor, asked: dict[str, Tensor]) -> Tensor:
-    """|d logits_t / d embedding_s|, (T, T), of the whole model as it is called; the logits of a token are added with
-    random weights, so that none hides another."""
+def _influence(model: Any, tokens_1T: Tensor, direction_V: Tensor, extra: dict[str, Tensor]) -> Tensor:
+    """|d logits_t / d embedding_s|, (T, T), of the whole model; the logits of a token are summed with random weights,
+    so that they do not cancel."""
     embedded: list[Tensor] = []
     hook = model.tokens.register_forward_hook(lambda _, __, out: embedded.append(out))
-    logits_1TV, _ = model(tokens_1T, **asked)
+    logits_1TV, _ = model(tokens_1T, **extra)
     hook.remove()
     return _jacobian(logits_1TV[0] @ direction_V, embedded[-1])  # the decoder's: a source is embedded before
 
@@ -85,13 +85,13 @@ def _jacobian(out_T: Tensor, x_1TC: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _changed(model: Any, tokens_2T: Tensor, asked: dict[str, Tensor]) -> float:
-    """Largest change of a logit up to some token where all tokens after it are others, over the largest logit."""
-    logits_TV = model(tokens_2T[:1], **asked)[0][0]
+def _changed(model: Any, tokens_2T: Tensor, extra: dict[str, Tensor]) -> float:
+    """Largest change of the logits up to a token when all later tokens are replaced, over the largest logit."""
+    logits_TV = model(tokens_2T[:1], **extra)[0][0]
     changes = []
     for t in range(1, tokens_2T.shape[1]):
         mixed_1T = torch.cat([tokens_2T[:1, :t], tokens_2T[1:, t:]], 1)
-        changes.append(largest(model(mixed_1T, **asked)[0][0, :t] - logits_TV[:t]))
+        changes.append(largest(model(mixed_1T, **extra)[0][0, :t] - logits_TV[:t]))
     return max(changes) / largest(logits_TV)
 
 

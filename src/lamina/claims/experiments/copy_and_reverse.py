@@ -1,4 +1,4 @@
-"""Writing a sequence again, or from its end: with attention, and through one vector."""
+"""Copying and reversing a sequence, with attention and through a single vector."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ NETS = ("attention", "fixed")
 class CopySettings(Settings):
     symbols: int = 20
     longest: int = 16
-    """training sequences have 1 to so many symbols, all of a batch the same number"""
+    """maximum length of a training sequence; all sequences of a batch have the same length"""
     lengths: tuple[int, ...] = (4, 8, 12, 16)
     """tested; the claim is about the last"""
     hidden: int = 64
     fixed_hidden: int = 96
-    """which gives the net without attention as many weights"""
+    """gives the net without attention as many weights"""
     batch: int = 64
     steps: int = 700
     lr: float = 5e-3
-    """of Adam, falling to 0 on a line"""
+    """of Adam, with linear decay to 0"""
     clip: float = 1.0
-    """gradients are shortened to this norm"""
+    """maximum gradient norm"""
     sequences: int = 200
     """of each length, for the test"""
 
 
 def build(settings: CopySettings, task: str, name: str) -> Any:
-    """Bahdanau's net, or Sutskever's, which reads so that what is written first has been read last."""
+    """Bahdanau's net, or Sutskever's, whose encoder reads the symbol that is generated first last."""
     size = settings.hidden if name == "attention" else settings.fixed_hidden
     common = {"source_vocab_size": settings.symbols, "vocab_size": settings.symbols + 1, "num_layers": 1}
     common |= {"embedding_dim": size, "hidden_size": size}
@@ -57,7 +57,7 @@ def build(settings: CopySettings, task: str, name: str) -> Any:
 
 
 def problem(settings: CopySettings, task: str, count: int, length: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Sources (N, T) and what is to be written (N, T)."""
+    """Sources and targets, (N, T) each."""
     source_NT = torch.randint(settings.symbols, (count, length), generator=draw)
     return source_NT, source_NT if task == "copy" else source_NT.flip(1)
 
@@ -81,7 +81,7 @@ def measure(settings: CopySettings, seed: int) -> Measurement:
 
 
 def _begun(settings: CopySettings, target_NT: Tensor) -> Tensor:
-    """What the decoder is given: the mark of the beginning, then the target up to its last symbol but one."""
+    """The decoder's input under teacher forcing: the start token, then the target without its last symbol."""
     return F.pad(target_NT[:, :-1], (1, 0), value=settings.symbols)
 
 
@@ -101,16 +101,16 @@ def _train(settings: CopySettings, net: nn.Module, task: str, draw: torch.Genera
 
 @torch.no_grad()
 def _wrong(settings: CopySettings, net: Any, task: str, length: int, draw: torch.Generator) -> float:
-    """Share of wrong symbols where the net goes on from its own."""
+    """Share of wrong symbols in greedy decoding."""
     source_NT, target_NT = problem(settings, task, settings.sequences, length, draw)
     begin_N1 = torch.full((settings.sequences, 1), settings.symbols)
-    written = generate(net, begin_N1, max_new_tokens=length, greedy=True, memory=net.encode(source_NT))
-    return (torch.tensor(written) != target_NT).double().mean().item()
+    predicted = generate(net, begin_N1, max_new_tokens=length, greedy=True, memory=net.encode(source_NT))
+    return (torch.tensor(predicted) != target_NT).double().mean().item()
 
 
 @torch.no_grad()
 def _alignment(settings: CopySettings, net: Any, task: str, draw: torch.Generator) -> Tensor:
-    """The weights (N, T, S) of the longest sequences, along the right targets."""
+    """The attention weights (N, T, S) for the longest sequences, under teacher forcing."""
     source_NT, target_NT = problem(settings, task, settings.sequences, settings.longest, draw)
     map_NTS: Tensor = net.attention_map(_begun(settings, target_NT), source=source_NT)
     return map_NTS

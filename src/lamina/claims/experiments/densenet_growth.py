@@ -27,14 +27,14 @@ class GrowthSettings(Settings):
     layers: int = 12
     growth_rate: int = 12
     stem_channels: int = 16
-    """of the block whose gradients are measured, in double"""
+    """of the block whose gradients are measured, in float64"""
     batch: int = 4
     side: int = 8
     """its input N(0, 1), the gradient at its output N(0, 1) too"""
 
 
 def outputs(block: Any, x_0: Tensor) -> list[Tensor]:
-    """x_0, x_1, ..., x_n, each layer having seen all before it."""
+    """x_0, x_1, ..., x_n; each layer gets all maps before it."""
     maps = [x_0]
     for layer in block:
         maps.append(layer(list(maps)))
@@ -69,7 +69,7 @@ def measure(settings: GrowthSettings, seed: int) -> Measurement:
 
 @cache
 def _channels(name: str) -> list[tuple[int, int, int, int]]:
-    """Of each dense block of a real model: c0, n, k and the channels that come out of it."""
+    """(c0, n, k, output channels) of each dense block of a model."""
     model: Any = weightless(partial(create_model, name))
     entries: list[int] = []
     for stage in model.stages:

@@ -30,7 +30,7 @@ class CostSettings(Settings):
 
 
 def separable(in_channels: int, out_channels: int, kernel: int) -> nn.Module:
-    """Each channel by itself, then 1x1 over all of them."""
+    """A depthwise convolution, then a 1x1 convolution."""
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False),
         nn.Conv2d(in_channels, out_channels, 1, bias=False),

@@ -1,4 +1,4 @@
-"""Dropout on a small noisy set: what it does to test accuracy, and to test cross-entropy."""
+"""Dropout on a small noisy set: its effect on test accuracy and test cross-entropy."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class DropoutSettings(Settings):
     inputs: int = 50
     """N(0, 1)"""
     useful: int = 5
-    """the class is the sign of a random projection of so many of them, plus noise"""
+    """number of inputs whose random projection, plus noise, has the class as its sign"""
     noise: float = 0.5
-    """its spread over that of the projection"""
+    """its standard deviation over that of the projection"""
     width: int = 256
     """of two hidden ReLU layers, torch's default initialisation"""
     probabilities: tuple[float, ...] = (0.0, 0.5, 0.8)
@@ -39,7 +39,7 @@ class DropoutSettings(Settings):
     lr: float = 1e-3
     """of Adam, on all samples at once"""
     draws: int = 3
-    """data sets and initial weights averaged for one seed; the same for every probability"""
+    """data sets and initialisations averaged per seed; the same for every probability"""
 
 
 def measure(settings: DropoutSettings, seed: int) -> Measurement:
@@ -64,7 +64,7 @@ def _data(settings: DropoutSettings, draw: torch.Generator) -> tuple[Tensor, Ten
 
 
 def _train(settings: DropoutSettings, x_DNI: Tensor, t_DN: Tensor, p: float, seed: int) -> dict[str, float]:
-    """Means over the draws, whose nets are trained side by side."""
+    """Means over the draws, whose nets are trained in parallel."""
     draw, masks = generator(seed, "weights"), generator(seed, "masks", p)
     sizes = [settings.inputs, settings.width, settings.width, 2]
     weights: list[Tensor] = []

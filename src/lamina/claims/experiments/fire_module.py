@@ -25,9 +25,9 @@ class FireSettings(Settings):
     """nothing is random"""
     alexnet: int = 60_965_224
     squeezenet: int = 1_248_424
-    """parameters as they are told"""
+    """the published numbers of parameters"""
     fire_least: float = 3.0
-    """how many times more a 3x3 convolution has than the fire module in its place"""
+    """parameters of a 3x3 convolution over those of the fire module in its place"""
 
 
 def fires() -> list[nn.Module]:

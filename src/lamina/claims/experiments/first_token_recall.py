@@ -1,4 +1,4 @@
-"""Naming the first token at the end: attention reaches it at any distance, a recurrent network does not."""
+"""Predicting the first token at the end: attention reaches it at any distance, a recurrent network does not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RecallSettings(Settings):
     symbols: int = 8
     near: int = 50
     far: int = 200
-    """numbers of tokens, all drawn at random; the first is to be named after the last"""
+    """lengths of the random sequences, whose first token is to be predicted after the last"""
     width: int = 32
     """of one block of attention with one head and learned positions"""
     hidden: int = 64
@@ -39,16 +39,16 @@ class RecallSettings(Settings):
     lr: float = 1e-3
     """of Adam"""
     clip: float = 1.0
-    """gradients are shortened to this norm"""
+    """maximum gradient norm"""
     check: int = 10
-    """steps between two looks at other sequences"""
+    """steps between two evaluations on new sequences"""
     right: float = 0.99
-    """share of them whose first token is named: then it is learned, and training ends"""
+    """accuracy at which the task counts as learned, and training stops"""
     sequences: int = 500
 
 
 def build(settings: RecallSettings, name: str, length: int) -> Any:
-    """A language model; the logits after its last token are read."""
+    """A language model, of which the logits after the last token are used."""
     if name == "rnn":
         sizes = {"embedding_dim": settings.hidden, "hidden_size": settings.hidden}
         return create_model("rnn-lm", vocab_size=settings.symbols, **sizes)
@@ -78,7 +78,7 @@ def _places(settings: RecallSettings) -> dict[str, int]:
 
 
 def _train(settings: RecallSettings, net: nn.Module, length: int, seed: int) -> list[float]:
-    """The share of first tokens named, at every look."""
+    """Train the net: its accuracy at every evaluation."""
     draw = generator(seed, "training", length)
     test_NT = _sequences(settings, settings.sequences, length, generator(seed, "test", length))
     optimiser = torch.optim.Adam(net.parameters(), settings.lr)
@@ -91,8 +91,8 @@ def _train(settings: RecallSettings, net: nn.Module, length: int, seed: int) -> 
         optimiser.step()
         if step % settings.check == 0:
             with torch.no_grad():
-                named_N = net(test_NT)[0][:, -1].argmax(-1)
-            accuracies.append((named_N == test_NT[:, 0]).double().mean().item())
+                predicted_N = net(test_NT)[0][:, -1].argmax(-1)
+            accuracies.append((predicted_N == test_NT[:, 0]).double().mean().item())
             if accuracies[-1] >= settings.right:
                 break
     return accuracies

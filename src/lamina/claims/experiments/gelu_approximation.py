@@ -26,7 +26,7 @@ class GeluSettings(Settings):
     tanh_error: float = 4.7324e-4
     tanh_place: float = 2.6989
     sigmoid_error: float = 0.02033
-    """as they are told"""
+    """the published values"""
 
 
 def measure(settings: GeluSettings, seed: int) -> Measurement:
@@ -72,9 +72,9 @@ CLAIM = Claim(
     universal=True,
     margin=2.0,
     bars=(
-        Bar(number="tanh_off", at_most=1e-8, why="one unit of the last digit told"),
-        Bar(number="place_off", at_most=1e-4, why="one unit of the last digit told"),
-        Bar(number="sigmoid_off", at_most=1e-5, why="one unit of the last digit told"),
+        Bar(number="tanh_off", at_most=1e-8, why="one unit of the last digit quoted"),
+        Bar(number="place_off", at_most=1e-4, why="one unit of the last digit quoted"),
+        Bar(number="sigmoid_off", at_most=1e-5, why="one unit of the last digit quoted"),
     ),
     names={
         "tanh_error": "largest error of the tanh form",

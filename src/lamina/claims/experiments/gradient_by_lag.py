@@ -25,7 +25,7 @@ class LagSettings(Settings):
     inputs: int = 8
     hidden: int = 64
     batch: int = 64
-    """inputs N(0, 1), weights as torch starts them, in double"""
+    """inputs N(0, 1), torch's default initialisation, in float64"""
 
 
 NETS: dict[str, tuple[Kind, float, str]] = {

@@ -1,4 +1,4 @@
-"""The two right candidates of the GRU, and one that is often quoted and is not."""
+"""The two correct candidates of the GRU, and one that is often quoted and is not a GRU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, Kind] = {"after": "gru", "before": "gru-reset-before"}
 LABELS = {"after": "W x + r (U h)", "before": "W x + U (r h)", "misquoted": "r (W x + U h)"}
 SHUT = -1e3
-"""bias of a gate that is shut: its sigmoid is 0"""
+"""bias of a closed gate: its sigmoid is 0"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,13 @@ class CandidateSettings(Settings):
     inputs: int = 64
     hidden: int = 64
     batch: int = 32
-    """inputs N(0, 1), states uniform in (-1, 1), weights as torch starts them, in double"""
+    """inputs N(0, 1), states uniform in (-1, 1), torch's default initialisation, in float64"""
     gates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-    """values of the reset gate at which the figure looks"""
+    """values of the reset gate in the figure"""
 
 
 def misquoted(x_BD: Tensor, h_BH: Tensor, W: Tensor, U: Tensor, b: Tensor, b_u: Tensor) -> Tensor:
-    """A step with h~ = tanh((W [h, x]) r), which is no GRU: the reset gate acts on the input, too. Shown, not used."""
+    """A step with h~ = tanh((W [h, x]) r), which is not a GRU: the reset gate acts on the input, too."""
     (W_r, W_z, W_n), (U_r, U_z, U_n) = W.chunk(3), U.chunk(3)
     (b_r, b_z, b_n), (u_r, u_z, u_n) = b.chunk(3), b_u.chunk(3)
     r = torch.sigmoid(x_BD @ W_r.T + b_r + h_BH @ U_r.T + u_r)
@@ -86,7 +86,7 @@ def measure(settings: CandidateSettings, seed: int) -> Measurement:
 
 
 def _gates(weights: Sequence[Tensor], hidden: int, reset: float) -> list[Tensor]:
-    """The weights with the reset gate at this value, whatever comes in, and the update gate shut: h' is h~."""
+    """The weights with the reset gate fixed at this value and the update gate closed: h' is h~."""
     fixed = [weight.clone() for weight in weights]
     for weight in fixed:
         weight[: 2 * hidden] = 0

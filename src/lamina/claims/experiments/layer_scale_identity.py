@@ -1,4 +1,4 @@
-"""A ConvNeXt block begins as next to nothing added to its input."""
+"""A ConvNeXt block starts as almost the identity."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class ScaleSettings(Settings):
     side: int = 64
     batch: int = 2
-    """images N(0, 1) through ConvNeXt-T, as it is initialised, in double"""
+    """images N(0, 1), ConvNeXt-T at initialisation, in float64"""
     most: float = 1e-5
-    """of what a block adds, over what it is added to"""
+    """norm of what a block adds over the norm of its input"""
 
 
 def measure(settings: ScaleSettings, seed: int) -> Measurement:
@@ -55,7 +55,7 @@ def _blocks(model: nn.Module) -> list[Block]:
 
 
 def _added(model: Any, x: Tensor) -> list[float]:
-    """||block(x) - x|| / ||x|| of every block, on what reaches it."""
+    """||block(x) - x|| / ||x|| of every block, for its actual input."""
     shares: list[float] = []
     hooks = [
         block.register_forward_hook(

@@ -1,4 +1,4 @@
-"""The perceptron errs at most (R / gamma)^2 times."""
+"""The perceptron makes at most (R / gamma)^2 mistakes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class MistakeSettings(Settings):
     sets: int = 20
-    """data sets of a seed"""
+    """data sets per seed"""
     samples: int = 100
-    """points of a set, uniform in the square (-1, 1)^2"""
+    """points per set, uniform in the square (-1, 1)^2"""
     least_gap: float = 0.01
     most_gap: float = 0.3
-    """points nearer than the gap to the true line are drawn anew; log-uniform between these, one a set"""
+    """minimum distance of the points from the true line, one per set, log-uniform between these"""
     rate: float = 0.37
-    """learning rate: not to matter"""
+    """learning rate: must have no influence"""
     passes: int = 10_000
 
 

@@ -26,11 +26,11 @@ class MultiplierSettings(Settings):
     sizes: tuple[int, ...] = (224, 192, 160, 128)
     """the paper's, in pixels, at alpha 1; rho is the size over the first"""
     most: float = 0.1
-    """how far from the square, as a share of it"""
+    """largest relative difference from the square"""
 
 
 def cost(alpha: float, size: int) -> tuple[int, int]:
-    """Multiply-adds and parameters of the real model."""
+    """Multiply-adds and parameters of the actual model."""
     model = weightless(lambda: create_model("mobilenet-v1", alpha=alpha))
     return macs(model, 1, 3, size, size), parameters(model)
 

@@ -1,4 +1,4 @@
-"""Outliers pull a fit by squared error, and hardly one by absolute error or Huber's."""
+"""Outliers distort a fit by squared error, and hardly one by absolute error or Huber's loss."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OutlierSettings(Settings):
     """x of N(0, 1)"""
     outliers: int = 20
     shift: float = 50.0
-    """what is added to y of the outliers"""
+    """added to y of the outliers"""
     slope: float = 3.0
     intercept: float = 1.0
     noise: float = 0.1

@@ -1,4 +1,4 @@
-"""Self-attention does not know the order of its tokens, unless positions or a mask tell it."""
+"""Self-attention is permutation equivariant, unless positions or a mask break the symmetry."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PermutationSettings(Settings):
     layers: int = 2
     batch: int = 2
     permutations: int = 50
-    """drawn at random; tokens N(0, 1), weights and learned positions as torch starts them, in double"""
+    """drawn at random; tokens N(0, 1), torch's default initialisation of weights and learned positions, in float64"""
 
 
 def measure(settings: PermutationSettings, seed: int) -> Measurement:
@@ -75,8 +75,8 @@ def figure(figure: Figure, settings: PermutationSettings, measured: Sequence[Mea
     axes = figure.subplots()
     for row, name in enumerate(NETS):
         off = np.concatenate([one.arrays[name] for one in measured])
-        told = name not in ("attention", "blocks")
-        axes.plot(off, np.full(len(off), row), "o", color=SERIES[int(told)], alpha=0.25, markersize=5)
+        ordered = name not in ("attention", "blocks")
+        axes.plot(off, np.full(len(off), row), "o", color=SERIES[int(ordered)], alpha=0.25, markersize=5)
     axes.set(xscale="log", xlabel="largest difference / largest output", ylim=(len(NETS) - 0.5, -0.5))
     axes.set_yticks(range(len(NETS)), list(NETS.values()))
     readable(axes.xaxis)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 class InterpolationSettings(Settings):
     knots: tuple[int, ...] = (9, 17, 33, 65, 129)
     waves: int = 4
-    """the function is a sum of so many sines"""
+    """number of sines that the function is a sum of"""
     fastest: float = 4.0
     """their angular frequencies are uniform in (1, fastest), amplitudes N(0, 1), phases uniform"""
     grid: int = 20_001
-    """points between -pi and pi at which errors are taken"""
+    """points between -pi and pi at which errors are measured"""
 
 
 def interpolant(knots_K: Tensor, values_K: Tensor, x_N: Tensor) -> Tensor:

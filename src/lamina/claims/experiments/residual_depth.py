@@ -26,7 +26,7 @@ NETS = ("plain", "residual")
 @dataclass(frozen=True, kw_only=True)
 class DepthSettings(Settings):
     depths: tuple[int, ...] = (4, 20, 60)
-    """linear layers in blocks of two, beside the first and the last; the claim is about the last depth"""
+    """linear layers in blocks of two, without the first and the last; the claim is about the last depth"""
     width: int = 32
     classes: int = 5
     """arms of a spiral in the plane"""
@@ -34,7 +34,7 @@ class DepthSettings(Settings):
     turn: float = 4.0
     """radians that an arm winds"""
     noise: float = 0.1
-    """spread of the angle, in radians"""
+    """standard deviation of the angle, in radians"""
     steps: int = 400
     batch: int = 128
     lr: float = 0.05
@@ -72,7 +72,7 @@ def joined(branch: Tensor, h: Tensor, shortcuts: Tensor) -> Tensor:
 def _train(settings: DepthSettings, x_N2: Tensor, t_N: Tensor, depth: int, seed: int) -> list[float]:
     """Cross-entropy of the whole training set at the end, of the plain and of the residual net.
 
-    Both start from the same weights, see the same batches and are trained side by side: tensors are (2, width, B).
+    Both start from the same weights, see the same batches and are trained in parallel: tensors are (2, width, B).
     """
     draw, order = generator(seed, "weights", depth), generator(seed, "order")
     width = settings.width

@@ -1,4 +1,4 @@
-"""What must be done one after the other, and what must be done at all: recurrence and self-attention."""
+"""Sequential operations and total operations of recurrence and self-attention."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OperationSettings(Settings):
     seeds: tuple[int, ...] = (0,)
     """nothing is random"""
     lengths: tuple[int, ...] = (8, 16, 32, 64)
-    """n; the claim compares each with the one before"""
+    """n; the claim compares each with the one before it"""
     widths: tuple[int, ...] = (16, 32)
     """d, of inputs and outputs; chains and crossing are those of the last"""
     heads: int = 4
@@ -72,7 +72,7 @@ def _work(settings: OperationSettings, name: str, n: int, d: int) -> int:
 
 
 def _chain(settings: OperationSettings, name: str, n: int, d: int) -> int:
-    """How many operations must wait for one another: the longest path in the graph from output to input."""
+    """The number of sequential operations: the longest path in the graph from output to input."""
     x = torch.empty(1, n, d, device="meta", requires_grad=True)
     out = _layer(settings, name, d)(x)
     end: Any = (out[0] if isinstance(out, tuple) else out).grad_fn

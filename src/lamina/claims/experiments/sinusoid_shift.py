@@ -1,4 +1,4 @@
-"""To move along sinusoidal positions is to turn them: one rotation for each distance, wherever one stands."""
+"""A shift of sinusoidal positions is a rotation, which depends on the distance only."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ShiftSettings(Settings):
     width: int = 64
     positions: int = 512
     shifts: tuple[int, ...] = (1, 2, 3, 10, 30, 100)
-    """forwards, and as far back"""
+    """largest shift, forwards and backwards"""
     starts: tuple[int, ...] = (0, 100, 300)
-    """positions from which the figure looks ahead"""
+    """positions in the figure, from which shifts start"""
     ahead: int = 100
 
 
@@ -58,7 +58,7 @@ def measure(settings: ShiftSettings, seed: int) -> Measurement:
 
 
 def _unexplained(before_TC: Tensor, after_TC: Tensor) -> float:
-    """What the best of all linear maps from the one to the other leaves, over the norm of the other."""
+    """The residual of the best linear map from the one to the other, over the norm of the other."""
     best_CC = torch.linalg.lstsq(before_TC, after_TC).solution
     return float((before_TC @ best_CC - after_TC).norm() / after_TC.norm())
 

@@ -24,7 +24,7 @@ class StackSettings(Settings):
     channels: int = 8
     side: int = 11
     images: int = 16
-    """N(0, 1); a pixel is seen where the gradient of any of them is not zero"""
+    """N(0, 1); a pixel is seen if the gradient of any of them is not zero"""
     depths: tuple[int, ...] = (2, 3)
     """3x3 convolutions with ReLU between, compared with one of (2 depth + 1) x (2 depth + 1)"""
 
@@ -55,7 +55,7 @@ def measure(settings: StackSettings, seed: int) -> Measurement:
 
 
 def _seen(settings: StackSettings, net: nn.Module, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Which pixels (H, W) the output in the middle depends on."""
+    """The pixels (H, W) that the centre output depends on."""
     size = (settings.images, settings.channels, settings.side, settings.side)
     x = torch.randn(size, generator=generator(seed, "images"), dtype=torch.float64, requires_grad=True)
     middle = settings.side // 2

@@ -1,4 +1,4 @@
-"""What attention in windows costs as the image grows, against attention over all of it."""
+"""The cost of window attention as the image grows, against that of global attention."""
 
 from __future__ import annotations
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 class WindowSettings(Settings):
     window: int = 4
     grid: int = 3
-    """windows a side"""
+    """windows per side"""
     width: int = 8
     heads: int = 2
-    """weights as torch starts them, inputs N(0, 1), in double"""
+    """torch's default initialisation, inputs N(0, 1), in float64"""
 
 
 def blocks(settings: WindowSettings, shifted: bool) -> nn.Sequential:
-    """Two blocks of a Swin; the second one with its windows moved by half their side, or not."""
+    """Two blocks of a Swin, the second with or without shifted windows."""
     width, heads, window = settings.width, settings.heads, settings.window
     return nn.Sequential(*(Block(width, heads, window, moves, 0.0) for moves in (False, shifted)))
 
@@ -55,8 +55,8 @@ def measure(settings: WindowSettings, seed: int) -> Measurement:
 
 
 def _influence(settings: WindowSettings, net: nn.Module, seed: int) -> Tensor:
-    """For each window of the output and of the input, (N, N): the largest derivative of a position of the one by a
-    number of the other. A position's channels are added with random weights, so that none hides another."""
+    """(N, N): for each pair of output window and input window the largest derivative of an output position with respect
+    to an input value. A position's channels are summed with random weights, so that they do not cancel."""
     side, window, draw = settings.grid * settings.window, settings.window, generator(seed, "tensors")
     x = torch.randn(1, side, side, settings.width, generator=draw, dtype=torch.float64, requires_grad=True)
     out_HWC = net(x)[0]

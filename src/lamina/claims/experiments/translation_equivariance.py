@@ -28,7 +28,7 @@ class EquivarianceSettings(Settings):
 
 
 def wrap(x: Tensor, p: int) -> Tensor:
-    """Circular padding: what leaves at one side comes in at the other. (B, C, H + 2p, W + 2p)."""
+    """Circular padding: (B, C, H + 2p, W + 2p)."""
     x = torch.cat([x[:, :, -p:], x, x[:, :, :p]], dim=2)
     return torch.cat([x[..., -p:], x, x[..., :p]], dim=3)
 

@@ -49,7 +49,7 @@ def measure(settings: ApproximationSettings, seed: int) -> Measurement:
 
 
 def _train(settings: ApproximationSettings, width: int, x_N: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The least mean squared error seen, (2,), and the last fit, (2, N): a net for each target, side by side."""
+    """The smallest mean squared error during training, (2,), and the final fit, (2, N): one net per target."""
 
     def uniform(fan_in: int, *shape: int) -> Tensor:
         bound = torch_default_bound(fan_in)

@@ -1,4 +1,4 @@
-"""The gradient vanishes through many sigmoid layers, and hardly through tanh, ReLU or residual ones."""
+"""The gradient vanishes through many sigmoid layers, but hardly through tanh, ReLU or residual layers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def measure(settings: VanishingSettings, seed: int) -> Measurement:
 
 
 def _gradient_norms(settings: VanishingSettings, name: str, seed: int) -> list[float]:
-    """||dL/dW_l|| of every layer, the first nearest to the input."""
+    """||dL/dW_l|| of every layer, from the input to the output."""
     kind = name.removeprefix("residual_")
     f: Callable[[Tensor], Tensor] = {
         "sigmoid": activations.sigmoid,

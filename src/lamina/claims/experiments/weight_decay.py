@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class DecaySettings(Settings):
     scales: tuple[float, ...] = (100.0, 0.1)
-    """gradients are N(0, scale^2), new each step, the same for all rules"""
+    """gradients are N(0, scale^2), drawn anew at each step, the same for all rules"""
     weights: int = 1000
     """of each scale, all 1 at first: their mean shows the decay without the noise"""
     wd: float = 0.1

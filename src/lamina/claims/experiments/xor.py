@@ -53,7 +53,7 @@ def _accuracy(w_3: Tensor, target_4: Tensor) -> float:
 
 
 def figure(figure: Figure, settings: XorSettings, measured: Sequence[Measurement]) -> None:
-    """The corners of each function, with the line that the rule finds from w = 0."""
+    """The four cases of each function, with the line that the rule finds from w = 0."""
     for axes, (name, target_4) in zip(figure.subplots(1, 3), TARGETS.items(), strict=True):
         w_3, _, separated = perceptron.learn(perceptron.fold_bias(CORNERS_42), target_4, passes=settings.passes)
         for value, marker in ((0.0, "o"), (1.0, "s")):

@@ -1,4 +1,4 @@
-"""With its last scales at zero, a ResNet begins as its shortcuts."""
+"""With the last scale of every block at zero, a ResNet starts as its shortcuts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 MODELS = ("resnet18", "resnet50")
 """basic blocks, bottlenecks"""
 SHOWN = 300
-"""logits in the figure: all 4,000 make it a megabyte and show nothing more"""
+"""logits in the figure: all 4,000 would make it a megabyte"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GammaSettings(Settings):
     side: int = 64
     batch: int = 4
-    """images N(0, 1), in double and in training mode: with the statistics of the batch"""
+    """images N(0, 1), in float64 and training mode: with the statistics of the batch"""
 
 
 def measure(settings: GammaSettings, seed: int) -> Measurement:
@@ -48,7 +48,7 @@ def measure(settings: GammaSettings, seed: int) -> Measurement:
 
 
 def shortcuts_alone(model: Any, x_BCHW: Tensor) -> Tensor:
-    """The logits of stem, shortcuts, each with the ReLU that follows the sum, and head."""
+    """The logits of stem, shortcuts (each with the ReLU after the sum) and head."""
     x_BCHW = model.stem(x_BCHW)
     for stage in model.stages:
         for block in stage:
