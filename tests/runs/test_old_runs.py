@@ -21,6 +21,8 @@ KNOWN: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8"))
 WITHIN = {"history": 1e-6, "evaluate": 1e-6}
 """how far figures may be from those of that version, in their own size; what is said of an item: 1e-5"""
 
+WITHOUT_AVERAGE = ("stopped-text",)
+
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
@@ -82,9 +84,10 @@ def test_an_old_run_stopped_in_mid_epoch_goes_on_and_ends_as_it_would_have(name:
     assert lamina.open_run(old / name).evaluate("validation")["loss"] < begun
 
 
-@pytest.mark.parametrize("name", STOPPED)
+@pytest.mark.parametrize("name", WITHOUT_AVERAGE)
 def test_an_old_configuration_trains_the_same_again(name: str, old: Path, tmp_path: Path) -> None:
-    """From the first step, where the old run was stopped on its way and resumed."""
+    """From the first step, where the old run was stopped on its way and resumed. A run with an average begins it with a
+    ramp now, which the old one did not."""
     expect_data(name)
     run = lamina.train(config=str(old / name / "config.yaml"), name=name, directory=tmp_path, report=False)
     expect_as_told(name, run)
@@ -97,7 +100,9 @@ def test_an_old_configuration_is_read_and_written_as_it_was(name: str, old: Path
     run = lamina.train(config=str(asked), name=name, directory=tmp_path, steps=2, report=False)
     wanted = yaml.safe_load(asked.read_text(encoding="utf-8")) | {"epochs": None, "images": None, "steps": 2}
     written = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))
+    written |= written["augmentation"]  # a group of its own now
     assert {key: written[key] for key in wanted} == wanted
     for file in ("preprocess.json", "data.json"):  # fitted on the same samples
         one, two = (json.loads((folder / file).read_text(encoding="utf-8")) for folder in (run.path, old / name))
+        one = {key: value for key, value in one.items() if key in two}  # what is known of data may have become more
         assert not differences(one, two, file, 1e-9)

@@ -242,7 +242,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(short: di
         ({"batch_size": 10_000}, r"batch size 10000 is larger than the training data \(\d+ samples\)"),
         ({"model_options": {"hiden": (3,)}}, "did you mean 'hidden'"),
         ({"model_options": {"num_classes": 7}}, "num_classes=7 does not fit the data, which call for 3"),
-        ({"flip": True}, "flip changes images"),
+        ({"flip": True}, "flip is for images, but the data are a table"),
         ({"patience": 1, "validation": 0.0}, "watch a validation metric"),
         ({"schedule": "inverse-sqrt", "warmup": 0.0}, "needs a warm-up"),
     ],

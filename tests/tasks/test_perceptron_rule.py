@@ -13,11 +13,13 @@ from lamina.data.streams import InMemory, Shuffled
 from lamina.equations import perceptron as equation
 from lamina.models.perceptron import Perceptron, PerceptronConfig
 from lamina.runs.config import make_config
-from lamina.tasks.base import EngineAtRest
+from lamina.tasks.base import EngineAtRest, one_tensor
 from lamina.tasks.perceptron import PerceptronRule
 from lamina.training.engine import Engine
 from lamina.training.events import StepDone
 from lamina.training.loop import fit
+
+FEATURES = one_tensor("features")
 
 
 def separable(samples: int = 60) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -39,7 +41,7 @@ def trained(**changes: Any) -> Iterator[tuple[Perceptron, Shuffled, StepDone]]:
     asked = {"data": "none", "precision": "fp64", "accelerator": "cpu", **changes}
     recipe = make_config("perceptron", asked).recipe
     net = Perceptron(PerceptronConfig(in_features=3))
-    engine = Engine(Fabric(accelerator="cpu", devices=1), PerceptronRule(2, "features"), {"model": net}, recipe)
+    engine = Engine(Fabric(accelerator="cpu", devices=1), PerceptronRule(2, FEATURES), {"model": net}, recipe)
     stream = Shuffled(InMemory({"features": x, "target": t}), recipe.batch_size, recipe.seed)
     for event in fit(engine, stream):
         if isinstance(event, StepDone):
@@ -82,14 +84,14 @@ def test_a_batch_moves_by_the_mean_of_its_corrections() -> None:
 
 
 def test_the_loss_is_the_mean_distance_of_mistakes_from_the_line() -> None:
-    net, task = Perceptron(PerceptronConfig(in_features=1)).double(), PerceptronRule(2, "features")
+    net, task = Perceptron(PerceptronConfig(in_features=1)).double(), PerceptronRule(2, FEATURES)
     with torch.no_grad():
         net.unit.weight.fill_(2.0)
     batch = {"features": torch.tensor([[1.0], [-3.0], [0.5], [-1.0]]).double(), "target": torch.tensor([0, 1, 1, 0])}
     loss, logs = task.loss(net, batch, EngineAtRest())
     assert loss.item() == (2 + 6) / 4  # z = 2, -6, 1, -2; the first two are mistakes
     assert (logs["mistakes"].item(), logs["accuracy"].item()) == (2, 0.5)
-    weighted = PerceptronRule(2, "features", class_weights=torch.tensor([0.5, 3.0]))
+    weighted = PerceptronRule(2, FEATURES, class_weights=torch.tensor([0.5, 3.0]))
     assert weighted.loss(net, batch, EngineAtRest())[0].item() == (0.5 * 2 + 3 * 6) / 4
     metrics = weighted.metrics()
     task.evaluate_step(net, {name: value[:3] for name, value in batch.items()}, metrics)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sacrebleu
 import torch
-from lamina.tasks.text_classification import TextClassification, TextMultilabel, TextRegression
+from lamina.tasks.multilabel import Multilabel
+from lamina.tasks.regression import Regression
 from torch import Tensor, nn
 
 from lamina.data.streams import IGNORED
@@ -20,6 +21,7 @@ from lamina.models.transformer import Transformer, TransformerConfig
 from lamina.models.transformer_classifier import TransformerClassifier, TransformerClassifierConfig
 from lamina.models.transformer_lm import TransformerLM, TransformerLMConfig
 from lamina.tasks.base import EngineAtRest
+from lamina.tasks.classification import Classification
 from lamina.tasks.language_modelling import LanguageModelling
 from lamina.tasks.translation import LONGER, Translation
 from lamina.tasks.translation_scores import score_translations, signatures
@@ -127,10 +129,15 @@ CLASSIFIERS: dict[str, Any] = {
         TransformerClassifierConfig(vocab_size=V, num_classes=outputs, context=12, layers=2, width=8, heads=2)
     ),
 }
+CALL = TextPreprocess(
+    target=TargetCode(task="classification"),
+    code=TextCode.fit(["a b"], "word", "classification"),
+    max_tokens=99,
+).call
 TARGETS = {
-    "classification": (TextClassification(3), torch.tensor([2, 0, 1])),
-    "multilabel": (TextMultilabel(3), tokens(3, 3, high=2).float()),
-    "regression": (TextRegression(torch.zeros(3), torch.ones(3)), torch.arange(9.0).view(3, 3) / 9),
+    "classification": (Classification(3, CALL), torch.tensor([2, 0, 1])),
+    "multilabel": (Multilabel(3, CALL), tokens(3, 3, high=2).float()),
+    "regression": (Regression(torch.zeros(3), torch.ones(3), CALL), torch.arange(9.0).view(3, 3) / 9),
 }
 
 

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 import lamina
 from lamina.data.image.augment.geometric import Geometric
+from lamina.data.image.augment.recipe import make_augment
+from lamina.data.protocols import BatchOptions
 from lamina.errors import UsageError
-from lamina.options.recipe import Recipe
-from lamina.runs.image.augmentation import make_augment
+from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.run import Run
 from lamina.runs.training import prepare
 from lamina.training.events import StepDone
@@ -248,7 +249,9 @@ def test_nothing_asked_is_nothing_and_a_flip_is_what_it_was(photos: Path) -> Non
     training = prepare(Small(), {"data": str(photos), "batch_size": 8}, dry=True)
     assert training.stream.augment is None
     preprocess = training.parts.preprocess
-    assert make_augment(Recipe(flip=True, shift=2), preprocess, "classification") == Geometric(flip=True, shift=2)
+    recipe = Recipe(augmentation=Augmentation(flip=True, shift=2))
+    asked = BatchOptions(recipe=recipe, task="classification", mixes=True)
+    assert make_augment(preprocess, asked) == Geometric(flip=True, shift=2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from lamina.runs.text.generation_options import Manner
 from torch import nn
 
 import lamina
@@ -21,6 +20,7 @@ from lamina.errors import RunError, UsageError
 from lamina.runs.run import Run
 from lamina.runs.text import generation as generating
 from lamina.runs.training import prepare
+from lamina.tasks.generation_options import GenerationOptions
 from lamina.training.checkpoints import Checkpoints, load_checkpoint
 from lamina.training.events import StepDone
 from sample_texts import write_book, write_reviews
@@ -116,13 +116,13 @@ def test_a_text_is_written_without_a_seam(kind: Any, vocabulary: int | None, mon
     tokens = code.encode(text)
     prompt, new = tokens[:2], tokens[2:]
     monkeypatch.setattr(generating, "_tokens", lambda *_: (token for token in new))
-    pieces = list(generating.continue_tokens(nn.Identity(), preprocess, prompt, Manner(max_new_tokens=len(new))))
+    options = GenerationOptions(max_new_tokens=len(new))
+    pieces = list(generating.continue_tokens(nn.Identity(), preprocess, prompt, options))
     assert "".join(pieces) == code.decode(tokens)[len(code.decode(prompt)) :]
     assert not any("\ufffd" in piece for piece in pieces), "half a character is never shown"
     assert {"bpe": "🎉", "word": " und", "character": "京"}[kind] in pieces
-    stopped = "".join(
-        generating.continue_tokens(nn.Identity(), preprocess, prompt, Manner(max_new_tokens=99, stop=("Maß",)))
-    )
+    options = GenerationOptions(max_new_tokens=99, stop=("Maß",))
+    stopped = "".join(generating.continue_tokens(nn.Identity(), preprocess, prompt, options))
     assert stopped.rstrip(",").endswith(" Maß")
 
 
@@ -251,10 +251,12 @@ def test_what_a_run_on_text_cannot_do_is_told_in_one_line(
     writer: Run, reader: Run, critic: Run, translator: Run
 ) -> None:
     wrong: list[tuple[Any, str]] = [
-        (lambda: writer.predict("a"), "continues texts: use generate"),
-        (lambda: critic.generate("a"), "continues no texts: its task is classification; use predict"),
-        (lambda: critic.predict("a", beam=2), "a beam is for translations"),
-        (lambda: writer.evaluate(crops=10), "ten crops are cut from images, but the run was trained on text"),
+        (lambda: writer.predict("a"), "has no predict: its task is language-modelling, it has evaluate, generate"),
+        (lambda: critic.generate("a"), "has no generate: its task is classification, it has evaluate, predict"),
+        (lambda: critic.predict("a", beam=2), "no option 'beam'.*its task is classification"),
+        (lambda: critic.evaluate(beam=2), "no option 'beam'.*its task is classification"),
+        (lambda: writer.evaluate(crops=10), "no option 'crops'.*its task is language-modelling"),
+        (lambda: critic.evaluate(crops=10), "ten crops are cut from images, but the run was trained on text"),
         (lambda: writer.outcome(), "writes texts"),
         (lambda: writer.embed("a"), "has no embed method"),
         (lambda: writer.generate(), "nothing to continue"),
@@ -265,7 +267,7 @@ def test_what_a_run_on_text_cannot_do_is_told_in_one_line(
         (lambda: writer.generate("a", temprature=1.0), "did you mean 'temperature'"),  # type: ignore[call-arg]
         (lambda: writer.generate("a", stop=[""]), "an empty stop text"),
         (lambda: reader.generate("The cat sat on the mat and saw"), "context of 24 leaves no room"),
-        (lambda: translator.predict("Spanien", beam=0), "beams must be at least 1"),
+        (lambda: translator.predict("Spanien", beam=0), "beam must be at least 1"),
         (lambda: translator.predict("Spanien", beam=2, length_penalty=-1.0), "length_penalty must be at least 0"),
         (lambda: translator.predict(), "nothing to predict"),
         (lambda: critic.predict(), "nothing to predict"),
@@ -284,12 +286,12 @@ def test_what_a_run_on_text_cannot_do_is_told_in_one_line(
         ("lstm-lm-small", "book.txt", {"model_options": {"vocab_size": 7}}, "vocab_size=7 does not fit the data"),
         ("transformer-lm", "book.txt", {"model_options": {"context": 16}, "window": 17}, "window 17 is longer than"),
         ("lstm-classifier", "reviews.tsv", {"window": 9}, "window is for running text"),
-        ("lstm-lm-small", "book.txt", {"flip": True}, "flip changes images, but the data are text"),
+        ("lstm-lm-small", "book.txt", {"flip": True}, "flip is for images, but the data are text"),
         ("lstm-lm-small", "book.txt", {"class_weights": True}, "the task is language-modelling, which has no classes"),
         ("lstm-lm-small", "book.txt", {"batch_size": 4000}, "too few for 4000 rows"),
         ("lstm-lm-small", "book.txt", {"window": 0}, "window must be at least 1"),
         ("lstm-classifier", "book.txt", {}, "can be trained for .*, but '.*' calls for language-modelling"),
-        ("lstm-lm-small", "reviews.tsv", {}, "trained for language-modelling, but '.*' calls for classification"),
+        ("lstm-lm-small", "reviews.tsv", {}, "trained for language-modelling, but '.*' is no running text"),
         ("mlp", "book.txt", {}, "takes .* data, but '.*' is text data"),
     ],
 )  # fmt: skip
