@@ -39,7 +39,7 @@ NOTHING_RANDOM = {
 
 def test_every_file_is_registered_and_every_name_has_its_file() -> None:
     assert list_claims() == list(NAMES)
-    folder = ROOT / "src" / "lamina" / "claims"
+    folder = ROOT / "src" / "lamina" / "claims" / "experiments"
     holds = {path.stem.replace("_", "-") for path in folder.glob("*.py") if "CLAIM = Claim(" in path.read_text()}
     assert holds == set(NAMES)
 
