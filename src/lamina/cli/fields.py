@@ -40,6 +40,12 @@ class Field:
         return next((get_args(part)[0] for part in parts if get_origin(part) is tuple), None)
 
     @property
+    def verbatim(self) -> bool:
+        """Whether each use of the option is one element as it stands, commas and newlines included."""
+        (field,) = (field for field in dataclasses.fields(self.cls) if field.name == self.name)
+        return bool(field.metadata.get("verbatim"))
+
+    @property
     def is_flag(self) -> bool:
         """Written ``--flip`` and ``--no-flip``; a model's options always take a value, so that they can be told apart
         from the model's name before the model is known."""
@@ -51,7 +57,8 @@ class Field:
         if self.is_flag:
             return {"action": argparse.BooleanOptionalAction}
         if self.item is not None:
-            return {"type": str, "action": "append", "metavar": f"{_word(self.item)},..."}
+            several = "" if self.verbatim else ",..."
+            return {"type": str, "action": "append", "metavar": f"{_word(self.item)}{several}"}
         return {"type": self.hint, "metavar": _word(self.hint)}
 
     @property
@@ -79,7 +86,7 @@ class Field:
         """What the parser read as the field's value. Raises UsageError for a list's element of another type."""
         if self.item is None:
             return given
-        texts = [text for line in given for text in _split(line, self.item)]
+        texts = list(given) if self.verbatim else [text for line in given for text in _split(line, self.item)]
         items = [_number(text, self.item) for text in texts]
         try:
             typed(self.cls, {self.name: items}, "")

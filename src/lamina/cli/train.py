@@ -230,7 +230,7 @@ def _print_config(args: Namespace, asked: Mapping[str, Any]) -> int:
 
 
 def _notes(training: Training) -> None:
-    for text in (*training.parts.preprocess.notes, *training.engine.notes):
+    for text in training.notes:
         note(text)
     if training.loaded is not None:
         note(f"begins with {training.loaded}")

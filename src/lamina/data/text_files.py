@@ -15,6 +15,15 @@ def is_text(path: Path) -> bool:
     return path.name.casefold().endswith(TEXT_SUFFIXES)
 
 
+def read_lines(path: Path, most: int) -> list[str]:
+    """The lines of a file that belong together with those of another: they end at a newline, with or without a carriage
+    return before it; a carriage return alone is part of a line. Raises DataError as ``read_text`` does."""
+    text = _decoded(read_bytes(path, most), path).removeprefix("\ufeff").replace("\r\n", "\n")
+    if not text.strip():
+        raise DataError(f"'{path}' is empty: it holds no text")
+    return lines_of(text)
+
+
 def read_text(path: Path, most: int) -> str:
     """The text of a file, every line ended by a newline alone, a byte order mark left out.
 
@@ -45,10 +54,18 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 def decoded(data: bytes, path: Path) -> str:
     """Bytes of a file as text with newlines alone. Raises DataError for bytes that are not UTF-8, saying where."""
+    return as_training_text(_decoded(data, path))
+
+
+def _decoded(data: bytes, path: Path) -> str:
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         raise DataError(f"'{path}' is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def as_training_text(text: str) -> str:
+    """A text as files are read: without a byte order mark, every line ended by a newline alone."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 

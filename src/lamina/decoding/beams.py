@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.decoding.decoder import Decoder, State, expect_token, read_prompts
+from lamina.decoding.sampling import forbid
 from lamina.errors import UsageError
 from lamina.evaluation_mode import evaluation_mode
 
@@ -42,6 +43,7 @@ def beam_search(
     max_new_tokens: int,
     end: int | None,
     length_penalty: float = 0.6,
+    forbidden: Sequence[int] = (),
     memory: State | None = None,
 ) -> list[list[Hypothesis]]:
     """The ``beams`` best hypotheses found for each prompt, best score first.
@@ -57,6 +59,7 @@ def beam_search(
         max_new_tokens: the maximum length of a hypothesis, without the prompt.
         end: the end-of-sequence token; None for none.
         length_penalty: alpha of Wu et al. 2016; 0 ranks by log-probability, larger values favour longer hypotheses.
+        forbidden: tokens that no hypothesis may have.
         memory: the output of an encoder-decoder's ``encode``, one row per prompt.
 
     Raises UsageError for fewer than one beam, more beams than tokens in the vocabulary, a negative length penalty, and
@@ -70,7 +73,7 @@ def beam_search(
     rows = read_prompts(model, prompts, max_new_tokens)
     decoder = Decoder(model, memory, rows, max_new_tokens)
     with evaluation_mode(model):
-        logits_BV = decoder.begin()
+        logits_BV = forbid(decoder.begin(), forbidden)
         if beams > logits_BV.shape[-1]:
             raise UsageError(f"{beams} beams are more than the {logits_BV.shape[-1]} tokens of the vocabulary")
         searches = [_Search(beams, length_penalty) for _ in rows]
@@ -95,7 +98,7 @@ def beam_search(
                 decoder.select(origin)
             place_BK = torch.tensor([chosen[row] for row in rows_on], device=decoder.device)
             sums_BK = sums_BC[rows_on].gather(1, place_BK)
-            logits_NV = decoder.step(token_BC[rows_on].gather(1, place_BK).flatten())
+            logits_NV = forbid(decoder.step(token_BC[rows_on].gather(1, place_BK).flatten()), forbidden)
     return [search.best() for search in searches]
 
 

@@ -55,6 +55,7 @@ class Options(TypedDict, total=False):
     top_k: int | None
     top_p: float | None
     repetition_penalty: float
+    forbidden: Sequence[int]
     end: int | None
     stop: Sequence[Sequence[int]]
     stop_text: Sequence[str]
@@ -91,6 +92,7 @@ def stream(
     top_k: int | None = None,
     top_p: float | None = None,
     repetition_penalty: float = 1.0,
+    forbidden: Sequence[int] = (),
     end: int | None = None,
     stop: Sequence[Sequence[int]] = (),
     stop_text: Sequence[str] = (),
@@ -105,7 +107,7 @@ def stream(
         model: a language model, or the decoder of an encoder-decoder.
         prompts: lists of tokens, which may differ in length, or a tensor (B, T).
         max_new_tokens: a row ends after this many new tokens at the latest.
-        temperature, greedy, top_k, top_p, repetition_penalty: see ``Sampling``.
+        temperature, greedy, top_k, top_p, repetition_penalty, forbidden: see ``Sampling``.
         end: the end-of-sequence token, which ends a row.
         stop: token sequences that end a row.
         stop_text: strings that end a row when its new tokens, decoded by ``text``, contain one.
@@ -119,7 +121,12 @@ def stream(
     another batch size, and invalid options.
     """
     sampling = Sampling(
-        temperature=temperature, greedy=greedy, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty
+        temperature=temperature,
+        greedy=greedy,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        forbidden=tuple(forbidden),
     )
     ending = Ending(end, tuple(tuple(tokens) for tokens in stop), tuple(stop_text), text)
     expect_token(model, end, "end")

@@ -16,6 +16,13 @@ from lamina.errors import UsageError
 from lamina.randomness import derive
 
 
+def forbid(logits_BV: Tensor, forbidden: Sequence[int]) -> Tensor:
+    """The logits with no probability left for the ``forbidden`` tokens."""
+    if not forbidden:
+        return logits_BV
+    return logits_BV.index_fill(-1, torch.tensor(forbidden, device=logits_BV.device), -math.inf)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How the next token is chosen. Raises UsageError for invalid values."""
@@ -30,6 +37,8 @@ class Sampling:
     """sample from the smallest set of most probable tokens whose probabilities sum to at least this"""
     repetition_penalty: float = 1.0
     """above 1, tokens of the prompt and the continuation become less probable; see ``penalise_repetition``"""
+    forbidden: tuple[int, ...] = ()
+    """tokens that are never chosen: padding, or the mark of an unknown word"""
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -48,6 +57,7 @@ class Sampling:
         ``uniform_B``: a uniform number in [0, 1) per row, which decides its draw. ``seen_BV``: True for the tokens that
         the repetition penalty applies to.
         """
+        logits_BV = forbid(logits_BV, self.forbidden)
         if seen_BV is not None:
             logits_BV = penalise_repetition(logits_BV.double(), seen_BV, self.repetition_penalty)
         if self.greedy:

@@ -124,6 +124,8 @@ class Recipe:
     """weigh classes by the inverse of their frequency in the training data"""
     ema: float = 0.0
     """decay of an exponential moving average of the weights, which is then evaluated and saved; 0: none"""
+    monitor: str | None = None
+    """validation metric that chooses the best weights; none: the task's own (translations: also bleu, chrf)"""
     calibrate: bool = False
     """fit what turns outputs into predictions on the validation split, once the best weights stand: the temperature of
     probabilities, the thresholds of labels"""

@@ -18,7 +18,6 @@ from lamina.options.conversion import typed
 from lamina.reproduction.baselines import BASELINES
 from lamina.runs.config import published, published_recipes, published_result
 from lamina.runs.training import train
-from lamina.tasks.translation_scores import signatures
 from lamina.version import __version__
 
 LESS_IS_BETTER = ("loss", "perplexity", "bits_per_character", "rmse", "mae")
@@ -151,7 +150,7 @@ def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
             say(f"{recipe} seed {seed}: {wanted.split} {wanted.metric} {value:.4f}")
     versions = {"lamina": __version__, "torch": torch.__version__, "python": platform.python_version()}
     if wanted.metric in SIGNED:
-        versions["sacrebleu"] = signatures(run.config.options.lowercase)[wanted.metric]
+        versions["sacrebleu"] = run.view.signatures()[wanted.metric]
     return Result(
         recipe=recipe,
         expected=wanted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -102,8 +102,9 @@ class Run(Opened):
             return run_in_engine(self, engine).predict(*items)
         return self.view.predict(items, given)
 
-    def generate(self, *prompts: str, **options: Unpack[GenerationKwargs]) -> list[str]:
-        """What follows each prompt, without the prompt itself: ``run.generate("Once upon", max_new_tokens=100)``.
+    def generate(self, *prompts: str | Sequence[str], **options: Unpack[GenerationKwargs]) -> list[str]:
+        """What follows each prompt, without the prompt itself: ``run.generate("Once upon", max_new_tokens=100)``. Prompts
+        may be given one by one or as a list.
 
         Options are the fields of ``GenerationOptions``: max_new_tokens, temperature, top_k, top_p, greedy,
         repetition_penalty, stop (texts after which nothing more is written), seed. The same seed gives the same text.
@@ -113,9 +114,10 @@ class Run(Opened):
         that fills the context, and a character unknown to a model of characters.
         """
         given = self._options("generate", options)
-        if not prompts:
+        texts = [text for prompt in prompts for text in (prompt if isinstance(prompt, list | tuple) else [prompt])]
+        if not texts:
             raise UsageError("nothing to continue: give a prompt")
-        return self.view.generate(prompts, given)
+        return self.view.generate(texts, given)
 
     def stream(self, prompt: str, **options: Unpack[GenerationKwargs]) -> Iterator[str]:
         """As ``generate`` for one prompt, piece by piece as the text is written."""

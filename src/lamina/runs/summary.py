@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from lamina.runs.folders import run_folders
 from lamina.runs.run import Run
+from lamina.training.engine import monitored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ def summarise(run: Run) -> RunSummary:
     """Raises RunError for a run with a file that is missing or damaged."""
     rows, status = run.history, run.directory.status()
     kept = next((row for row in reversed(rows) if row.get("best")), None)
-    metric = run.task.monitor[0] if run.task.monitor else None
+    watched = monitored(run.task, run.config.recipe)
+    metric = watched[0] if watched else None
     finished = bool(status.get("finished"))
     return RunSummary(
         path=str(run.path),

@@ -37,6 +37,7 @@ from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
 from lamina.training.loop import expect_watched, fit
+from lamina.training.schedules import rate_factor
 from lamina.weights.loading import Loaded, load_weights
 from lamina.weights.reading import StateDict, read_state_dict
 
@@ -75,6 +76,8 @@ class Training:
             )
         self.samples = view_for(parts).training_samples(parts.task, preprocess, source, recipe.seed)
         expect_watched(self.engine, self.validation is not None)
+        self.notes = [*parts.preprocess.notes, *self.engine.notes, *self._resume_notes()]
+        """what the user should read"""
 
     @property
     def run(self) -> Run:
@@ -110,6 +113,30 @@ class Training:
             self.fabric.barrier()
             torch.distributed.destroy_process_group()
 
+    def _resume_notes(self) -> Iterator[str]:
+        """What a resumed training does otherwise than its options let expect."""
+        latest = self.directory.checkpoints.latest() if self.resume else None
+        if latest is None:
+            return
+        begun = TrainConfig.from_dict(self.directory.read("config.yaml")).recipe
+        before, now = begun.length, self.config.recipe.length
+        share = load_checkpoint(latest)["engine"]["progress"][1]
+        if before[0] != now[0]:
+            return
+        then, new = share, min(1.0, share * before[1] / now[1])
+        if share * before[1] >= now[1]:
+            done = f"{share * before[1]:g} {now[0]}"
+            yield f"nothing to train: {self.directory.path} has {done} already; ask for more than {now[1]} with --{now[0]}"
+            return
+        rates = [
+            recipe.lr * rate_factor(recipe, part, part) for recipe, part in ((begun, then), (self.config.recipe, new))
+        ]
+        if rates[1] > 1.001 * rates[0]:
+            yield (
+                f"the schedule '{begun.schedule}' follows the share of training done: with {now[1]} {now[0]} the rate "
+                f"goes up again, from {rates[0]:.3g} to {rates[1]:.3g}"
+            )
+
     def _fit(self) -> Generator[Event]:
         with freed_memory_kept(self.fabric.device):
             yield from fit(
@@ -138,9 +165,18 @@ class Training:
     def _evaluate(self) -> dict[str, float]:
         assert self.validation is not None
         with self.fabric.autocast():
-            return measure(
+            found = measure(
                 self.parts.task, self.parts.model, self.validation, seed=self.config.recipe.seed, place=self.place
             )
+            if self.config.recipe.monitor not in (None, *found):
+                found |= view_for(self.parts).validation_scores(
+                    self.parts.task,
+                    self.parts.preprocess,
+                    self.parts.model,
+                    self.source.splits["validation"],
+                    self.config.options,
+                )
+            return found
 
     @property
     def stream(self) -> Stream:

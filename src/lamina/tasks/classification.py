@@ -61,13 +61,9 @@ class Classification(OneOutput):
         self, logits_BK: Tensor, target_B: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Tensor:
         """What is minimised, a mean over the batch; evaluation asks for it without weights and smoothing."""
-        if target_B.ndim == 2 and weights is not None:
-            # torch divides by the weights of the classes that targets name, but for probabilities by the batch
-            total = F.cross_entropy(
-                logits_BK, target_B, weight=weights, label_smoothing=label_smoothing, reduction="sum"
-            )
-            return total / (target_B @ weights).sum()
-        return F.cross_entropy(logits_BK, target_B, weight=weights, label_smoothing=label_smoothing)
+        if weights is None or (target_B.ndim == 1 and not label_smoothing):
+            return F.cross_entropy(logits_BK, target_B, weight=weights, label_smoothing=label_smoothing)
+        return weighted_cross_entropy(logits_BK, target_B, weights, label_smoothing)
 
     def metrics(self) -> Any:
         from torchmetrics import MeanMetric, MetricCollection
@@ -116,6 +112,19 @@ class Classification(OneOutput):
         return mean_BK.clamp_min(torch.finfo(mean_BK.dtype).tiny).log()
 
 
+def weighted_cross_entropy(logits_BK: Tensor, target: Tensor, weights_K: Tensor, label_smoothing: float) -> Tensor:
+    """sum_i w[y_i] CE(smoothed y_i) / sum_i w[y_i]: each sample counts by the weight of its class, smoothed or not.
+
+    ``F.cross_entropy`` weighs the smoothed target by class instead, so that a rare class with a large weight draws the
+    smoothing of all others to itself. Mixed targets (B, K) are shares of samples of each class.
+    """
+    share_BK = target if target.ndim == 2 else F.one_hot(target, logits_BK.shape[1])
+    weight_BK = share_BK.to(logits_BK) * weights_K
+    nats_BK = -logits_BK.log_softmax(1)
+    smoothed_BK = nats_BK * (1 - label_smoothing) + nats_BK.mean(1, keepdim=True) * label_smoothing
+    return (weight_BK * smoothed_BK).sum() / weight_BK.sum()
+
+
 class FocalClassification(Classification):
     """Focal loss: -(1 - p)^gamma log p of the right class, a mean over the batch (Lin et al. 2017, arXiv 1708.02002,
     eq. 4, without alpha; class weights take its place). ``gamma`` 0 is cross-entropy."""
@@ -134,7 +143,7 @@ class FocalClassification(Classification):
         # 1 - p as the sum of the other probabilities would lose nothing; expm1 keeps the digits of a p near 1, too
         rest_BK = -torch.expm1(log_BK)
         share_BK = target_BK.to(log_BK) if weights is None else target_BK.to(log_BK) * weights
-        cost = -(share_BK * rest_BK.clamp_min(0).pow(self.gamma) * log_BK).sum()
+        cost = -(share_BK * rest_BK.clamp_min(torch.finfo(log_BK.dtype).tiny).pow(self.gamma) * log_BK).sum()
         return cost / share_BK.sum()
 
 

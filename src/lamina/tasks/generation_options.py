@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from lamina.errors import UsageError
@@ -26,7 +26,7 @@ class GenerationOptions:
     """always the most probable token"""
     repetition_penalty: float = 1.0
     """above 1: what was written already becomes less probable"""
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = field(default=(), metadata={"verbatim": True})
     """texts after which nothing more is written"""
     seed: int = 0
     """decides what is drawn"""
@@ -39,18 +39,13 @@ class GenerationOptions:
             raise UsageError("an empty stop text would end every text before it begins")
 
     def sampling(self) -> dict[str, Any]:
-        """The options of ``Sampling``. Raises UsageError for values that mean nothing."""
+        """The options of ``Sampling`` that a user chooses. Raises UsageError for values that mean nothing."""
         from lamina.decoding.sampling import Sampling
 
-        return vars(
-            Sampling(
-                temperature=self.temperature,
-                greedy=self.greedy,
-                top_k=self.top_k,
-                top_p=self.top_p,
-                repetition_penalty=self.repetition_penalty,
-            )
-        )
+        names = ("temperature", "greedy", "top_k", "top_p", "repetition_penalty")
+        options = {name: getattr(self, name) for name in names}
+        Sampling(**options)
+        return options
 
 
 class GenerationKwargs(TypedDict, total=False):

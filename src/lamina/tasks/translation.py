@@ -5,6 +5,7 @@ Legend: B pairs, S tokens of the longest source, T tokens of the longest target,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,8 +33,8 @@ class Translation(Task):
     name = "translation"
     monitor = ("loss", "min")
 
-    def __init__(self, begin: int, end: int, *, label_smoothing: float = 0.0) -> None:
-        self.begin, self.end, self.label_smoothing = begin, end, label_smoothing
+    def __init__(self, begin: int, end: int, *, forbidden: Sequence[int] = (), label_smoothing: float = 0.0) -> None:
+        self.begin, self.end, self.forbidden, self.label_smoothing = begin, end, tuple(forbidden), label_smoothing
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         logits_NV, target_N = teacher_forced_logits(model, batch).flatten(0, 1), batch["target"].flatten()
@@ -67,6 +68,7 @@ class Translation(Task):
             max_new_tokens=source_BS.shape[1] + LONGER,
             end=self.end,
             length_penalty=length_penalty,
+            forbidden=self.forbidden,
             memory=memory,
         )
         most_B = (lengths_B + LONGER).tolist()  # its own, whatever else is in the batch
@@ -100,7 +102,7 @@ def serves(spec: DataSpec) -> str | None:
 
 def make(setup: TaskSetup) -> Task:
     code: Any = setup.preprocess.code  # type: ignore[attr-defined]  # of texts, as ``serves`` has made sure
-    return Translation(code.begin, code.end, label_smoothing=setup.recipe.label_smoothing)
+    return Translation(code.begin, code.end, forbidden=code.no_text, label_smoothing=setup.recipe.label_smoothing)
 
 
 KIND = TaskKind(

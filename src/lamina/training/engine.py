@@ -33,6 +33,8 @@ FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed",
 # fp64: Fabric's "64-true" casts every output back to fp32; its no-op "32-true" over a model in double keeps all digits.
 
 
+LESS_IS_BETTER = ("loss", "error", "perplexity", "bits_per_character", "rmse", "mae", "mse")
+"""metrics of which less is better; of others more"""
 NO_RAMP = 10**12
 """a number of updates of an average at which its decay is the recipe's"""
 
@@ -93,6 +95,11 @@ class Engine:
     def plain(self) -> Mapping[str, nn.Module]:
         """The players without wrapper and autocast."""
         return self.raw
+
+    @property
+    def monitor(self) -> tuple[str, str] | None:
+        """The validation metric that chooses the best weights, and whether less ("min") or more ("max") is better."""
+        return monitored(self.task, self.recipe)
 
     @property
     def rate(self) -> float:
@@ -256,6 +263,15 @@ class Engine:
 
     def _not_finite(self, player: str, when: str) -> None:
         raise TrainingError(f"the loss of '{player}' is not finite {when} step {self.step + 1} (rate {self.rate:.3g})")
+
+
+def monitored(task: Task, recipe: Recipe) -> tuple[str, str] | None:
+    """The recipe's metric to monitor, else the task's own; None where nothing chooses between epochs."""
+    if recipe.monitor is None:
+        return task.monitor
+    if task.monitor is not None and task.monitor[0] == recipe.monitor:
+        return task.monitor
+    return recipe.monitor, "min" if recipe.monitor in LESS_IS_BETTER else "max"
 
 
 def _compile_notes(task: Task, recipe: Recipe) -> tuple[str, ...]:

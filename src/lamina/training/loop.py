@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lamina.data.streams import Stream
-from lamina.errors import LaminaError, RunError, TrainingError, UsageError
+from lamina.errors import LaminaError, RunError, TrainingError, UsageError, unknown
 from lamina.randomness import derive
 from lamina.tasks.base import Phase
 from lamina.training.checkpoints import Checkpoints, load_checkpoint
@@ -70,7 +70,7 @@ def fit(
 def expect_watched(engine: Engine, evaluates: bool) -> None:
     """Raise UsageError where the recipe watches a validation metric and there is none."""
     recipe, task = engine.recipe, engine.task
-    if (recipe.patience is not None or recipe.schedule == "plateau") and not (evaluates and task.monitor):
+    if (recipe.patience is not None or recipe.schedule == "plateau") and not (evaluates and engine.monitor):
         remedy = f"the task '{task.name}' names none" if evaluates else "set --validation above 0"
         raise UsageError(f"early stopping and the plateau schedule watch a validation metric: {remedy}")
 
@@ -167,7 +167,7 @@ def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None)
             validation = {name: float(value) for name, value in evaluate().items()}
         validation = engine.fabric.broadcast(validation)  # every process must come to the same decision
     best, best_loss, better, improved = progress.best, progress.best_loss, True, True
-    if evaluate is not None and engine.task.monitor is not None:
+    if evaluate is not None and engine.monitor is not None:
         score, loss = _score(engine, validation), validation.get("loss")
         improved = best is None or score > best
         # of epochs that are equal by the metric the one of lower loss is kept; patience waits for the metric alone
@@ -190,10 +190,10 @@ def _over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor
 
 def _score(engine: Engine, validation: dict[str, float]) -> float:
     """The watched metric, turned so that greater is better; not-a-number is worse than anything."""
-    assert engine.task.monitor is not None
-    name, mode = engine.task.monitor
+    assert engine.monitor is not None
+    name, mode = engine.monitor
     if name not in validation:
-        raise LaminaError(f"the task '{engine.task.name}' watches '{name}', which its metrics do not have")
+        raise unknown("metric to monitor", name, validation)
     value = validation[name] if mode == "max" else -validation[name]
     return -math.inf if math.isnan(value) else value
 

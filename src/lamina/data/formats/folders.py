@@ -75,7 +75,7 @@ def images_under(folder: Path) -> list[Path]:
     """Image files in a folder and below it, sorted by relative name."""
     found: list[Path] = []
     for where, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if _visible(name)]
+        folders[:] = [name for name in folders if _visible(name) and not holds_runs(Path(where, name))]
         found += image_files(Path(where, name) for name in files if _visible(name))
     return sorted(found, key=Path.as_posix)
 
@@ -185,12 +185,22 @@ def _nothing(root: Path, files: list[Path]) -> UsageError:
     return UsageError(f"'{root}' holds nothing in a known format (first file: '{files[0].name}')")
 
 
+def holds_runs(folder: Path) -> bool:
+    """Whether a folder is a run, or one of runs: what was written in training is no data."""
+    return _is_run(folder) or any(map(_is_run, (path.parent for path in folder.glob("*/config.yaml"))))
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file() and (folder / "card.json").is_file()
+
+
 def _visible(name: str) -> bool:
     return not name.startswith(".") and name.casefold() not in NO_DATA
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if _visible(path.name) and path.is_dir())
+    """The folders in a folder that can hold data: hidden ones and those of runs cannot."""
+    return sorted(path for path in root.iterdir() if _visible(path.name) and path.is_dir() and not holds_runs(path))
 
 
 def _files(root: Path) -> list[Path]:

@@ -12,13 +12,15 @@ from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import empty_texts, pairs_source
-from lamina.data.text_files import lines_of, read_text
+from lamina.data.text_files import is_text, lines_of, read_lines
 from lamina.errors import DataError, UsageError, unknown
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}([_-]\w{1,8})*")
 NO_LANGUAGES = ("txt", "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "pq", "npz", "bin", "zip", "tar")
 COLUMNS = ("first", "second")
 """what the languages of a file without a header are called"""
+SIDES = ("src", "tgt")
+"""what the sides of a translation are called in src-train.txt and tgt-train.txt"""
 Files = Mapping[str, Mapping[str, Path]]
 """for each split the file of each language"""
 
@@ -26,12 +28,16 @@ Files = Mapping[str, Mapping[str, Path]]
 def parallel_files(files: Sequence[Path]) -> Files:
     """Files named as ``train.de`` and ``train.en``, by split and language; empty where train is not there in two.
 
-    The other splits are ``val``, ``valid``, ``validation``, ``dev`` and ``test``; more may follow in a name
+    ``src-train.txt`` and ``tgt-train.txt`` are such files, too, of the languages "src" and "tgt". The other splits are ``val``, ``valid``, ``validation``, ``dev`` and ``test``; more may follow in a name
     (``test_2016_flickr.de``), and all may be gzipped. Of several test sets the one called just test is taken, else the
     first by name.
     """
     found: dict[str, dict[str, Path]] = {}
     for path in files:
+        side, _, rest = path.name.partition("-")
+        if side in SIDES and rest and is_text(path):
+            found.setdefault(rest.split(".")[0], {})[side] = path
+            continue
         stem, _, language = path.name.removesuffix(".gz").rpartition(".")
         if stem and LANGUAGE.fullmatch(language) and language.casefold() not in NO_LANGUAGES:
             found.setdefault(stem, {})[language] = path
@@ -57,7 +63,7 @@ def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
             if language not in by_language:
                 raise DataError(f"{name} has a file of {split} in {', '.join(by_language)}, but none in {language}")
         paths = [by_language[language] for language in languages]
-        sources, texts = (lines_of(read_text(path, options.max_extracted_bytes)) for path in paths)
+        sources, texts = (read_lines(path, options.max_extracted_bytes) for path in paths)
         if len(sources) != len(texts):
             counts = f"'{paths[0]}' has {len(sources):,} lines, '{paths[1]}' {len(texts):,}"
             raise DataError(f"parallel files belong together line by line, but {counts}")
@@ -115,7 +121,7 @@ def open_tabbed(name: str, paths: Mapping[str, Path], options: DataOptions) -> S
     languages = direction(COLUMNS, options, name)
     parts, skipped = {}, 0
     for split, path in paths.items():
-        rows = [line.split("\t") for line in lines_of(read_text(path, options.max_extracted_bytes))]
+        rows = [line.split("\t") for line in read_lines(path, options.max_extracted_bytes)]
         for number, row in enumerate(rows, 1):
             if len(row) not in (2, 3):
                 raise DataError(f"'{path}', line {number}: expected two texts with a tab between, got {len(row)}")

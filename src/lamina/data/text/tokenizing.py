@@ -51,6 +51,11 @@ class TextCode:
         # a language model's <eos> is the end of a line, and written
         self._silent = () if self.pad is None else (self.pad, self.begin, self.end)
 
+    @property
+    def no_text(self) -> tuple[int, ...]:
+        """Tokens that stand for no text, and are not to be generated: ``<pad>``, ``<unk>``, ``<bos>``."""
+        return tuple(token for token in (self.pad, self.unknown, self.begin) if token is not None)
+
     @classmethod
     def fit(
         cls,

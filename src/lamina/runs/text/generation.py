@@ -8,6 +8,7 @@ from contextlib import closing
 from torch import nn
 
 from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text_files import as_training_text
 from lamina.decoding import generate, stream
 from lamina.decoding.decoder import limits
 from lamina.errors import UsageError
@@ -35,6 +36,7 @@ def continue_texts(
         stop_text=options.stop,
         text=preprocess.decode,
         seed=options.seed,
+        forbidden=preprocess.code.no_text,
         **options.sampling(),
     )
     return [
@@ -55,7 +57,7 @@ def continue_text(
 
 def encoded(model: nn.Module, preprocess: TextPreprocess, prompt: str) -> list[int]:
     """The tokens of a prompt. Raises UsageError as ``continue_text`` does."""
-    tokens: list[int] = preprocess.encode_input(prompt)["tokens"][0].tolist()
+    tokens: list[int] = preprocess.encode_input(as_training_text(prompt))["tokens"][0].tolist()
     context = limits(model)[1]
     if context is not None and len(tokens) >= context:
         raise UsageError(f"the prompt has {len(tokens)} tokens: the model's context of {context} leaves no room")
@@ -67,7 +69,7 @@ def continue_tokens(
 ) -> Iterator[str]:
     """As ``continue_text``, from tokens that the model has room for."""
     tokens, read = list(prompt), len(prompt)
-    with closing(_tokens(model, prompt, options, row)) as new:
+    with closing(_tokens(model, prompt, options, row, preprocess.code.no_text)) as new:
         for token in new:
             tokens.append(token)
             written = preprocess.decode(tokens[len(prompt) :]) if options.stop else ""
@@ -81,7 +83,9 @@ def continue_tokens(
                 return
 
 
-def _tokens(model: nn.Module, prompt: list[int], options: GenerationOptions, row: int) -> Generator[int]:
+def _tokens(
+    model: nn.Module, prompt: list[int], options: GenerationOptions, row: int, forbidden: Sequence[int]
+) -> Generator[int]:
     """The new tokens one by one, over as many contexts as they take."""
     context, known, left, part = limits(model)[1], list(prompt), options.max_new_tokens, 0
     while left:
@@ -90,7 +94,9 @@ def _tokens(model: nn.Module, prompt: list[int], options: GenerationOptions, row
         most = left if context is None else min(left, context - len(known))
         # the first part draws as ``generate`` does, so that a text is the same however it is asked for
         seed = derive(options.seed, "part", part) if part else options.seed
-        steps = stream(model, [known], max_new_tokens=most, seed=seed, first_row=row, **options.sampling())
+        steps = stream(
+            model, [known], max_new_tokens=most, seed=seed, first_row=row, forbidden=forbidden, **options.sampling()
+        )
         for ((_, token),) in steps:
             known.append(token)
             yield token

@@ -25,7 +25,6 @@ from lamina.runs.opened import Opened
 from lamina.runs.text.inspection import piece, predictor
 from lamina.runs.text.translation import Translator, translate
 from lamina.tasks.translation_options import LONGER
-from lamina.tasks.translation_scores import signatures
 
 if TYPE_CHECKING:
     from lamina.data.text.tokenizing import TokenKind
@@ -79,7 +78,7 @@ def running_outcome(run: Opened, split: str, metrics: Mapping[str, float]) -> Ou
     return Outcome(split=split, metrics=metrics, text=outcome, size=len(text), unit="character")
 
 
-def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float]) -> Outcome:
+def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float], signatures: Mapping[str, str]) -> Outcome:
     """A translator on a split: its metrics over all of it; examples and the worst among its first pairs."""
     from sacrebleu.metrics.chrf import CHRF
 
@@ -102,7 +101,7 @@ def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float]) ->
             for i, example in enumerate(examples[:EXAMPLES])
         ],
         worst=sorted(wrong, key=lambda example: example.score)[:WORST],
-        signatures=signatures(lowercase),
+        signatures=signatures,
     )
     return Outcome(split=split, metrics=metrics, text=outcome, size=len(pairs), unit="pair")
 

@@ -15,7 +15,7 @@ from lamina.data.text.streams import Ragged
 from lamina.decoding import Hypothesis
 from lamina.errors import UsageError
 from lamina.evaluation_mode import evaluation_mode
-from lamina.tasks.translation_scores import score_translations
+from lamina.tasks.translation_scores import bleu_tokenizer, score_translations
 
 
 class Translator(Protocol):
@@ -85,4 +85,5 @@ def evaluate_translations(
     """ "exact_match", "bleu" and "chrf" of the translations of all pairs against theirs."""
     samples = cast(Ragged, preprocess.encode(pairs))
     translations = [best[0][0] for best in translate(model, task, preprocess, samples, beam=beam)]
-    return score_translations(translations, pairs.texts, lowercase=lowercase)
+    tokenizer = bleu_tokenizer(preprocess.target.names[1], pairs.texts)
+    return score_translations(translations, pairs.texts, lowercase=lowercase, tokenizer=tokenizer)

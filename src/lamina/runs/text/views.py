@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
+from lamina.data.options import DataOptions
 from lamina.data.protocols import Preprocess
-from lamina.data.source import Source
+from lamina.data.source import Source, Split
 from lamina.data.text.preprocess import TextPreprocess, texts_of
 from lamina.data.text.samples import Pairs
 from lamina.report.content import Inside, Outcome
@@ -21,7 +22,7 @@ from lamina.runs.text.translation import Translator, evaluate_translations, tran
 from lamina.runs.views.base import TrainingSamples, View
 from lamina.runs.views.mistakes import Sample
 from lamina.tasks.base import Batch, Task
-from lamina.tasks.translation_scores import expect_sacrebleu, signatures
+from lamina.tasks.translation_scores import bleu_tokenizer, expect_sacrebleu, signatures
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,14 @@ class TranslationView(TextView):
     def training_samples(cls, task: Task, preprocess: Preprocess, source: Source, seed: int) -> TrainingSamples:
         return translated(cast(Translator, task), cast(TextPreprocess, preprocess), source)
 
+    @classmethod
+    def validation_scores(
+        cls, task: Task, preprocess: Preprocess, model: nn.Module, split: Split, options: DataOptions
+    ) -> dict[str, float]:
+        """ "exact_match", "bleu" and "chrf" of greedy translations."""
+        texts, pairs = cast(TextPreprocess, preprocess), cast(Pairs, split)
+        return evaluate_translations(model, cast(Translator, task), texts, pairs, 1, options.lowercase)
+
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
         """ "exact_match", "bleu" and "chrf", too, of what the model writes itself."""
         found = self.run.measure(split, source)
@@ -106,7 +115,9 @@ class TranslationView(TextView):
         return found | self._scores[pairs, beam]
 
     def signatures(self) -> Mapping[str, str]:
-        return signatures(self.run.config.options.lowercase)
+        texts = cast(Pairs, self.run.source.splits[self.run.final_split]).texts
+        tokenizer = bleu_tokenizer(self.run.preprocess.target.names[1], texts)
+        return signatures(self.run.config.options.lowercase, tokenizer)
 
     def predict(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         texts = [text for item in items for text in texts_of(item)]
@@ -118,4 +129,4 @@ class TranslationView(TextView):
         return inspect_translated(self.run, item)
 
     def outcome(self, split: str) -> Outcome:
-        return translated_outcome(self.run, split, self.evaluate(split, None, None))
+        return translated_outcome(self.run, split, self.evaluate(split, None, None), self.signatures())

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
+from lamina.data.options import DataOptions
 from lamina.data.protocols import Preprocess
-from lamina.data.source import Source
+from lamina.data.source import Source, Split
 from lamina.errors import UsageError
 from lamina.inspection.gradients import gradient_flow
 from lamina.report.blocks import Section
@@ -81,6 +82,13 @@ class View:
     ) -> InspectionPage:
         """What is seen inside a variant that no run has trained, with random weights or those of a file."""
         raise UsageError(f"{name} is no model of images: inspect looks at images")
+
+    @classmethod
+    def validation_scores(
+        cls, task: Task, preprocess: Preprocess, model: nn.Module, split: Split, options: DataOptions
+    ) -> dict[str, float]:
+        """Metrics of a validation split beside the task's own, worked out where one of them is monitored."""
+        return {}
 
     # ------------------------------------------------------------------ verbs
 
