@@ -15,7 +15,6 @@ from lamina.report.content import ReportContent
 from lamina.report.text.inspection import render_text_look
 from lamina.runs.run import Run
 from lamina.runs.text import report as reporting_text
-from lamina.runs.text.inspection import look_at_text
 from lamina.runs.views.report import report_content
 from sample_texts import BAD, GOOD, write_book, write_reviews
 
@@ -84,13 +83,13 @@ def test_inspecting_a_language_model(writer: Run) -> None:
     assert seen.following_V is not None
     code = writer.preprocess.code  # type: ignore[union-attr]
     assert code.decode([int(seen.following_V.argmax())]) == writer.generate(text, max_new_tokens=1, greedy=True)[0]
-    look = look_at_text(writer, text)
+    look = writer.inspection(text=text)
     assert "".join(look.tokens) == look.text == text
 
 
 def test_a_long_text_is_cut_at_the_context(reader: Run) -> None:
     text = "The cat sat on the mat and saw the sun."
-    look = look_at_text(reader, text)
+    look = reader.inspection(text=text)
     assert look.text == text[:24]
     assert look.facts["looked at"] == "the first 24 of 39 tokens"
     assert [tuple(map_.shape) for map_ in look.seen.attention.values()] == [(2, 24, 24)]
@@ -102,7 +101,7 @@ def test_inspecting_a_classifier(critic: Run) -> None:
     seen, said = critic.inspect(text=text), critic.predict(text)[0]
     assert seen.outputs_K is not None
     assert seen.outputs_K.tolist() == pytest.approx(list(said["probabilities"].values()), abs=1e-6)
-    look = look_at_text(critic, text)
+    look = critic.inspection(text=text)
     assert look.target == said["class"]
     assert look.said[0][0] == said["class"]
     words = [text[begin:end] for begin, end in look.words]
@@ -112,7 +111,7 @@ def test_inspecting_a_classifier(critic: Run) -> None:
     assert look.seen.effects_WK is not None
     adds = look.seen.effects_WK[1, look.output]
     assert float(adds) == pytest.approx(said["probability"] - without[said["class"]], abs=1e-6)
-    assert look_at_text(critic, text, "positive").output == critic.classes.index("positive")
+    assert critic.inspection(None, "positive", text=text).output == critic.classes.index("positive")
     page = render_text_look(look)
     assert "<script" not in page
     assert "&lt;" in page
@@ -120,7 +119,7 @@ def test_inspecting_a_classifier(critic: Run) -> None:
 
 def test_inspecting_a_translator(translator: Run) -> None:
     text = f"one two three {EVIL}"
-    look = look_at_text(translator, text)
+    look = translator.inspection(text=text)
     assert look.translation == translator.predict(text)[0]["translation"]
     assert look.source[-1] == "<eos>"
     assert look.written[-1] == "<eos>"
@@ -221,12 +220,12 @@ def test_the_report_of_a_translator(translator: Run) -> None:
 def test_a_half_written_line_of_samples_is_left_out(writer: Run) -> None:
     file = writer.directory.samples
     whole = file.read_text()
-    assert [one.text for one in reporting_text.written_of(writer)]
+    assert [one.text for one in writer.view.written()]
     try:
         file.write_text(whole + '{"epoch": 6, "st')
-        assert [one.epoch for one in reporting_text.written_of(writer)] == [1, 2, 3, 4, 5]
+        assert [one.epoch for one in writer.view.written()] == [1, 2, 3, 4, 5]
         file.unlink()
-        assert reporting_text.written_of(writer) == []
+        assert writer.view.written() == []
     finally:
         file.write_text(whole)
 
@@ -234,13 +233,13 @@ def test_a_half_written_line_of_samples_is_left_out(writer: Run) -> None:
 def test_a_long_text_has_no_word_effects(critic: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting_text, "LONG", 20)
     monkeypatch.setattr(reporting_text, "SHOWN", 10)
-    told = reporting_text.told(critic, "test", 0, 1)
+    told = reporting_text.text_sample(critic, "test", 0, 1)
     whole = critic.source.splits["test"].texts[0]
     assert told == {"where": "test text 0", "text": whole[:10] + " …"}
-    assert reporting_text.telling_outcome(critic, "test").judged == 0
+    assert reporting_text.attribution_outcome(critic, "test").judged == 0
     monkeypatch.setattr(reporting_text, "LONG", 10_000)
-    told = reporting_text.told(critic, "test", 0, 1)
+    told = reporting_text.text_sample(critic, "test", 0, 1)
     assert max(end for _, end in told["words"]) <= 10
     assert len(told["words"]) == len(told["effects"]) > 0
     monkeypatch.setattr(reporting_text, "TOKENS", 300)
-    assert 1 <= reporting_text.telling_outcome(critic, "test").judged <= 5
+    assert 1 <= reporting_text.attribution_outcome(critic, "test").judged <= 5
