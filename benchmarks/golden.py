@@ -134,6 +134,7 @@ def main() -> None:
     cases = args.cases.split(",") if args.cases else list(CASES)
     if unknown := [case for case in cases if case not in CASES]:
         reader.error(f"unknown case '{unknown[0]}'; choose from {', '.join(CASES)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
     torch.set_num_threads(1)  # as in every process it starts: the result file says so
     named = git("rev-parse", "--short", args.base)
     changed = "with changes" if git("status", "--porcelain", "--", "src") else "without changes"
