@@ -206,7 +206,7 @@ def test_bad_input_gets_one_line(name: str) -> None:
             model(*given, **more)
         assert "\n" not in str(caught.value)
     _, filled = model(x, state, torch.tensor([4, 2, 1]), **more)
-    with pytest.raises(ValueError, match="6 places, 4 are taken, 3 more tokens do not fit"):
+    with pytest.raises(ValueError, match="6 slots, 4 are filled, 3 more tokens do not fit"):
         model(x[:, :3], filled, **more)
     for batch, length in ((0, 4), (3, 0)):
         with pytest.raises(ValueError, match="at least 1"):
