@@ -196,7 +196,7 @@ def test_the_message_names_the_checkpoint_before(tmp_path: Path) -> None:
     checkpoints.save(1, STATE)
     path = checkpoints.save(2, STATE)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RunError, match=r"delete it to go on from the one before, step-00000001.ckpt$"):
+    with pytest.raises(RunError, match=r"delete it to continue from the one before, step-00000001.ckpt$"):
         load_checkpoint(path)
     Checkpoints(tmp_path).path(1).unlink()
     with pytest.raises(RunError, match=r"there is no earlier one$"):
