@@ -77,8 +77,8 @@ class Engine(Protocol):
     """Detached tensors carried from update to update (truncated back-propagation); saved in checkpoints."""
 
     def optimise(self, loss: Tensor, *players: str) -> bool:
-        """Backward into one or several players (default "model"); every ``accumulate``-th call clips, steps and averages
-        each. Returns whether the optimisers stepped."""
+        """Backward into one or several players (default "model"); every ``accumulate``-th call clips, steps and
+        averages each. Returns whether the optimisers stepped."""
 
     def frozen(self, player: str) -> AbstractContextManager[None]:
         """No gradients into this player's parameters inside the block."""
@@ -181,8 +181,8 @@ class Task:
         """Restore ``state_dict``."""
 
     def metrics(self) -> Any:
-        """New metrics for ``evaluate_step``, on the CPU: a torchmetrics.MetricCollection, or a Metric that computes several
-        named values."""
+        """New metrics for ``evaluate_step``, on the CPU: a torchmetrics.MetricCollection, or a Metric that computes
+        several named values."""
         raise NotImplementedError
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:

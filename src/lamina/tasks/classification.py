@@ -173,8 +173,8 @@ def balanced_weights(setup: TaskSetup) -> Tensor | None:
 
 
 def best_temperature(logits_NK: Tensor, target_N: Tensor) -> Tensor:
-    """The T > 0 that minimises the cross-entropy of softmax(logits / T), by Newton's method on log T, limited to [1/100,
-    100]."""
+    """The T > 0 that minimises the cross-entropy of softmax(logits / T), by Newton's method on log T, limited to
+    [1/100, 100]."""
     log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
         for _ in range(100):

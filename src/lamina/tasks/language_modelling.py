@@ -18,8 +18,8 @@ from lamina.tasks.verbs import VERBS
 
 
 class LanguageModelling(Task):
-    """Cross-entropy, a mean over tokens. Batches hold "tokens" (B, T) and "target" (B, T), the next tokens; models return
-    logits (B, T, V), alone or with a state.
+    """Cross-entropy, a mean over tokens. Batches hold "tokens" (B, T) and "target" (B, T), the next tokens; models
+    return logits (B, T, V), alone or with a state.
 
     The detached state is carried from batch to batch (truncated back-propagation through time: row b continues row b of
     the previous batch), in training until the end of the epoch, in evaluation to the end. Models without a state treat

@@ -24,8 +24,8 @@ FEATURES = one_tensor("features")
 
 
 class Regression(OneOutput):
-    """Regression of standardised targets, with mean squared error unless ``cost`` is given; metrics and predictions are in
-    the targets' own units.
+    """Regression of standardised targets, with mean squared error unless ``cost`` is given; metrics and predictions are
+    in the targets' own units.
 
     "target" is (B, K) float, standardised by ``mean`` and ``std`` (K,). Models return (B, K).
 

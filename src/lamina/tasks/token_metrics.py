@@ -18,7 +18,8 @@ from lamina.data.streams import IGNORED
 
 
 class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
-    """Computes "loss" (nats per token) and "accuracy"; with ``characters_V`` also "perplexity" and "bits_per_character".
+    """Computes "loss" (nats per token) and "accuracy"; with ``characters_V`` also "perplexity" and
+    "bits_per_character".
 
     ``characters_V`` is the number of characters of text for each token. ``carried`` is for the task: the model's state
     after the previous batch.

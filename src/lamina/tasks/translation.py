@@ -79,8 +79,8 @@ class Translation(Task):
 
 
 def _weight(target_N: Tensor) -> Tensor | float:
-    """The weight of this process's loss under DDP, proportional to its tokens: the averaged gradient is then that of the
-    mean over all tokens."""
+    """The weight of this process's loss under DDP, proportional to its tokens: the averaged gradient is then that of
+    the mean over all tokens."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return 1.0
     mine = (target_N != IGNORED).sum()

@@ -263,9 +263,7 @@ def _compile_notes(task: Task, recipe: Recipe) -> tuple[str, ...]:
     eager = [player for player in task.differentiated_twice if player in task.players]
     if not recipe.compile or not eager:
         return ()
-    return (
-        f"{' and '.join(eager)} is not compiled: the task takes gradients of its gradients, unsupported by torch.compile",
-    )
+    return (f"{' and '.join(eager)} is not compiled: torch.compile does not support gradients of its gradients",)
 
 
 def _compile(module: nn.Module, device: str) -> None:
