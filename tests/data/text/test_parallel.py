@@ -81,7 +81,7 @@ def test_languages(tmp_path: Path, refused: Any) -> None:
     with refused(DataError, "validation", "fr", "none in de"):
         open_source(str(tmp_path), options=DataOptions(languages=("de", "fr")))
     for wrong in (("de",), ("de", "de"), ("de", "en", "fr")):
-        with refused(UsageError, "languages are two"):
+        with refused(UsageError, "languages must be two"):
             DataOptions(languages=wrong)
 
 
