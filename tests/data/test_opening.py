@@ -79,7 +79,7 @@ def test_options_that_a_source_cannot_follow(image_folder: Callable[..., Path], 
         with refused(UsageError, data, "target 'price'"):
             open_source(data, options=DataOptions(target="price"))
     for data, word in (("iris", "setosa"), (folder, "a")):
-        with refused(UsageError, data, f"'{word}'", "a regression needs numbers", "--task classification"):
+        with refused(UsageError, data, f"'{word}'", "regression needs numbers", "--task classification"):
             open_source(data, options=DataOptions(task="regression"))
     with refused(UsageError, "diabetes", "regression"):
         open_source("diabetes", options=DataOptions(task="classification"))

@@ -12,7 +12,7 @@ from lamina.data.targets.labels import describe_targets
 def describe(source: Source) -> dict[str, Any]:
     """A JSON-ready description of a source: spec, samples per split and class, columns with their ranges.
 
-    Example: ``describe(open_source("digits"))["sizes"]`` is ``{"train": 1259, "validation": 179, "test": 359}``.
+    Example: ``describe(open_source("digits"))["sizes"]`` is ``{"train": 1258, "validation": 180, "test": 359}``.
     """
     spec = source.spec
     out: dict[str, Any] = {

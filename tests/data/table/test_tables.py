@@ -213,7 +213,7 @@ def test_one_class_or_one_value(tmp_path: Path, refused: Any) -> None:
         opened(csv(tmp_path, GOOD.assign(target="yes")))
     with refused(DataError, "'target'", "one value only"):
         opened(csv(tmp_path, GOOD.assign(target=2.5)))
-    with refused(DataError, "no column beside the target"):
+    with refused(DataError, "no column besides the target"):
         opened(csv(tmp_path, GOOD[["target"]]))
 
 

@@ -207,7 +207,7 @@ def test_another_source_must_call_for_the_same(refused: Any) -> None:
     other = pairs_source("back", {"train": Pairs(("a",), ("b",))}, ("en", "de"), WHOLE)
     with refused(DataError, "back translates from en to de", "trained from de to en"):
         align(other, fitted(translated()).target)
-    with refused(DataError, "book calls for language-modelling", "trained for classification"):
+    with refused(DataError, "book is language-modelling data", "trained for classification"):
         align(running(), fitted(judged()).target)
     values = Labels("classification", ("yes", "no"), ("label",), torch.tensor([0, 1]))
     turned = texts_source("x", ["good", "bad"], {"train": 2}, values, WHOLE)
