@@ -109,8 +109,8 @@ def test_folders_without_data(tmp_path: Path, refused: Any) -> None:
         open_source(str(empty))
     spec = open_source(str(empty), options=DataOptions(validation=0, test=0)).spec
     assert (spec.kind, spec.task, dict(spec.sizes)) == ("image", "none", {"train": 1})
-    assert "no folder for each class" in spec.hint
-    with refused(UsageError, "no targets", "no folder for each class"):
+    assert "neither class folders" in spec.hint
+    with refused(UsageError, "no targets", "neither class folders"):
         prepare("lenet5", {"data": str(empty), "validation": 0, "test": 0}, dry=True)
     nested = tmp_path / "archived"
     nested.mkdir()

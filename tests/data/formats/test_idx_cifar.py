@@ -195,10 +195,10 @@ def test_batches_that_are_no_batches(tmp_path: Path, refused: Any) -> None:
     path = tmp_path / "data_batch_1"
     pixels, labels = cifar(12, 0)
     for content, text in (
-        (b"garbage", "no readable pickle"),
+        (b"garbage", "not a readable pickle"),
         (pickle.dumps([1, 2]), "no dictionary"),
         (pickle.dumps({b"data": pixels[:, :9], b"labels": labels}), "(N, 3072)"),
-        (pickle.dumps({b"data": pixels, b"labels": labels[:5]}), "12 whole numbers"),
+        (pickle.dumps({b"data": pixels, b"labels": labels[:5]}), "12 integers"),
         (pickle.dumps({b"data": pixels, b"labels": [*labels[:-1], 10]}), "label 10"),
     ):
         path.write_bytes(content)
