@@ -163,7 +163,7 @@ def test_rows_that_do_not_fit(tmp_path: Path, refused: Any) -> None:
     with refused(UsageError, "no such file: gone.csv"):
         preprocess.encode_input("gone.csv")
     (tmp_path / "x.png").write_bytes(b"")
-    with refused(UsageError, "x.png", "no table"):
+    with refused(UsageError, "x.png", "not a table"):
         preprocess.encode_input(tmp_path / "x.png")
     with refused(UsageError, "not int"):
         preprocess.encode_input(3)
