@@ -214,7 +214,7 @@ def test_a_file_of_tabs_without_a_header(tmp_path: Path, refused: Any) -> None:
     path.write_text("de\ten\n" + "".join(line.rsplit("\t", 1)[0] + "\n" for line in lines))
     assert pairs(opened(path, languages=("de", "en"))).sources[0] == "das Wort 0"
     path.write_text("ja\tyes\nnein\n")
-    with refused(DataError, "words.tsv", "line 2", "two texts with a tab between"):
+    with refused(DataError, "words.tsv", "line 2", "two texts separated by a tab"):
         opened(path, task="translation")
     running = tmp_path / "words.txt"
     assert opened(running, task="language-modelling").spec.task == "language-modelling"

@@ -271,7 +271,7 @@ def test_what_a_run_on_text_cannot_do_is_told_in_one_line(
         (lambda: translator.predict("Spanien", beam=2, length_penalty=-1.0), "length_penalty must be at least 0"),
         (lambda: translator.predict(), "nothing to predict"),
         (lambda: critic.predict(), "nothing to predict"),
-        (lambda: critic.predict(3), "a text is a str"),
+        (lambda: critic.predict(3), "expected a str"),
         (lambda: critic.predict(Path("nowhere.txt")), "no such file: nowhere.txt"),
     ]
     for call, message in wrong:
