@@ -66,9 +66,9 @@ def test_idx_with_faults(tmp_path: Path, refused: Any) -> None:
         (b"not gzip at all", "cannot read"),
         (gzip.compress(raw[:-5]), "truncated"),
         (gzip.compress(raw + b"x"), "too long"),
-        (gzip.compress(b"\0\0\x0d\3" + raw[4:]), "no idx file of unsigned bytes"),
+        (gzip.compress(b"\0\0\x0d\3" + raw[4:]), "not an idx file of unsigned bytes"),
         (gzip.compress(raw[:4] + struct.pack(">3I", 2**31, 2**20, 2**20) + raw[16:]), "truncated"),
-        (b"", "no idx file"),
+        (b"", "not an idx file"),
     ):
         images.write_bytes(content)
         with refused(DataError, str(images), text):

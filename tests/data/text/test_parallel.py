@@ -148,5 +148,5 @@ def test_too_few_pairs(refused: Any) -> None:
     same = {"train": Pairs(("a",) * 9, tuple("bcdefghij"))}
     with refused(UsageError, "9 samples", "equal"):
         pairs_source("x", same, ("a", "b"), DataOptions())
-    with refused(UsageError, "limit: 3 training samples", "leaves 2"):
+    with refused(UsageError, "limit is 3", "has only 2 training samples"):
         pairs_source("x", few, ("a", "b"), DataOptions(validation=0, test=0, limit=3))

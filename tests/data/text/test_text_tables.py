@@ -101,7 +101,7 @@ def test_a_missing_label_column(tmp_path: Path, refused: Any) -> None:
         assert told in spec.hint
     spec = opened(written(tmp_path, GOOD[["sentence"]]), task="classification").spec
     assert (spec.kind, spec.task) == ("text", "none")
-    assert "one column, 'sentence', and none with labels" in spec.hint
+    assert "one column, 'sentence', and no column of labels" in spec.hint
 
 
 def test_one_class(tmp_path: Path, refused: Any) -> None:
@@ -154,7 +154,7 @@ def test_a_file_for_each_split_may_name_the_text_otherwise(tmp_path: Path, refus
     assert texts(source, "test").texts[:4] == (*SENTENCES[:3], "NA")
     assert texts(source, "test").targets.tolist() == GOOD["label"].tolist()
     written(tmp_path, GOOD.rename(columns={"label": "verdict"}), "test.tsv")
-    with refused(DataError, "test.tsv", "no column 'label'"):
+    with refused(DataError, "test.tsv", "lacks the column 'label'"):
         open_source(str(tmp_path))
 
 
