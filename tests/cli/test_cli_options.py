@@ -119,7 +119,7 @@ def test_help_shows_the_recipe_of_the_model(lamina: Lamina) -> None:
     status, out, _ = lamina("train", "lenet5", "--help")
     assert status == 0
     text = " ".join(out.split())
-    assert "--lr X learning rate at its highest (default: 0.002)" in text
+    assert "--lr X peak learning rate (default: 0.002)" in text
     assert "--model.activation" in text
     assert "(default: tanh)" in text
     assert "--model.num-classes N outputs: classes, or values to predict (default: decided by the data)" in text

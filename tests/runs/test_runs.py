@@ -203,7 +203,7 @@ def test_a_damaged_checkpoint_is_named(short: dict, content: bytes) -> None:
     latest = run.directory.checkpoints.latest()
     assert latest is not None
     latest.write_bytes(content)
-    with pytest.raises(RunError, match=f"{latest.name} is damaged.*delete it to go on from the one before"):
+    with pytest.raises(RunError, match=f"{latest.name} is damaged.*delete it to continue from the one before"):
         lamina.train("mlp", name="r", resume=True, **{**short, "epochs": 5})
     latest.unlink()
     assert len(lamina.train("mlp", name="r", resume=True, **{**short, "epochs": 5}).history) == 5

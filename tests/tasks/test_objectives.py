@@ -95,7 +95,7 @@ def test_more_classes_than_a_unit_tells_apart_are_refused_before_anything_is_rea
 def test_label_smoothing_is_refused_where_there_is_no_cross_entropy(
     name: str, data: str, objective: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=f"label_smoothing smooths cross-entropy, but the objective is '{objective}'"):
+    with pytest.raises(UsageError, match=f"label_smoothing is for cross-entropy, but the objective is '{objective}'"):
         lamina.train(name, data=data, label_smoothing=0.1, directory=tmp_path)
 
 
