@@ -72,7 +72,9 @@ def command(argv: Sequence[str]) -> int:
     if args.json:
         translation = getattr(content, "translation", "")
         what = {"model": content.model, "class": content.target or None, "random": content.random}
-        predicted = {"said": dict(content.said)} | ({"translation": translation} if translation else {})
+        predictions = dict(content.predictions)
+        predicted = {"predictions": predictions, "said": predictions}  # "said": the former key
+        predicted |= {"translation": translation} if translation else {}
         as_json({**what, **predicted, "files": [str(file) for file in files]})
     else:
         pictures = "1 picture" if len(files) == 2 else f"{len(files) - 1} pictures"

@@ -85,7 +85,7 @@ def _inspect(
         picture_HWC=preprocess.stored_picture(centre(encoded["image"], (preprocess.height, preprocess.width))[0]),
         seen=seen,
         target=names[seen.target],
-        said=ranked(preprocess.target.read(seen.logits_K[None])[0], preprocess.target),
+        predictions=ranked(preprocess.target.read(seen.logits_K[None])[0], preprocess.target),
         allowed=[_allowed(model, shape, number) for number in range(len(seen.maps))],
         facts={"model": architecture, **facts, "input": " × ".join(map(str, shape))},
         random=random,

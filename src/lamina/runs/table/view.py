@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from lamina.data.table.samples import Table
 from lamina.inspection.importance import permutation_importance
-from lamina.report.content import Inside
+from lamina.report.content import Internals
 from lamina.runs.evaluation import measure, predicting
 from lamina.runs.views.base import View
 from lamina.runs.views.mistakes import Sample
@@ -29,8 +29,8 @@ class TableView(View):
         table = cast(Table, self.run.source.splits[split])
         return {"where": f"{split} row {index}", "values": table.frame.iloc[index].to_dict()}
 
-    def inside(self, split: str) -> Inside:
-        return Inside(gradients=self.gradients(), importance=self.importance(split))
+    def internals(self, split: str) -> Internals:
+        return Internals(gradients=self.gradients(), importance=self.importance(split))
 
     def importance(self, split: str) -> list[tuple[str, float, float]]:
         """How much worse the model is without each column (permutation importance)."""

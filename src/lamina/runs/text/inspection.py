@@ -91,7 +91,7 @@ def inspect_classified(run: Opened, text: Any, target: str | int | None) -> Text
         tokens=pieces_of(code, tokens_T.tolist()),
         target=preprocess.target.labels[number],
         output=number,
-        said=ranked(seen.outputs_K, preprocess.target),
+        predictions=ranked(seen.outputs_K, preprocess.target),
         words=[(word.begin, word.end) for word in words],
         **part.common,
     )
@@ -101,13 +101,13 @@ def inspect_translated(run: Opened, text: Any) -> TextPage:
     """A text translated."""
     preprocess, part = cast(TextPreprocess, run.preprocess), excerpt(run, text)
     code = preprocess.code
-    written = written_by(run, preprocess, part.tokens_T)
+    written = translate_tokens(run, preprocess, part.tokens_T)
     seen = inspect_translation(run.model, part.tokens_T, torch.tensor(written))
     return TextPage(
         seen=seen,
         tokens=pieces_of(code, written[:-1]),
         source=pieces_of(code, part.tokens_T.tolist()),
-        written=pieces_of(code, written[1:]),
+        output_tokens=pieces_of(code, written[1:]),
         translation=preprocess.decode(written).strip(),
         **part.common,
     )
@@ -129,7 +129,7 @@ def piece(preprocess: TextPreprocess) -> Callable[[int], str]:
     return lambda token: pieces_of(preprocess.code, [token])[0]
 
 
-def written_by(run: Opened, preprocess: TextPreprocess, source_S: Tensor) -> list[int]:
+def translate_tokens(run: Opened, preprocess: TextPreprocess, source_S: Tensor) -> list[int]:
     """What a translator writes of one source, the mark of the beginning first, and that of the end last where it came
     to an end."""
     task, code = cast(Translator, run.task), preprocess.code

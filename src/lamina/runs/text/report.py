@@ -92,9 +92,9 @@ def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float]) ->
     for i, ((text, best), *_) in enumerate(translate(run.model, task, preprocess, samples)):
         score = float(judge.sentence_score(text, [some.texts[i]]).score)
         where = f"{split} pair {i}"
-        examples.append(Example(source=some.sources[i], truth=some.texts[i], said=text, score=score, where=where))
+        examples.append(Example(source=some.sources[i], truth=some.texts[i], predicted=text, score=score, where=where))
         tokens.append(best.tokens)
-    wrong = [example for example in examples if example.said != example.truth.strip()]
+    wrong = [example for example in examples if example.predicted != example.truth.strip()]
     outcome = TextOutcome(
         translated=len(some),
         examples=[
@@ -109,7 +109,7 @@ def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float]) ->
 
 def attribution_outcome(run: Opened, split: str) -> TextOutcome:
     """Which words of a split tell a classifier most, over as many of its texts as can be looked at soon."""
-    texts, found, judged, left = cast(Texts, run.source.splits[split]), list[tuple[str, Tensor]](), 0, TOKENS
+    texts, found, attributed, left = cast(Texts, run.source.splits[split]), list[tuple[str, Tensor]](), 0, TOKENS
     for text in texts.texts:
         words, effects_WK, cost = _effects(run, text, min(left, LONG))
         if effects_WK is None:
@@ -120,13 +120,13 @@ def attribution_outcome(run: Opened, split: str) -> TextOutcome:
         for (begin, end), effect_K in zip(words, effects_WK, strict=True):
             word = text[begin:end]
             found.append((word.lower() if lowercase else word, effect_K))
-        judged, left = judged + 1, left - cost
+        attributed, left = attributed + 1, left - cost
     rows: list[tuple[str, Sequence[WordAttribution], Sequence[WordAttribution]]] = []
     classes = run.preprocess.target.exclusive
     for k, name in islice(enumerate(run.classes), CLASSES if classes else OUTPUTS):
-        speaking_for, speaking_against = strongest_words(found, k)
-        rows.append((name, speaking_for, [] if classes else speaking_against))  # what speaks against speaks for another
-    return TextOutcome(telling=rows, judged=judged)
+        positive, negative = strongest_words(found, k)
+        rows.append((name, positive, [] if classes else negative))  # evidence against a class is evidence for another
+    return TextOutcome(influential_words=rows, attributed=attributed)
 
 
 def text_sample(run: Opened, split: str, index: int, output: int) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _aligned(
     return Example(
         source=example.source,
         truth=example.truth,
-        said=example.said,
+        predicted=example.predicted,
         score=example.score,
         where=example.where,
         rows=pieces_of(code, written),

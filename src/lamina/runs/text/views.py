@@ -10,7 +10,7 @@ from lamina.data.protocols import Preprocess
 from lamina.data.source import Source
 from lamina.data.text.preprocess import TextPreprocess, texts_of
 from lamina.data.text.samples import Pairs
-from lamina.report.content import Inside, Outcome
+from lamina.report.content import Internals, Outcome
 from lamina.report.text.inspection import TextPage
 from lamina.runs.opened import final_split
 from lamina.runs.text.generation import continue_text, continue_texts
@@ -46,8 +46,8 @@ class TextView(View):
     def sample(self, split: str, index: int, output: int) -> Sample:
         return text_sample(self.run, split, index, output)
 
-    def inside(self, split: str) -> Inside:
-        return Inside(gradients=self.gradients())
+    def internals(self, split: str) -> Internals:
+        return Internals(gradients=self.gradients())
 
     def first_batch(self) -> Batch:
         return next(iter(self.run.batches("train")))

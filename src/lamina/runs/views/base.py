@@ -17,8 +17,8 @@ from lamina.data.source import Source
 from lamina.errors import UsageError
 from lamina.inspection.gradients import gradient_flow
 from lamina.report.blocks import Section
-from lamina.report.content import Inside, Mistake, Outcome, ReportContent
-from lamina.report.marks import Written
+from lamina.report.content import Internals, Mistake, Outcome, ReportContent
+from lamina.report.marks import TrainingSample
 from lamina.runs.evaluation import like
 from lamina.runs.opened import Opened
 from lamina.runs.prediction import predict_items
@@ -44,7 +44,7 @@ class InspectionPage(Protocol):
     @property
     def target(self) -> str: ...
     @property
-    def said(self) -> Sequence[tuple[str, str]]: ...
+    def predictions(self) -> Sequence[tuple[str, str]]: ...
     @property
     def random(self) -> bool: ...
     def html(self) -> str: ...
@@ -122,7 +122,7 @@ class View:
             split=split,
             metrics=metrics,
             truth=truth.numpy(),
-            said=predicted.numpy(),
+            predictions=predicted.numpy(),
             mistakes=self.mistakes(split, truth, predicted),
         )
 
@@ -138,9 +138,9 @@ class View:
         """Sections that only this view has, after those of the task."""
         return []
 
-    def inside(self, split: str) -> Inside:
+    def internals(self, split: str) -> Internals:
         """What the report shows of the inside of the model."""
-        return Inside(gradients=self.gradients())
+        return Internals(gradients=self.gradients())
 
     def gradients(self) -> list[tuple[str, float]]:
         """How much gradient reaches each layer on one training batch, with dropout and batch statistics off: the model
@@ -158,14 +158,14 @@ class View:
         samples = self.run.preprocess.encode(some, hold=True)
         return self.run.preprocess.prepare(samples.tensors)
 
-    def written(self) -> list[Written]:
+    def saved_samples(self) -> list[TrainingSample]:
         """What the model wrote in the course of training, from samples.jsonl."""
         if not self.run.directory.samples.exists():
             return []
         *lines, _ = self.run.directory.samples.read_text(encoding="utf-8").split("\n")  # the last may be half a line
         rows = [json.loads(line) for line in lines]
         return [
-            Written(
+            TrainingSample(
                 epoch=row["epoch"],
                 given=row["source"] if "source" in row else row["prompt"],
                 text=row["text"],

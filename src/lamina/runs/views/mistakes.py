@@ -31,7 +31,7 @@ def _classes(target: TargetCode, truth: Tensor, predicted: Tensor, sample: Descr
     return [
         Mistake(
             truth=names[int(truth[i])],
-            said=names[int(answer[i])],
+            predicted=names[int(answer[i])],
             probability=float(probability[i]),
             **sample(i, int(answer[i])),
         )
@@ -47,7 +47,7 @@ def _labels(target: TargetCode, truth: Tensor, predicted: Tensor, sample: Descri
     return [
         Mistake(
             truth=names[k] if truth[i, k] > 0.5 else f"not {names[k]}",
-            said=f"not {names[k]}" if truth[i, k] > 0.5 else names[k],
+            predicted=f"not {names[k]}" if truth[i, k] > 0.5 else names[k],
             probability=float(worst[i]),
             **sample(i, k),
         )
@@ -66,7 +66,7 @@ def _values(target: TargetCode, truth: Tensor, predicted: Tensor, sample: Descri
     return [
         Mistake(
             truth=(f"{names[k]} " if several else "") + f"{truth[i, k]:.6g}",
-            said=f"{predicted[i, k]:.6g}",
+            predicted=f"{predicted[i, k]:.6g}",
             error=float(error_NK[i, k]),
             **sample(i, k),
         )

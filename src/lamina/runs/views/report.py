@@ -54,8 +54,8 @@ def report_content(view: View) -> ReportContent:
         environment=environment(),
         history=run.history,
         outcomes=[view.outcome(split) for split in splits],
-        inside=view.inside(splits[0]),
-        written=view.written(),
+        internals=view.internals(splits[0]),
+        training_samples=view.saved_samples(),
         notes=notes,
         finished=bool(status.get("finished")),
     )
