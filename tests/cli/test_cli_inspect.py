@@ -90,9 +90,9 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
     (tmp_path / "taken").write_text("")
     for words, status, says in (
         (("lennet5", "--image", digit), 2, "did you mean 'lenet5'?"),
-        ((run,), 2, "what is to be looked at? give --image FILE or --text TEXT"),
-        ((run, "--image", digit, "--text", "a"), 2, "what is to be looked at?"),
-        ((run, "--text", "a"), 2, "takes image data, no texts"),
+        ((run,), 2, "nothing to inspect: give --image FILE or --text TEXT"),
+        ((run, "--image", digit, "--text", "a"), 2, "nothing to inspect:"),
+        ((run, "--text", "a"), 2, "takes image data, not texts"),
         (("lstm-lm", "--text", "a"), 2, "--text is for runs"),
         ((run, "--text", "a", "--stage", "0"), 2, "--stage is for images"),
         ((run, "--image", digit, "--text", "word"), 2, "--text"),

@@ -92,7 +92,7 @@ def test_a_long_text_is_cut_at_the_context(reader: Run) -> None:
     text = "The cat sat on the mat and saw the sun."
     look = look_at_text(reader, text)
     assert look.text == text[:24]
-    assert look.facts["looked at"] == "the first 24 of 39 tokens"
+    assert look.facts["inspected"] == "the first 24 of 39 tokens"
     assert [tuple(map_.shape) for map_ in look.seen.attention.values()] == [(2, 24, 24)]
     assert reader.inspect(text=text).tokens_T.shape == (24,)
 
@@ -135,14 +135,14 @@ def test_errors_are_one_line(writer: Run, critic: Run, translator: Run) -> None:
     for run, given, says in (
         (writer, {"text": "The 漢"}, "the model does not know the character '漢'"),
         (writer, {"text": ""}, "the text is empty"),
-        (writer, {"text": "The", "target": "positive"}, "tells no classes apart"),
-        (translator, {"text": "one", "target": 0}, "tells no classes apart"),
+        (writer, {"text": "The", "target": "positive"}, "has no classes"),
+        (translator, {"text": "one", "target": 0}, "has no classes"),
         (critic, {"text": "dull", "target": "neutral"}, "unknown class 'neutral'"),
         (critic, {"text": "dull", "stage": 1}, "stage is for images"),
         (critic, {"text": ["dull"]}, "a text is a str, got list"),
         (critic, {"text": "dull", "image": "x.png"}, "give an image or a text"),
         (critic, {}, "give an image or a text"),
-        (critic, {"image": "x.png"}, "takes text data, no images"),
+        (critic, {"image": "x.png"}, "takes text data, not images"),
     ):
         with pytest.raises(UsageError, match=says):
             run.inspect(**given)

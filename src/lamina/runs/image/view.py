@@ -1,4 +1,4 @@
-"""Runs on images."""
+"""The view of runs on images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ImageView(View):
         return cast(ImagePreprocess, self.run.preprocess)
 
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
-        """``crops=10``: of the mean over ten windows of each image, corners and centre and their mirror images."""
+        """``crops=10``: metrics of the mean over ten windows of each image (corners, centre, mirrored)."""
         if getattr(options, "crops", 1) == 1:
             return self.run.measure(split, source)
         model, larger = ten_cropped(self.run.model, self.images, self.run.task)

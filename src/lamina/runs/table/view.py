@@ -1,4 +1,4 @@
-"""Runs on tables."""
+"""The view of runs on tables."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMPORTANCE_ROWS = 1000
-"""rows that importance is measured on at most"""
+"""maximum number of rows for measuring importance"""
 IMPORTANCE_METRICS = {"rmse": ("r2", "max"), "mae": ("r2", "max")}
-"""what importance is measured by, where the metric that chooses the best epoch has no natural scale"""
+"""the metric for importance, where the watched metric has no natural scale"""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TableView(View):
         return Internals(gradients=self.gradients(), importance=self.importance(split))
 
     def importance(self, split: str) -> list[tuple[str, float, float]]:
-        """How much worse the model is without each column (permutation importance)."""
+        """Permutation importance of each column."""
         run = self.run
         if run.output_task() is None:
             return []

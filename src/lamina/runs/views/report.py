@@ -1,4 +1,4 @@
-"""The report of a run: what its best weights do, gathered as plain arrays and rendered."""
+"""The report of a run: results of its best weights, gathered as plain arrays and rendered."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def report_content(view: View) -> ReportContent:
 
 
 def _flat(recipe: Recipe) -> dict[str, object]:
-    """The recipe's options in one table, those of images among them."""
+    """The recipe's options in one table, augmentation included."""
     options = asdict(recipe)
     return {**options, **options.pop("augmentation")}
 
 
 def environment() -> dict[str, object]:
-    """Where this ran: what a reader needs to judge a difference."""
+    """Versions and hardware."""
     return {
         "lamina": __version__,
         "python": platform.python_version(),
