@@ -122,7 +122,7 @@ def test_help_shows_the_recipe_of_the_model(lamina: Lamina) -> None:
     assert "--lr X peak learning rate (default: 0.002)" in text
     assert "--model.activation" in text
     assert "(default: tanh)" in text
-    assert "--model.num-classes N outputs: classes, or values to predict (default: decided by the data)" in text
+    assert "--model.num-classes N outputs: classes, or values to predict (default: derived from the data)" in text
     status, out, _ = lamina("help", "train")
     assert status == 0
     assert "(default: 0.001)" in " ".join(out.split())
