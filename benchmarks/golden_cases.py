@@ -30,7 +30,7 @@ import lamina
 
 Digests = dict[str, str]
 
-LIMIT = 120
+LIMIT = 240
 """seconds that a training of several processes may take"""
 SHORT = 70
 """values up to so many characters are compared, and told, as they are"""

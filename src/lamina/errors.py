@@ -1,7 +1,7 @@
-"""What can go wrong, in one clear line each.
+"""The exceptions of the library; every message is one line.
 
-The command line prints the message and leaves with ``exit_code``; nothing else of the library decides how a fault is
-shown. 2 is misuse (a wrong name, option or path), 1 is failure (bad data, a full disk, a loss that is not a number).
+The command line prints the message and exits with ``exit_code``: 2 is misuse (a wrong name, option or path), 1
+is failure (bad data, a full disk, a loss that is not a number).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class LaminaError(Exception):
-    """A failure that a person can act on: its message is one line."""
+    """Base class of all errors that Lamina raises for the user."""
 
     exit_code = 1
 
@@ -39,14 +39,14 @@ class TrainingError(LaminaError):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice that looks most like ``name``, or None when none comes near (case is ignored)."""
+    """The choice most similar to ``name``, or None (case is ignored)."""
     folded = {choice.casefold(): choice for choice in choices}
     found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
-    """The error for a name that is not among ``choices``: says the nearest, or lists a few where none is near."""
+    """The error for a name that is not among ``choices``: suggests the nearest, or lists a few."""
     choices = sorted(choices)
     near = nearest(name, choices)
     if near:

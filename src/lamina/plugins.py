@@ -1,6 +1,6 @@
-"""Tables that other packages add rows to, by entry points: each row is imported when it is first used.
+"""Tables that other packages extend by entry points; each row is imported on first use.
 
-A package that cannot be imported takes none of the others with it: it is named where one of its rows is asked for.
+A package that cannot be imported does not affect the others; an error names it when one of its rows is used.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ Row = TypeVar("Row")
 class Plugins(Generic[Row]):
     """Rows by name: our own as "module:name" strings, and those of the entry points of ``group``.
 
+        TASKS = Plugins("lamina.tasks", "task", {"regression": "lamina.tasks.regression:KIND"})
+        TASKS["regression"]
+
     An entry point's name is the row's name, its value the object: ``ranking = package.ranking:KIND``. ``what`` names a
     row in messages ("task").
     """
@@ -27,11 +30,11 @@ class Plugins(Generic[Row]):
         self.group, self.what, self.own = group, what, dict(own)
         self._rows: dict[str, Row] = {}
         self.conflicts: dict[str, str] = {}
-        """names that two packages have, each with what to say of it"""
+        """names that two packages register, with the message for each"""
 
     @cached_property
     def points(self) -> dict[str, metadata.EntryPoint]:
-        """Entry points of other packages by name; what two of them call by one name is in ``conflicts``."""
+        """Entry points of other packages by name; names of two packages are in ``conflicts``."""
         found: dict[str, metadata.EntryPoint] = {}
         for point in metadata.entry_points(group=self.group):
             if point.name in self.own:
@@ -77,7 +80,7 @@ class Plugins(Generic[Row]):
         return row
 
     def forget(self) -> None:
-        """Look for packages anew: for tests, which install some."""
+        """Clear the caches, for tests that install packages."""
         self._rows.clear()
         self.conflicts.clear()
         self.__dict__.pop("points", None)

@@ -1,4 +1,4 @@
-"""One door to every architecture: look-up by name, cards, construction.
+"""The registry of architectures: look-up by name, cards, construction.
 
 The index of the cards is read without torch; a model's file is imported when that model is built. Packages add their
 own architectures with an entry point in the group ``lamina.models`` whose value is a module with a ``VARIANTS`` table.
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "lamina.models"
 _REGISTERED: dict[str, Variant] = {}
-"""variants that this process registered by hand"""
+"""variants registered by ``register_model``"""
 
 
 def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
     """Names of the variants that match a shell-style ``pattern`` (``"res*"``), in order of year and then name.
+
+        lamina.list_models("res*")
+        lamina.list_models(task="translation")
 
     ``task`` keeps those that can be trained for it ("classification", "regression", ...). Raises UsageError for a task
     that no variant knows.
@@ -50,7 +53,7 @@ def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """The variant that ``name`` means: case, ``-`` and ``_`` are folded, aliases followed. Raises UsageError."""
+    """The variant's own name: case, ``-`` and ``_`` are folded, aliases followed. Raises UsageError."""
     found = _names().get(_fold(name))
     if found is not None:
         return found
@@ -59,7 +62,7 @@ def canonical(name: str) -> str:
     if near is None:
         broken = "".join(f"; {fault}" for fault in faults())
         raise UsageError(f"{unknown('model', name, _cards())}{broken}")
-    # an alias is told only where the variant's own name looks nothing like what was typed
+    # an alias is suggested only where the variant's own name is far from what was typed
     raise unknown("model", name, [nearest(name, [spellings[near]]) or near])
 
 
@@ -69,7 +72,7 @@ def is_model(name: str) -> bool:
 
 
 def card(name: str) -> Card:
-    """The card of a variant. Raises UsageError for an unknown name."""
+    """The card of a variant: ``lamina.card("lenet5").parameters``. Raises UsageError for an unknown name."""
     return _cards()[canonical(name)]
 
 
@@ -114,18 +117,18 @@ def build(row: Variant, config: Any) -> nn.Module:
 
 
 def _parts_of(row: Variant, config: Any) -> dict[str, nn.Module]:
-    """The modules of a composite by name, built as its config says."""
+    """The modules of a composite by name, built from its config."""
     if row.parts is None:
         return {}
     modules = {}
-    for part, wanted in row.parts(config).items():
-        name, overrides = (wanted, {}) if isinstance(wanted, str) else wanted
+    for part, named in row.parts(config).items():
+        name, overrides = (named, {}) if isinstance(named, str) else named
         modules[part] = create_model(name, **overrides)
     return modules
 
 
 def build_index() -> dict[str, Any]:
-    """The index as the model files state it (imports all of them)."""
+    """The index, built from the model files (imports all of them)."""
     import lamina.models
 
     index: dict[str, Any] = {}
@@ -163,9 +166,9 @@ class _Extra:
 
     rows: Mapping[str, Variant]
     faults: tuple[str, ...]
-    """what of them cannot be used, and why: the rest works"""
+    """models that cannot be used, and why"""
     conflicts: Mapping[str, str]
-    """names that two packages have, each with what to say of it"""
+    """names that two packages register, with the message for each"""
 
 
 @cache
@@ -178,7 +181,7 @@ def _extra() -> _Extra:
         package = package_of(point)
         try:
             table: Mapping[str, Variant] = point.load().VARIANTS
-        except Exception as error:  # whatever another package's import raises: say whose it is
+        except Exception as error:  # whatever another package's import raises
             faults.append(f"the models of package '{package}' cannot be loaded: {type(error).__name__}: {error}")
             continue
         for name, row in table.items():
@@ -193,7 +196,7 @@ def _extra() -> _Extra:
 
 
 def faults() -> tuple[str, ...]:
-    """What of other packages cannot be used, and why."""
+    """Models of other packages that cannot be used, and why."""
     return _extra().faults
 
 

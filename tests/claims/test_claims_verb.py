@@ -60,9 +60,9 @@ def test_json_is_the_result_and_nothing_else(call: Callable[..., Called], tmp_pa
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("xor --all", "name claims, or say --all"),
-        ("--out page.html", "name the claims to run, or say --all"),
-        ("--results kept", "name the claims to run, or say --all"),
+        ("xor --all", "name claims, or give --all, not both"),
+        ("--out page.html", "name the claims to run, or give --all"),
+        ("--results kept", "name the claims to run, or give --all"),
         ("xor --table table.md", "--table needs --results"),
         ("xor --out nowhere/page.html", "--out nowhere/page.html: there is no folder nowhere"),
     ],

@@ -84,7 +84,7 @@ def test_misuse_is_one_line(line: str, says: str, lamina: Lamina, tmp_path: Path
         ("name: lenet5\ndata: digits\nmodel:\n  activaton: relu\n", "'activaton'; did you mean 'activation'?"),
         ("name: lennet5\ndata: digits\n", "unknown model 'lennet5'; did you mean 'lenet5'?"),
         ("data: digits\n", "which model?"),
-        ("name: lenet5\n", "does not say 'data'"),
+        ("name: lenet5\n", "has no 'data'"),
         ("a: [1\n", "is not YAML"),
         ("just words\n", "holds no options"),
         ("!!python/object/apply:os.system ['touch pwned']\n", "is not YAML"),

@@ -170,7 +170,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(lamina: Lamina, tmp_path: Path)
     assert bar.search(text), "the bar"
     assert "Traceback" not in text
     last = text.split("\x1b[2K")[-1].strip()
-    found = re.fullmatch(r"stopped at step (\d+); go on with: (lamina train .*)", last)
+    found = re.fullmatch(r"stopped at step (\d+); resume with: (lamina train .*)", last)
     assert found, last
     assert found[2] == "lamina train --name 'long run' --resume --runs 'my runs'"
 

@@ -48,7 +48,7 @@ def test_a_run_is_looked_at(lamina: Lamina, trained: Trained, digit: Path, monke
     assert "learned nothing" not in page
     assert "<script" not in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page), "asks for something"
-    for words in ("Where it sees it", "Grad-CAM for", "First-layer filters", "Feature maps: stage 1", "Gradient flow"):
+    for words in ("Class activation map", "Grad-CAM for", "First-layer filters", "Feature maps: stage 1", "Gradient flow"):
         assert words in page, words
     report = (trained[0] / "runs/lenet5-digits/report.html").read_text()
     for stage in ("stage 0", "stage 1"):
@@ -90,9 +90,9 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
     (tmp_path / "taken").write_text("")
     for words, status, says in (
         (("lennet5", "--image", digit), 2, "did you mean 'lenet5'?"),
-        ((run,), 2, "what is to be looked at? give --image FILE or --text TEXT"),
-        ((run, "--image", digit, "--text", "a"), 2, "what is to be looked at?"),
-        ((run, "--text", "a"), 2, "takes image data, no texts"),
+        ((run,), 2, "nothing to inspect: give --image FILE or --text TEXT"),
+        ((run, "--image", digit, "--text", "a"), 2, "nothing to inspect:"),
+        ((run, "--text", "a"), 2, "takes image data, not texts"),
         (("lstm-lm", "--text", "a"), 2, "--text is for runs"),
         ((run, "--text", "a", "--stage", "0"), 2, "--stage is for images"),
         ((run, "--image", digit, "--text", "word"), 2, "--text"),
@@ -141,7 +141,7 @@ def test_a_text_is_looked_at(lamina: Lamina, tmp_path: Path) -> None:
     page = (folder / "inspect.html").read_text()
     assert "<script" not in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page), "asks for something"
-    for words in ("a text of", "What each word adds to negative", "Memory over time", "trained weights"):
+    for words in ("a text of", "What each word adds to negative", "Gates over time", "trained weights"):
         assert words in page, words
     line = ("inspect", "lstm-classifier-reviews", "--text", text, "--class", "positive", "--out", "here", "--json")
     status, out, err = lamina(*line)

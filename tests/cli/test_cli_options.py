@@ -119,10 +119,10 @@ def test_help_shows_the_recipe_of_the_model(lamina: Lamina) -> None:
     status, out, _ = lamina("train", "lenet5", "--help")
     assert status == 0
     text = " ".join(out.split())
-    assert "--lr X learning rate at its highest (default: 0.002)" in text
+    assert "--lr X peak learning rate (default: 0.002)" in text
     assert "--model.activation" in text
     assert "(default: tanh)" in text
-    assert "--model.num-classes N outputs: classes, or values to predict (default: decided by the data)" in text
+    assert "--model.num-classes N outputs: classes, or values to predict (default: derived from the data)" in text
     status, out, _ = lamina("help", "train")
     assert status == 0
     assert "(default: 0.001)" in " ".join(out.split())

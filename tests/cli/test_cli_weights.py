@@ -104,10 +104,10 @@ def test_convert_says_what_is_wrong_and_writes_nothing(lamina: Lamina, tmp_path:
         (
             "convert lenet5 lenet.safetensors --out x.safetensors --model.num-classes 7",
             2,
-            "has 10 classes, the model 7: --model.num-classes says how many the file has",
+            "has 10 classes, the model 7: set --model.num-classes to the number of classes in the file",
         ),
         ("convert alexnet lenet.safetensors --out x.safetensors", 2, "does not fit this AlexNet"),
-        ("convert lenet5 mixed.safetensors --out x.safetensors", 2, "holds float16 and float32 numbers: --dtype says"),
+        ("convert lenet5 mixed.safetensors --out x.safetensors", 2, "holds float16 and float32 numbers: choose one with --dtype"),
         (
             "convert lenet5 large.safetensors --out x.safetensors --dtype float16",
             1,
@@ -129,7 +129,7 @@ def test_training_begins_with_the_weights(lamina: Lamina, tmp_path: Path) -> Non
         "train", "lenet5", *SHORT, *still, "--model.image-size", "16", "--weights", "begin.safetensors"
     )
     assert status == 0, err
-    assert "note: begins with 10 tensors of begin.safetensors, named as lamina names them\n" in err
+    assert "note: starts from 10 tensors of begin.safetensors, named as lamina names them\n" in err
     run = open_run("runs/lenet5-digits")
     for name, tensor in run.model.state_dict().items():
         assert torch.equal(tensor, file[name]), name
@@ -171,7 +171,7 @@ def test_a_dry_run_compares_the_weights(lamina: Lamina, tmp_path: Path) -> None:
     save_file(state(image_size=8 * 2), "fits.safetensors")
     status, _, err = lamina(*line[:-1], "fits.safetensors", "--model.image-size", "16")
     assert status == 0
-    assert "note: begins with 10 tensors of fits.safetensors" in err
+    assert "note: starts from 10 tensors of fits.safetensors" in err
     assert not Path("runs").exists()
 
 
@@ -232,7 +232,7 @@ def test_a_run_is_resumed_when_the_file_is_gone(lamina: Lamina, tmp_path: Path) 
     whole, parts = (open_run(f"runs/{name}").model.state_dict() for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], tensor) for name, tensor in parts.items())
     says = one_line(lamina("train", "--name", "parts", "--resume", "--weights", "other.safetensors"))
-    assert "was begun with weights=begin.safetensors; it cannot be resumed with weights=other.safetensors" in says
+    assert "was started with weights=begin.safetensors; it cannot be resumed with weights=other.safetensors" in says
 
 
 def test_a_run_without_a_checkpoint_begins_again_with_the_same_weights(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_run_without_a_checkpoint_begins_again_with_the_same_weights(tmp_path:
     assert torch.equal(again.model.state_dict()["c5.1.weight"], state(image_size=16)["c5.1.weight"])
     shutil.rmtree(run.path / "checkpoints")
     save_file({name: tensor + 1 for name, tensor in state(image_size=16).items()}, file)
-    with pytest.raises(RunError, match=r"is not the file of weights that .* was begun with: it has changed"):
+    with pytest.raises(RunError, match=r"is not the file of weights that .* was started from: it has changed"):
         train("lenet5", resume=True, name=run.path.name, **given)  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ def test_classes_are_found_by_name(tmp_path: Path, refused: Any) -> None:
     assert other.splits["train"].targets[:4].tolist() == [3, 1, 3, 1]
     with refused(DataError, "'eel'", "does not know"):
         align(table(tmp_path, ["dog", "eel"]), code)
-    with refused(DataError, "calls for regression", "classification"):
+    with refused(DataError, "is regression data", "classification"):
         align(open_source("diabetes"), code)
 
 

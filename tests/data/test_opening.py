@@ -79,7 +79,7 @@ def test_options_that_a_source_cannot_follow(image_folder: Callable[..., Path], 
         with refused(UsageError, data, "target 'price'"):
             open_source(data, options=DataOptions(target="price"))
     for data, word in (("iris", "setosa"), (folder, "a")):
-        with refused(UsageError, data, f"'{word}'", "a regression needs numbers", "--task classification"):
+        with refused(UsageError, data, f"'{word}'", "regression needs numbers", "--task classification"):
             open_source(data, options=DataOptions(task="regression"))
     with refused(UsageError, "diabetes", "regression"):
         open_source("diabetes", options=DataOptions(task="classification"))
@@ -109,8 +109,8 @@ def test_folders_without_data(tmp_path: Path, refused: Any) -> None:
         open_source(str(empty))
     spec = open_source(str(empty), options=DataOptions(validation=0, test=0)).spec
     assert (spec.kind, spec.task, dict(spec.sizes)) == ("image", "none", {"train": 1})
-    assert "no folder for each class" in spec.hint
-    with refused(UsageError, "no targets", "no folder for each class"):
+    assert "neither class folders" in spec.hint
+    with refused(UsageError, "no targets", "neither class folders"):
         prepare("lenet5", {"data": str(empty), "validation": 0, "test": 0}, dry=True)
     nested = tmp_path / "archived"
     nested.mkdir()

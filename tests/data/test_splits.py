@@ -67,7 +67,7 @@ def test_a_limit_keeps_so_many_training_samples_in_proportion() -> None:
         assert kept < all_
     own = {"train": arrays(targets), "test": arrays(targets)}
     assert complete(spec(3), own, DataOptions(validation=0.0, limit=20)).spec.sizes == {"train": 20, "test": 100}
-    with pytest.raises(UsageError, match="limit: 91 training samples are asked for, s leaves 90"):
+    with pytest.raises(UsageError, match="limit is 91, but s has only 90 training samples"):
         complete(spec(3), {"train": arrays(targets)}, DataOptions(test=0.1, validation=0.0, limit=91))
     with pytest.raises(UsageError, match="limit must be at least 1"):
         DataOptions(limit=0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lamina
-from lamina.data.preprocess import load_preprocess
+from lamina.data.modality import load_preprocess
 from lamina.runs.run import Run
 from lamina.runs.views.export import export_variant
 
@@ -75,7 +75,7 @@ def test_the_file_holds_classes_and_preprocessing(engines: None, digits: Run, on
     known = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert known["classes"] == [str(i) for i in range(10)]
     assert (known["model"], known["input"], known["shape"]) == ("lenet5", "image", [1, 32, 32])
-    assert load_preprocess(known["preprocess"]) == digits.preprocess
+    assert load_preprocess({"preprocess.json": known["preprocess"]}) == digits.preprocess
 
 
 def test_no_path_of_this_machine_is_in_the_files(engines: None, digits: Run, onnx_of_digits: Path, plain: Path) -> None:
@@ -140,8 +140,7 @@ def test_a_variant_is_exported_with_the_weights_of_a_file(engines: None, plain: 
     model = lamina.create_model("lenet5")
     save_model(model, str(plain / "w.safetensors"))
     done = export_variant("lenet5", "onnx", plain / "l.onnx", plain / "w.safetensors")
-    from lamina.data.protocols import Input
-from lamina.export.writing import open_engine
+    from lamina.export.writing import open_engine
 
     x = torch.randn(4, 1, 32, 32)
     torch.testing.assert_close(open_engine(done.path, "onnxruntime")(x), model(x).detach(), rtol=0, atol=1e-4)
@@ -149,6 +148,7 @@ from lamina.export.writing import open_engine
 
 def test_attention_over_a_single_window_is_exported(engines: None, plain: Path) -> None:
     """The exporter takes attention apart, and then fails on reshapes of its output (torch 2.13)."""
+    from lamina.data.protocols import Input
     from lamina.export.facts import ExportFacts
     from lamina.export.writing import write_export
 

@@ -173,5 +173,5 @@ def test_a_run_that_writes_texts_is_exported_and_not_predicted_with(engines: Non
     with pytest.raises(UsageError, match="use generate"):
         run.predict("so it", engine="onnxruntime")
     file = run.export("onnx", tmp_path / "book.onnx").path
-    with pytest.raises(UsageError, match="of a model that writes texts"):
+    with pytest.raises(UsageError, match="of a model that generates text"):
         lamina.open_exported(file)

@@ -12,10 +12,9 @@ import lamina
 from lamina.errors import UsageError
 from lamina.inspection import TextInspection
 from lamina.report.content import ReportContent
-from lamina.report.text.inspection import render_text_look
+from lamina.report.text.inspection import render_text_inspection
 from lamina.runs.run import Run
 from lamina.runs.text import report as reporting_text
-from lamina.runs.text.inspection import look_at_text
 from lamina.runs.views.report import report_content
 from sample_texts import BAD, GOOD, write_book, write_reviews
 
@@ -84,15 +83,15 @@ def test_inspecting_a_language_model(writer: Run) -> None:
     assert seen.following_V is not None
     code = writer.preprocess.code  # type: ignore[union-attr]
     assert code.decode([int(seen.following_V.argmax())]) == writer.generate(text, max_new_tokens=1, greedy=True)[0]
-    look = look_at_text(writer, text)
+    look = writer.inspection(text=text)
     assert "".join(look.tokens) == look.text == text
 
 
 def test_a_long_text_is_cut_at_the_context(reader: Run) -> None:
     text = "The cat sat on the mat and saw the sun."
-    look = look_at_text(reader, text)
+    look = reader.inspection(text=text)
     assert look.text == text[:24]
-    assert look.facts["looked at"] == "the first 24 of 39 tokens"
+    assert look.facts["inspected"] == "the first 24 of 39 tokens"
     assert [tuple(map_.shape) for map_ in look.seen.attention.values()] == [(2, 24, 24)]
     assert reader.inspect(text=text).tokens_T.shape == (24,)
 
@@ -102,9 +101,9 @@ def test_inspecting_a_classifier(critic: Run) -> None:
     seen, said = critic.inspect(text=text), critic.predict(text)[0]
     assert seen.outputs_K is not None
     assert seen.outputs_K.tolist() == pytest.approx(list(said["probabilities"].values()), abs=1e-6)
-    look = look_at_text(critic, text)
+    look = critic.inspection(text=text)
     assert look.target == said["class"]
-    assert look.said[0][0] == said["class"]
+    assert look.predictions[0][0] == said["class"]
     words = [text[begin:end] for begin, end in look.words]
     assert words[:2] == ["A", "dull"]
     assert words[-2:] == ["great", "."]
@@ -112,37 +111,37 @@ def test_inspecting_a_classifier(critic: Run) -> None:
     assert look.seen.effects_WK is not None
     adds = look.seen.effects_WK[1, look.output]
     assert float(adds) == pytest.approx(said["probability"] - without[said["class"]], abs=1e-6)
-    assert look_at_text(critic, text, "positive").output == critic.classes.index("positive")
-    page = render_text_look(look)
+    assert critic.inspection(None, "positive", text=text).output == critic.classes.index("positive")
+    page = render_text_inspection(look)
     assert "<script" not in page
     assert "&lt;" in page
 
 
 def test_inspecting_a_translator(translator: Run) -> None:
     text = f"one two three {EVIL}"
-    look = look_at_text(translator, text)
+    look = translator.inspection(text=text)
     assert look.translation == translator.predict(text)[0]["translation"]
     assert look.source[-1] == "<eos>"
-    assert look.written[-1] == "<eos>"
+    assert look.output_tokens[-1] == "<eos>"
     assert look.tokens[0] == "<bos>"
     (attn_1TS,) = look.seen.alignments.values()
-    assert attn_1TS.shape == (1, len(look.written), len(look.source))
+    assert attn_1TS.shape == (1, len(look.output_tokens), len(look.source))
     assert [trace.name for trace in look.seen.traces] == ["encoder", "encoder", "decoder"]
-    assert "<script" not in render_text_look(look)
+    assert "<script" not in render_text_inspection(look)
 
 
 def test_errors_are_one_line(writer: Run, critic: Run, translator: Run) -> None:
     for run, given, says in (
         (writer, {"text": "The 漢"}, "the model does not know the character '漢'"),
         (writer, {"text": ""}, "the text is empty"),
-        (writer, {"text": "The", "target": "positive"}, "tells no classes apart"),
-        (translator, {"text": "one", "target": 0}, "tells no classes apart"),
+        (writer, {"text": "The", "target": "positive"}, "has no classes"),
+        (translator, {"text": "one", "target": 0}, "has no classes"),
         (critic, {"text": "dull", "target": "neutral"}, "unknown class 'neutral'"),
         (critic, {"text": "dull", "stage": 1}, "stage is for images"),
         (critic, {"text": ["dull"]}, "a text is a str, got list"),
         (critic, {"text": "dull", "image": "x.png"}, "give an image or a text"),
         (critic, {}, "give an image or a text"),
-        (critic, {"image": "x.png"}, "takes text data, no images"),
+        (critic, {"image": "x.png"}, "takes text data, not images"),
     ):
         with pytest.raises(UsageError, match=says):
             run.inspect(**given)
@@ -164,7 +163,7 @@ def test_the_report_of_a_writer(writer: Run) -> None:
     assert found is not None
     assert outcome.metrics == writer.evaluate()
     assert outcome.samples == len(writer.source.splits["test"])
-    assert [one.epoch for one in content.written] == [1, 2, 3, 4, 5]
+    assert [one.epoch for one in content.training_samples] == [1, 2, 3, 4, 5]
     # what a book of cats and dogs did not let expect
     surprise = found.surprises[0]
     strange = (surprise.before + surprise.token).rpartition("The cat sat on the ")[2]
@@ -176,7 +175,7 @@ def test_the_report_of_a_writer(writer: Run) -> None:
     # one row from beginning to end is what evaluation reads, too, while the text is short
     assert found.bits == pytest.approx(outcome.metrics["bits_per_character"], rel=1e-4)
     assert "".join(mark.text for mark in found.opening) == writer.source.splits["test"].text[:600]
-    for words in ("Written in the course of training", "Most surprising tokens", "Bits per character", "Gradient flow"):
+    for words in ("Samples during training", "Most surprising tokens", "Bits per character", "Gradient flow"):
         assert words in text
 
 
@@ -184,15 +183,15 @@ def test_the_report_of_a_critic(critic: Run) -> None:
     content, text = page_of(critic)
     found = content.outcomes[0].text
     assert found is not None
-    assert found.judged == len(critic.source.splits["test"])
-    for name, speaking_for, speaking_against in found.telling:
+    assert found.attributed == len(critic.source.splits["test"])
+    for name, speaking_for, speaking_against in found.influential_words:
         assert not speaking_against
         most = [row.word for row in speaking_for[:2]]
         assert set(most) <= set(GOOD if name == "positive" else BAD), most
     for mistake in content.outcomes[0].mistakes:
         assert mistake.text in critic.source.splits["test"].texts
         assert len(mistake.words) == len(mistake.effects)
-    for words in ("Confusion", "Calibration", "Most telling words", "Gradient flow"):
+    for words in ("Confusion", "Calibration", "Most influential words", "Gradient flow"):
         assert words in text
 
 
@@ -203,17 +202,17 @@ def test_the_report_of_a_translator(translator: Run) -> None:
     assert found is not None
     assert {"bleu", "chrf", "exact_match"} < set(outcome.metrics)
     assert (found.translated, outcome.samples) == (30, 30)
-    assert {one.epoch for one in content.written} == {1, 2, 3, 4}
-    assert all(one.truth for one in content.written)
+    assert {one.epoch for one in content.training_samples} == {1, 2, 3, 4}
+    assert all(one.truth for one in content.training_samples)
     for example in found.examples:
-        assert example.said == translator.predict(example.source)[0]["translation"]
+        assert example.predicted == translator.predict(example.source)[0]["translation"]
         assert example.attn_TS is not None
         assert example.attn_TS.shape == (len(example.rows), len(example.columns))
         assert example.attn_TS.sum(1) == pytest.approx(1.0)
     scores = [example.score for example in found.worst]
     assert scores == sorted(scores)
-    assert all(example.said != example.truth for example in found.worst)
-    for words in ("nrefs:1|case:mixed", "Examples", "Written in the course of training", "translation, aa to bb"):
+    assert all(example.predicted != example.truth for example in found.worst)
+    for words in ("nrefs:1|case:mixed", "Examples", "Samples during training", "translation, aa to bb"):
         assert words in text
     assert "&lt;script&gt;" in text
 
@@ -221,12 +220,12 @@ def test_the_report_of_a_translator(translator: Run) -> None:
 def test_a_half_written_line_of_samples_is_left_out(writer: Run) -> None:
     file = writer.directory.samples
     whole = file.read_text()
-    assert [one.text for one in reporting_text.written_of(writer)]
+    assert [one.text for one in writer.view.written()]
     try:
         file.write_text(whole + '{"epoch": 6, "st')
-        assert [one.epoch for one in reporting_text.written_of(writer)] == [1, 2, 3, 4, 5]
+        assert [one.epoch for one in writer.view.written()] == [1, 2, 3, 4, 5]
         file.unlink()
-        assert reporting_text.written_of(writer) == []
+        assert writer.view.written() == []
     finally:
         file.write_text(whole)
 
@@ -234,13 +233,13 @@ def test_a_half_written_line_of_samples_is_left_out(writer: Run) -> None:
 def test_a_long_text_has_no_word_effects(critic: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting_text, "LONG", 20)
     monkeypatch.setattr(reporting_text, "SHOWN", 10)
-    told = reporting_text.told(critic, "test", 0, 1)
+    told = reporting_text.text_sample(critic, "test", 0, 1)
     whole = critic.source.splits["test"].texts[0]
     assert told == {"where": "test text 0", "text": whole[:10] + " …"}
-    assert reporting_text.telling_outcome(critic, "test").judged == 0
+    assert reporting_text.attribution_outcome(critic, "test").judged == 0
     monkeypatch.setattr(reporting_text, "LONG", 10_000)
-    told = reporting_text.told(critic, "test", 0, 1)
+    told = reporting_text.text_sample(critic, "test", 0, 1)
     assert max(end for _, end in told["words"]) <= 10
     assert len(told["words"]) == len(told["effects"]) > 0
     monkeypatch.setattr(reporting_text, "TOKENS", 300)
-    assert 1 <= reporting_text.telling_outcome(critic, "test").judged <= 5
+    assert 1 <= reporting_text.attribution_outcome(critic, "test").judged <= 5

@@ -140,8 +140,8 @@ def test_dropout_acts_on_the_embedding_in_training_only() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"depths": (3, 3), "widths": (96,)}, "one number a stage"),
-        ({"depths": ()}, "one number a stage"),
+        ({"depths": (3, 3), "widths": (96,)}, "one number per stage"),
+        ({"depths": ()}, "one number per stage"),
         ({"depths": (1, 0), "widths": (8, 16)}, "at least 1"),
         ({"layer_scale": 0.0}, "layer_scale must be positive, got 0.0"),
         ({"image_size": 31}, "at least 32 x 32 pixels, got image_size=31"),

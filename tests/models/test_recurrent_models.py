@@ -311,7 +311,7 @@ def test_bad_memories_and_sources(name: str) -> None:
     _refused("not neither", lambda: model(tokens))
     _refused("not both", lambda: model(tokens, memory=memory, source=source))
     lengths = torch.tensor([1, 2])
-    _refused("source_lengths go with source", lambda: model(tokens, memory=memory, source_lengths=lengths))
+    _refused("source_lengths belong to source", lambda: model(tokens, memory=memory, source_lengths=lengths))
     _refused("of the memory .* another batch", lambda: model(tokens, memory=select_rows(memory, torch.tensor([0]))))
     _refused("expected a memory of type", lambda: model(tokens, memory=model.init_state(2)))
     _refused("source tokens from 1 to 4, got 5", lambda: model.encode(source, torch.tensor([5, 1])))

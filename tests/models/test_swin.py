@@ -239,8 +239,8 @@ def test_dropout_acts_on_the_embedding_in_training_only() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"depths": (2, 2)}, "one number a stage"),
-        ({"depths": (), "heads": ()}, "one number a stage"),
+        ({"depths": (2, 2)}, "one number per stage"),
+        ({"depths": (), "heads": ()}, "one number per stage"),
         ({"window": 0}, "at least 1"),
         ({"width": 97}, "width 97 of stage 0 is not divisible by its 3 heads"),
         ({"heads": (3, 6, 12, 25)}, "width 768 of stage 3 is not divisible by its 25 heads"),

@@ -157,8 +157,8 @@ def test_errors_of_encoder_and_decoder() -> None:
     model, source, target = base(), tokens(3, 7, seed=1), tokens(3, 5)
     memory = model.encode(source)
     cases: list[tuple[dict[str, Any], str]] = [
-        ({}, "either a memory, which encode made, or a source"),
-        ({"memory": memory, "source": source}, "either a memory, which encode made, or a source"),
+        ({}, "either a memory, the result of encode, or a source"),
+        ({"memory": memory, "source": source}, "either a memory, the result of encode, or a source"),
         ({"memory": memory, "source_lengths": torch.tensor([1, 1, 1])}, "source_lengths belong to a source"),
         ({"source": source[:2]}, "the source has 2 rows, the tokens have 3"),
         ({"memory": model.encode(source[:2])}, "another batch or model"),

@@ -197,7 +197,7 @@ def test_bad_input_gets_one_line(name: str) -> None:
         ((x, other), "another batch or model"),
         ((x, state[0]), "KeyValueState"),
         ((x, build(name, torch.float32).init_state(3, 6)), "it is torch.float32 on cpu, the model torch.float64"),
-        ((tokens(3, 7), state), "6 places, 0 are taken, 7 more tokens do not fit"),
+        ((tokens(3, 7), state), "6 slots, 0 are filled, 7 more tokens do not fit"),
     ]
     if name in ("gpt2", "transformer-lm"):
         cases.append(((tokens(3, 13),), "13 tokens in a row are more than the context of 12"))
@@ -206,7 +206,7 @@ def test_bad_input_gets_one_line(name: str) -> None:
             model(*given, **more)
         assert "\n" not in str(caught.value)
     _, filled = model(x, state, torch.tensor([4, 2, 1]), **more)
-    with pytest.raises(ValueError, match="6 places, 4 are taken, 3 more tokens do not fit"):
+    with pytest.raises(ValueError, match="6 slots, 4 are filled, 3 more tokens do not fit"):
         model(x[:, :3], filled, **more)
     for batch, length in ((0, 4), (3, 0)):
         with pytest.raises(ValueError, match="at least 1"):

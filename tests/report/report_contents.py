@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.report.content import Inside, Mistake, Outcome, ReportContent
+from lamina.report.content import Internals, Mistake, Outcome, ReportContent
 from lamina.report.page import render_report
 
 VOID = {"meta", "link", "img", "br", "hr"}
@@ -83,25 +83,25 @@ def probabilities(truth_N: np.ndarray, classes: int, seed: int = 0) -> np.ndarra
 def classification(classes: int = 4, samples: int = 200, **changes: Any) -> ReportContent:
     rng = np.random.default_rng(1)
     truth_N = rng.integers(0, classes, samples)
-    said_NK = probabilities(truth_N, classes)
+    predicted_NK = probabilities(truth_N, classes)
     names = changes.pop("names", None) or [f"class {i}" for i in range(classes)]
-    wrong = np.flatnonzero(said_NK.argmax(1) != truth_N)[:5]
+    wrong = np.flatnonzero(predicted_NK.argmax(1) != truth_N)[:5]
     mistakes = [
         Mistake(
             truth=names[truth_N[i]],
-            said=names[said_NK[i].argmax()],
-            probability=float(said_NK[i].max()),
+            predicted=names[predicted_NK[i].argmax()],
+            probability=float(predicted_NK[i].max()),
             where=f"img_{i}.png",
             image_HWC=rng.integers(0, 256, (8, 8, 1)).astype(np.uint8),
         )
         for i in wrong
     ]
-    accuracy = float((said_NK.argmax(1) == truth_N).mean()) if samples else float("nan")
+    accuracy = float((predicted_NK.argmax(1) == truth_N).mean()) if samples else float("nan")
     outcome = Outcome(
         split="test",
         metrics={"loss": 0.1234567, "accuracy": accuracy},
         truth=truth_N,
-        said=said_NK,
+        predictions=predicted_NK,
         mistakes=mistakes,
     )
     content = ReportContent(
@@ -135,27 +135,29 @@ def multilabel(labels: int = 5, samples: int = 80, **changes: Any) -> ReportCont
     rng = np.random.default_rng(2)
     truth_NK = (rng.random((samples, labels)) < 0.4).astype(np.float32)
     truth_NK[:, -1] = 0  # a label that no sample has
-    said_NK = 1 / (1 + np.exp(-(3 * truth_NK - 1.5 + rng.normal(size=truth_NK.shape))))
+    predicted_NK = 1 / (1 + np.exp(-(3 * truth_NK - 1.5 + rng.normal(size=truth_NK.shape))))
     names = changes.pop("names", [f"label {i}" for i in range(labels)])
-    outcome = Outcome(split="test", metrics={"mean_average_precision": 0.9}, truth=truth_NK, said=said_NK)
+    outcome = Outcome(split="test", metrics={"mean_average_precision": 0.9}, truth=truth_NK, predictions=predicted_NK)
     return classification(labels, task="multilabel", names=names, outcomes=[outcome], **changes)
 
 
 def regression(outputs: int = 1, samples: int = 60, **changes: Any) -> ReportContent:
     rng = np.random.default_rng(3)
     truth_NK = rng.normal(100, 20, (samples, outputs))
-    said_NK = truth_NK + rng.normal(1, 5, truth_NK.shape)
+    predicted_NK = truth_NK + rng.normal(1, 5, truth_NK.shape)
     mistakes = [
-        Mistake(truth="100", said="120", error=20.0, where="row 3", values={"age": 41, "bmi": 27.5, "name": "Ann"})
+        Mistake(truth="100", predicted="120", error=20.0, where="row 3", values={"age": 41, "bmi": 27.5, "name": "Ann"})
     ]
-    outcome = Outcome(split="test", metrics={"rmse": 5.1, "r2": 0.93}, truth=truth_NK, said=said_NK, mistakes=mistakes)
+    outcome = Outcome(
+        split="test", metrics={"rmse": 5.1, "r2": 0.93}, truth=truth_NK, predictions=predicted_NK, mistakes=mistakes
+    )
     names = changes.pop("names", [f"output {i}" for i in range(outputs)])
     return classification(outputs, task="regression", names=names, **{"outcomes": [outcome], **changes})
 
 
-def inside(name: str = "conv") -> Inside:
+def internals(name: str = "conv") -> Internals:
     rng = np.random.default_rng(4)
-    return Inside(
+    return Internals(
         filters_OIHW=rng.normal(size=(6, 1, 5, 5)),
         example_HWC=rng.integers(0, 256, (28, 28, 1)).astype(np.uint8),
         maps=[

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_contents import classification, history, inside, multilabel, page, probabilities, regression
+from report_contents import classification, history, internals, multilabel, page, probabilities, regression
 
-from lamina.report.content import Inside, Mistake, Outcome, ReportContent
+from lamina.report.content import Internals, Mistake, Outcome, ReportContent
 from lamina.report.page import chosen, render_report
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -30,7 +30,7 @@ ASKS = {
 
 
 def test_classification_report() -> None:
-    content = classification(inside=inside(), history=history(3), notes=["2 files were skipped"])
+    content = classification(internals=internals(), history=history(3), notes=["2 files were skipped"])
     found = page(content)
     accuracy = content.outcomes[0].metrics["accuracy"]
     for words in (
@@ -66,15 +66,15 @@ def test_classification_report() -> None:
 
 def test_the_numbers_of_the_confusion_matrix_and_the_class_table() -> None:
     truth_N = np.array([0] * 8 + [1] * 4)
-    said_NK = np.array([[0.9, 0.1]] * 6 + [[0.3, 0.7]] * 2 + [[0.2, 0.8]] * 3 + [[0.6, 0.4]])
-    outcome = Outcome(split="test", metrics={"accuracy": 0.75}, truth=truth_N, said=said_NK)
+    predicted_NK = np.array([[0.9, 0.1]] * 6 + [[0.3, 0.7]] * 2 + [[0.2, 0.8]] * 3 + [[0.6, 0.4]])
+    outcome = Outcome(split="test", metrics={"accuracy": 0.75}, truth=truth_N, predictions=predicted_NK)
     found = page(classification(2, names=["cat", "dog"], outcomes=[outcome]))
     cells = [(a["title"], a["class"]) for a in found.all("td") if a.get("title")]
     assert cells == [
-        ("true cat, said cat: 6", "right deep"),
-        ("true cat, said dog: 2", "wrong"),
-        ("true dog, said cat: 1", "wrong"),
-        ("true dog, said dog: 3", "right deep"),
+        ("true cat, predicted cat: 6", "right deep"),
+        ("true cat, predicted dog: 2", "wrong"),
+        ("true dog, predicted cat: 1", "wrong"),
+        ("true dog, predicted dog: 3", "right deep"),
     ]
     assert "9 of 12 test samples are right: 75.0 %" in found.text
     assert "frequent class, cat, would reach 66.7 %" in found.text
@@ -83,7 +83,7 @@ def test_the_numbers_of_the_confusion_matrix_and_the_class_table() -> None:
     assert "dog 60.0 % 75.0 % 66.7 % 4 5" in found.text
     assert "mean 72.9 % 75.0 % 73.3 % 12 12" in found.text
     confident = (0.9 * 6 + 0.7 * 2 + 0.8 * 3 + 0.6) / 12
-    assert f"the model states {100 * confident:.1f} % and is right in 75.0 %" in found.text
+    assert f"confidence {100 * confident:.1f} %, accuracy 75.0 %" in found.text
 
 
 def test_many_classes_are_an_image_beside_the_top_confusions() -> None:
@@ -107,7 +107,7 @@ def test_multilabel_report() -> None:
 
 
 def test_regression_report() -> None:
-    found = page(regression(inside=inside()))
+    found = page(regression(internals=internals()))
     for words in ("RMSE", "R²", "0.930", "Worst errors", "+20", "row 3", "bmi", "27.5", "Ann"):
         assert words in found.text, words
     alts = " ".join(found.labels())
@@ -166,7 +166,9 @@ def test_a_single_epoch_is_counted_in_whole_numbers() -> None:
 # ---------------------------------------------------------------- alone, without script, small
 
 
-@pytest.mark.parametrize("content", [classification(inside=inside(), history=history(2)), multilabel(), regression()])
+@pytest.mark.parametrize(
+    "content", [classification(internals=internals(), history=history(2)), multilabel(), regression()]
+)
 def test_the_page_asks_nobody_for_anything(content: ReportContent) -> None:
     found = page(content)
     for tag, attributes in found.elements:
@@ -181,7 +183,7 @@ def test_the_page_asks_nobody_for_anything(content: ReportContent) -> None:
 
 
 def test_identifiers_are_unique_and_references_resolve() -> None:
-    found = page(classification(30, 400, inside=inside()))
+    found = page(classification(30, 400, internals=internals()))
     identifiers = [a["id"] for _, a in found.elements if "id" in a]
     assert len(identifiers) == len(set(identifiers))
     pointed = re.findall(r'(?:url\(|href=")#([\w-]+)', found.source)
@@ -191,7 +193,7 @@ def test_identifiers_are_unique_and_references_resolve() -> None:
 
 def test_figures_follow_the_page() -> None:
     """Every colour of a drawing is a variable of the style sheet, which has a value for light and for dark."""
-    found = page(classification(inside=inside(), history=history(2)))
+    found = page(classification(internals=internals(), history=history(2)))
     style = found.source[found.source.index("<style>") : found.source.index("</style>")]
     used = set()
     for tag, attributes in found.elements:
@@ -206,7 +208,7 @@ def test_figures_follow_the_page() -> None:
 
 
 def test_every_figure_and_image_has_words_and_every_table_headers() -> None:
-    found = page(classification(inside=inside()))
+    found = page(classification(internals=internals()))
     assert all(a["role"] == "img" and a["aria-label"] for a in found.all("svg"))
     assert all("alt" in a for a in found.all("img"))
     assert all(a.get("scope") in ("row", "col") for a in found.all("th"))
@@ -218,18 +220,22 @@ def test_an_mnist_like_page_is_small() -> None:
     rng = np.random.default_rng(0)
     mistakes = [
         Mistake(
-            truth="1", said="7", probability=0.9, where="x", image_HWC=rng.integers(0, 256, (28, 28, 1)).astype("uint8")
+            truth="1",
+            predicted="7",
+            probability=0.9,
+            where="x",
+            image_HWC=rng.integers(0, 256, (28, 28, 1)).astype("uint8"),
         )
         for _ in range(24)
     ]
-    content = classification(10, 10_000, inside=inside(), history=history(100))
+    content = classification(10, 10_000, internals=internals(), history=history(100))
     content = replace(content, outcomes=[replace(content.outcomes[0], mistakes=mistakes)])
     assert len(render_report(content).encode()) < 600_000
 
 
 def test_large_photographs_are_shrunk() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3)).astype(np.uint8)
-    mistakes = [Mistake(truth="a", said="b", probability=0.5, image_HWC=photo)] * 2
+    mistakes = [Mistake(truth="a", predicted="b", probability=0.5, image_HWC=photo)] * 2
     content = classification()
     found = page(replace(content, outcomes=[replace(content.outcomes[0], mistakes=mistakes)]))
     [first, _] = found.all("img")
@@ -284,12 +290,12 @@ def hostile(content: ReportContent, name: str) -> ReportContent:
         facts={name: name, "command": name},
         environment={name: name},
         notes=[name],
-        inside=inside(name),
+        internals=internals(name),
         history=[{**row, f"train_{name}": 1.0} for row in history(3)],
     )  # fmt: skip
     mistakes = [
-        Mistake(truth=name, said=name, probability=0.5, where=name, values={name: name}),
-        Mistake(truth=name, said=name, probability=0.5, where=name, image_HWC=np.zeros((4, 4, 1), np.uint8)),
+        Mistake(truth=name, predicted=name, probability=0.5, where=name, values={name: name}),
+        Mistake(truth=name, predicted=name, probability=0.5, where=name, image_HWC=np.zeros((4, 4, 1), np.uint8)),
     ]
     outcome = replace(content.outcomes[0], mistakes=mistakes, metrics={name: 1.0, "accuracy": 0.5})
     return replace(content, outcomes=[outcome, replace(outcome, split=name)])
@@ -321,12 +327,12 @@ def test_names_are_never_markup(content: ReportContent) -> None:
 
 def test_names_are_not_mathematics() -> None:
     names = [r"$\frac{1}{2}$", "a_b^c", r"\alpha"]
-    content = multilabel(3, names=names, inside=inside("$x_1$"))
+    content = multilabel(3, names=names, internals=internals("$x_1$"))
     found = page(content)
-    inside_figures = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", found.source))
-    assert r"$\frac{1}{2}$" in inside_figures
-    assert "a_b^c" in inside_figures
-    assert "$x_1$.bias" in inside_figures
+    texts_in_figures = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", found.source))
+    assert r"$\frac{1}{2}$" in texts_in_figures
+    assert "a_b^c" in texts_in_figures
+    assert "$x_1$.bias" in texts_in_figures
 
 
 def test_names_of_any_alphabet_and_of_none() -> None:
@@ -347,7 +353,7 @@ def nothing_of(content: ReportContent, width: int) -> ReportContent:
     """The same, of a split without samples."""
     first = content.outcomes[0]
     truth = np.empty((0,) if first.truth.ndim == 1 else (0, width))
-    empty = replace(first, truth=truth, said=np.empty((0, width)), mistakes=(), metrics={"accuracy": math.nan})
+    empty = replace(first, truth=truth, predictions=np.empty((0, width)), mistakes=(), metrics={"accuracy": math.nan})
     return replace(content, outcomes=[empty])
 
 
@@ -362,7 +368,7 @@ def nothing_of(content: ReportContent, width: int) -> ReportContent:
         (classification(outcomes=[]), "Nothing was evaluated"),
         (classification(card={}, recipe={}, facts={}, environment={}), "Nothing is recorded"),
         (classification(card={}), "This model has no card"),
-        (classification(inside=Inside()), "LeNet-5"),
+        (classification(internals=Internals()), "LeNet-5"),
         (classification(task="next-token"), "next-token"),
         (classification(1, 10), "100.0 %"),
         (classification(2, 1), "1 sample"),
@@ -384,29 +390,33 @@ def test_a_page_is_whole_without(content: ReportContent, words: str) -> None:
 def test_a_class_that_the_split_lacks_has_dashes() -> None:
     content = classification(4)
     truth_N = np.array([0, 0, 1, 1, 2])
-    said_NK = np.eye(4)[[0, 1, 1, 1, 2]] * 0.9 + 0.025
-    found = page(replace(content, outcomes=[replace(content.outcomes[0], truth=truth_N, said=said_NK)]))
+    predicted_NK = np.eye(4)[[0, 1, 1, 1, 2]] * 0.9 + 0.025
+    found = page(replace(content, outcomes=[replace(content.outcomes[0], truth=truth_N, predictions=predicted_NK)]))
     assert "Without samples in it: class 3" in found.text
     assert "class 3 – – – 0 0" in found.text
 
 
 def test_samples_without_finite_probabilities_are_counted_not_scored() -> None:
     content = classification(3, 50)
-    said_NK = probabilities(np.asarray(content.outcomes[0].truth), 3)
-    said_NK[:7] = math.nan
-    found = page(replace(content, outcomes=[replace(content.outcomes[0], said=said_NK)]))
+    predicted_NK = probabilities(np.asarray(content.outcomes[0].truth), 3)
+    predicted_NK[:7] = math.nan
+    found = page(replace(content, outcomes=[replace(content.outcomes[0], predictions=predicted_NK)]))
     assert "7 samples are left out" in found.text
     assert "of 43 test samples are right" in found.text
-    everything = replace(content.outcomes[0], said=np.full((50, 3), math.nan))
+    everything = replace(content.outcomes[0], predictions=np.full((50, 3), math.nan))
     assert "no finite probabilities for the 50 samples" in page(replace(content, outcomes=[everything])).text
 
 
 def test_constant_and_extreme_values() -> None:
-    constant = Outcome(split="test", metrics={"r2": math.nan}, truth=np.full((9, 1), 3.0), said=np.full((9, 1), 3.0))
-    huge = Outcome(
-        split="test", metrics={"rmse": 1e300}, truth=np.array([[1e9], [-1e9]]), said=np.array([[1e-9], [5.0]])
+    constant = Outcome(
+        split="test", metrics={"r2": math.nan}, truth=np.full((9, 1), 3.0), predictions=np.full((9, 1), 3.0)
     )
-    broken = Outcome(split="test", metrics={"rmse": math.inf}, truth=np.ones((3, 1)), said=np.full((3, 1), math.nan))
+    huge = Outcome(
+        split="test", metrics={"rmse": 1e300}, truth=np.array([[1e9], [-1e9]]), predictions=np.array([[1e-9], [5.0]])
+    )
+    broken = Outcome(
+        split="test", metrics={"rmse": math.inf}, truth=np.ones((3, 1)), predictions=np.full((3, 1), math.nan)
+    )
     for outcome in (constant, huge, broken):
         assert "test" in page(regression(outcomes=[outcome])).text
     assert "no samples with finite predictions" in page(regression(outcomes=[broken])).text
@@ -415,7 +425,7 @@ def test_constant_and_extreme_values() -> None:
 def test_unusual_insides() -> None:
     """Other shapes of filters and maps than two-dimensional convolutions have, and values that are not finite."""
     rng = np.random.default_rng(0)
-    odd = Inside(
+    odd = Internals(
         filters_OIHW=np.full((2, 7, 1, 1), np.inf),
         example_HWC=rng.integers(0, 256, (9, 9, 5)).astype(np.uint8),
         maps=[("wide", rng.normal(size=25_000)), ("one", np.ones(1)), ("bad", np.full((2, 3, 3), np.nan)),
@@ -423,10 +433,10 @@ def test_unusual_insides() -> None:
         gradients=[(f"layer {i}", 10.0**-i) for i in range(90)],
         importance=[("only", 0.0, math.nan)],
     )  # fmt: skip
-    found = page(classification(inside=odd))
+    found = page(classification(internals=odd))
     assert "1024 of 25000 units" in found.text
     assert "2 of 2 filters" in found.text
     assert "Gradient norm over weight norm of 90 parameters" in " ".join(found.labels())
-    dead = Inside(gradients=[("a", 0.0), ("b", math.nan)], filters_OIHW=np.ones((3, 2, 5)))
-    assert "Zero or not finite: a, b" in page(classification(inside=dead)).text
-    assert "3 of 3 do not vary" in page(classification(inside=inside())).text
+    dead = Internals(gradients=[("a", 0.0), ("b", math.nan)], filters_OIHW=np.ones((3, 2, 5)))
+    assert "Zero or not finite: a, b" in page(classification(internals=dead)).text
+    assert "3 of 3 do not vary" in page(classification(internals=internals())).text

@@ -14,51 +14,51 @@ from lamina.report import statistics
 
 @pytest.fixture(params=[(0, 5, 400), (1, 3, 7), (2, 12, 40)], ids=["plain", "few", "classes missing"])
 def answers(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, int]:
-    """(truth, said, classes); with 40 samples of 12 classes some class is never true and some never said."""
+    """(truth, predicted, classes); with 40 samples of 12 classes some class is never true and some never predicted."""
     seed, classes, samples = request.param
     rng = np.random.default_rng(seed)
     used = classes - 2 if classes == 12 else classes
     truth_N = rng.integers(0, used, samples)
-    said_N = np.where(rng.random(samples) < 0.6, truth_N, rng.integers(1, used + 1, samples) % classes)
-    return truth_N, said_N, classes
+    predicted_N = np.where(rng.random(samples) < 0.6, truth_N, rng.integers(1, used + 1, samples) % classes)
+    return truth_N, predicted_N, classes
 
 
 def test_confusion_matrix(answers: tuple[np.ndarray, np.ndarray, int]) -> None:
-    truth_N, said_N, classes = answers
-    ours = statistics.confusion_matrix(truth_N, said_N, classes)
-    assert np.array_equal(ours, metrics.confusion_matrix(truth_N, said_N, labels=range(classes)))
+    truth_N, predicted_N, classes = answers
+    ours = statistics.confusion_matrix(truth_N, predicted_N, classes)
+    assert np.array_equal(ours, metrics.confusion_matrix(truth_N, predicted_N, labels=range(classes)))
 
 
 def test_per_class(answers: tuple[np.ndarray, np.ndarray, int]) -> None:
-    truth_N, said_N, classes = answers
-    ours = statistics.per_class(truth_N, said_N, classes)
-    theirs = metrics.precision_recall_fscore_support(truth_N, said_N, labels=range(classes), zero_division=np.nan)
+    truth_N, predicted_N, classes = answers
+    ours = statistics.per_class(truth_N, predicted_N, classes)
+    theirs = metrics.precision_recall_fscore_support(truth_N, predicted_N, labels=range(classes), zero_division=np.nan)
     for mine, yours in zip((ours.precision_K, ours.recall_K, ours.f1_K, ours.support_K), theirs, strict=True):
         np.testing.assert_allclose(mine, yours, rtol=0, atol=1e-12)
-    assert np.array_equal(ours.said_K, np.bincount(said_N, minlength=classes))
+    assert np.array_equal(ours.predicted_K, np.bincount(predicted_N, minlength=classes))
 
 
 def test_per_label() -> None:
     rng = np.random.default_rng(3)
-    truth_NK, said_NK = rng.random((50, 6)) < 0.3, rng.random((50, 6)) < 0.3
+    truth_NK, predicted_NK = rng.random((50, 6)) < 0.3, rng.random((50, 6)) < 0.3
     truth_NK[:, 4] = False
-    said_NK[:, 4:] = False
-    ours = statistics.per_label(truth_NK, said_NK)
-    theirs = metrics.precision_recall_fscore_support(truth_NK, said_NK, zero_division=np.nan)
+    predicted_NK[:, 4:] = False
+    ours = statistics.per_label(truth_NK, predicted_NK)
+    theirs = metrics.precision_recall_fscore_support(truth_NK, predicted_NK, zero_division=np.nan)
     for mine, yours in zip((ours.precision_K, ours.recall_K, ours.f1_K, ours.support_K), theirs, strict=True):
         np.testing.assert_allclose(mine, yours, rtol=0, atol=1e-12)
-    assert math.isnan(ours.f1_K[4])  # neither there nor said
-    assert ours.f1_K[5] == 0  # there, never said
+    assert math.isnan(ours.f1_K[4])  # neither there nor predicted
+    assert ours.f1_K[5] == 0  # there, never predicted
 
 
 def test_top_confusions_agree_with_the_matrix(answers: tuple[np.ndarray, np.ndarray, int]) -> None:
-    truth_N, said_N, classes = answers
-    counts_KK = statistics.confusion_matrix(truth_N, said_N, classes)
+    truth_N, predicted_N, classes = answers
+    counts_KK = statistics.confusion_matrix(truth_N, predicted_N, classes)
     np.fill_diagonal(counts_KK, 0)
-    found = statistics.top_confusions(truth_N, said_N, classes * classes)
+    found = statistics.top_confusions(truth_N, predicted_N, classes * classes)
     assert {(t, s): n for t, s, n in found} == {(t, s): n for (t, s), n in np.ndenumerate(counts_KK) if n}
     assert [n for *_, n in found] == sorted(counts_KK[counts_KK > 0].tolist(), reverse=True)
-    assert found[:2] == statistics.top_confusions(truth_N, said_N, 2)
+    assert found[:2] == statistics.top_confusions(truth_N, predicted_N, 2)
     assert statistics.top_confusions(truth_N, truth_N, 5) == []
 
 
@@ -108,12 +108,12 @@ def test_a_label_that_no_sample_has_has_no_average_precision() -> None:
 def test_errors() -> None:
     rng = np.random.default_rng(7)
     truth_N = rng.normal(50, 9, 200)
-    said_N = truth_N + rng.normal(2, 3, 200)
-    found = statistics.errors(truth_N, said_N)
-    assert found.rmse == pytest.approx(metrics.root_mean_squared_error(truth_N, said_N), abs=1e-12)
-    assert found.mae == pytest.approx(metrics.mean_absolute_error(truth_N, said_N), abs=1e-12)
-    assert found.r2 == pytest.approx(metrics.r2_score(truth_N, said_N), abs=1e-12)
-    assert found.bias == pytest.approx(float(np.mean(said_N) - np.mean(truth_N)), abs=1e-12)
+    predicted_N = truth_N + rng.normal(2, 3, 200)
+    found = statistics.errors(truth_N, predicted_N)
+    assert found.rmse == pytest.approx(metrics.root_mean_squared_error(truth_N, predicted_N), abs=1e-12)
+    assert found.mae == pytest.approx(metrics.mean_absolute_error(truth_N, predicted_N), abs=1e-12)
+    assert found.r2 == pytest.approx(metrics.r2_score(truth_N, predicted_N), abs=1e-12)
+    assert found.bias == pytest.approx(float(np.mean(predicted_N) - np.mean(truth_N)), abs=1e-12)
     assert found.bias > 1  # its sign is prediction minus truth
     assert math.isnan(statistics.errors(np.ones(5), np.ones(5)).r2)
     assert math.isnan(statistics.errors(np.empty(0), np.empty(0)).rmse)

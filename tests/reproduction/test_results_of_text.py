@@ -13,9 +13,9 @@ from lamina.reproduction.kneser_ney import KneserNey
 from lamina.reproduction.results import (
     Expected,
     Result,
-    in_words,
+    describe_outcome,
+    goal_of,
     load_results,
-    outcome_in_words,
     render_results,
     save_result,
 )
@@ -45,11 +45,11 @@ def test_whether_a_bar_is_reached_depends_on_what_is_better(
 
 
 def test_what_is_to_be_reached_is_told_with_its_sign(tmp_path: Path) -> None:
-    assert in_words("lstm-lm-small-ptb") == ("lstm-lm-small-ptb", "$LAMINA_DATA/ptb", "test perplexity <= 116.0")
-    assert in_words("mlp-diabetes")[2] == "test r2 >= ridge - 0.02"
+    assert goal_of("lstm-lm-small-ptb") == ("lstm-lm-small-ptb", "$LAMINA_DATA/ptb", "test perplexity <= 116.0")
+    assert goal_of("mlp-diabetes")[2] == "test r2 >= ridge - 0.02"
     below = result("perplexity", 99.0, baseline="kneser-ney")
     coded = result("bits_per_character", 1.9, bar=2.0, beside=("bz2", "bz2-after-train"))
-    assert "bz2 2.5000" in outcome_in_words(coded)
+    assert "bz2 2.5000" in describe_outcome(coded)
     for one in (below, coded):
         save_result(one, tmp_path / one.expected.metric)
         assert load_results(tmp_path / one.expected.metric) == [one]

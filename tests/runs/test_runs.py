@@ -131,7 +131,7 @@ def test_a_longer_training_goes_on_from_a_finished_one(short: dict) -> None:
 
 def test_resuming_with_another_recipe_is_refused(short: dict) -> None:
     lamina.train("mlp", name="r", **short)
-    with pytest.raises(UsageError, match=r"begun with lr=0\.002; it cannot be resumed with lr=0\.5"):
+    with pytest.raises(UsageError, match=r"started with lr=0\.002; it cannot be resumed with lr=0\.5"):
         lamina.train("mlp", name="r", resume=True, lr=0.5, **short)
     with pytest.raises(UsageError, match="trains mlp, not lenet5"):
         lamina.train("lenet5", name="r", resume=True, **short)
@@ -203,7 +203,7 @@ def test_a_damaged_checkpoint_is_named(short: dict, content: bytes) -> None:
     latest = run.directory.checkpoints.latest()
     assert latest is not None
     latest.write_bytes(content)
-    with pytest.raises(RunError, match=f"{latest.name} is damaged.*delete it to go on from the one before"):
+    with pytest.raises(RunError, match=f"{latest.name} is damaged.*delete it to continue from the one before"):
         lamina.train("mlp", name="r", resume=True, **{**short, "epochs": 5})
     latest.unlink()
     assert len(lamina.train("mlp", name="r", resume=True, **{**short, "epochs": 5}).history) == 5
@@ -241,7 +241,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(short: di
         ({"steps": 3, "images": 4}, "one length"),
         ({"batch_size": 10_000}, r"batch size 10000 is larger than the training data \(\d+ samples\)"),
         ({"model_options": {"hiden": (3,)}}, "did you mean 'hidden'"),
-        ({"model_options": {"num_classes": 7}}, "num_classes=7 does not fit the data, which call for 3"),
+        ({"model_options": {"num_classes": 7}}, "num_classes=7 does not fit the data, which need 3"),
         ({"flip": True}, "flip is for images, but the data are a table"),
         ({"patience": 1, "validation": 0.0}, "watch a validation metric"),
         ({"schedule": "inverse-sqrt", "warmup": 0.0}, "needs a warm-up"),

@@ -83,7 +83,7 @@ def test_the_sigmoid_neuron_finds_the_optimum_of_logistic_regression(tmp_path: P
 
 @pytest.mark.parametrize("name", ["perceptron", "sigmoid-neuron"])
 def test_more_classes_than_a_unit_tells_apart_are_refused_before_anything_is_read(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"^{name} tells 2 classes apart, but 'iris' has 3$"):
+    with pytest.raises(UsageError, match=f"^{name} is for 2 classes, but 'iris' has 3$"):
         lamina.train(name, data="iris", directory=tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -95,7 +95,7 @@ def test_more_classes_than_a_unit_tells_apart_are_refused_before_anything_is_rea
 def test_label_smoothing_is_refused_where_there_is_no_cross_entropy(
     name: str, data: str, objective: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=f"label_smoothing smooths cross-entropy, but the objective is '{objective}'"):
+    with pytest.raises(UsageError, match=f"label_smoothing is for cross-entropy, but the objective is '{objective}'"):
         lamina.train(name, data=data, label_smoothing=0.1, directory=tmp_path)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import sacrebleu
 import torch
-from lamina.tasks.multilabel import Multilabel
-from lamina.tasks.regression import Regression
 from torch import Tensor, nn
 
 from lamina.data.streams import IGNORED
+from lamina.data.targets.code import TargetCode
+from lamina.data.text.preprocess import TextPreprocess
+from lamina.data.text.tokenizing import TextCode
 from lamina.decoding import generate
 from lamina.models.recurrent_classifier import RecurrentClassifier, RecurrentClassifierConfig
 from lamina.models.recurrent_lm import RecurrentLM, RecurrentLMConfig
@@ -23,6 +24,8 @@ from lamina.models.transformer_lm import TransformerLM, TransformerLMConfig
 from lamina.tasks.base import EngineAtRest
 from lamina.tasks.classification import Classification
 from lamina.tasks.language_modelling import LanguageModelling
+from lamina.tasks.multilabel import Multilabel
+from lamina.tasks.regression import Regression
 from lamina.tasks.translation import LONGER, Translation
 from lamina.tasks.translation_scores import score_translations, signatures
 

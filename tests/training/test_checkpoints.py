@@ -196,7 +196,7 @@ def test_the_message_names_the_checkpoint_before(tmp_path: Path) -> None:
     checkpoints.save(1, STATE)
     path = checkpoints.save(2, STATE)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RunError, match=r"delete it to go on from the one before, step-00000001.ckpt$"):
+    with pytest.raises(RunError, match=r"delete it to continue from the one before, step-00000001.ckpt$"):
         load_checkpoint(path)
     Checkpoints(tmp_path).path(1).unlink()
     with pytest.raises(RunError, match=r"there is no earlier one$"):
@@ -268,7 +268,7 @@ def test_a_damaged_checkpoint_is_deleted_and_training_goes_on_from_the_one_befor
     newest = Checkpoints(tmp_path).paths()[-1]
     newest.write_bytes(newest.read_bytes()[:500])
     made = case()
-    with pytest.raises(RunError, match=r"go on from the one before, step-00000007\.ckpt"):
+    with pytest.raises(RunError, match=r"continue from the one before, step-00000007\.ckpt"):
         next(fit(made.engine, made.streams, checkpoints=Checkpoints(tmp_path), resume=True))
     newest.unlink()
     assert_same_fit(whole, resume(case, tmp_path, log))

@@ -143,5 +143,5 @@ def test_checkpointing_keeps_less_for_the_gradient() -> None:
 def test_checkpointing_needs_stages() -> None:
     with pytest.raises(UsageError, match="has no 'stages'"):
         make_engine(Classify(), {"model": nn.Sequential(nn.Linear(4, 3))}, checkpointing=True)
-    with pytest.raises(UsageError, match="checkpointing and compile"):
+    with pytest.raises(UsageError, match="checkpointing cannot be used with compile"):
         Recipe(checkpointing=True, compile=True)

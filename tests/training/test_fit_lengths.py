@@ -215,7 +215,7 @@ def test_a_folder_of_another_training_is_not_written_into(tmp_path: Path) -> Non
     case = partial(classification, epochs=1)
     run(case, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(RunError, match="holds the checkpoints of another training: resume it"):
+    with pytest.raises(RunError, match="holds checkpoints of another training: resume it"):
         run(case, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -319,7 +319,7 @@ def test_watching_a_validation_that_is_not_there_is_misuse(options: dict[str, An
 def test_a_monitor_that_the_metrics_lack_is_an_error() -> None:
     made = classification(epochs=1)
     made.engine.task.monitor = ("f1", "max")
-    with pytest.raises(LaminaError, match="the task 'classify' watches 'f1', which its metrics do not have"):
+    with pytest.raises(LaminaError, match="the task 'classify' monitors 'f1', which is not among its metrics"):
         list(fit(made.engine, made.streams, evaluate=made.evaluate))
 
 
@@ -428,8 +428,8 @@ class Short:
 @pytest.mark.parametrize(
     ("says", "message"),
     [
-        (0, "the stream 'train' of training data holds not even one batch"),
-        (5, "the stream 'train' broke off after 3 of the 5 batches of an epoch"),
+        (0, "the stream 'train' of training data is shorter than one batch"),
+        (5, "the stream 'train' ended after 3 of the 5 batches of an epoch"),
     ],
 )
 def test_a_stream_that_holds_less_than_it_says_is_an_error(says: int, message: str) -> None:
@@ -447,7 +447,7 @@ def test_an_update_that_leaves_gradients_waiting_is_an_error() -> None:
 
     made = classification(epochs=2, accumulate=2)
     made.engine.task = Forgets()
-    with pytest.raises(LaminaError, match="an update of the task 'classify' ended with gradients that wait for a step"):
+    with pytest.raises(LaminaError, match="an update of the task 'classify' ended with pending gradients"):
         next(fit(made.engine, made.streams))
 
 

@@ -20,7 +20,7 @@ PAGE = "claims.html"
 
 
 def parser() -> Parser:
-    text = "Run experiments that test statements of the field, and say whether they hold. Without a name: list them."
+    text = "Run experiments that test statements of the field, and report whether they hold. Without a name: list them."
     examples = "\nxor\nxor momentum --out page.html\n--all"
     parser = Parser("claims", "[NAME ...] [--all] [--out FILE]", text, examples)
     parser.add_argument("name", metavar="NAME", nargs="*", help="claims to run")
@@ -38,8 +38,8 @@ def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
     names = list_claims() if args.all else [check_name(name) for name in args.name]
     out = args.out or (PAGE if args.all else None)
-    _check(args.all and args.name, "name claims, or say --all")
-    _check(not names and (out or args.results), "name the claims to run, or say --all")
+    _check(args.all and args.name, "name claims, or give --all, not both")
+    _check(not names and (out or args.results), "name the claims to run, or give --all")
     _check(args.table and not args.results, "--table needs --results: it is made from the files there")
     for option, path in (("--out", out), ("--table", args.table)):
         _check(
@@ -93,7 +93,7 @@ def _show(result: ClaimResult) -> None:
 
 
 def _write(results: list[ClaimResult], out: str | None, folder: str | None, to: str | None) -> None:
-    """The page and the table, each named on stderr."""
+    """Write the page and the table; their paths go to stderr."""
     from lamina.claims.rendering import render_page, render_table
     from lamina.claims.running import read_results
     from lamina.files import write_whole

@@ -1,4 +1,4 @@
-"""``lamina convert``: a file of published weights under our names, as safetensors."""
+"""``lamina convert``: published weights with Lamina's names, as safetensors."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from lamina.weights.reading import StateDict
 
-TEXT = """Write published weights (torchvision, timm, official repositories; .safetensors, .pth) under our names.
-lamina convert MODEL --help shows the options of the model, too."""
+TEXT = """Write published weights (torchvision, timm, official repositories; .safetensors, .pth) with Lamina's names.
+lamina convert MODEL --help also shows the options of the model."""
 EXAMPLES = """resnet50 resnet50-0676ba61.pth --out resnet50.safetensors
 resnet50 ten.pth --model.num-classes 10 --out ten.safetensors
 resnet50 half.pth --dtype float32 --out single.safetensors"""
-ADVICE = "--model.num-classes says how many the file has"
+ADVICE = "set --model.num-classes to the number of classes in the file"
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 def parser(name: str | None = None) -> Parser:
-    """With the model's ``name`` its options are among the parser's."""
+    """With a ``name``: also the options of the model."""
     parser = Parser("convert", "MODEL FILE --out FILE [options]", TEXT, EXAMPLES)
-    parser.add_argument("variant", metavar="MODEL", help="whose weights they are: lamina models lists the models")
+    parser.add_argument("variant", metavar="MODEL", help="the model of the weights; lamina models lists them")
     parser.add_argument("file", metavar="FILE", help="the weights, or a run's folder")
     parser.add_argument("--out", type=str, metavar="FILE", required=True, help="where to write: .safetensors")
     parser.add_argument(
@@ -80,7 +80,7 @@ def command(argv: Sequence[str]) -> int:
     tensors, loaded = fitted(model, _cast(state, dtype), advice=ADVICE)
     fresh = {name: torch.zeros_like(model.state_dict()[name], device="cpu") for name in loaded.kept}  # counters only
     save_tensors({**tensors, **fresh}, out)
-    said = {
+    summary = {
         "model": name,
         "file": str(loaded.file),
         "part": loaded.part,
@@ -91,24 +91,23 @@ def command(argv: Sequence[str]) -> int:
         "out": str(out),
     }
     if args.json:
-        as_json(said)
+        as_json(summary)
     else:
-        facts({**said, "tensors": count(loaded.count)})
+        facts({**summary, "tensors": count(loaded.count)})
     return 0
 
 
-def _dtype(state: StateDict, asked: str | None) -> torch.dtype:
-    """The type of the numbers to be written: the one that is asked, or the file's. Raises UsageError where it has
-    several."""
+def _dtype(state: StateDict, requested: str | None) -> torch.dtype:
+    """The requested type, else the type of the file. Raises UsageError for a file with several."""
     import torch
 
-    if asked is not None:
-        dtype: torch.dtype = getattr(torch, asked)
+    if requested is not None:
+        dtype: torch.dtype = getattr(torch, requested)
         return dtype
     found = {tensor.dtype for tensor in state.tensors.values() if tensor.is_floating_point()}
     if len(found) > 1:
         names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found))
-        raise UsageError(f"{state.path} holds {names} numbers: --dtype says which one to write")
+        raise UsageError(f"{state.path} holds {names} numbers: choose one with --dtype")
     return found.pop() if found else torch.float32
 
 

@@ -1,4 +1,4 @@
-"""``lamina data``: what is in a data set."""
+"""``lamina data``: the contents of a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 20
 
 
 def parser() -> Parser:
-    text = "What is in a data set, as training would read it. Without a name: the sets that need no files."
+    text = "The contents of a data set, as training reads it. Without a name: the embedded sets."
     examples = "\ndigits\nphotos/\nhouses.csv --target price\nhf:mnist@main"
     parser = Parser("data", "[NAME | PATH | hf:DATASET@REVISION] [options]", text, examples)
     parser.add_argument("data", metavar="DATA", nargs="?", help="an embedded set, a path, or hf:<dataset>@<revision>")
@@ -44,9 +44,9 @@ def command(argv: Sequence[str]) -> int:
     from lamina.options.conversion import typed
     from lamina.tasks.table import expect_task
 
-    asked = DataOptions(**typed(DataOptions, options, "option"))
-    expect_task(asked.task)
-    described = describe(open_source(args.data, options=asked))
+    requested = DataOptions(**typed(DataOptions, options, "option"))
+    expect_task(requested.task)
+    described = describe(open_source(args.data, options=requested))
     if args.json:
         as_json(described)
         return 0
@@ -55,7 +55,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def show(described: Mapping[str, Any]) -> None:
-    """Print what ``describe`` gives."""
+    """Print the result of ``describe``."""
     facts(
         {
             "data": described["name"],

@@ -1,4 +1,4 @@
-"""``lamina embed``: the features that a run's output layer sees."""
+"""``lamina embed``: the inputs of a run's output layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUFFIXES = (".npy", ".csv")
 
 
 def parser() -> Parser:
-    text = "The features that a run's output layer sees, of items or, without any, of its test split."
+    text = "The inputs of a run's output layer (features), for items or, without any, for its test split."
     examples = "runs/lenet5-digits --out features.npy\nruns/lenet5-digits a.png b.png --out features.csv"
     parser = Parser("embed", "RUN [ITEM...] [--out FILE]", text, examples)
     add_run(parser)

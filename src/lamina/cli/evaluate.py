@@ -12,7 +12,7 @@ from lamina.cli.task_options import every_field, read
 
 
 def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
-    """With the ``fields`` of a task's options; without, those of every task."""
+    """With the option ``fields`` of a task, or else those of all tasks."""
     text = (
         "The metrics of a run's best weights on a split of its data, or of other data. "
         "lamina evaluate RUN --help shows the options of the run's task."
@@ -22,7 +22,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
     parser.add_argument(
         "--split", type=str, metavar="SPLIT", help="train, validation or test (default: test, or else validation)"
     )
-    parser.add_argument("--data", type=str, metavar="DATA", help="other data than the run's own, of the same kind")
+    parser.add_argument("--data", type=str, metavar="DATA", help="other data of the same kind instead of the run's own")
     parser.add_fields(title, every_field("evaluate") if fields is None else fields)
     parser.add_common()
     return parser

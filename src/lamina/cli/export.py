@@ -16,7 +16,7 @@ from lamina.export.formats import FORMATS, format_named
 def parser() -> Parser:
     text = (
         "Write a run, or a model with random or published weights, as ONNX, OpenVINO or torch.export: batches of any "
-        "size, preprocessing and class names inside, compared with the model before it is there."
+        "size, with preprocessing and class names, written only after a comparison with the model."
     )
     examples = (
         "runs/lenet5-digits --to onnx\nlenet5-digits --to openvino --out digits.xml\n"
@@ -28,7 +28,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--out", type=str, metavar="FILE", help="where to write (default: in the run's folder exports, or here)"
     )
-    parser.add_argument("--weights", type=str, metavar="FILE", help="of a model: its weights (default: random ones)")
+    parser.add_argument("--weights", type=str, metavar="FILE", help="weights of a model (default: random)")
     parser.add_common()
     return parser
 

@@ -15,12 +15,12 @@ from lamina.options.conversion import typed
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One field of ``cls`` as an option; ``under`` is what stands before its name: ``model`` in ``--model.dropout``."""
+    """One field of ``cls`` as an option; ``under`` is the prefix of its name: ``model`` in ``--model.dropout``."""
 
     cls: type[Any]
     name: str
     hint: Any
-    """its type, without None: what is not given is absent"""
+    """its type, without None"""
     doc: str
     default: Any
     under: str = ""
@@ -47,8 +47,8 @@ class Field:
 
     @property
     def is_flag(self) -> bool:
-        """Written ``--flip`` and ``--no-flip``; a model's options always take a value, so that they can be told apart
-        from the model's name before the model is known."""
+        """Written ``--flip`` and ``--no-flip``; a model's options always take a value, so that the
+        command line can be scanned before the model is known."""
         return self.hint is bool and not self.under
 
     @property
@@ -63,7 +63,7 @@ class Field:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The values that it takes, where they are a few words; else none."""
+        """The allowed values, where they are a fixed set of words; else none."""
         if self.hint is bool:
             return ("true", "false")
         return tuple(map(str, get_args(self.hint))) if get_origin(self.hint) is Literal else ()
@@ -75,7 +75,7 @@ class Field:
         return f"{self.doc}{choices}{f' (default: {default})' if default else ''}".replace("%", "%%")
 
     def complaint(self, value: str) -> str:
-        """Why the option cannot take ``value``, in the words that a recipe file would get."""
+        """Why the option cannot take ``value``, worded as for a recipe file."""
         try:
             typed(self.cls, {self.name: value}, "")
         except UsageError as error:
@@ -131,7 +131,7 @@ def _without_none(hint: Any) -> Any:
 
 
 def _word(hint: Any) -> str:
-    """What stands for a value in the help."""
+    """The placeholder of a value in the help."""
     return {int: "N", float: "X", str: "TEXT", bool: "true|false"}.get(hint, "NAME")
 
 

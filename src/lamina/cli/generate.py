@@ -1,4 +1,4 @@
-"""``lamina generate``: a text continued by a language model."""
+"""``lamina generate``: continue a text with a language model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lamina.cli.run_argument import add_run, run_path
 from lamina.cli.task_options import every_field, read
 
 FIRST = "\n"
-"""the prompt where none is given: the beginning of a line"""
+"""the default prompt: the beginning of a line"""
 
 
 def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
-    """With the ``fields`` of a task's options; without, those of every task."""
-    text = "A text continued by a run of a language model, shown as it is written."
+    """With the option ``fields`` of a task, or else those of all tasks."""
+    text = "Continue a text with a run of a language model; printed as it is generated."
     examples = (
         'runs/lstm-lm-small-book --prompt "The "\n'
         "lstm-lm-small-book --max-new-tokens 500 --temperature 0.8\n"
@@ -24,7 +24,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
     )
     parser = Parser("generate", "RUN [--prompt TEXT] [options]", text, examples)
     add_run(parser)
-    parser.add_argument("--prompt", type=str, metavar="TEXT", help="what the text begins with (default: a new line)")
+    parser.add_argument("--prompt", type=str, metavar="TEXT", help="the beginning of the text (default: a new line)")
     parser.add_fields(title, every_field("generate") if fields is None else fields)
     parser.add_common()
     return parser

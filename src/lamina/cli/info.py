@@ -53,7 +53,7 @@ def _of_model(name: str) -> Found:
     from lamina.registry import create_model, variant
 
     row = variant(name)
-    with torch.device("meta"):  # weights are not looked at, and may be large
+    with torch.device("meta"):  # no weights are needed, and they may be large
         model = create_model(name)
     if not row.players:
         given: Any = row.input_shape if row.example is None else row.example(row.config, 1)
@@ -68,7 +68,7 @@ def _of_model(name: str) -> Found:
 
 
 def _of_run(path: Path) -> Found:
-    """Of a run: what it trains, the variant's card, and the layers of the model as it was built for the data."""
+    """A run: its state, the variant's card, and the layers of the model as built for the data."""
     from lamina.inspection.layers import layer_table
     from lamina.registry import variant
     from lamina.runs.run import open_run

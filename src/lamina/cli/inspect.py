@@ -1,4 +1,4 @@
-"""``lamina inspect``: an image or a text seen from inside a run, an image from inside a model."""
+"""``lamina inspect``: inspect a run with an image or a text, or a model with an image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lamina.errors import UsageError
 if TYPE_CHECKING:
     from lamina.runs.views.base import InspectionPage
 
-TEXT = """Look inside a run, or a model by its name, with an image: what it says, where it sees it (Grad-CAM), feature \
-maps, attention windows, filters, effective receptive fields, gradients. Or inside a run with a text: what it \
-expected, which words tell, attention and alignments, gates over time. Writes PNG files and inspect.html."""
+TEXT = """Inspect a run, or a model by name, with an image: prediction, Grad-CAM, feature maps, attention windows, \
+filters, effective receptive fields, gradients. Or a run with a text: surprisal, word attribution, attention and \
+alignments, gates over time. Writes PNG files and inspect.html."""
 EXAMPLES = """runs/lenet5-digits --image digit.png
 runs/lenet5-digits --image digit.png --class 8 --stage 0
 swin-tiny --image photo.jpg --weights swin_t-704ceda3.pth
@@ -27,13 +27,16 @@ runs/transformer-small-dates --text "tisdag 3 mars 2015\""""
 def parser() -> Parser:
     parser = Parser("inspect", "RUN|MODEL (--image FILE | --text TEXT) [options]", TEXT, EXAMPLES)
     add_run(parser, "MODEL|RUN")
-    parser.add_argument("--image", type=str, metavar="FILE", help="the image to look at")
-    parser.add_argument("--text", type=str, metavar="TEXT", help="the text to look at, with a run")
+    parser.add_argument("--image", type=str, metavar="FILE", help="the image")
+    parser.add_argument("--text", type=str, metavar="TEXT", help="the text, with a run")
     parser.add_argument(
-        "--class", dest="target", type=str, metavar="CLASS", help="the class to look for (default: the one it says)"
+        "--class", dest="target", type=str, metavar="CLASS", help="the class to explain (default: the predicted one)"
     )
     parser.add_argument(
-        "--stage", type=int, metavar="N", help="stage of the activation map, from 0 (default: what suits the model)"
+        "--stage",
+        type=int,
+        metavar="N",
+        help="stage of the activation map, from 0 (default: the layer that suits the model)",
     )
     parser.add_argument("--weights", type=str, metavar="FILE", help="weights of a model named without a run")
     parser.add_argument(
@@ -49,13 +52,13 @@ def command(argv: Sequence[str]) -> int:
     if path is not None and args.weights is not None:
         raise UsageError("--weights is for a model named without a run: a run has its own")
     if (args.image is None) == (args.text is None):
-        raise UsageError("what is to be looked at? give --image FILE or --text TEXT")
+        raise UsageError("nothing to inspect: give --image FILE or --text TEXT")
     if args.text is not None and path is None:
-        raise UsageError("--text is for runs: a model named without a run knows no words")
+        raise UsageError("--text is for runs: a model without a run has no tokenizer")
     if args.text is not None and args.stage is not None:
-        raise UsageError("--stage is for images: models of text have no stages")
+        raise UsageError("--stage is for images: text models have no stages")
     if args.image is not None and not Path(args.image).is_file():
-        raise UsageError(f"--image {args.image}: there is no such file")
+        raise UsageError(f"--image {args.image}: no such file")
 
     from lamina.runs.run import open_run
     from lamina.runs.views.inspect import inspect_model, write_inspection
@@ -72,7 +75,9 @@ def command(argv: Sequence[str]) -> int:
     if args.json:
         translation = getattr(content, "translation", "")
         what = {"model": content.model, "class": content.target or None, "random": content.random}
-        predicted = {"said": dict(content.said)} | ({"translation": translation} if translation else {})
+        predictions = dict(content.predictions)
+        predicted = {"predictions": predictions, "said": predictions}  # "said": the former key
+        predicted |= {"translation": translation} if translation else {}
         as_json({**what, **predicted, "files": [str(file) for file in files]})
     else:
         pictures = "1 picture" if len(files) == 2 else f"{len(files) - 1} pictures"

@@ -1,4 +1,4 @@
-"""The ``lamina`` command: find the verb, run its file, show every fault as one line."""
+"""The ``lamina`` command: find the verb, run its file, report every error as one line."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ VERBS = {
     "data": "what is in a data set; without a name: the embedded ones",
     "train": "train a model on data",
     "evaluate": "the metrics of a run on a split of its data",
-    "predict": "what a run says of files, rows or texts",
-    "generate": "a text continued by a language model",
-    "embed": "the features that a run's output layer sees",
+    "predict": "predictions of a run for files, rows or texts",
+    "generate": "continue a text with a language model",
+    "embed": "the inputs of a run's output layer, as features",
     "export": "a run or a model as ONNX, OpenVINO or torch.export",
-    "inspect": "an image or a text seen from inside a run or a model",
+    "inspect": "what a run or a model computes for an image or a text",
     "runs": "list and compare runs",
-    "convert": "published weights under our names",
-    "claims": "run experiments that test statements of the field",
-    "reproduce": "run published recipes and keep what they reach",
+    "convert": "published weights with Lamina's names",
+    "claims": "experiments that test statements of the field",
+    "reproduce": "run published recipes and record their results",
 }
 HELP = f"""usage: lamina VERB [options]
 
 The canonical deep-learning architectures: faithful to their papers, readable,
-trainable with one command, open to look inside.
+trainable with one command, open to inspection.
 
 verbs:
 {chr(10).join(f"  {verb:<10}{summary}" for verb, summary in VERBS.items())}
@@ -46,11 +46,11 @@ try:
 def main(argv: list[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit status.
 
-    0 done; 1 failure; 2 misuse; 130 interrupted (128 + the signal's number); 141 the reader of our output went away.
+    0 success; 1 failure; 2 misuse; 130 interrupted (128 + the signal's number); 141 broken pipe.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot encode is no reason to die
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot encode are escaped
     debug, argv = _take_debug(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(argv)

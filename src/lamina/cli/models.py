@@ -13,9 +13,9 @@ from lamina.registry import card, faults, list_models
 
 def parser() -> Parser:
     parser = Parser("models", "[PATTERN] [--task TASK]", "List the architectures.", "\n'res*'\n--task regression")
-    parser.add_argument("pattern", metavar="PATTERN", nargs="?", default="*", help="names like this: 'res*'")
+    parser.add_argument("pattern", metavar="PATTERN", nargs="?", default="*", help="pattern of names: 'res*'")
     parser.add_argument(
-        "--task", type=str, metavar="TASK", help="those that can be trained for it: classification, ..."
+        "--task", type=str, metavar="TASK", help="models that can be trained for the task: classification, ..."
     )
     parser.add_common()
     return parser

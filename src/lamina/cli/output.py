@@ -1,4 +1,4 @@
-"""What the verbs print: plain text that no name can break, aligned tables, JSON."""
+"""Output of the verbs: escaped plain text, aligned tables, JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 
 
 def clean(text: object) -> str:
-    """``text`` with control characters (and whatever else does not print) written as escapes: ``\\x1b``."""
+    """``text`` with non-printable characters as escapes: ``\\x1b``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def legible(text: str) -> str:
-    """As ``clean``, but lines and tabs stay: for texts that are shown as they are."""
+    """As ``clean``, but keeps line breaks and tabs."""
     return "".join(c if c in "\n\t" else clean(c) for c in text)
 
 
 def number(value: float | None) -> str:
-    """A metric: four decimals, or three digits where that says too little or too much; a dash for none."""
+    """A metric: four decimals, or three digits for very small and large values; a dash for none."""
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.3g}"
@@ -65,7 +65,7 @@ def table(
 ) -> None:
     """Print aligned columns, those of index ``right`` to the right, and ``last`` under a rule.
 
-    On a terminal long cells are folded to its width; in a file or pipe lines are as long as they are.
+    On a terminal long cells are folded to its width; in a file or pipe they are not.
     """
     from rich.console import Console
     from rich.table import Table
@@ -88,9 +88,9 @@ def table(
 
 
 def facts(pairs: Mapping[str, object]) -> None:
-    """Print ``name  value`` lines, aligned; a list has a line for each item; what is empty is left out.
+    """Print ``name  value`` lines, aligned; a list has a line for each item; empty values are left out.
 
-    On a terminal a long value is folded under itself.
+    On a terminal long values are folded.
     """
     width = max(shutil.get_terminal_size().columns, 40) if sys.stdout.isatty() else 10**6
     indent = max((len(name) for name, value in pairs.items() if value), default=0) + 2
@@ -102,7 +102,7 @@ def facts(pairs: Mapping[str, object]) -> None:
 
 
 def note(text: str) -> None:
-    """A line that the user should see, whatever reads our output: on stderr."""
+    """Print a note on stderr."""
     print(f"note: {clean(text)}", file=sys.stderr)
 
 

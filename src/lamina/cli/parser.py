@@ -1,4 +1,4 @@
-"""The parser of one verb: jsonargparse, with every fault as one line that names the nearest right word."""
+"""The parser of one verb: jsonargparse with one-line errors that suggest the nearest word."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lamina.errors import UsageError, unknown
 from lamina.options.conversion import typed
 
 LATER = ("--model.", "--objective")
-"""beginnings of options that are only known once the model is"""
+"""prefixes of options that are known only once the model is"""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -24,7 +24,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
-    """Options are written with dashes, and understood with underscores, too. No abbreviations."""
+    """Options are written with dashes; underscores are accepted. No abbreviations."""
 
     def __init__(self, verb: str, arguments: str, description: str, examples: str = "") -> None:
         lines = [f"  lamina {verb} {line}".rstrip() for line in examples.splitlines()]
@@ -37,18 +37,18 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             allow_abbrev=False,
         )
         self.fields: dict[str, Field] = {}
-        self.hint = ""  # said after an argument too many
+        self.hint = ""  # added to the error for an unexpected argument
 
     def add_common(self, *, quiet: bool = False) -> None:
         """The options that every verb has; --debug is taken by ``main`` wherever it stands."""
         group = self.add_argument_group("output")
         if quiet:
-            group.add_argument("--quiet", action="store_true", help="no progress: only notes and the result")
+            group.add_argument("--quiet", action="store_true", help="no progress, only notes and the result")
         group.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-        group.add_argument("--debug", action="store_true", help="show where in the code a fault arose")
+        group.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def add_fields(self, title: str, fields: Iterable[Field]) -> None:
-        """Options from the fields of a dataclass. What the user does not give is absent from the result."""
+        """Options from the fields of a dataclass. Options that are not given are absent from the result."""
         fields = list(fields)
         group = self.add_argument_group(title) if fields else self
         for field in fields:
@@ -56,13 +56,13 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             group.add_argument(field.option, default=argparse.SUPPRESS, help=field.help, **field.how)
 
     def check(self, options: Mapping[str, Any]) -> None:
-        """Raise UsageError for options of a dataclass that are of the right type and yet mean nothing."""
+        """Raise UsageError for options of a dataclass that have the right type but an invalid value."""
         for cls in {field.cls for field in self.fields.values()}:
             names = {field.name for field in self.fields.values() if field.cls is cls}
             cls(**typed(cls, {name: value for name, value in options.items() if name in names}, "option"))
 
     def options(self) -> list[str]:
-        """Every option as it is written."""
+        """All options."""
         return [option for action in self._actions for option in action.option_strings]
 
     def check_options(self, argv: Sequence[str], *, later: bool = False) -> None:
@@ -74,7 +74,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
                 raise unknown("option", option, known)
 
     def scan(self, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        """A look at the words before they are parsed: those that are no options, and the options' values."""
+        """Scan the words before they are parsed: positional arguments, and values of options."""
         positionals: list[str] = []
         values: dict[str, str] = {}
         words = iter(argv)
@@ -121,13 +121,13 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
         return message
 
     def _choices(self, option: str) -> str:
-        """What the option of a field takes, where that is one of a few words."""
+        """The allowed values of an option, where they are a fixed set of words."""
         words = next((field.words for field in self.fields.values() if field.option == option), ())
         return f": {', '.join(words[:-1])} or {words[-1]}" if words else ""
 
 
 def dashed(argv: Sequence[str]) -> list[str]:
-    """The words with ``--batch_size=3`` written ``--batch-size=3``: values and what follows ``--`` stay as they are."""
+    """The words with ``--batch_size=3`` written ``--batch-size=3``: values and words after ``--`` are unchanged."""
     words = list(argv)
     for i, word in enumerate(words):
         if word == "--":

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
-    """With the ``fields`` of a task's options; without, those of every task."""
+    """With the option ``fields`` of a task, or else those of all tasks."""
     text = (
         "The predictions of a run, or of a file exported from one, for image files, table files (one for each row), "
-        "rows written as JSON, or texts: a class, a value, a translation. A .txt file is a text a line. "
+        "rows as JSON, or texts. A .txt file holds one text per line. "
         "lamina predict RUN --help shows the options of the run's task."
     )
     examples = (
@@ -43,7 +43,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "--engine",
         type=str,
         metavar="NAME",
-        help=f"one of {', '.join(ENGINES)} (default: torch; of a file, the one it was made for)",
+        help=f"one of {', '.join(ENGINES)} (default: torch; for a file, the one it was exported for)",
     )
     parser.add_fields(title, every_field("predict") if fields is None else fields)
     parser.add_common()
@@ -55,7 +55,7 @@ def command(argv: Sequence[str]) -> int:
     options = given(reader.fields, args.as_dict())
     model, texts = _opener(args.run, args.runs, args.engine)
     if options and args.engine not in (None, "torch"):
-        raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for a run in torch, not in {args.engine}")
+        raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for the engine torch, not {args.engine}")
     items = items_of(args.item, texts)
     run = model()
     predictions = [(label, one) for text, item in items for label, one in labelled(text, run.predict(item, **options))]
@@ -96,7 +96,7 @@ def _value(value: Any) -> object:
 
 
 SHOWN = {"translation": _show_translations, "class": _show_classes, "labels": _show_labels}
-"""how predictions are printed, by a key that they have; values in a table otherwise"""
+"""printers by a key of the predictions; otherwise a table of values"""
 
 
 def _is_file(name: str) -> bool:
@@ -104,8 +104,7 @@ def _is_file(name: str) -> bool:
 
 
 def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run | ExportedModel], bool]:
-    """What opens the run or the exported file: torch is imported when it is called, after all that can be refused. And
-    whether it is a run that takes texts."""
+    """A function that opens the run or the exported file (and imports torch), and whether it is a run on text."""
     if Path(name).expanduser().is_file():
         file = Path(name).expanduser()
         engine = engine_of(file, engine)
@@ -131,7 +130,7 @@ def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run 
 
 
 def items_of(words: Sequence[str], texts: bool) -> list[tuple[str, Any]]:
-    """What the words mean, each beside the word itself. Raises UsageError for broken JSON."""
+    """(word, item) for each word. Raises UsageError for broken JSON."""
     if not texts:
         return [(word, row_or_path(word)) for word in words]
     return [(word, Path(word) if is_text(Path(word)) and Path(word).is_file() else word) for word in words]
@@ -144,7 +143,7 @@ def row_or_path(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UsageError(f"'{text}' is no JSON object: {error}") from None
+        raise UsageError(f"'{text}' is not a JSON object: {error}") from None
 
 
 def labelled(text: str, predictions: Sequence[Any]) -> list[tuple[str, Any]]:

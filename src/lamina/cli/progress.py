@@ -1,4 +1,4 @@
-"""Training as it is watched: a line for each epoch and, on a terminal, a bar under them."""
+"""Progress of training: a line for each epoch and, on a terminal, a progress bar."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from lamina.runs.training import Training
 
 EVERY = 0.1
-"""seconds between two looks at the loss: reading it may wait for the device"""
+"""seconds between two readings of the loss, which may wait for the device"""
 
 
 class Progress:
-    """A consumer of events that prints to stderr. A context manager: the bar is taken away at its end."""
+    """Prints events to stderr. A context manager: the bar is removed at its end."""
 
     def __init__(self, training: Training, *, quiet: bool = False) -> None:
         self.training, self.quiet = training, quiet
@@ -128,7 +128,7 @@ def _bar(console: Console) -> Bar:
 
 
 def _header(columns: list[tuple[str, str, int]], first_width: int) -> tuple[str, str]:
-    """Two lines: what the figures are of, and their names."""
+    """Two header lines: the groups of the columns, and their names."""
     groups, names, last = " " * first_width, f"{'epoch':>{first_width}}", ""
     for group, name, width in columns:
         groups += f"{group if group != last else '':>{width}}"
@@ -142,5 +142,5 @@ def _loss_first(name: str) -> bool:
 
 
 def _width(name: str, group: str) -> int:
-    """Of a column, the first of its group where that is named."""
+    """The width of a column; the first of a group also fits the group's name."""
     return max(len(name), len(group), 8) + 2

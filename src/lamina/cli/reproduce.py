@@ -1,4 +1,4 @@
-"""``lamina reproduce``: run published recipes over their seeds, keep the figures, render RESULTS.md."""
+"""``lamina reproduce``: run published recipes over their seeds, record the results, render RESULTS.md."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lamina.errors import UsageError
 
 def parser() -> Parser:
     text = (
-        "Train published recipes once for each of their seeds; what they reach is kept in\n"
+        "Train published recipes once for each of their seeds; the results are saved in\n"
         "results/<recipe>@<hardware>.json. Without a name: list them."
     )
     parser = Parser("reproduce", "[RECIPE ...] [--render]", text, "lenet5-digits\n--all\n--render")
     parser.add_argument("recipes", metavar="RECIPE", nargs="*", help="published recipes that state a result")
     parser.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--render", action="store_true", help="write RESULTS.md from the files (after running, if any)")
-    parser.add_argument("--results", type=str, default="results", metavar="DIR", help="where the files are")
+    parser.add_argument("--results", type=str, default="results", metavar="DIR", help="the folder of the results")
     parser.add_common()
     return parser
 
@@ -33,14 +33,14 @@ def command(argv: Sequence[str]) -> int:
 
     names, out = results.within_reach() if args.all else (list(args.recipes), [])
     if args.all and args.recipes:
-        raise UsageError("name recipes, or say --all")
+        raise UsageError("name recipes, or give --all, not both")
     if out:
-        print(f"left out, for want of an accelerator: {', '.join(out)}", file=sys.stderr)
+        print(f"left out, they need an accelerator: {', '.join(out)}", file=sys.stderr)
     for name in names:
-        results.expected(name)  # a wrong name is told before hours of training
+        results.expected(name)  # a wrong name fails before hours of training
     short = False
     for name in names:
-        result = results.reproduce(name, say=lambda line: print(clean(line), file=sys.stderr, flush=True))
+        result = results.reproduce(name, log=lambda line: print(clean(line), file=sys.stderr, flush=True))
         path = results.save_result(result, folder)
         print(f"{name}: {results.describe_outcome(result)}: {path}", flush=True)
         short = short or result.reached is False

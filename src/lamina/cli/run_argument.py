@@ -1,4 +1,4 @@
-"""A run as the user names it: its path, or its name among the runs."""
+"""The argument RUN: a path, or a name in the folder of runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_path(name: str, runs: str) -> Path:
         if path.is_dir():
             return path
     if Path(name).exists():
-        raise UsageError(f"{name} is not a run: it is no folder")
+        raise UsageError(f"{name} is not a run: it is not a folder")
     near = nearest(Path(name).name, run_names(Path(name).parent if "/" in name else runs))
     advice = f"; did you mean '{near}'?" if near else ""
     raise UsageError(f"no such run: {name if '/' in name else Path(runs) / name}{advice}")
@@ -57,11 +57,11 @@ def run_names(runs: str | Path) -> list[str]:
 
 
 def takes_texts(path: Path) -> bool:
-    """Whether a run is one on texts."""
+    """Whether a run is on text."""
     return (path / "tokenizer.json").is_file()
 
 
 def resume_command(path: Path) -> str:
-    """The command line that goes on with a stopped run."""
+    """The command line that resumes a stopped run."""
     where = "" if str(path.parent) == RUNS else f" --runs {shlex.quote(str(path.parent))}"
     return f"lamina train --name {shlex.quote(path.name)} --resume{where}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> Parser:
-    text = "List runs. Of several runs named one by one, also say where their configurations differ."
+    text = "List runs. For several runs given by path, also list the differences of their configurations."
     parser = Parser("runs", "[DIR | RUN...]", text, "\nruns/lenet5-digits runs/lenet5-digits-2")
     parser.add_argument(
         "where", metavar="DIR|RUN", nargs="*", default=[RUNS], help=f"a folder of runs, or runs (default: {RUNS})"
@@ -45,7 +45,7 @@ def command(argv: Sequence[str]) -> int:
         as_json({"runs": rows, "differences": changed} if compare else rows)
         return 0
     if not summaries:
-        print(f"no runs in {', '.join(args.where)}; begin one with: lamina train lenet5 --data digits")
+        print(f"no runs in {', '.join(args.where)}; start one with: lamina train lenet5 --data digits")
         return 0
     one_folder = len({path.parent for path in paths}) == 1
     table(
@@ -73,7 +73,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _open(path: Path) -> tuple[Run, RunSummary] | None:
-    """A run and its summary; a damaged one is named and left out, so that the others are listed."""
+    """A run and its summary; a damaged run is noted and left out."""
     from lamina.runs.run import open_run
     from lamina.runs.summary import summarise
 

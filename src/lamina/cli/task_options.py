@@ -1,4 +1,4 @@
-"""Options of a verb that belong to a run's task: the parser is built once the run is known."""
+"""Options of a verb that depend on the run's task: the parser is built once the run is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lamina.tasks.verbs import VERBS
 
 class Find(Protocol):
     def __call__(self, name: str, runs: str) -> Path | None:
-        """The folder of the run called ``name``; None for something that is no run and has no options of a task."""
+        """The folder of the run called ``name``; None for something else, which has no task options."""
 
 
 class Build(Protocol):
@@ -27,7 +27,7 @@ class Build(Protocol):
 
 
 def every_field(verb: str) -> list[Field]:
-    """The options that a verb has for any task."""
+    """The options of a verb over all tasks."""
     found: dict[str, Field] = {}
     for verbs in VERBS.values():
         for field in _fields(verbs[verb]) if verb in verbs else ():
@@ -38,14 +38,13 @@ def every_field(verb: str) -> list[Field]:
 def read(verb: str, build: Build, argv: Sequence[str], find: Find) -> tuple[Parser, Namespace]:
     """Parse the words of a verb whose first argument is a run.
 
-    Raises UsageError; for an option of another
-    task it says whose it is, and which options the run has.
+    Raises UsageError; for an option of another task the message names that task and the options of the run.
     """
     words = dashed(argv)
     every = build()
     positionals, values = every.scan(words)
     if not positionals:
-        return every, every.read(words)  # it says that the run is missing, or shows the help
+        return every, every.read(words)  # reports the missing run, or shows the help
     path = find(positionals[0], values.get("--runs", RUNS))
     task = "" if path is None else task_of(path)
     reader = build(_of_task(task, verb), f"options of {task}")
@@ -66,7 +65,7 @@ def _of_task(task: str, verb: str) -> list[Field]:
     from lamina.tasks.table import TASKS
 
     if task not in TASKS or verb not in TASKS[task].verbs:
-        return []  # opening the run says what is missing
+        return []  # opening the run reports what is missing
     return _fields(TASKS[task].verbs[verb])
 
 
@@ -75,7 +74,7 @@ def _refuse_others(verb: str, words: Sequence[str], reader: Parser, run: str, ta
     for word in _options(words):
         owners = [name for name in VERBS if any(field.option == word for field in _of_task(name, verb))]
         if word not in own and owners:
-            what = f"its task is {task}" if task else "it takes no options of a task"
+            what = f"its task is {task}" if task else "it has no task options"
             have = ", ".join(field.option for field in reader.fields.values())
             more = f"; it has {have}" if have else ""
             raise UsageError(f"{word} is for {' and '.join(owners)}, but {run} has none: {what}{more}")

@@ -1,4 +1,4 @@
-"""``lamina train``: train a model on data, or go on with a run."""
+"""``lamina train``: train a model on data, or resume a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lamina.runs.training import Training
 
 TEXT = """Train a model on data. The run is written to runs/NAME and never overwritten.
-Ctrl-C stops cleanly; --resume goes on."""
+Ctrl-C stops cleanly; --resume continues."""
 EXAMPLES = """lenet5 --data digits
 lenet5 --data photos/ --epochs 30 --lr 0.001 --flip
 lenet5 --data photos/ --weights runs/lenet5-digits --reset-head
@@ -39,15 +39,15 @@ transformer-small --data dates
 --name lenet5-digits --resume --epochs 40"""
 SKIPPED_SHOWN = 10
 GROUPS = ("augmentation",)
-"""fields of the recipe that are groups of options"""
+"""fields of the recipe that are option groups"""
 
 
 def parser(name: str | None = None) -> Parser:
-    """With the model's ``name`` its options are among the parser's, and its recipe's defaults are shown."""
+    """With a ``name``: also the options of the model, and the defaults of its recipe."""
     parser = Parser("train", "MODEL --data DATA [options]", TEXT, EXAMPLES)
     parser.hint = "data are named with --data"
-    parser.add_argument("variant", metavar="MODEL", nargs="?", help="what to train: lamina models lists the models")
-    what = parser.add_argument_group("what")
+    parser.add_argument("variant", metavar="MODEL", nargs="?", help="the model; lamina models lists them")
+    what = parser.add_argument_group("model, data and run")
     what.add_argument(
         "--data",
         type=str,
@@ -61,12 +61,12 @@ def parser(name: str | None = None) -> Parser:
         metavar="FILE",
         help="options from a YAML file, a run's config.yaml, or a published recipe",
     )
-    what.add_argument("--weights", type=str, metavar="FILE", help="published weights, or a run, to begin with")
-    what.add_argument("--reset-head", action="store_true", help="leave the output layer of --weights out")
+    what.add_argument("--weights", type=str, metavar="FILE", help="published weights, or a run, to start from")
+    what.add_argument("--reset-head", action="store_true", help="skip the output layer of --weights")
     what.add_argument("--name", type=str, metavar="RUN", help="name of the run (default: MODEL-DATA)")
     add_runs(what)
-    what.add_argument("--resume", action="store_true", help="go on from the run's latest checkpoint")
-    what.add_argument("--dry-run", action="store_true", help="prepare everything, say what would happen, write nothing")
+    what.add_argument("--resume", action="store_true", help="continue from the run's latest checkpoint")
+    what.add_argument("--dry-run", action="store_true", help="prepare everything, print the plan, write nothing")
     what.add_argument("--print-config", action="store_true", help="print every option as YAML for --config, and stop")
     if name is None:
         title = "recipe (a model's own changes some defaults: lamina train MODEL --help)"
@@ -79,7 +79,7 @@ def parser(name: str | None = None) -> Parser:
 
         config = variant(name).config
         defaults = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-        defaults |= dict.fromkeys(set(DATA_OPTIONS) - {"image_size"}, "decided by the data")
+        defaults |= dict.fromkeys(set(DATA_OPTIONS) - {"image_size"}, "derived from the data")
         own = grouped(published(card(name).recipe))
         parser.add_fields(f"recipe of {name}", fields_of(Recipe, skip=GROUPS, defaults=own))
         parser.add_fields("images", fields_of(Augmentation, defaults=own.get("augmentation", {})))
@@ -95,13 +95,13 @@ def command(argv: Sequence[str]) -> int:
     reader, args = _read(words)
     values = args.as_dict()
     data = args.data[0] if args.data and len(args.data) == 1 else args.data
-    asked = {**given(reader.fields, values), "data": data, "weights": args.weights}
-    asked["reset_head"] = args.reset_head or None
-    asked["model"] = given(reader.fields, values.get("model") or {}, under="model")
-    asked["objective"] = given(reader.fields, values.get("objective") or {}, under="objective") or None
+    requested = {**given(reader.fields, values), "data": data, "weights": args.weights}
+    requested["reset_head"] = args.reset_head or None
+    requested["model"] = given(reader.fields, values.get("model") or {}, under="model")
+    requested["objective"] = given(reader.fields, values.get("objective") or {}, under="objective") or None
     _expect_enough(args)
     if args.print_config:
-        return _print_config(args, asked)
+        return _print_config(args, requested)
 
     from lamina.cli.progress import Progress
     from lamina.runs.training import prepare, stoppable
@@ -111,30 +111,36 @@ def command(argv: Sequence[str]) -> int:
         path = run_path(name, directory)
         name, directory = path.name, str(path.parent)
     training = prepare(
-        args.variant, asked, config=args.config, name=name, directory=directory, resume=args.resume, dry=args.dry_run
+        args.variant,
+        requested,
+        config=args.config,
+        name=name,
+        directory=directory,
+        resume=args.resume,
+        dry=args.dry_run,
     )
-    leads = training.fabric.is_global_zero  # of several processes one speaks
-    if leads:
+    is_main = training.fabric.is_global_zero  # only the main process prints
+    if is_main:
         _notes(training)
     if args.dry_run:
-        return _plan(training, args) if leads else 0
-    progress = Progress(training, quiet=args.quiet or not leads)
+        return _plan(training, args) if is_main else 0
+    progress = Progress(training, quiet=args.quiet or not is_main)
     try:
         with closing(training.events()) as events, progress:
             for event in stoppable(events):
                 progress.show(event)
     except KeyboardInterrupt as stop:
-        if leads:
+        if is_main:
             how = resume_command(training.directory.path)
-            print(f"stopped at step {training.engine.step}; go on with: {how}", file=sys.stderr)
+            print(f"stopped at step {training.engine.step}; resume with: {how}", file=sys.stderr)
         return 128 + signal.Signals[str(stop) or "SIGINT"]
     training.disband()
     training.finalize()
-    return _finish(training, args) if leads else 0
+    return _finish(training, args) if is_main else 0
 
 
 def _spelled_out(word: str) -> str:
-    """``--objective focal`` as the group of options has it."""
+    """``--objective focal`` as ``--objective.name focal``."""
     option, equals, value = word.partition("=")
     return f"{option}.name{equals}{value}" if option == "--objective" else word
 
@@ -146,8 +152,8 @@ def objective_fields(facts: Card) -> Iterator[Field]:
     kinds = [TASKS[name] for name in facts.tasks if name in TASKS]
     names = [name for kind in kinds for name in kind.objectives]
     if names:
-        usual = facts.objective or "the task's first"
-        doc = f"what is minimised, also written --objective NAME: {', '.join(dict.fromkeys(names))}"
+        usual = facts.objective or "the task's default"
+        doc = f"the objective, also written --objective NAME: {', '.join(dict.fromkeys(names))}"
         yield Field(ObjectiveName, "name", str, doc, usual, "objective")
     seen: set[str] = set()
     for kind in kinds:
@@ -168,7 +174,7 @@ class ObjectiveName:
 def _read(words: list[str]) -> tuple[Parser, Namespace]:
     """The parser with the model's options in it where they are needed, and what it read.
 
-    What is wrong without knowing the model is told first: that is before torch is imported.
+    Errors that do not depend on the model are raised first, before torch is imported.
     """
     reader = parser()
     reader.check_options(words, later=True)
@@ -185,7 +191,7 @@ def _read(words: list[str]) -> tuple[Parser, Namespace]:
 
 
 def _name_in_files(values: Mapping[str, str]) -> str | None:
-    """The model that --config, or the run to be resumed, names."""
+    """The model named by --config, or by the run to resume."""
     config = values.get("--config")
     if "--resume" in values and "--name" in values:
         config = str(run_path(values["--name"], values.get("--runs", RUNS)) / "config.yaml")
@@ -199,7 +205,7 @@ def _name_in_files(values: Mapping[str, str]) -> str | None:
 
 
 def _expect_enough(args: Namespace) -> None:
-    """Raise UsageError where model or data can come from nowhere, before anything heavy is imported."""
+    """Raise UsageError for a missing model or data set, before anything heavy is imported."""
     if args.resume and args.print_config:
         raise UsageError("--print-config shows the options of a new run: leave --resume out")
     for data in args.data or ():
@@ -215,13 +221,13 @@ def _expect_enough(args: Namespace) -> None:
         )
 
 
-def _print_config(args: Namespace, asked: Mapping[str, Any]) -> int:
+def _print_config(args: Namespace, requested: Mapping[str, Any]) -> int:
     import yaml
 
     from lamina.runs.config import make_config
 
     name = None if args.variant is None else canonical(args.variant)
-    config = make_config(name, asked, config=args.config).to_dict()
+    config = make_config(name, requested, config=args.config).to_dict()
     if args.json:
         as_json(config)
     else:
@@ -233,7 +239,7 @@ def _notes(training: Training) -> None:
     for text in training.notes:
         note(text)
     if training.loaded is not None:
-        note(f"begins with {training.loaded}")
+        note(f"starts from {training.loaded}")
     skipped = training.source.spec.skipped
     for name in skipped[:SKIPPED_SHOWN]:
         note(f"left out: {name}")
@@ -242,7 +248,7 @@ def _notes(training: Training) -> None:
 
 
 def _plan(training: Training, args: Namespace) -> int:
-    """Say what would be trained."""
+    """Print what would be trained."""
     recipe, spec, path = training.config.recipe, training.source.spec, training.directory.path
     unit, amount = recipe.length
     parameters = training.parameters
@@ -261,7 +267,7 @@ def _plan(training: Training, args: Namespace) -> int:
             "sides": ", ".join(f"{name} {count:,} batches" for name, count in sides.items()) if len(sides) > 1 else "",
             "optimizer": f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
             "device": f"{training.fabric.device}, {recipe.precision}",
-            "run": f"{path}{'' if args.resume or not path.exists() else ' is taken: a number will be added'}",
+            "run": f"{path}{'' if args.resume or not path.exists() else ' exists: a number will be added'}",
         }
     )
     print("dry run: nothing was trained or written")
@@ -269,7 +275,7 @@ def _plan(training: Training, args: Namespace) -> int:
 
 
 def _finish(training: Training, args: Namespace) -> int:
-    """Evaluate, write the report, say how it went and where everything is."""
+    """Evaluate, write the report, print the result and the paths."""
     from lamina.runs.summary import summarise
 
     run = training.run
@@ -284,7 +290,7 @@ def _finish(training: Training, args: Namespace) -> int:
         return 0
     if summary.best is not None:
         print(f"best validation {summary.metric}: {number(summary.best)}, in epoch {summary.best_epoch}")
-    ordered = sorted(metrics, key=lambda name: name != summary.metric)  # what chose the weights comes first
+    ordered = sorted(metrics, key=lambda name: name != summary.metric)  # the watched metric comes first
     print(f"{split}: {', '.join(f'{name} {number(metrics[name])}' for name in ordered)}")
     print(f"run: {clean(run.path)}")
     print(f"report: {clean(Path(report))}")

@@ -1,1 +1,1 @@
-"""Where data come from and what becomes of them before a model sees them."""
+"""Data: sources, splits, preprocessing and batches."""

@@ -1,4 +1,4 @@
-"""The names of the embedded sets and where they come from. Imports no torch: names answer at once."""
+"""The embedded data sets and their origins. Imports no torch."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ LICENCES = {
 
 
 def list_data() -> list[str]:
-    """The names of the embedded sets: ``lamina.list_data()``."""
+    """The names of the embedded data sets: ``lamina.list_data()``."""
     return list(EMBEDDED)
 
 
 def embedded_name(data: str) -> str | None:
-    """The embedded set that ``data`` names, case, ``-`` and ``_`` folded; None where it names none."""
+    """The embedded set called ``data``, ignoring case, ``-`` and ``_``; None if there is none."""
     folded = data.casefold().replace("_", "-")
     return {name.replace("-", ""): name for name in EMBEDDED}.get(folded.replace("-", ""))
 
 
 def expect_known(data: str) -> None:
-    """Raise UsageError for what is neither an embedded set, nor ``hf:``, nor a file or folder that is there."""
+    """Raise UsageError unless ``data`` is an embedded set, ``hf:...``, or an existing file or folder."""
     if data.startswith("hf:") or embedded_name(data) or (data and Path(data).expanduser().exists()):
         return
     if "/" in data or "\\" in data or Path(data).suffix:

@@ -1,4 +1,4 @@
-"""A source described as plain data, for ``lamina data NAME``."""
+"""Description of a source as plain data, for ``lamina data NAME``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from lamina.data.targets.labels import describe_targets
 
 
 def describe(source: Source) -> dict[str, Any]:
-    """What a source is, as JSON-ready data: spec, samples per split and class, columns with their extent."""
+    """A JSON-ready description of a source: spec, samples per split and class, columns with their ranges.
+
+    Example: ``describe(open_source("digits"))["sizes"]`` is ``{"train": 1258, "validation": 180, "test": 359}``.
+    """
     spec = source.spec
     out: dict[str, Any] = {
         "name": spec.name,

@@ -1,4 +1,4 @@
-"""Fingerprints: a hash that changes when the data do."""
+"""Fingerprints: hashes that change when the data change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def of_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 def of_files(files: Iterable[tuple[str, Path]], targets: Tensor | None) -> str:
-    """Hash of the names given, the sizes of the files, and the targets; the files are not read."""
+    """Hash of the given names, the file sizes and the targets; the files are not read."""
     digest = hashlib.blake2b(digest_size=16)
     for name, path in files:
         digest.update(f"{name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
@@ -45,7 +45,7 @@ def of_frame(frame: pd.DataFrame, targets: Tensor | None) -> str:
 
 
 def of_texts(texts: Iterable[str], targets: Tensor | None = None) -> str:
-    """Hash of texts, each by itself, and targets."""
+    """Hash of texts (with their boundaries) and targets."""
     digest = hashlib.blake2b(digest_size=16)
     for text in texts:
         digest.update(f"{len(text)}\0{text}".encode("utf-8", "surrogatepass"))

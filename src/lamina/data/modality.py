@@ -1,4 +1,4 @@
-"""The table of modalities, and the way from a source to the preprocess of its kind."""
+"""The table of modalities, and fitting and loading of preprocesses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ MODALITIES: Plugins[Modality] = Plugins(
     },
 )
 HOLD_LIMIT_BYTES = 2 * 2**30
-"""data that take no more than this are held in memory when the choice is ours"""
+"""with memory="auto", data up to this size are held in memory"""
 
 
 def fit_preprocess(source: Source, needs: Needs | None = None) -> Preprocess:
-    """Fit what a source's training split calls for: ``fit_preprocess(open_source("digits"))``.
+    """Fit the preprocess of a source's modality on its training split.
 
-    Raises UsageError for what model and options ask that these data cannot give, DataError for files that cannot be
-    read and data without anything usable.
+    Raises UsageError for requirements of model or options that the data cannot meet, DataError for unreadable files
+    and data without usable content.
+
+    Example: ``fit_preprocess(open_source("digits"), Needs(channels=3, size=(32, 32)))``
     """
     needs, modality = needs or Needs(), MODALITIES[source.spec.kind]
     if not modality.augments and (given := needs.augmentation.given()):
@@ -36,14 +38,18 @@ def fit_preprocess(source: Source, needs: Needs | None = None) -> Preprocess:
 
 
 def load_preprocess(files: Mapping[str, Mapping[str, Any]]) -> Preprocess:
-    """What ``Preprocess.files`` gave. Raises RunError for another format, a modality whose package is not installed,
-    and for files that are missing or damaged."""
+    """The preprocess saved in ``files``, the contents of ``Preprocess.files()``.
+
+    Raises RunError for another format, a modality whose package is not installed, and missing or damaged files.
+
+    Example: ``load_preprocess(fit_preprocess(open_source("digits")).files())``
+    """
     data = files["preprocess.json"]
     if data.get("format") != 1:
         raise RunError(f"the preprocess is of format {data.get('format')!r}, this version of lamina reads format 1")
     kind = str(data.get("kind"))
     if kind not in MODALITIES:
-        raise RunError(f"the preprocess is one of {kind} data, which no installed package knows")
+        raise RunError(f"the preprocess is for {kind} data, which no installed package supports")
     try:
         return MODALITIES[kind].load(files)
     except (KeyError, TypeError) as error:
@@ -51,13 +57,13 @@ def load_preprocess(files: Mapping[str, Mapping[str, Any]]) -> Preprocess:
 
 
 def preprocess_files(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the files that belong to a preprocess.json. Raises RunError as ``load_preprocess`` does."""
+    """Names of the files of the preprocess described by a preprocess.json."""
     kind = str(data.get("kind"))
     return MODALITIES[kind].files if kind in MODALITIES else ("preprocess.json",)
 
 
 def holds(preprocess: Preprocess, source: Source, memory: Memory = "auto") -> bool:
-    """Whether all splits of a source are to be held in memory: always, never, or where they take at most 2 GiB."""
+    """Whether the splits of a source are held in memory; "auto": if they take at most 2 GiB."""
     if memory != "auto":
         return memory == "hold"
     return sum(preprocess.bytes_of(split) for split in source.splits.values()) <= HOLD_LIMIT_BYTES

@@ -1,4 +1,4 @@
-"""The one door to data: ``open_source("digits")``, ``open_source("photos/")``, ``open_source("hf:mnist@main")``."""
+"""Opening of data sources of every format."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ from lamina.errors import UsageError
 def open_source(data: str, *, options: DataOptions | None = None) -> Source:
     """Raw splits and their spec, from an embedded name, a path, or ``hf:<dataset>@<revision>``.
 
-    Paths: a folder for each class (in train, val and test folders, or without), a folder of idx or CIFAR-10 files, a
+    Paths: a folder for each class (optionally in train, val and test folders), a folder of idx or CIFAR-10 files, a
     table (CSV, TSV, Parquet, JSON lines) of rows, of image files or of texts, an .npz file, a text file or one for each
     split, parallel text in ``train.de`` and ``train.en`` or with a tab in each line, or a zip or tar archive of any of
-    the folders. An embedded name comes before a path of the same name: write ``./digits`` for a folder called digits.
-    Raises UsageError for what is not there or not in a known format, DataError for faults in the data.
+    the folders. An embedded name takes precedence over a path: write ``./digits`` for a folder called digits. Raises
+    UsageError for missing data and unknown formats, DataError for faults in the data.
+
+    Examples::
+
+        open_source("digits")
+        open_source("photos/")
+        open_source("houses.csv", options=DataOptions(target="price"))
+        open_source("hf:mnist@main")
     """
     options = options or DataOptions()
     if data.startswith("hf:"):
@@ -36,7 +43,7 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         return open_embedded(name, options)
     expect_known(data)
     path = Path(data).expanduser()
-    for kind in MODALITIES.points:  # those of other packages, which may have formats of their own
+    for kind in MODALITIES.points:  # of other packages, which may add formats
         opener = MODALITIES[kind].open
         if opener is not None and (source := opener(data, path, options)) is not None:
             return source

@@ -1,4 +1,4 @@
-"""What a user may say of the data, beside naming them."""
+"""Options for reading and splitting data."""
 
 from __future__ import annotations
 
@@ -12,48 +12,51 @@ GIB = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """How a source is read and divided. Raises UsageError for shares that leave nothing to train on."""
+    """How a source is read and split. Raises UsageError for values out of range.
+
+    Example: ``DataOptions(target="price", validation=0.1, test=0.2, split_seed=1)``
+    """
 
     target: str | tuple[str, ...] | None = None
-    """target column of a table, or several: one output each; none: the column called target, label, class or y"""
+    """target column of a table, or several; default: the column called target, label, class or y"""
     task: str = "auto"
-    """what is learnt; auto: the first of the model's tasks that the data can serve, where text and up to 20 different
-    whole numbers are classes, other numbers values"""
+    """what the model is trained for; auto: the first of the model's tasks that the data can be used for. Text and up to
+    20 different integers are classes, other numbers regression targets"""
     text: str | None = None
-    """column with the texts to judge or to learn; none: the only one beside the target, if it is free text"""
+    """column of input texts; default: the only column besides the target, if it is free text"""
     languages: tuple[str, ...] = ()
-    """what is translated and into what, as columns or the endings of parallel files call them: de,en"""
+    """source and target language of a translation, named as columns or as endings of parallel files: de,en"""
     separator: str = "|"
-    """between the labels of one sample, where several stand in one cell"""
+    """separator of several labels in one cell"""
     categorical: tuple[str, ...] = ()
-    """columns whose values are categories although they look like numbers"""
+    """columns to treat as categories although they look numeric"""
     drop: tuple[str, ...] = ()
-    """columns to leave out"""
+    """columns to ignore"""
     missing: tuple[str, ...] = ()
-    """texts that mean a missing value in a table, beside the empty cell, NA, NaN and null"""
+    """strings that mean a missing value in a table, in addition to the empty cell, NA, NaN and null"""
     layout: Literal["auto", "NCHW", "NHWC"] = "auto"
-    """axes of an image array; auto: the axis unlike the two equal ones is the channel, else the smaller one"""
+    """axes of an image array; auto: the channel axis differs from two equal axes, or is the smaller one"""
     skip_bad: bool = False
-    """leave out unreadable files and rows without a target, in place of an error"""
+    """skip unreadable files and rows without a target instead of raising an error"""
     validation: float = 0.1
-    """share set aside to choose the best weights, where the source has no validation split"""
+    """share of the data for validation, if the source has no validation split"""
     test: float = 0.2
-    """share set aside for the final figure, where the source has no test split"""
+    """share of the data for testing, if the source has no test split"""
     limit: int | None = None
-    """train on so many samples only, classes in proportion; of running text on so many characters"""
+    """maximum number of training samples, classes in proportion; for running text, of characters"""
     split_seed: int = 0
-    """decides which samples are set aside, and which a limit keeps"""
+    """seed of the splits and of the samples that a limit keeps"""
     tokenizer: Literal["auto", "character", "word", "bpe"] = "auto"
-    """what a text is cut into; auto: what suits the source, else characters for language models, words for classes,
-    bpe (byte pairs) for translation"""
+    """kind of tokens; auto: the source's own, or characters for language models, words for classification, bpe (byte
+    pairs) for translation"""
     vocabulary: int | None = None
-    """most different tokens; none: 20,000 words, 8,000 byte pairs, characters without a limit"""
+    """maximum vocabulary size; default: 20,000 words, 8,000 byte pairs, any number of characters"""
     lowercase: bool = False
-    """read all texts in lower case"""
+    """convert all texts to lower case"""
     max_tokens: int = 512
-    """longer texts are cut, longer pairs left out of training"""
+    """longer texts are truncated, longer pairs excluded from training"""
     max_extracted_bytes: int = 20 * GIB
-    """most bytes that an archive or a compressed array may inflate to"""
+    """maximum size in bytes of an unpacked archive or compressed array"""
 
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
@@ -64,7 +67,9 @@ class DataOptions:
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit must be at least 1, got {self.limit}")
         if len(self.languages) not in (0, 2) or len(set(self.languages)) != len(self.languages):
-            raise UsageError(f"languages are two, what is translated and into what, got {', '.join(self.languages)}")
+            raise UsageError(
+                f"languages must be two different ones, source and target, got {', '.join(self.languages)}"
+            )
         if self.vocabulary is not None and self.vocabulary < 1:
             raise UsageError(f"vocabulary must be at least 1, got {self.vocabulary}")
         if self.max_tokens < 1:
@@ -74,7 +79,7 @@ class DataOptions:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The target columns named, as a tuple; empty where none is."""
+        """The named target columns as a tuple, possibly empty."""
         if self.target is None:
             return ()
         return (self.target,) if isinstance(self.target, str) else tuple(self.target)

@@ -1,7 +1,7 @@
-"""The contracts of a modality: what training, tasks and runs need of any kind of data.
+"""The interfaces of a modality, as training, tasks and runs use them.
 
-Nobody asks what class a preprocess or a split is of: whatever differs between images, tables and texts is behind one of
-these methods.
+Callers never check the class of a preprocess or split: every difference between images, tables and texts is behind one
+of these methods.
 """
 
 from __future__ import annotations
@@ -25,70 +25,87 @@ Moments = tuple[tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a model by name, as exported files and other programs call it."""
+    """One input of a model, as named in exported files.
+
+    Example: ``Input("tokens", "int64", ("time",), below=20_000)``
+    """
 
     name: str
     dtype: Literal["float32", "int64"]
     shape: tuple[int | str, ...]
-    """without the batch; a word names a dimension of any size, the same word the same size"""
+    """without the batch dimension; a string names a dynamic dimension, equal strings equal sizes"""
     below: int | None = None
-    """whole numbers: they lie between 0 and this, which is excluded (a vocabulary)"""
+    """integers: exclusive upper bound (vocabulary size)"""
     lengths_of: str | None = None
-    """whole numbers that count how much of a dimension of that name is data in each row; the rest is padding"""
+    """name of the dimension whose unpadded length in each row this input holds"""
     longest: int | None = None
-    """most that its dimensions of any size may have; None: no limit"""
+    """maximum size of dynamic dimensions; None: no limit"""
 
     def __str__(self) -> str:
         return f"{self.name}, {self.dtype}, {' x '.join(map(str, ('batch', *self.shape)))}"
 
 
 Signature = tuple[Input, ...]
-"""what a model is called with, in the order of a call by position"""
+"""the inputs of a model, in positional order"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """What decides how batches are made, beside the samples themselves."""
+    """Options of batching.
+
+    Example: ``BatchOptions(recipe=Recipe(batch_size=32), task="classification")``
+    """
 
     recipe: Recipe
     task: str
     """the task's name, for messages"""
     mixes: bool = False
-    """whether the task can learn from a mixture of two targets"""
+    """whether the task supports mixed targets (mixup, CutMix)"""
     context: int | None = None
-    """most tokens, or steps of time, that the model takes; None: no limit, a state is carried from batch to batch"""
+    """maximum number of tokens of the model; None: no limit, a state is carried from batch to batch"""
     place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What model and options ask of a preprocess that is fitted; a modality refuses what is not its own."""
+    """Requirements of model and options for a preprocess; a modality raises an error for those of other modalities.
+
+    Example: ``Needs(channels=1, size=(32, 32))``
+    """
 
     options: DataOptions = field(default_factory=DataOptions)
     augmentation: Augmentation = field(default_factory=Augmentation)
     channels: int | None = None
-    """of images; None: the source's own"""
+    """image channels; None: as in the source"""
     size: tuple[int, int] | None = None
-    """(height, width) of images; None: the source's own"""
+    """image (height, width); None: as in the source"""
     context: int | None = None
-    """most tokens of a text; None: no limit"""
+    """maximum tokens of a text; None: no limit"""
     memory: Memory = "auto"
     pretrained: bool = False
-    """whether training begins with given weights"""
+    """whether training starts from given weights"""
     origin: Preprocess | None = None
-    """the preprocess that those weights were trained under, where they are a run's"""
+    """the preprocess of those weights, if they are from a run"""
     resumed: Preprocess | None = None
-    """the preprocess of the run that is resumed"""
+    """the preprocess of a resumed run"""
 
 
 class Encoded(Protocol):
-    """A split as a preprocess encodes it."""
+    """A split encoded by a preprocess."""
 
     def __len__(self) -> int: ...
 
 
 class Preprocess(Protocol):
-    """Everything done to data before the model: fitted on train, saved in the run, used ever after."""
+    """All processing of data before the model: fitted on the training split and saved with the run.
+
+    Example::
+
+        preprocess = fit_preprocess(open_source("digits"))
+        for batch in preprocess.input_batches("seven.png"):
+            args, kwargs = preprocess.call(batch)
+            outputs = model(*args, **kwargs)
+    """
 
     @property
     def kind(self) -> str:
@@ -96,44 +113,44 @@ class Preprocess(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out or cut, and why: for the user to read."""
+        """Notes for the user on what was excluded or truncated."""
 
     @property
     def target(self) -> TargetCode: ...
 
     def files(self) -> dict[str, dict[str, Any]]:
-        """The JSON files in which a run keeps it, by name; ``Modality.load`` reads them."""
+        """Its JSON files by name, as saved in a run; ``Modality.load`` reads them."""
 
     def model_options(self) -> dict[str, int]:
-        """What the data decide of a model: the options it has among these are to be set."""
+        """Model options determined by the data; those that the model has are set."""
 
     def signature(self) -> Signature:
-        """What a model trained on these data is called with."""
+        """The inputs of a model trained on these data."""
 
     def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments that a model is called with for a batch, by position and by name."""
+        """The positional and keyword arguments of the model for a batch."""
 
     def bytes_of(self, split: Split) -> int:
-        """Memory that a split takes when it is held."""
+        """Bytes of memory of a split that is held."""
 
     def encode(self, split: Split, hold: bool = True) -> Any:
-        """A split ready to be batched, held in memory or made sample by sample."""
+        """A split ready for batching, held in memory or encoded sample by sample."""
 
     def prepare(self, batch: Batch) -> Batch:
-        """The last steps before the model, on the device."""
+        """The last processing before the model, on the device."""
 
     def encode_input(self, item: object) -> Batch:
-        """A batch of what a user gives to predict, as ``encode`` would have it. Raises UsageError or DataError."""
+        """A batch of user input, encoded as by ``encode``. Raises UsageError or DataError."""
 
     def input_batches(self, item: object) -> Iterator[Batch]:
-        """The same, prepared, in batches of bounded size. Raises UsageError or DataError."""
+        """User input encoded and prepared, in batches of bounded size. Raises UsageError or DataError."""
 
     def undo(self, value: Tensor) -> Any:
-        """What a person looks at: one sample of what ``prepare`` gave, or of what a model gave in its place, as a
-        picture (H, W, C) uint8, a row, a text."""
+        """The inverse of ``prepare`` for one sample, to display data or model outputs: a picture (H, W, C) uint8, a
+        row, a text."""
 
     def training_stream(self, samples: Any, options: BatchOptions) -> Stream:
-        """Training batches. Raises UsageError for options that do not fit these data."""
+        """Training batches. Raises UsageError for options that do not suit the data."""
 
     def evaluation_batches(self, samples: Any, options: BatchOptions, workers: int = 0) -> Iterable[Batch]:
         """Every sample once, in order."""
@@ -141,22 +158,25 @@ class Preprocess(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """A kind of data: a row of the table of modalities."""
+    """A kind of data: an entry of the table of modalities.
+
+    Example: ``MODALITIES["image"].fit(open_source("digits"), Needs())``
+    """
 
     name: str
     noun: str
-    """what the data are called: "images", "a table", "text" """
+    """name of the data in messages: "images", "a table", "text" """
     unit: str
-    """what one sample is called: "image", "row", "text" """
+    """name of one sample in messages: "image", "row", "text" """
     fit: Callable[[Source, Needs], Preprocess]
-    """the preprocess fitted on the training split; validation and test are not looked at"""
+    """fits a preprocess on the training split only"""
     load: Callable[[Mapping[str, Mapping[str, Any]]], Preprocess]
-    """a preprocess from the files in which a run keeps it"""
+    """loads a preprocess from the files of a run"""
     describe: Callable[[Source], Mapping[str, object]]
-    """what only this modality has to say of a source, as JSON-ready data"""
+    """the modality's part of the description of a source, JSON-ready"""
     files: tuple[str, ...] = ("preprocess.json",)
     """the files of a preprocess"""
     augments: bool = False
-    """whether it knows the recipe's group "augmentation\""""
+    """whether it supports the recipe's augmentation options"""
     open: Callable[[str, Any, DataOptions], Source | None] | None = None
-    """of another package: (name, path, options) -> the source at a path that it knows how to read, or None"""
+    """for other packages: (name, path, options) -> a source, or None if it cannot read the path"""

@@ -1,4 +1,4 @@
-"""Two unpaired sets of data, or more: the classes of one source, or several sources."""
+"""Unpaired data sets: the classes of one source, or several sources."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lamina.errors import DataError, UsageError
 
 
 def sides_of(source: Source, names: tuple[str, ...]) -> dict[str, Source]:
-    """The classes of a source as sets of their own, in their order: ``sides_of(source, ("A", "B"))``.
+    """The classes of a source as separate sources, in order: ``sides_of(source, ("A", "B"))``.
 
-    "target" of a side's samples is its number. Raises UsageError for another number of classes.
+    The targets of a side are its index. Raises UsageError for another number of classes.
     """
     spec = source.spec
     numbers = {split: strata(spec, targets_of(whole)) for split, whole in source.splits.items()}
     if any(found is None for found in numbers.values()) or len(spec.classes) != len(names):
         have = f"{len(spec.classes)} classes" if spec.classes else "no classes"
         raise UsageError(
-            f"'{spec.name}' has {have}, the task draws from {len(names)} unpaired sets: give a source of exactly "
+            f"'{spec.name}' has {have}, the task needs {len(names)} unpaired sets: give a source of exactly "
             f"{len(names)} classes, folders trainA and trainB, or --data for each of them"
         )
     found = {}
@@ -44,16 +44,18 @@ def sides_of(source: Source, names: tuple[str, ...]) -> dict[str, Source]:
 
 
 def joined(sources: Mapping[str, Source]) -> Source:
-    """Several sources as one, each a class named as in the mapping. Targets of their own are left out.
+    """Several sources as one, each a class named by its key in the mapping. Their own targets are dropped.
 
-    Raises UsageError for sources of different kinds, DataError for samples that do not go together.
+    Raises UsageError for sources of different kinds, DataError for samples that cannot be combined.
+
+    Example: ``joined({"A": open_source("horses/"), "B": open_source("zebras/")})``
     """
     (first, *others) = sources.values()
     for other in others:
         if other.spec.kind != first.spec.kind:
             raise UsageError(
                 f"'{first.spec.name}' is {first.spec.kind} data, '{other.spec.name}' is {other.spec.kind} data: sides "
-                "are of one kind"
+                "must be of one kind"
             )
     splits: dict[str, Split] = {}
     for split in dict.fromkeys(split for source in sources.values() for split in source.splits):

@@ -13,16 +13,16 @@ from lamina.data.spec import DataSpec
 
 
 class Split(Protocol):
-    """The data of one split, as a modality keeps them."""
+    """The raw data of one split; each modality has its own class."""
 
     def __len__(self) -> int: ...
 
 
 class Samples(Split, Protocol):
-    """A split of samples that stand for themselves: some of them can be taken out.
+    """A split of independent samples, which can be subset.
 
-    ``targets`` are (N,) int64 class indices, or (N, K) float32: zeros and ones of labels, values of a regression; None
-    where the source has none.
+    ``targets`` are (N,) int64 class indices, or (N, K) float32 labels (0 or 1) or regression values; None without
+    targets.
     """
 
     @property
@@ -33,28 +33,31 @@ class Samples(Split, Protocol):
     def with_targets(self, targets: Tensor | None) -> Self: ...
 
     def joined(self, other: Self) -> Self:
-        """These samples and then the others, without targets. Raises DataError where they do not go together."""
+        """Concatenation, without targets. Raises DataError for samples that cannot be combined."""
 
 
 def chosen_targets(targets: Tensor | None, index: Tensor) -> Tensor | None:
-    """The targets of some samples."""
+    """The targets at ``index``."""
     return None if targets is None else targets[index]
 
 
 def targets_of(split: Split) -> Tensor | None:
-    """The targets of a split; None where it has none."""
+    """The targets of a split, or None."""
     targets: Tensor | None = getattr(split, "targets", None)
     return targets
 
 
 def as_index(index: Sequence[int]) -> Tensor:
-    """Places of samples as a tensor."""
+    """Sample indices as an int64 tensor."""
     return torch.as_tensor(index, dtype=torch.int64)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Named splits ("train", and where they exist "validation" and "test") and what is known of them."""
+    """Splits by name ("train", optionally "validation" and "test") and their spec.
+
+    Example: ``len(open_source("iris").splits["train"])``
+    """
 
     spec: DataSpec
     splits: Mapping[str, Split]

@@ -1,4 +1,4 @@
-"""What a source says of itself: the contract between data, tasks and models."""
+"""The description of a source that tasks and models rely on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 NO_TARGETS = "none"
-"""what ``DataSpec.task`` says where there are no targets"""
+"""``DataSpec.task`` of data without targets"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a table as it was read: its name, and whether its values are numbers or categories."""
+    """A column of a table: its name and type."""
 
     name: str
     kind: Literal["numeric", "categorical"]
@@ -20,42 +20,45 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """The facts of a source, known before anything is trained."""
+    """The properties of a source.
+
+    Example: ``open_source("iris").spec.classes`` is ``("setosa", "versicolor", "virginica")``.
+    """
 
     name: str
     """the source as the user named it"""
     kind: str
     """the modality: "image", "table", "text", or another package's"""
     task: str
-    """what its targets call for, or its texts; "none" where there are no targets"""
+    """the task that its targets or texts suggest; "none" without targets"""
     classes: tuple[str, ...] = ()
     """class or label names, in the order of the target's indices; empty for regression"""
     targets: tuple[str, ...] = ()
-    """names of the target columns (regression: one for each output)"""
+    """names of the target columns (for regression one for each output)"""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """samples in each split; of running text its characters"""
+    """samples in each split; characters for running text"""
     counted: str = "samples"
-    """what the sizes count"""
+    """unit of ``sizes``"""
     channels: int | None = None
-    """image channels; None where files differ (grey and colour mixed)"""
+    """image channels; None if grey and colour files are mixed"""
     height: int | None = None
     width: int | None = None
-    """pixels; None where images differ in size"""
+    """pixels; None if images differ in size"""
     value_range: tuple[float, float] = (0.0, 255.0)
-    """least and greatest value a pixel can have, as stored"""
+    """stored pixel values of black and white"""
     columns: tuple[Column, ...] = ()
     """input columns of a table"""
     missing: tuple[str, ...] = ()
-    """texts that the user said mean a missing value in it"""
+    """additional strings for missing values in a table"""
     languages: tuple[str, ...] = ()
-    """of pairs of texts: what is translated, and into what"""
+    """source and target language of text pairs"""
     tokenizer: str = ""
-    """kind of tokenizer that suits a text, where the source knows"""
+    """recommended kind of tokenizer, if the source has one"""
     fingerprint: str = ""
-    """hash of the data (of file names and sizes where it is not read as a whole)"""
+    """hash of the data (of file names and sizes for image files)"""
     skipped: tuple[str, ...] = ()
-    """files left out as unreadable, on request"""
+    """unreadable files and rows skipped with ``skip_bad``"""
     hint: str = ""
-    """where there are no targets: how the user can name or bring them"""
+    """without targets: how the user can provide them"""
     licence: str = ""
-    """licence or origin, where the source states it"""
+    """licence or origin, if known"""

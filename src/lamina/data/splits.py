@@ -1,4 +1,4 @@
-"""Splits: the source's own where it has them, the rest set aside by seed."""
+"""Splits: the source's own, missing ones drawn from train by seed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""how people call the splits, folded"""
+"""accepted names of the splits, in lower case"""
 
 
 ORDER: tuple[str, ...] = ("train", "validation", "test")
 
 
 def complete(spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions) -> Source:
-    """A source with test and validation splits, set aside from train where it brings none and the share is not 0.
+    """A source with test and validation splits; missing ones are drawn from train, unless their share is 0.
 
-    Shares are of what the source calls train; a limit keeps so many samples of the rest. Classes keep their
-    proportions; the order is drawn from the seed. Raises DataError where there is one class only, or a class that is
-    not in train; UsageError for too few samples.
+    Shares refer to the original train split; ``limit`` applies to the rest. Splits are stratified by class and drawn
+    by ``split_seed``. Raises DataError for a single class or a class that is not in train, UsageError for too few
+    samples.
     """
     if not len(splits["train"]):
         raise DataError(f"{spec.name}: the train split is empty")
@@ -48,12 +48,13 @@ def complete(spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions
 
 
 def named(spec: DataSpec, splits: Mapping[str, Split]) -> Source:
+    """A source with the splits in standard order and their sizes in the spec."""
     named = {name: splits[name] for name in ORDER if name in splits}
     return Source(replace(spec, sizes={name: len(split) for name, split in named.items()}), named)
 
 
 def split_counts(options: DataOptions, splits: Mapping[str, Split], total: int) -> dict[str, int]:
-    """Of what the source calls train, so many samples go to the splits that it does not bring."""
+    """Numbers of training samples to move to the missing splits."""
     shares = {"test": options.test, "validation": options.validation}
     return {name: max(1, round(share * total)) for name, share in shares.items() if share > 0 and name not in splits}
 
@@ -65,12 +66,12 @@ def set_aside(
     options: DataOptions,
     groups: Tensor | None = None,
 ) -> dict[str, list[int]]:
-    """Which samples of train go where, itself among them; nothing where all stay. Neighbours in the order that are of
-    one group stay together."""
+    """Indices of train samples for each split, train included; empty if none are moved. Neighbours in the order with
+    the same group stay together."""
     total = len(order)
     counts = split_counts(options, splits, total)
     if sum(counts.values()) >= total:
-        raise UsageError(f"{spec.name} has {total} samples: too few to set {' and '.join(counts)} data aside")
+        raise UsageError(f"{spec.name} has {total} samples: too few to split off {' and '.join(counts)} data")
     if not counts and options.limit is None:
         return {}
     chosen, start = {}, 0
@@ -82,18 +83,18 @@ def set_aside(
         start = end
     if start >= total:
         raise UsageError(
-            f"{spec.name} has {total} samples: too many are equal to set {' and '.join(counts)} data aside"
+            f"{spec.name} has {total} samples: too many are equal to split off {' and '.join(counts)} data"
         )
     end = total if options.limit is None else start + options.limit
     if end > total:
         left = total - start
-        raise UsageError(f"limit: {options.limit:,} training samples are asked for, {spec.name} leaves {left:,}")
+        raise UsageError(f"limit is {options.limit:,}, but {spec.name} has only {left:,} training samples")
     chosen["train"] = order[start:end].sort().values.tolist()
     return chosen
 
 
 def random_order(classes: Tensor | None, count: int, seed: int) -> Tensor:
-    """A random order of which every beginning holds each class in its proportion, as nearly as whole samples allow."""
+    """A random stratified order: every prefix has the class proportions of the whole, up to rounding."""
     generator = torch.Generator().manual_seed(derive(seed, "split"))
     shuffled = torch.randperm(count, generator=generator)
     if classes is None:
@@ -102,6 +103,6 @@ def random_order(classes: Tensor | None, count: int, seed: int) -> Tensor:
     labels = classes[shuffled]
     for label in range(int(classes.max()) + 1):
         (members,) = torch.nonzero(labels == label, as_tuple=True)
-        # the k-th of n members of a class stands at (k + 1/2)/n of the way
+        # the k-th of n members of a class is placed at (k + 1/2)/n
         place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
     return shuffled[place.argsort(stable=True)]

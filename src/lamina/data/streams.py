@@ -1,7 +1,7 @@
-"""Batches as a pure function of (seed, epoch, index, rank): a position is all there is to save.
+"""Batches as a pure function of (seed, epoch, index, rank): only positions need to be saved.
 
-Batches are global: one order is drawn for all ranks, each takes its slice; augmentation is drawn for the global batch
-before slicing. So two processes see what one sees, and a resumed run sees what the interrupted one would have.
+Batches are global: one order is drawn for all ranks, and each takes its slice; augmentation is drawn for the global
+batch before slicing. Results therefore do not depend on the number of processes or on interruptions.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from lamina.randomness import derive
 Batch = dict[str, Tensor]
 CPU = torch.device("cpu")
 IGNORED = -100
-"""target where there is nothing to predict: torch's losses leave it out"""
+"""target without a prediction, ignored by torch's losses"""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where batches go: to a device, in one of several processes."""
+    """The device of batches, and the rank among processes."""
 
     device: torch.device = CPU
     rank: int = 0
@@ -35,14 +35,17 @@ class Place:
 
 @runtime_checkable
 class Stream(Protocol):
-    """What training draws from: any object with these three."""
+    """The interface of training batches.
+
+    Example: ``next(stream.batches(epoch=0))``
+    """
 
     @property
     def per_epoch(self) -> int:
         """Batches in an epoch."""
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the ``start``-th on, the same whenever asked."""
+        """The batches of an epoch from the ``start``-th on; deterministic."""
 
     def with_batch_size(self, batch_size: int) -> Stream:
         """The same data in batches of another size."""
@@ -50,7 +53,10 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class InMemory:
-    """Tensors that share dimension 0, in their stored type, on the device they will be used on."""
+    """Samples held as tensors (dimension 0), in their stored type, on the device of training.
+
+    Example: ``InMemory({"image": images_NCHW, "target": targets_N})``
+    """
 
     tensors: Batch
 
@@ -58,15 +64,15 @@ class InMemory:
         return len(next(iter(self.tensors.values())))
 
     def take(self, index: Tensor | slice) -> Batch:
-        """The samples of an index tensor (on the same device), as copies; or of a slice, as views."""
+        """The samples of an index tensor (on the same device) as copies, or of a slice as views."""
         if isinstance(index, slice):
             return {name: tensor[index] for name, tensor in self.tensors.items()}
         return {name: tensor.index_select(0, index) for name, tensor in self.tensors.items()}
 
     def batches(self, blocks: Sequence[Tensor], workers: int, device: torch.device) -> Iterator[Batch]:
-        """The samples of each block of numbers, in order."""
+        """The samples of each block of indices, in order."""
         home = next(iter(self.tensors.values())).device
-        # the whole order goes to the device at once, not a piece of it before every batch
+        # the whole order is copied to the device at once, not in pieces before every batch
         order = torch.cat(list(blocks)).to(home)
         for index in order.split_with_sizes([len(block) for block in blocks]):
             yield self.take(index)
@@ -76,10 +82,10 @@ class InMemory:
 
 
 class Streamed(Dataset[Batch]):
-    """Samples made one at a time by ``load(i)``, in worker processes where asked.
+    """Samples loaded one at a time by ``load(i)``, optionally in worker processes.
 
-    ``load`` must be picklable (an object or a module's function, no closure): workers may be started afresh. It must
-    draw no random numbers, and may raise LaminaError.
+    ``load`` must be picklable (an object or a module-level function) and must not draw random numbers; it may raise
+    LaminaError.
     """
 
     def __init__(self, length: int, load: Callable[[int], Batch]) -> None:
@@ -92,14 +98,14 @@ class Streamed(Dataset[Batch]):
         return self.load(index)
 
     def batches(self, blocks: Sequence[Tensor], workers: int, device: torch.device) -> Iterator[Batch]:
-        """The samples of each block of numbers, in order, made by ``workers`` processes (0: by this one)."""
+        """The samples of each block of indices, in order, loaded by ``workers`` processes (0: this process)."""
         loader = DataLoader(
             _Guarded(self),
             batch_sampler=[block.tolist() for block in blocks],
             num_workers=workers,
             collate_fn=_collate,
             pin_memory=device.type == "cuda",
-            # its own generator: the loader would draw a seed for its workers from the default one, and shift dropout
+            # otherwise the loader draws its workers' seed from the default generator, which changes dropout
             generator=torch.Generator(),
         )
         for batch in loader:
@@ -108,18 +114,18 @@ class Streamed(Dataset[Batch]):
             yield batch
 
     def to(self, device: torch.device) -> Streamed:
-        """Itself: samples go to a device as they are made."""
+        """Itself: batches are moved when they are loaded."""
         return self
 
 
 class Augment(Protocol):
-    """A random change of a batch, its numbers drawn apart from its application."""
+    """A random augmentation of a batch; parameters are drawn separately from their application."""
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """Parameters for ``size`` samples, each tensor with ``size`` on dimension 0."""
 
     def apply(self, batch: Batch, parameters: Batch) -> Batch:
-        """The batch changed as the parameters say; the batch is on the device, the parameters are on the CPU."""
+        """The augmented batch; the batch is on the device, the parameters on the CPU."""
 
 
 def _as_is(batch: Batch) -> Batch:
@@ -128,14 +134,17 @@ def _as_is(batch: Batch) -> Batch:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Training batches: a new order every epoch, what fills no last batch left out (others each epoch)."""
+    """Training batches, shuffled every epoch; the incomplete last batch is dropped.
+
+    Example: ``Shuffled(samples, batch_size=32, seed=0).batches(epoch=0)``
+    """
 
     samples: InMemory | Streamed
     batch_size: int
     """samples in a batch, over all ranks"""
     seed: int
     prepare: Callable[[Batch], Batch] = _as_is
-    """on the device, after augmentation: to floating point, normalised"""
+    """applied on the device after augmentation: conversion to float, normalisation"""
     augment: Augment | None = None
     workers: int = 0
     device: torch.device = CPU
@@ -149,7 +158,7 @@ class Shuffled:
                 f"use --batch-size {len(self.samples)} or less"
             )
         if self.batch_size < 1 or self.batch_size % self.world:
-            raise UsageError(f"batch size {self.batch_size} does not divide among {self.world} processes")
+            raise UsageError(f"batch size {self.batch_size} is not divisible by {self.world} processes")
 
     @property
     def per_epoch(self) -> int:
@@ -180,7 +189,7 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class InOrder:
-    """Evaluation batches: every sample once, in order, the last batch as short as it comes; ranks take turns."""
+    """Evaluation batches: every sample once, in order, with a possibly shorter last batch; ranks alternate."""
 
     samples: InMemory | Streamed
     batch_size: int
@@ -199,13 +208,13 @@ class InOrder:
 
 
 EVALUATION_BATCH = 256
-"""samples of a batch at least, where no gradient is wanted"""
+"""minimum batch size without gradients"""
 
 
 def in_order(
     samples: InMemory | Streamed, recipe: Recipe, place: Place, prepare: Callable[[Batch], Batch], workers: int = 0
 ) -> InOrder:
-    """Evaluation batches of samples of one size: no smaller than in training."""
+    """Evaluation batches of equally sized samples, at least as large as in training."""
     size = max(1, recipe.batch_size // place.world)
     return InOrder(
         samples,
@@ -225,10 +234,10 @@ def shuffled(
     prepare: Callable[[Batch], Batch],
     augment: Augment | None = None,
 ) -> Shuffled:
-    """Training batches of samples of one size. Raises UsageError for a window, which is for running text, and for a
-    batch that does not fit."""
+    """Training batches of equally sized samples. Raises UsageError for a window (an option of running text) and an
+    unsuitable batch size."""
     if recipe.window is not None:
-        raise UsageError("window is for running text: the data have samples of their own")
+        raise UsageError("window is for running text, but the data consist of separate samples")
     return Shuffled(
         samples,
         recipe.batch_size,
@@ -244,7 +253,7 @@ def shuffled(
 
 @dataclass(frozen=True)
 class _Failure:
-    """An error on its way out of a worker: raised there, its one line would come with a traceback in it."""
+    """An error returned from a worker: raised there, its message would contain a traceback."""
 
     error: LaminaError
 

@@ -1,4 +1,4 @@
-"""Text files: UTF-8, plain or gzipped, as a whole or line by line."""
+"""Reading of text files: UTF-8, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -15,53 +15,46 @@ def is_text(path: Path) -> bool:
     return path.name.casefold().endswith(TEXT_SUFFIXES)
 
 
-def read_lines(path: Path, most: int) -> list[str]:
-    """The lines of a file that belong together with those of another: they end at a newline, with or without a carriage
+def read_text(path: Path, max_bytes: int) -> str:
+    r"""The text of a file with ``\n`` line ends and without a byte order mark.
+
+    Raises DataError, naming the file, for bytes that are not UTF-8 (with their position), damage, a gzipped file of
+    more than ``max_bytes``, and a text of white space only.
+    """
+    text = decoded(read_bytes(path, max_bytes), path)
+    if not text.strip():
+        raise DataError(f"'{path}' is empty: it contains no text")
+    return text
+
+
+def read_bytes(path: Path, max_bytes: int | None = None) -> bytes:
+    """The contents of a file, unpacked if gzipped. Raises DataError for damage and for more than ``max_bytes``."""
+    try:
+        if path.suffix.casefold() != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as file:
+            data: bytes = file.read(-1 if max_bytes is None else max_bytes + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+    if max_bytes is not None and len(data) > max_bytes:
+        raise DataError(f"'{path}' inflates to more than the {max_bytes} bytes allowed")
+    return data
+
+
+def read_lines(path: Path, max_bytes: int) -> list[str]:
+    """The lines of a file whose lines belong to those of another. They end at a newline, with or without a carriage
     return before it; a carriage return alone is part of a line. Raises DataError as ``read_text`` does."""
-    text = _decoded(read_bytes(path, most), path).removeprefix("\ufeff").replace("\r\n", "\n")
+    text = _decode(read_bytes(path, max_bytes), path).removeprefix("\ufeff").replace("\r\n", "\n")
     if not text.strip():
         raise DataError(f"'{path}' is empty: it holds no text")
     return lines_of(text)
 
 
-def read_text(path: Path, most: int) -> str:
-    """The text of a file, every line ended by a newline alone, a byte order mark left out.
-
-    Raises DataError naming the file for bytes that are not UTF-8 (and where they are), damage, a gzipped file of more
-    than ``most`` bytes, and a text without anything but white space.
-    """
-    text = decoded(read_bytes(path, most), path)
-    if not text.strip():
-        raise DataError(f"'{path}' is empty: it holds no text")
-    return text
-
-
-def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """The contents of a file, unpacked where it is gzipped. Raises DataError for damage, and for more than ``most``."""
-    try:
-        if path.suffix.casefold() != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            data: bytes = file.read(-1 if most is None else most + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
-    except OSError as error:
-        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
-    if most is not None and len(data) > most:
-        raise DataError(f"'{path}' inflates to more than the {most} bytes allowed")
-    return data
-
-
 def decoded(data: bytes, path: Path) -> str:
-    """Bytes of a file as text with newlines alone. Raises DataError for bytes that are not UTF-8, saying where."""
-    return as_training_text(_decoded(data, path))
-
-
-def _decoded(data: bytes, path: Path) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    """File contents as text. Raises DataError for bytes that are not UTF-8, with their position."""
+    return as_training_text(_decode(data, path))
 
 
 def as_training_text(text: str) -> str:
@@ -69,6 +62,13 @@ def as_training_text(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _decode(data: bytes, path: Path) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
 def lines_of(text: str) -> list[str]:
-    """Its lines without their ends: newlines alone part them."""
+    """Its lines without line ends."""
     return text.removesuffix("\n").split("\n")

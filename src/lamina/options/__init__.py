@@ -1,1 +1,1 @@
-"""Plain values into typed options; the recipe. Imports no torch."""
+"""Conversion of plain values to typed options; the recipe. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Plain values (from YAML, JSON or a call) into the typed fields of a dataclass, or one line that says why not."""
+"""Conversion of plain values (from YAML, JSON or a call) to the typed fields of a dataclass."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from lamina.errors import UsageError, nearest, unknown
 
 
 def typed(cls: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """``values`` as arguments of the dataclass ``cls``: lists become tuples, whole floats stay refused for integers.
+    """``values`` converted to keyword arguments of the dataclass ``cls``: lists become tuples, numeric strings floats.
 
-    ``what`` names the thing in messages ("recipe option", "option of lenet5"). Raises UsageError for an unknown name
-    (with the nearest one) or a value of another type.
+    ``what`` describes the option in messages ("recipe option", "option of lenet5"). Raises UsageError for an unknown
+    name (with the nearest one) or a value of another type; a float is no integer, even a whole one.
+
+    Example: ``typed(Recipe, {"lr": "1e-3"}, "recipe option")`` is ``{"lr": 0.001}``.
     """
     hints = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]
@@ -35,8 +37,8 @@ def _convert(value: Any, hint: Any) -> Any:
         if value in args:
             return value
         near = nearest(str(value), [str(arg) for arg in args])
-        known = f"did you mean '{near}'?" if near else f"known: {', '.join(str(arg) for arg in args)}"
-        raise ValueError(f"unknown value '{value}'; {known}")
+        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(str(arg) for arg in args)}"
+        raise ValueError(f"unknown value '{value}'; {hint}")
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None

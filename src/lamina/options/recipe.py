@@ -1,4 +1,4 @@
-"""The recipe: every training choice as a typed dataclass of scalars and enums. Imports no torch."""
+"""The recipe: every training option, in a typed dataclass of scalars and enums. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ Precision = Literal["fp32", "bf16", "fp16", "fp64"]
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What is done to images on their way to a model: sizes, normalisation, random changes in training."""
+    """Resizing, normalisation and random augmentation of images.
+
+    Example: ``Augmentation(flip=True, shift=4, normalisation="imagenet")``
+    """
 
     resize: Literal["stretch", "pad", "crop"] = "stretch"
-    """how images reach the model's size: interpolated; centred on the corner colour; shorter side, then the centre"""
+    """how images are resized: stretch both sides; pad with the corner colour; scale the shorter side and centre-crop"""
     flip: bool = False
     """mirror training images left to right at random"""
     shift: int = 0
-    """move training images by up to so many pixels, edges filled with zeros"""
+    """shift training images by up to this many pixels, padded with zeros"""
     crop: int | None = None
-    """side that images are brought to, larger than the model's: it trains on random windows, is judged on the centre"""
+    """side that images are resized to, larger than the model's: random crops in training, the centre in evaluation"""
     resized_crop: tuple[float, float] | None = None
-    """train on random parts of the image that cover such a share of its area, brought to the model's size: 0.08,1"""
+    """train on random crops of this range of the image's area, resized to the model's size: 0.08,1"""
     rand_augment: float | None = None
     """magnitude of RandAugment, 0 to 10"""
     rand_augment_layers: int = 2
@@ -35,19 +38,18 @@ class Augmentation:
     rand_augment_std: float = 0.0
     """standard deviation of RandAugment's magnitude"""
     trivial_augment: bool = False
-    """change each training image by one operation of any strength"""
+    """apply one random operation of random strength to each training image"""
     colour_pca: float = 0.0
-    """move the colours of training images along their principal components by so much; AlexNet: 0.1"""
+    """standard deviation of random shifts of the colours along their principal components; AlexNet: 0.1"""
     erasing: float = 0.0
-    """probability that a part of a training image is erased"""
+    """probability that a box of a training image is erased"""
     mixup: float = 0.0
     """alpha of the Beta distribution of mixup; 0: none"""
     cutmix: float = 0.0
-    """alpha of the Beta distribution of CutMix; 0: none; with mixup too, one of both for each batch"""
+    """alpha of the Beta distribution of CutMix; 0: none; if both are set, each batch uses one of them"""
     normalisation: Literal["auto", "data", "imagenet", "half", "unit"] = "auto"
-    """mean and std of images: the training data's; ImageNet's; half: 0.5, to [-1, 1]; unit: none, to [0, 1]. auto: with
-    --weights those of the run they are from, ImageNet's where they are published ones of colour images, else the
-    data's"""
+    """mean and std of images: of the training data; of ImageNet; half: 0.5, to [-1, 1]; unit: none, to [0, 1]. auto:
+    with --weights those of the weights' run, ImageNet's for published weights of colour images; otherwise the data's"""
 
     def __post_init__(self) -> None:
         for name in ("crop", "rand_augment_layers"):
@@ -60,105 +62,107 @@ class Augmentation:
         if not 0 <= self.erasing <= 1:
             raise UsageError(f"erasing is a probability, got {self.erasing}")
         if self.rand_augment is not None and self.trivial_augment:
-            raise UsageError("rand_augment and trivial_augment take each other's place: give one of them")
+            raise UsageError("rand_augment and trivial_augment are alternatives: give one of them")
 
     def given(self) -> list[str]:
-        """The options that are not at their default."""
+        """Names of the options that differ from their defaults."""
         return [field.name for field in fields(self) if getattr(self, field.name) != field.default]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a model is trained."""
+    """How a model is trained. Raises UsageError for values out of range.
+
+    Example: ``Recipe(epochs=20, optimizer="sgd", lr=0.1, schedule="cosine", augmentation=Augmentation(flip=True))``
+    """
 
     epochs: int | None = None
-    """passes over the training data; with neither steps nor images given, 10"""
+    """passes over the training data; 10 if neither steps nor images are given"""
     steps: int | None = None
-    """length in optimiser steps, in place of epochs"""
+    """length in optimiser steps, instead of epochs"""
     images: int | None = None
-    """length in samples seen, in place of epochs"""
+    """length in samples seen, instead of epochs"""
     batch_size: int = 64
     """samples in a batch, over all processes"""
     accumulate: int = 1
     """batches whose gradients are averaged into one step"""
     window: int | None = None
-    """tokens of running text in a row of a batch; none: the model's context, or 35 where it carries a state"""
+    """tokens of running text in each row of a batch; default: the model's context, or 35 if it carries a state"""
 
     optimizer: Optimizer = "adamw"
     """update rule"""
     lr: float = 1e-3
-    """learning rate at its highest"""
+    """peak learning rate"""
     momentum: float = 0.9
-    """of sgd and rmsprop"""
+    """sgd, rmsprop: momentum"""
     nesterov: bool = False
-    """Nesterov's form of sgd's momentum"""
+    """sgd: Nesterov momentum"""
     beta1: float = 0.9
-    """adam, adamw: decay of the mean of gradients"""
+    """adam, adamw: decay rate of the first moment"""
     beta2: float = 0.999
-    """adam, adamw: decay of the mean of squares (rmsprop: alpha)"""
+    """adam, adamw: decay rate of the second moment (rmsprop: alpha)"""
     eps: float = 1e-8
     """adam, adamw, rmsprop: added to the denominator"""
     weight_decay: float = 0.0
-    """decoupled in adamw, L2 in the gradient (torch's convention) elsewhere"""
+    """decoupled in adamw, L2 in the gradient (torch's convention) otherwise"""
     decay_norm_and_bias: bool = True
-    """whether weight decay also shrinks biases and normalisation parameters"""
+    """whether weight decay applies to biases and normalisation parameters"""
     clip: float | None = None
-    """greatest norm of the gradient of all parameters together"""
+    """maximum norm of the gradient of all parameters"""
 
     schedule: Schedule = "constant"
-    """how the learning rate falls"""
+    """learning-rate schedule"""
     warmup: float = 0.0
     """share of training over which the rate rises linearly from zero"""
     final_lr: float = 0.0
-    """cosine, linear: the rate at the end"""
+    """cosine, linear: learning rate at the end"""
     milestones: tuple[float, ...] = (0.5, 0.75)
-    """step: shares of training at which the rate is multiplied by gamma"""
+    """step: shares of training at which the learning rate is multiplied by gamma"""
     gamma: float = 0.1
     """step, plateau: the factor"""
     plateau_patience: int = 5
-    """plateau: epochs without a better validation metric before the rate falls"""
+    """plateau: epochs without a better validation metric before the rate is reduced"""
 
     label_smoothing: float = 0.0
     """share of the target's probability spread over all classes"""
     class_weights: bool = False
-    """weigh classes by the inverse of their frequency in the training data"""
+    """weight classes by their inverse frequency in the training data"""
     ema: float = 0.0
-    """decay of an exponential moving average of the weights, which is then evaluated and saved; 0: none"""
+    """decay of an exponential moving average of the weights, which is evaluated and saved; 0: none"""
     monitor: str | None = None
-    """validation metric that chooses the best weights; none: the task's own (translations: also bleu, chrf)"""
+    """validation metric that chooses the best weights; none: the task's own (translations also have bleu, chrf)"""
     calibrate: bool = False
-    """fit what turns outputs into predictions on the validation split, once the best weights stand: the temperature of
-    probabilities, the thresholds of labels"""
+    """after training, fit the temperature of probabilities or the thresholds of labels on the validation split"""
     patience: int | None = None
     """stop after this many epochs without a better validation metric"""
 
     freeze: tuple[str, ...] = ()
-    """modules that are not trained, by name or pattern (stem,stages.*), statistics included; body: all but the head"""
+    """modules to freeze, batch-norm statistics included, by name or pattern (stem,stages.*); body: all but the head"""
     layer_decay: float = 1.0
-    """factor on the learning rate from each layer to the one before it, seen from the head; 1: all learn alike"""
+    """factor on the learning rate for each layer further from the head; 1: the same rate everywhere"""
     checkpointing: bool = False
-    """calculate the model's stages again for the gradient in place of keeping what they held: less memory, more time"""
+    """recompute the model's stages in the backward pass instead of storing activations: less memory, more time"""
 
     augmentation: Augmentation = Augmentation()
-    """of images: a group of options of its own"""
+    """options of images"""
 
     memory: Literal["auto", "hold", "stream"] = "auto"
-    """hold the decoded data in memory, or decode while training; auto: hold what fits in 2 GiB"""
+    """hold the decoded data in memory, or stream it; auto: hold up to 2 GiB"""
     workers: int = 0
     """processes that decode streamed data"""
 
     seed: int = 0
-    """decides everything random: weights, order, augmentation, dropout"""
+    """seed of everything random: weights, order, augmentation, dropout"""
     precision: Precision = "fp32"
     """arithmetic: bf16 and fp16 are mixed precision"""
     compile: bool = False
     """compile the model with torch.compile"""
     checkpoint_every: int | None = None
-    """steps between checkpoints, beside the one at the end of every epoch"""
+    """steps between checkpoints, in addition to one after every epoch"""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """where to train"""
+    """device to train on"""
     devices: int = 1
-    """processes, each with a device"""
+    """number of processes, each with its own device"""
 
     def __post_init__(self) -> None:
         given = [name for name in ("epochs", "steps", "images") if getattr(self, name) is not None]
@@ -178,7 +182,7 @@ class Recipe:
         if not 0 < self.layer_decay <= 1:
             raise UsageError(f"layer_decay must lie in (0, 1], got {self.layer_decay}")
         if self.checkpointing and self.compile:
-            raise UsageError("checkpointing and compile do not go together: the compiler chooses what it keeps itself")
+            raise UsageError("checkpointing cannot be used with compile: the compiler chooses what it stores itself")
         if not self.lr > 0:
             raise UsageError(f"lr must be greater than 0, got {self.lr}")
         if self.clip is not None and not self.clip > 0:
@@ -200,8 +204,10 @@ AUGMENTATION_FIELDS = frozenset(field.name for field in fields(Augmentation))
 
 
 def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a recipe as it groups them: those of images, which may stand flat among the others, under
-    "augmentation"."""
+    """Recipe options with those of ``Augmentation`` moved from the top level to the group "augmentation".
+
+    Example: ``grouped({"lr": 0.1, "flip": True})`` is ``{"lr": 0.1, "augmentation": {"flip": True}}``.
+    """
     flat = {name: value for name, value in values.items() if name in AUGMENTATION_FIELDS}
     rest = {name: value for name, value in values.items() if name not in AUGMENTATION_FIELDS}
     group = rest.get("augmentation") or {}
@@ -209,7 +215,7 @@ def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _accept_flat_options() -> None:
-    """``Recipe(flip=True)``, as it was before images had a group of their own, still works, with a warning."""
+    """Accept ``Recipe(flip=True)``, the spelling before the group "augmentation", with a DeprecationWarning."""
     grouped_init = Recipe.__init__
 
     def __init__(self: Recipe, **values: Any) -> None:  # noqa: N807

@@ -1,4 +1,4 @@
-"""What a page is composed of: sections of a few kinds of block, which the template knows how to show."""
+"""Building blocks of a page: sections of a few kinds of block, rendered by the template."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lamina.report.marks import Mark
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A paragraph, with a link behind it where one is known to be harmless."""
+    """A paragraph, optionally followed by a link."""
 
     text: str
     beside: bool = False
@@ -82,7 +82,7 @@ class Charts:
 
 @dataclass(frozen=True, kw_only=True)
 class Tiles:
-    """Small images in rows; ``alt`` says what they are where they have no captions of their own."""
+    """Small images in rows; ``alt`` describes them where they have no captions of their own."""
 
     title: str
     alt: str
@@ -116,12 +116,12 @@ class Matrix:
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """A text as it is written, line by line."""
+    """A text with its line breaks and highlights."""
 
     marks: Sequence[Mark]
     where: str = ""
     """above it"""
-    says: str = ""
+    caption: str = ""
     """below it"""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.report.marks import Written
+from lamina.report.marks import TrainingSample
 
 Array = NDArray[np.generic]
 
@@ -20,11 +20,11 @@ class Mistake:
     """One sample that the model got wrong, worst first in a list: by probability, or by size of the error."""
 
     truth: str
-    said: str
+    predicted: str
     probability: float = math.nan
-    """of what the model said; NaN where it gives none (regression)"""
+    """of the prediction; NaN for regression"""
     error: float = math.nan
-    """regression: said minus truth, in the target's unit"""
+    """regression: predicted minus true, in the target's unit"""
     where: str = ""
     """file name or row, where it is known"""
     image_HWC: Array | None = None
@@ -35,24 +35,24 @@ class Mistake:
     words: Sequence[tuple[int, int]] = ()
     """where the words of the text are, from and up to"""
     effects: Sequence[float] = ()
-    """what each of them adds to what the model said"""
+    """what each of them adds to the prediction"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the best weights say of one split, beside the truth. N samples, K classes or outputs."""
+    """Predictions of the best weights on one split, with the targets. N samples, K classes or outputs."""
 
     split: str
     metrics: Mapping[str, float]
     truth: Array = field(default_factory=lambda: np.empty(0))
     """(N,) class indices; (N, K) zeros and ones for multi-label; (N, K) values for regression; else empty"""
-    said: Array = field(default_factory=lambda: np.empty(0))
+    predictions: Array = field(default_factory=lambda: np.empty(0))
     """(N, K) probabilities, or values for regression; else empty"""
     mistakes: Sequence[Mistake] = ()
     text: Any = None
-    """of a model of texts: a ``report.text.content.TextOutcome``"""
+    """for text: a ``report.text.content.TextOutcome``"""
     size: int | None = None
-    """samples, where ``truth`` does not tell"""
+    """number of samples, where it is not the length of ``truth``"""
     unit: str = "sample"
     """what a sample is"""
 
@@ -62,8 +62,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inside:
-    """What was seen inside the model on a few samples; every part may be missing."""
+class Internals:
+    """Filters, feature maps, gradients and importance on a few samples; every part may be missing."""
 
     filters_OIHW: Array | None = None
     """weights of the first convolution"""
@@ -74,7 +74,7 @@ class Inside:
     gradients: Sequence[tuple[str, float]] = ()
     """(parameter, norm of its gradient / norm of the parameter), in order of depth"""
     gradients_of: str = "on one training batch"
-    """what they are gradients of, as a reader is told"""
+    """what they are gradients of, in words"""
     importance: Sequence[tuple[str, float, float]] = ()
     """(column, mean fall of the score when it is shuffled, its standard deviation)"""
 
@@ -99,9 +99,9 @@ class ReportContent:
     """a row for each epoch, as in metrics.csv: "epoch", "step", "lr", "train_<name>", "validation_<name>"; "best" where
     the weights kept may be from: 1 in the rows that were the best so far"""
     outcomes: Sequence[Outcome]
-    inside: Inside | None = None
-    written: Sequence[Written] = ()
-    """what the model wrote in the course of training, in order"""
+    internals: Internals | None = None
+    training_samples: Sequence[TrainingSample] = ()
+    """what the model generated during training, in order"""
     notes: Sequence[str] = ()
-    """what the reader should know: skipped files, dropped columns, splits made by us"""
+    """skipped files, dropped columns, splits made by Lamina"""
     finished: bool = True

@@ -1,4 +1,4 @@
-"""The figures of a report, each an SVG element that says in its alternative text what it shows."""
+"""The figures of a report, each an SVG element with alternative text."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def curves(title: str, lines: Mapping[str, Points], x_name: str, kept: float | N
 
 
 def reliability(found: Calibration) -> Markup:
-    """Share right in each bin of stated probability, over how many samples fall into the bin."""
+    """Reliability diagram: accuracy in each bin of predicted probability, above the number of samples in each bin."""
 
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
@@ -66,17 +66,17 @@ def reliability(found: Calibration) -> Markup:
         upper.plot(
             found.confidence_K[seen], found.accuracy_K[seen], "o", color=SERIES[0], markersize=4.5, label="model"
         )
-        upper.set(xlim=(0, 1), ylim=(-0.03, 1.03), ylabel="share right")
+        upper.set(xlim=(0, 1), ylim=(-0.03, 1.03), ylabel="accuracy")
         legend(upper)
         lower.bar(left, found.count_K, width * 0.92, align="edge", color=MUTED, alpha=0.6)
-        lower.set(xlabel="stated probability", ylabel="samples")
+        lower.set(xlabel="confidence", ylabel="samples")
         lower.set_yticks([0, max(int(found.count_K.max()), 1)])
         for axes in (upper, lower):
             readable(axes.xaxis)
             readable(axes.yaxis)
 
     bins = ", ".join(
-        f"{number(c, 2)} stated {number(a, 2)} right"
+        f"confidence {number(c, 2)} accuracy {number(a, 2)}"
         for c, a in zip(found.confidence_K, found.accuracy_K, strict=True)
         if np.isfinite(c)
     )
@@ -102,7 +102,7 @@ def confusion_image(counts_KK: Ints, names: Sequence[str]) -> Markup:
             axes.set_xticks(range(classes), shown, rotation=90, fontsize=size)
             axes.set_yticks(range(classes), shown, fontsize=size)
         axes.spines[["top", "right"]].set_visible(True)
-        axes.set(xlabel="said", ylabel="true")
+        axes.set(xlabel="predicted", ylabel="true")
 
     side = int(np.clip(classes * 9.5 + 90, 460, 1040))
     alt = f"Confusion matrix of {classes} classes, shares of each row; the table below has the most frequent ones"
@@ -134,16 +134,16 @@ def precision_recall_curves(found: Sequence[tuple[str, Floats, Floats, float]]) 
     )
 
 
-def predicted_against_true(truth_N: Floats, said_N: Floats, name: str) -> Markup:
+def predicted_against_true(truth_N: Floats, predicted_N: Floats, name: str) -> Markup:
     """Each sample a point; on the diagonal where the prediction is right."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        everything = np.concatenate([truth_N, said_N])
+        everything = np.concatenate([truth_N, predicted_N])
         low, high = float(everything.min()), float(everything.max())
         edge = 0.04 * (high - low) or 1.0
         axes.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        _scatter(axes, truth_N, said_N)
+        _scatter(axes, truth_N, predicted_N)
         axes.set(xlim=(low - edge, high + edge), ylim=(low - edge, high + edge))
         axes.set(xlabel=f"true {label(name)}", ylabel="predicted")
         readable(axes.xaxis)
@@ -152,13 +152,13 @@ def predicted_against_true(truth_N: Floats, said_N: Floats, name: str) -> Markup
     return draw(paint, f"Predicted against true {name} of {len(truth_N)} samples", height=300)
 
 
-def residuals_against_predicted(truth_N: Floats, said_N: Floats, name: str) -> Markup:
+def residuals_against_predicted(truth_N: Floats, predicted_N: Floats, name: str) -> Markup:
     """Each sample a point; a pattern here is something the model has not learnt."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axhline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        _scatter(axes, said_N, said_N - truth_N)
+        _scatter(axes, predicted_N, predicted_N - truth_N)
         axes.set(xlabel=f"predicted {label(name)}", ylabel="predicted − true")
         readable(axes.xaxis)
         readable(axes.yaxis)
@@ -166,9 +166,9 @@ def residuals_against_predicted(truth_N: Floats, said_N: Floats, name: str) -> M
     return draw(paint, f"Residuals against predicted {name} of {len(truth_N)} samples", height=300)
 
 
-def residual_histogram(truth_N: Floats, said_N: Floats, name: str) -> Markup:
+def residual_histogram(truth_N: Floats, predicted_N: Floats, name: str) -> Markup:
     """How large the errors are, and to which side."""
-    residual_N = said_N - truth_N
+    residual_N = predicted_N - truth_N
     low, middle, high = np.quantile(residual_N, (0.05, 0.5, 0.95))
 
     def paint(figure: Figure) -> None:

@@ -69,7 +69,7 @@ def map_tiles(maps: Array, most: int = 16) -> list[Tile]:
 
 
 def constant(maps_CHW: Array) -> int:
-    """How many maps do not vary over the image: they say nothing of it."""
+    """The number of maps that are constant over the image."""
     maps = np.asarray(maps_CHW)
     return int(sum(np.ptp(map_HW) == 0 for map_HW in maps)) if maps.ndim == 3 and maps.size else 0
 

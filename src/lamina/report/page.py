@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds everything it shows, asks nobody for anything and runs no script."""
+"""The report page: one self-contained HTML file without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ANALYSES = {
     "language-modelling": "lamina.report.text.language_modelling:sections",
     "translation": "lamina.report.text.translation:sections",
 }
-"""what is shown of a split, by task"""
-OF_TEXTS = "lamina.report.text.word_attribution:sections"
-"""what is shown of a split of texts, whatever the task"""
+"""sections about a split, by task"""
+TEXT_ANALYSIS = "lamina.report.text.word_attribution:sections"
+"""section about a split of texts, for every task"""
 
 
 def render_report(content: ReportContent, more: Sequence[Section] = ()) -> str:
-    """The whole page, with ``more`` sections after those of the task. It shows one split closely: test, else
-    validation, else the first there is.
+    """The whole page, with ``more`` sections after those of the task. It details one split: test, else validation,
+    else the first.
 
-    Every name in it comes out escaped: text of classes, files and columns is never markup.
+    All text is escaped: names of classes, files and columns are never markup.
     """
     outcome = chosen(content.outcomes)
     sections = [learning.section(content.history)]
@@ -35,9 +35,9 @@ def render_report(content: ReportContent, more: Sequence[Section] = ()) -> str:
         sections += load(ANALYSES[content.task])(content, outcome)
     sections += more
     if outcome is not None and outcome.text is not None:
-        sections += load(OF_TEXTS)(outcome)
-    if content.inside is not None:
-        sections += internals.sections(content.inside)
+        sections += load(TEXT_ANALYSIS)(outcome)
+    if content.internals is not None:
+        sections += internals.sections(content.internals)
     sections += provenance.sections(content)
     return render(
         "page.html",
@@ -54,7 +54,7 @@ def render_report(content: ReportContent, more: Sequence[Section] = ()) -> str:
 
 
 def chosen(outcomes: Sequence[Outcome]) -> Outcome | None:
-    """The split that the page is about."""
+    """The split that the page details."""
     named = {outcome.split: outcome for outcome in outcomes}
     return named.get("test") or named.get("validation") or next(iter(outcomes), None)
 
@@ -80,7 +80,7 @@ def _size(content: ReportContent) -> str:
 
 
 def _figures(outcome: Outcome | None) -> list[tuple[str, str]]:
-    """(name, value) of the split's metrics; the loss is last, before it what share of single tokens is right."""
+    """(name, value) of the split's metrics; the loss last, the token accuracy before it."""
     if outcome is None:
         return []
     tokens = not len(outcome.truth) and outcome.text is not None

@@ -17,31 +17,31 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PerClass:
-    """How well each of K classes is found."""
+    """Precision, recall and F1 of each of K classes."""
 
     precision_K: Floats
-    """of those said to be it, the share that are; NaN where it was never said"""
+    """NaN for a class that is never predicted"""
     recall_K: Floats
-    """of those that are it, the share said to be; NaN where there are none"""
+    """NaN for a class without samples"""
     f1_K: Floats
-    """harmonic mean of the two; NaN where it neither is nor was said"""
+    """harmonic mean of the two; NaN for a class that is neither present nor predicted"""
     support_K: Ints
-    """samples that are it"""
-    said_K: Ints
-    """samples said to be it"""
+    """samples of the class"""
+    predicted_K: Ints
+    """samples predicted as the class"""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Stated probability beside the share that was right, in bins of equal width over (0, 1]."""
+    """Predicted probability and accuracy, in bins of equal width over (0, 1]."""
 
     edges: Floats
     """(K + 1,)"""
     count_K: Ints
     confidence_K: Floats
-    """mean stated probability; NaN in an empty bin"""
+    """mean predicted probability; NaN in an empty bin"""
     accuracy_K: Floats
-    """share that was right; NaN in an empty bin"""
+    """accuracy; NaN in an empty bin"""
     error: float
     """expected calibration error: mean of |accuracy - confidence|, bins weighted by their samples"""
 
@@ -64,43 +64,43 @@ def as_rows(values: NDArray[np.generic], samples: int) -> Floats:
     return rows_NK if rows_NK.ndim == 2 else rows_NK.reshape(samples, 1)
 
 
-def confusion_matrix(truth_N: Ints, said_N: Ints, classes: int) -> Ints:
-    """Counts (K, K): row the true class, column what was said."""
-    pairs_N = truth_N * classes + said_N
+def confusion_matrix(truth_N: Ints, predicted_N: Ints, classes: int) -> Ints:
+    """Counts (K, K): row the true class, column the predicted class."""
+    pairs_N = truth_N * classes + predicted_N
     return np.bincount(pairs_N, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
-def top_confusions(truth_N: Ints, said_N: Ints, most: int) -> list[tuple[int, int, int]]:
-    """The most frequent mistakes as (true class, said class, count), most frequent first, ties in order of class."""
-    wrong_N = truth_N != said_N
-    pairs, counts = np.unique(np.stack([truth_N[wrong_N], said_N[wrong_N]]), axis=1, return_counts=True)
+def top_confusions(truth_N: Ints, predicted_N: Ints, most: int) -> list[tuple[int, int, int]]:
+    """The most frequent mistakes as (true class, predicted class, count), ties in order of class."""
+    wrong_N = truth_N != predicted_N
+    pairs, counts = np.unique(np.stack([truth_N[wrong_N], predicted_N[wrong_N]]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
     return [(int(pairs[0, i]), int(pairs[1, i]), int(counts[i])) for i in order]
 
 
-def per_class(truth_N: Ints, said_N: Ints, classes: int) -> PerClass:
-    """Of class indices (N,)."""
-    hits_K = np.bincount(truth_N[truth_N == said_N], minlength=classes)
-    return _per_class(hits_K, np.bincount(truth_N, minlength=classes), np.bincount(said_N, minlength=classes))
+def per_class(truth_N: Ints, predicted_N: Ints, classes: int) -> PerClass:
+    """From class indices (N,)."""
+    hits_K = np.bincount(truth_N[truth_N == predicted_N], minlength=classes)
+    return _per_class(hits_K, np.bincount(truth_N, minlength=classes), np.bincount(predicted_N, minlength=classes))
 
 
-def per_label(truth_NK: NDArray[np.bool_], said_NK: NDArray[np.bool_]) -> PerClass:
-    """Of several labels at once, each present or absent."""
-    return _per_class((truth_NK & said_NK).sum(0), truth_NK.sum(0), said_NK.sum(0))
+def per_label(truth_NK: NDArray[np.bool_], predicted_NK: NDArray[np.bool_]) -> PerClass:
+    """For multi-label targets, each label present or absent."""
+    return _per_class((truth_NK & predicted_NK).sum(0), truth_NK.sum(0), predicted_NK.sum(0))
 
 
-def _per_class(hits_K: Ints, support_K: Ints, said_K: Ints) -> PerClass:
+def _per_class(hits_K: Ints, support_K: Ints, predicted_K: Ints) -> PerClass:
     return PerClass(
-        precision_K=_ratio(hits_K, said_K),
+        precision_K=_ratio(hits_K, predicted_K),
         recall_K=_ratio(hits_K, support_K),
-        f1_K=_ratio(2 * hits_K, support_K + said_K),
+        f1_K=_ratio(2 * hits_K, support_K + predicted_K),
         support_K=support_K.astype(np.int64),
-        said_K=said_K.astype(np.int64),
+        predicted_K=predicted_K.astype(np.int64),
     )
 
 
 def calibration(confidence_N: Floats, right_N: NDArray[np.bool_], bins: int = 15) -> Calibration:
-    """Of stated probabilities and whether each statement was right (Guo et al., ICML 2017, equations 2 to 5)."""
+    """From confidences and whether each prediction was right (Guo et al., ICML 2017, equations 2 to 5)."""
     edges = np.linspace(0.0, 1.0, bins + 1)
     bin_N = np.searchsorted(edges[1:-1], confidence_N)  # a bin holds its upper edge
     count_K = np.bincount(bin_N, minlength=bins)
@@ -131,11 +131,11 @@ def average_precision(truth_N: NDArray[np.bool_], score_N: Floats) -> float:
     return float(-np.sum(np.diff(recall) * precision[:-1])) if truth_N.any() else math.nan
 
 
-def errors(truth_N: Floats, said_N: Floats) -> Errors:
-    """Of predicted values."""
+def errors(truth_N: Floats, predicted_N: Floats) -> Errors:
+    """Errors of predicted values."""
     if not len(truth_N):
         return Errors(math.nan, math.nan, math.nan, math.nan)
-    residual_N = said_N - truth_N
+    residual_N = predicted_N - truth_N
     total = float(np.sum((truth_N - truth_N.mean()) ** 2))
     return Errors(
         rmse=math.sqrt(float(np.mean(residual_N**2))),

@@ -76,7 +76,7 @@ _SETTINGS: dict[Any, Any] = {
 def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: int = 250) -> Markup:
     """What ``paint`` puts on a figure of so many CSS pixels, as an SVG element that scales with its box.
 
-    ``alt`` says in words what is seen.
+    ``alt`` is the alternative text.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 

@@ -1,1 +1,1 @@
-"""Published results reproduced: recipes run over their seeds, compared with their bars and baselines."""
+"""Reproduction of published results: recipes run over their seeds, compared with bars and baselines."""

@@ -1,4 +1,4 @@
-"""What a model has to beat, calculated on the data of its own run."""
+"""Baselines, computed on the data of a run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bz2_alone(run: Run, split: str) -> float:
 
 
 def bz2_after_train(run: Run, split: str) -> float:
-    """Bits that bz2 needs for each character of a split more than for the training text, which the model knows, too."""
+    """Bits that bz2 needs for each character of a split, appended to the training text."""
     train, text = _text(run, "train"), _text(run, split)
     before, whole = len(bz2.compress(train.encode())), len(bz2.compress((train + text).encode()))
     return 8 * (whole - before) / len(text)

@@ -1,4 +1,4 @@
-"""An n-gram language model with interpolated modified Kneser-Ney smoothing: what a neural one must beat.
+"""An n-gram language model with interpolated modified Kneser-Ney smoothing: a baseline.
 
 Source: Chen, Goodman, "An empirical study of smoothing techniques for language modeling", Harvard TR-10-98, section 3
 (equations 26 to 28); Kneser, Ney, ICASSP 1995.
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 Gram = tuple[int, ...]
 
 ABSOLUTE = 0.5
-"""what is taken from every count where the text says nothing of it"""
+"""discount where the text is too short to estimate one"""
 
 
 class KneserNey:
@@ -38,14 +38,14 @@ class KneserNey:
         for length, level in enumerate(self.levels):
             h = history[len(history) - length :] if length else ()
             total = level.totals.get(h, 0)
-            if len(h) < length or total == 0:  # a history never seen says nothing, nor does any longer one
+            if len(h) < length or total == 0:  # an unseen history; longer ones are unseen too
                 break
             count = level.counts.get((*h, word), 0)
             p = (max(count - level.discount(count), 0.0) + level.freed[h] * p) / total
         return p
 
     def perplexity(self, tokens: Sequence[int]) -> float:
-        """Of running text, every token predicted from those before it; of the first nothing is known."""
+        """Of running text, every token predicted from those before it; the first without a history."""
         reach = self.order - 1
         nats = 0.0
         for i, word in enumerate(tokens):
@@ -54,7 +54,7 @@ class KneserNey:
 
 
 class _Level:
-    """The counts of one order, what is taken from each, and what that frees for the order below."""
+    """The counts of one order, their discounts, and the mass freed for the order below."""
 
     def __init__(self, counts: Counter[Gram]) -> None:
         self.counts = counts

@@ -1,4 +1,4 @@
-"""Reproduced results: a published recipe run over its seeds, its figures kept as a file, all of them rendered."""
+"""Reproduced results: a published recipe run over its seeds, saved as a file, rendered as a table."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from lamina.version import __version__
 
 LESS_IS_BETTER = ("loss", "perplexity", "bits_per_character", "rmse", "mae")
 SIGNED = ("bleu", "chrf")
-"""metrics whose figures mean something beside sacrebleu's signature only"""
+"""metrics that are comparable only with sacrebleu's signature"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The section "result" of a recipe: what it is to reach, fixed before it is run."""
+    """The section "result" of a recipe: the goal, fixed before it is run."""
 
     seeds: tuple[int, ...] = (0,)
     split_seeds: tuple[int, ...] = ()
@@ -41,9 +41,9 @@ class Expected:
     margin: float = 0.0
     """by how much the mean may be worse than the baseline"""
     beside: tuple[Literal["bz2", "bz2-after-train"], ...] = ()
-    """told beside the result, and no bars: the bits that bz2 needs for each character"""
+    """reported for comparison, without a bar: the bits that bz2 needs for each character"""
     beam: int = 1
-    """translations that the search keeps at a time"""
+    """width of the beam search"""
     paper: float | None = None
     paper_source: str = ""
     accelerator: bool = False
@@ -52,7 +52,7 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a recipe reached on one kind of machine."""
+    """The result of a recipe on one kind of machine."""
 
     recipe: str
     expected: Expected
@@ -93,7 +93,7 @@ def results_expected() -> list[str]:
 
 
 def within_reach() -> tuple[list[str], list[str]]:
-    """The recipes that state a result, and of these the ones left out on this machine, which has no accelerator."""
+    """The recipes that state a result: those that run on this machine, and those that need an accelerator."""
     names = results_expected()
     out = [] if torch.cuda.is_available() else [name for name in names if expected(name).accelerator]
     return [name for name in names if name not in out], out
@@ -108,20 +108,20 @@ def expected(recipe: str) -> Expected:
 
 
 def goal_of(recipe: str) -> tuple[str, str, str]:
-    """(recipe, its data, what it is to reach)."""
-    wanted = expected(recipe)
-    sign = "<=" if wanted.metric in LESS_IS_BETTER else ">="
-    goal = _baseline_goal(wanted) if wanted.baseline else f"{wanted.bar}"
-    return recipe, str(published(recipe)["data"]), f"{wanted.split} {wanted.metric} {sign} {goal}"
+    """(recipe, data, goal)."""
+    criteria = expected(recipe)
+    sign = "<=" if criteria.metric in LESS_IS_BETTER else ">="
+    goal = _baseline_goal(criteria) if criteria.baseline else f"{criteria.bar}"
+    return recipe, str(published(recipe)["data"]), f"{criteria.split} {criteria.metric} {sign} {goal}"
 
 
-def _baseline_goal(wanted: Expected) -> str:
-    sign = "+" if wanted.metric in LESS_IS_BETTER else "-"
-    return f"{wanted.baseline} {sign} {wanted.margin:g}" if wanted.margin else f"{wanted.baseline}"
+def _baseline_goal(criteria: Expected) -> str:
+    sign = "+" if criteria.metric in LESS_IS_BETTER else "-"
+    return f"{criteria.baseline} {sign} {criteria.margin:g}" if criteria.margin else f"{criteria.baseline}"
 
 
 def describe_outcome(result: Result) -> str:
-    """What was reached, and whether it was enough."""
+    """The result, and whether it reaches the bar."""
     known = {True: "reached", False: "NOT reached", None: ""}[result.reached]
     bar = "no bar" if result.bar is None else f"bar {result.bar:.4f} {known}"
     beside = "".join(f", {name} {value:.4f}" for name, value in result.beside.items())
@@ -129,33 +129,36 @@ def describe_outcome(result: Result) -> str:
     return f"{result.figure} over {len(result.values)} {seeds}, {bar}{beside}"
 
 
-def reproduce(recipe: str, *, say: Callable[[str], None] = print) -> Result:
-    """Train a recipe once for each of its seeds and evaluate. Raises what ``train`` raises."""
-    wanted = expected(recipe)
+def reproduce(recipe: str, *, log: Callable[[str], None] = print) -> Result:
+    """Train a recipe once for each of its seeds and evaluate: ``reproduce("lenet5-digits").mean``.
+
+    ``log`` receives a line for each seed. Raises UsageError for a recipe without a result, and what ``train`` raises.
+    """
+    criteria = expected(recipe)
     values, bars, seconds = [], [], 0.0
-    beside: dict[str, list[float]] = {name: [] for name in wanted.beside}
-    worse = 1 if wanted.metric in LESS_IS_BETTER else -1
+    beside: dict[str, list[float]] = {name: [] for name in criteria.beside}
+    worse = 1 if criteria.metric in LESS_IS_BETTER else -1
     with tempfile.TemporaryDirectory() as folder:
-        for i, seed in enumerate(wanted.seeds):
-            options: dict[str, Any] = {"split_seed": wanted.split_seeds[i]} if wanted.split_seeds else {}
+        for i, seed in enumerate(criteria.seeds):
+            options: dict[str, Any] = {"split_seed": criteria.split_seeds[i]} if criteria.split_seeds else {}
             run = train(config=recipe, directory=folder, seed=seed, report=False, **options)
-            search: dict[str, Any] = {} if wanted.beam == 1 else {"beam": wanted.beam}
-            value = run.evaluate(wanted.split, **search)[wanted.metric]
+            search: dict[str, Any] = {} if criteria.beam == 1 else {"beam": criteria.beam}
+            value = run.evaluate(criteria.split, **search)[criteria.metric]
             values.append(value)
             seconds += run.directory.status()["seconds"]
-            if wanted.baseline is not None:
-                bars.append(BASELINES[wanted.baseline](run, wanted.split) + worse * wanted.margin)
+            if criteria.baseline is not None:
+                bars.append(BASELINES[criteria.baseline](run, criteria.split) + worse * criteria.margin)
             for name, found in beside.items():
-                found.append(BASELINES[name](run, wanted.split))
-            say(f"{recipe} seed {seed}: {wanted.split} {wanted.metric} {value:.4f}")
+                found.append(BASELINES[name](run, criteria.split))
+            log(f"{recipe} seed {seed}: {criteria.split} {criteria.metric} {value:.4f}")
     versions = {"lamina": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    if wanted.metric in SIGNED:
-        versions["sacrebleu"] = run.view.signatures()[wanted.metric]
+    if criteria.metric in SIGNED:
+        versions["sacrebleu"] = run.view.signatures()[criteria.metric]
     return Result(
         recipe=recipe,
-        expected=wanted,
+        expected=criteria,
         values=tuple(values),
-        bar=statistics.fmean(bars) if bars else wanted.bar,
+        bar=statistics.fmean(bars) if bars else criteria.bar,
         minutes=round(seconds / 60, 2),
         hardware=hardware(),
         command=f"lamina reproduce {recipe}",
@@ -202,15 +205,15 @@ def render_results(results: Sequence[Result]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
-        wanted = result.expected
-        paper = "-" if wanted.paper is None else f"{wanted.paper:.4g}"
+        criteria = result.expected
+        paper = "-" if criteria.paper is None else f"{criteria.paper:.4g}"
         bar = "-" if result.bar is None else f"{result.bar:.4f}"
-        if wanted.baseline:
-            bar += f" ({_baseline_goal(wanted)})"
+        if criteria.baseline:
+            bar += f" ({_baseline_goal(criteria)})"
         bar += "".join(f"; {name} {value:.4f}" for name, value in result.beside.items())
         reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
         lines.append(
-            f"| {result.recipe} | {wanted.split} {wanted.metric} | {paper} | {result.figure} | {bar} | {reached} "
+            f"| {result.recipe} | {criteria.split} {criteria.metric} | {paper} | {result.figure} | {bar} | {reached} "
             f"| {len(result.values)} | {result.minutes:.1f} | {result.hardware} | `{result.command}` |"
         )
     sources = [f"- {r.recipe}: {r.expected.paper_source}" for r in results if r.expected.paper_source]

@@ -1,4 +1,4 @@
-"""From a configuration and a source to what is trained: task, preprocessing fitted on the training split, model."""
+"""From configuration and data to task, preprocessing and model."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from lamina.tasks.kind import Objective, TaskKind, TaskSetup
 from lamina.tasks.table import AUTO, TASKS, expect_task
 
 DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features", "vocab_size", "source_vocab_size")
-"""options of a model that the data decide"""
+"""model options that are derived from the data"""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a training puts together."""
+    """The components of a training."""
 
     task: Task
     kind: TaskKind | None
@@ -41,7 +41,7 @@ class Parts:
     preprocess: Preprocess
     model: nn.Module
     variant: bool
-    """whether the model is a variant of the registry, which its name can build again"""
+    """whether the model is a variant of the registry"""
 
 
 def build(
@@ -51,9 +51,9 @@ def build(
     resumed: Preprocess | None = None,
     task: Task | None = None,
 ) -> Parts:
-    """Choose the task, fit the preprocessing, then build model and task to it.
+    """Choose the task, fit the preprocessing, then build model and task for it.
 
-    ``module`` takes the place of a variant by name, ``task`` that of a task by name. ``resumed`` is the saved
+    ``module`` replaces a variant by name, ``task`` a task by name. ``resumed`` is the saved
     preprocessing of a run that is resumed: its mean and standard deviation stay, and its tokenizer.
 
     Raises UsageError where model, task and data do not fit each other.
@@ -62,7 +62,7 @@ def build(
     if module is None:
         card = registry.card(config.name)
         row = registry.variant(config.name)
-        defaults = registry.configure(row, config.model)  # a misspelt option is told before the data are read through
+        defaults = registry.configure(row, config.model)  # a misspelt option fails before the data are read
         size, context = getattr(defaults, "image_size", None), getattr(defaults, "context", None)
     else:
         context = limits(module)[1]
@@ -93,22 +93,22 @@ def build(
 
 
 def choose_task(config: TrainConfig, spec: DataSpec, card: Card | None) -> TaskKind:
-    """The task that was asked for, else the first of the model's that the data can serve; for a module of the user's
-    own that which the data call for.
+    """The requested task, else the first of the model's tasks that the data can serve; for a module of the user's
+    own the first in the table.
 
     Raises UsageError for a task that is not known, or that the model or the data cannot serve.
     """
-    wanted = config.options.task
-    expect_task(wanted)
+    requested = config.options.task
+    expect_task(requested)
     if card is not None:
         _expect_kind(config.name, card, spec)
     able = card.tasks if card is not None else tuple(TASKS)
-    if wanted != AUTO:
-        kind = TASKS[wanted]
-        if wanted not in able:
-            raise UsageError(f"{config.name} can be trained for {either(able)}, not for {wanted}")
+    if requested != AUTO:
+        kind = TASKS[requested]
+        if requested not in able:
+            raise UsageError(f"{config.name} can be trained for {either(able)}, not for {requested}")
         if (reason := kind.serves(spec)) is not None:
-            raise UsageError(f"'{spec.name}' cannot serve {wanted}: it {reason}")
+            raise UsageError(f"'{spec.name}' cannot serve {requested}: it {reason}")
         return kind
     reasons: dict[str, str] = {}
     for name in able:
@@ -120,12 +120,14 @@ def choose_task(config: TrainConfig, spec: DataSpec, card: Card | None) -> TaskK
             reasons.setdefault(reason, name)
     missing = [name for name in able if name not in TASKS]
     if missing:
-        raise UsageError(f"{config.name} is trained for {either(able)}, and no installed package has '{missing[0]}'")
+        raise UsageError(
+            f"{config.name} is trained for {either(able)}, and no installed package provides '{missing[0]}'"
+        )
     raise UsageError(f"{config.name} can be trained for {either(able)}, but '{spec.name}' {'; it '.join(reasons)}")
 
 
 def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> Objective:
-    """The objective that was asked for, else the card's, else the task's usual one.
+    """The requested objective, else the card's, else the task's default.
 
     Raises UsageError for one that task or model do not have.
     """
@@ -151,13 +153,15 @@ def _elsewhere(card: Card | None, objective: str) -> bool:
 def _expect_methods(task: Task, model: nn.Module, name: str) -> None:
     method = task.needs_method
     if method is not None and not hasattr(model, method):
-        raise UsageError(f"the objective '{task.name}' is for models with a method '{method}', which {name} has not")
+        raise UsageError(
+            f"the objective '{task.name}' is for models with a method '{method}', which {name} does not have"
+        )
 
 
 def _origin(config: TrainConfig) -> Preprocess | None:
-    """The preprocess that the weights which training begins with were trained under, where they are a run's.
+    """The preprocessing that the initial weights were trained with, where they are a run's.
 
-    Raises RunError where that is a run that cannot be read.
+    Raises RunError for a run that cannot be read.
     """
     if config.weights is None:
         return None
@@ -172,9 +176,9 @@ def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
     fields = {field.name for field in dataclasses.fields(row.config)}
     decided = {name: value for name, value in preprocess.model_options().items() if name in fields}
     for name in DATA_OPTIONS:
-        asked: Any = config.model.get(name)
-        if asked is not None and asked != decided.get(name, asked):
-            raise UsageError(f"model option {name}={asked} does not fit the data, which call for {decided[name]}")
+        requested: Any = config.model.get(name)
+        if requested is not None and requested != decided.get(name, requested):
+            raise UsageError(f"model option {name}={requested} does not fit the data, which need {decided[name]}")
     options = registry.configure(row, {**decided, **config.model})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.recipe.seed, "weights"))
@@ -189,7 +193,7 @@ def task_of(
 
 
 def batch_options(recipe: Recipe, task: Task, model: nn.Module, place: Place | None = None) -> BatchOptions:
-    """What decides how batches are made."""
+    """The options that determine the batches."""
     return BatchOptions(
         recipe=recipe, task=task.name, mixes=task.mixes, context=limits(model)[1], place=place or Place()
     )
@@ -202,9 +206,9 @@ def _expect_kind(name: str, card: Card, spec: DataSpec) -> None:
 
 def _expect_classes(name: str, card: Card | None, spec: DataSpec) -> None:
     if card is not None and card.classes is not None and len(spec.classes) != card.classes:
-        raise UsageError(f"{name} tells {card.classes} classes apart, but '{spec.name}' has {len(spec.classes)}")
+        raise UsageError(f"{name} is for {card.classes} classes, but '{spec.name}' has {len(spec.classes)}")
 
 
 def either(words: tuple[str, ...]) -> str:
-    """One, or one of several, in words."""
+    """The words joined by "or"."""
     return " or ".join(words)

@@ -1,4 +1,4 @@
-"""What was asked of a training: one mapping, the same in a recipe file, on the command line and in ``config.yaml``."""
+"""The configuration of a training: the same mapping in a recipe file, on the command line and in ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """All that decides a training."""
+    """The complete configuration of a training."""
 
     name: str
     """the variant, or the class name of a module of the user's own"""
     model: Mapping[str, Any] = field(default_factory=dict)
-    """options of the model that were asked for; those that the data decide are not among them"""
+    """options of the model that were given; those derived from the data are not among them"""
     data: str | tuple[str, ...]
     """an embedded set, a path, or hf:<dataset>@<revision>; several are the sides of one"""
     options: DataOptions
     """how the data are read and divided"""
     recipe: Recipe
     objective: str | Mapping[str, Any] | None = None
-    """what is minimised, a name or {"name": ..., options of it}; None: the model's usual one"""
+    """the objective, by name or as {"name": ..., option: value}; None: the model's default"""
     weights: str | None = None
-    """a file of weights, or a run's folder, that training begins with; None: weights drawn from the seed"""
+    """a file of weights, or a run's folder, to start from; None: random weights"""
     reset_head: bool = False
-    """begin with all of those weights but the output layer's"""
+    """load these weights without the output layer"""
 
     def __post_init__(self) -> None:
         if self.reset_head and self.weights is None:
@@ -52,7 +52,7 @@ class TrainConfig:
 
     @property
     def data_name(self) -> str:
-        """The data as a reader is told of them."""
+        """The data source in words."""
         return self.data if isinstance(self.data, str) else " and ".join(self.data)
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class TrainConfig:
         several = isinstance(data, list | tuple) and len(data) > 1 and all(isinstance(one, str) for one in data)
         for key, stated in (("name", isinstance(values.get("name"), str)), ("data", several or isinstance(data, str))):
             if not stated:
-                raise UsageError(f"the configuration does not say '{key}'")
+                raise UsageError(f"the configuration has no '{key}'")
         model = values.get("model") or {}
         if not isinstance(model, Mapping):
             raise UsageError("key 'model': expected options of the model by name")
@@ -121,12 +121,12 @@ def _recipe_files() -> dict[str, Traversable]:
         try:
             files = sorted(resources.files(home).iterdir(), key=lambda path: path.name)
         except (ImportError, TypeError, OSError):
-            continue  # a package that cannot be imported takes none of the others with it
+            continue  # a broken package does not affect the others
         for path in files:
             if path.name.endswith(".yaml"):
                 name = path.name.removesuffix(".yaml")
                 if name in found:
-                    raise LaminaError(f"package '{home}' has the recipe '{name}', which another one has already")
+                    raise LaminaError(f"package '{home}' has the recipe '{name}', which another package has already")
                 found[name] = path
     return found
 
@@ -137,7 +137,7 @@ def published_recipes() -> list[str]:
 
 
 def list_recipes() -> list[str]:
-    """The names of the published recipes: ``lamina.train(config="lenet5-mnist")`` takes one."""
+    """The names of the published recipes, for ``lamina.train(config="lenet5-digits")``."""
     return published_recipes()
 
 
@@ -147,7 +147,7 @@ def published(name: str) -> dict[str, Any]:
 
 
 def published_result(name: str) -> dict[str, Any] | None:
-    """What a published recipe is to reach: its section "result"; None where it has none. Raises UsageError."""
+    """The section "result" of a published recipe: the figures to reproduce; None without one. Raises UsageError."""
     result: dict[str, Any] | None = _published(name).get("result")
     return result
 
@@ -177,20 +177,20 @@ def read_config(where: str) -> dict[str, Any]:
 
 
 def make_config(
-    name: str | None, asked: Mapping[str, Any], *, config: str | None = None, default_recipe: bool = True
+    name: str | None, options: Mapping[str, Any], *, config: str | None = None, default_recipe: bool = True
 ) -> TrainConfig:
-    """The whole configuration: defaults, then the variant's own recipe, then ``config``, then what was ``asked``.
+    """The whole configuration: defaults, then the variant's own recipe, then ``config``, then ``options``.
 
-    ``asked`` is flat, as a recipe file is, with the model's options under "model". Raises UsageError.
+    ``options`` is flat, like a recipe file, with the model's options under "model". Raises UsageError.
     """
     file = read_config(config) if config else {}
     name = name or file.get("name")
     if name is None:
         raise UsageError("which model? give its name, or a --config that names one")
     own = published(card(name).recipe) if default_recipe else {}
-    asked = {key: value for key, value in asked.items() if value is not None}
+    options = {key: value for key, value in options.items() if value is not None}
     lengths = ("epochs", "steps", "images")  # one replaces another, whatever its unit
-    layers: list[Mapping[str, Any]] = [own, file, asked]
+    layers: list[Mapping[str, Any]] = [own, file, options]
     merged: dict[str, Any] = {}
     for layer in map(grouped, layers):
         if any(layer.get(key) is not None for key in lengths):
@@ -207,7 +207,7 @@ def make_config(
 
 
 def _joined(before: Any, after: Any) -> Any:
-    """An objective in place of another; options without a name are those of the one before."""
+    """``after`` over ``before``; options without a name belong to the objective before."""
     if after is None:
         return before
     if not isinstance(after, Mapping) or "name" in after or before is None:

@@ -1,4 +1,4 @@
-"""The data of a run: opened as its configuration says, and cut into what a task draws from."""
+"""The data of a run: opened by its configuration, and divided into the sides of its task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_data(data: str | tuple[str, ...], options: DataOptions) -> Source:
 
 
 def parts_of(source: Source, split: str, task: Task) -> dict[str, Split]:
-    """What a task draws of a split: the split itself, or that of each of the task's sides. Raises UsageError."""
+    """The parts of a split that a task draws from: the split itself, or one part for each side. Raises UsageError."""
     if not task.sides:
         return {split: source.splits[split]}
     sides = sides_of(source, task.sides)
@@ -31,7 +31,7 @@ def parts_of(source: Source, split: str, task: Task) -> dict[str, Split]:
 
 @dataclass(frozen=True)
 class Chained:
-    """Batches of one iterable after the other, as often as they are asked for."""
+    """Batches of several iterables in turn; can be iterated repeatedly."""
 
     every: Sequence[Iterable[Batch]]
 
@@ -41,6 +41,6 @@ class Chained:
 
 
 def chained(every: Iterable[Iterable[Batch]]) -> Iterable[Batch]:
-    """Batches of one iterable after the other; of a single one themselves."""
+    """Batches of several iterables in turn; a single iterable is returned unchanged."""
     found = list(every)
     return found[0] if len(found) == 1 else Chained(found)

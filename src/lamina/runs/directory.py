@@ -1,4 +1,4 @@
-"""The folder of a run: its files, its lock, and nothing that is ever overwritten by another run."""
+"""The folder of a run: its files and its lock. No run overwrites another."""
 
 from __future__ import annotations
 
@@ -40,11 +40,10 @@ os.register_at_fork(after_in_child=_release_in_child)
 class RunDirectory:
     """Paths and small files of one run.
 
-    ``config.yaml`` what was asked; ``model.safetensors`` the best weights; ``fitted.safetensors`` what the task fitted
-    under them; ``card.json``, ``data.json``,
-    ``preprocess.json``, of texts ``tokenizer.json`` what is needed to use them; ``checkpoints/``; ``metrics.csv`` a row
-    for each epoch; ``samples.jsonl`` what a model that writes wrote after each; ``status.json`` how training ended;
-    ``report.html``.
+    ``config.yaml``: the configuration; ``model.safetensors``: the best weights; ``fitted.safetensors``: what
+    ``Task.finalize`` fitted for them; ``card.json``, ``data.json``, ``preprocess.json`` and, for text,
+    ``tokenizer.json``: what is needed to use them; ``checkpoints/``; ``metrics.csv``: a row for each epoch;
+    ``samples.jsonl``: text generated after each epoch; ``status.json``: how training ended; ``report.html``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +64,7 @@ class RunDirectory:
         """A new run, ``name`` or ``name-2``, ``name-3``, ... where that is taken.
 
         ``files`` are there from its first moment: a killed process leaves no half-made run behind. Raises UsageError
-        for a name that is no folder name, RunError where nothing can be written.
+        for a name that cannot be a folder's, RunError where nothing can be written.
         """
         check_name(name)
         try:
@@ -85,14 +84,14 @@ class RunDirectory:
                 if not path.exists():
                     os.rename(draft, path)
                     return cls(path)
-            except OSError as error:  # another process took the name between the question and the answer
+            except OSError as error:  # another process took the name in the meantime
                 if not path.exists():
                     raise RunError(f"cannot make the run {path}: {error.strerror}") from error
             number += 1
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Raises UsageError for a folder that is no run."""
+        """Raises UsageError for a folder that is not a run."""
         if not path.exists():
             raise UsageError(f"no such run: {path}")
         if not (path / "config.yaml").is_file():
@@ -147,18 +146,18 @@ class RunDirectory:
         except (yaml.YAMLError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         if not isinstance(content, dict):
-            raise RunError(f"{path} cannot be read: it is no mapping")
+            raise RunError(f"{path} cannot be read: it is not a mapping")
         if file == "config.yaml" and content.get("format") != FORMAT:
             raise RunError(f"{path} has format {content.get('format')}; this version of lamina reads {FORMAT}")
         return content
 
     def preprocess(self) -> Preprocess:
-        """The preprocessing that the run keeps. Raises RunError where it is missing, damaged or another's."""
+        """The saved preprocessing. Raises RunError where it is missing, damaged or does not match."""
         names = preprocess_files(self.read("preprocess.json"))
         return load_preprocess({name: self.read(name) for name in names})
 
     def add_row(self, row: Mapping[str, float]) -> None:
-        """Append a row to metrics.csv, its values under the columns of their names; a new name makes a column."""
+        """Append a row to metrics.csv, its values under the columns of their names; a new name adds a column."""
         columns = self._columns()
         new = [name for name in row if name not in columns]
         try:
@@ -171,7 +170,7 @@ class RunDirectory:
             raise RunError(f"cannot write {self.metrics}: {error.strerror}") from error
 
     def rows(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv, each with the names that it has values for."""
+        """The rows of metrics.csv, without empty cells."""
         return [{name: float(value) for name, value in row.items() if value} for row in self._cells()]
 
     def _columns(self) -> list[str]:
@@ -207,8 +206,8 @@ class RunDirectory:
         """Drop the rows after the first ``count``, and the samples of their epochs: those written between a checkpoint
         and the end of its process."""
         if self.samples.exists():
-            told = self.samples.read_bytes().splitlines(keepends=True)
-            known = b"".join(line for line in told if line.endswith(b"\n") and json.loads(line)["epoch"] <= count)
+            lines = self.samples.read_bytes().splitlines(keepends=True)
+            known = b"".join(line for line in lines if line.endswith(b"\n") and json.loads(line)["epoch"] <= count)
             write_whole(self.samples, lambda handle: handle.write(known))
         if self.metrics.exists():
             lines = self.metrics.read_bytes().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""A model judged on batches: metrics in one pass, in evaluation mode and without gradients."""
+"""Evaluation on batches: metrics in one pass."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lamina.training.seeding import generators_restored, seed_generators
 def measure(
     task: Task, model: nn.Module, batches: Iterable[Batch], *, seed: int = 0, place: Place | None = None
 ) -> dict[str, float]:
-    """The task's metrics over all batches; under DDP over those of all processes. The caller sets the mode.
+    """The task's metrics over all batches, under DDP over those of all processes. The caller sets evaluation mode.
 
-    An evaluation that draws random numbers is a function of ``seed`` and the batch: twice the same.
+    Random numbers drawn in evaluation depend on ``seed`` and the index of the batch only.
     """
     place, device = place or Place(), next(model.parameters()).device
     metrics = task.metrics().to(device)
@@ -33,8 +33,7 @@ def measure(
 
 @contextmanager
 def seeded(model: nn.Module, seed: int, number: int) -> Iterator[None]:
-    """Evaluation mode, no gradients, and torch's generators seeded for one batch inside the block; as they were after
-    it."""
+    """Evaluation mode without gradients, torch's generators seeded for one batch and restored afterwards."""
     device = next(model.parameters()).device
     with predicting(model), generators_restored(device):
         seed_generators(device, derive(seed, "evaluate", number))
@@ -42,7 +41,7 @@ def seeded(model: nn.Module, seed: int, number: int) -> Iterator[None]:
 
 
 def like(model: nn.Module, batch: Batch) -> Batch:
-    """The batch in the floating type of a model in double precision; as it is for every other."""
+    """The batch in double precision for a float64 model, else unchanged."""
     if next(model.parameters()).dtype is not torch.float64:
         return batch
     return {name: value.double() if value.is_floating_point() else value for name, value in batch.items()}
@@ -50,6 +49,6 @@ def like(model: nn.Module, batch: Batch) -> Batch:
 
 @contextmanager
 def predicting(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients inside the block."""
+    """Evaluation mode without gradients."""
     with evaluation_mode(model), torch.no_grad():
         yield

@@ -1,4 +1,4 @@
-"""Where runs are. Imports no torch."""
+"""Run folders. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def task_of(run: Path) -> str:
-    """The name of the task that a run was trained for; empty where its files do not say."""
+    """The name of the task that a run was trained for; empty where it cannot be read."""
     try:
         card = json.loads((run / "card.json").read_text(encoding="utf-8"))
         saved = json.loads((run / "preprocess.json").read_text(encoding="utf-8"))

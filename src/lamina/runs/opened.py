@@ -1,4 +1,4 @@
-"""A run opened: its directory, configuration, data, preprocessing, task and model. What it can do is in ``run``."""
+"""An opened run: directory, configuration, data, preprocessing, task and model. Its verbs are in ``run``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ from lamina.tasks.table import TASKS
 
 
 class Opened:
-    """A run on disk, each part read when it is first used.
+    """A run on disk, each part read on first use.
 
-    ``model`` is given for a module of the user's own, which cannot be rebuilt from its name, ``task`` for a task of the
-    user's own.
+    ``model`` is for a run of the user's own module, ``task`` for one of the user's own task.
     """
 
     def __init__(self, path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> None:
@@ -64,25 +63,25 @@ class Opened:
     def kind(self) -> TaskKind | None:
         """The run's row in the table of tasks; None for a task of the user's own.
 
-        Raises RunError where the package that the task is from is not installed.
+        Raises RunError where the package that provides the task is not installed.
         """
         name = self.card.get("task", self.preprocess.target.task)
         if self.card.get("own_task"):
             return None
         if name not in TASKS:
-            raise RunError(f"{self.path} was trained for the task '{name}', which no installed package has")
+            raise RunError(f"{self.path} was trained for the task '{name}', which no installed package provides")
         return TASKS[name]
 
     @cached_property
     def objective(self) -> Objective:
-        """What was minimised."""
+        """The objective that was minimised."""
         if self.kind is None:
             return Objective(name="own")
         return self.kind.objective(self.config.objective or self.card.get("card", {}).get("objective"))
 
     @cached_property
     def task(self) -> Task:
-        """The task, with what was fitted for it once the weights stood."""
+        """The task, with what ``Task.finalize`` fitted."""
         if self._task is None and self.kind is None:
             raise UsageError(f"{self.path} was trained for a task of your own: open it with open_run(path, task=...)")
         task = self._task
@@ -113,14 +112,14 @@ class Opened:
         return model.cpu().eval()
 
     def untrained(self) -> nn.Module:
-        """The model as its options build it, neither trained nor with the weights that training began with.
+        """The model built from its options, with random weights.
 
         Raises UsageError for a module of the user's own, RunError for a variant whose package is not installed.
         """
         if "variant" not in self.card:
             raise UsageError(f"{self.path} holds a module of your own: open it with open_run(path, model=...)")
         if not registry.is_model(self.card["variant"]):
-            raise RunError(f"{self.path} trains '{self.card['variant']}', which no installed package has")
+            raise RunError(f"{self.path} trains '{self.card['variant']}', which no installed package provides")
         return make_model(self.config, self.preprocess)
 
     @cached_property
@@ -149,13 +148,13 @@ class Opened:
 
     @property
     def final_split(self) -> str:
-        """The split that figures are given for."""
+        """The split that results are reported for."""
         return final_split(self.source)
 
     def other_source(self, data: str) -> Source:
-        """Other data of the same kind, undivided where they come undivided, classes numbered as the model knows them.
+        """Other data of the same kind with the classes of this run; data without splits of their own are not divided.
 
-        Raises UsageError or DataError for data that cannot be read, or that the model cannot judge.
+        Raises UsageError or DataError for data that cannot be read, or that do not fit the model.
         """
         options = dataclasses.replace(self.config.options, validation=0.0, test=0.0, limit=None)
         source = open_source(data, options=options)
@@ -188,19 +187,19 @@ class Opened:
         model: nn.Module | None = None,
         preprocess: Preprocess | None = None,
     ) -> dict[str, float]:
-        """The task's metrics on a split, of another model or with another preprocess where they are given."""
+        """The task's metrics on a split, by default of this model with this preprocessing."""
         batches = self.batches(split, source, preprocess)
         model = self.model if model is None else model
         with predicting(model):
             return measure(self.task, model, batches, seed=self.config.recipe.seed)
 
     def predict_batch(self, batch: Batch, number: int = 0) -> Batch:
-        """The task's predictions for a prepared batch; what is drawn follows from the run's seed and ``number``."""
+        """The task's predictions for a prepared batch; random numbers depend on the run's seed and ``number``."""
         with seeded(self.model, self.config.recipe.seed, number):
             return self.task.predict(self.model, like(self.model, batch))
 
     def predictions(self, split: str | None) -> dict[str, Tensor]:
-        """Every prediction on a split beside its target, joined on the CPU."""
+        """All predictions on a split with their targets, on the CPU."""
         found: dict[str, list[Tensor]] = {}
         for number, batch in enumerate(self.batches(split)):
             rows = {**self.predict_batch(batch, number), **{name: batch[name] for name in ("target",) if name in batch}}
@@ -212,25 +211,25 @@ class Opened:
         """The features (B, D) that the output layer sees. Raises UsageError for a model without ``embed``."""
         embed = getattr(self.model, "embed", None)
         if embed is None:
-            raise UsageError(f"{self.config.name} has no embed method")
+            raise UsageError(f"{self.config.name} has no method 'embed'")
         args, kwargs = self.preprocess.call(like(self.model, batch))
         with predicting(self.model):
             features: Tensor = embed(*args, **kwargs)
         return features.float()
 
     def output_task(self) -> OneOutput | None:
-        """The task, where it predicts one tensor that stands beside the targets of the data; else None."""
+        """The task, where it predicts one tensor to be compared with targets; else None."""
         task = self.task
         if not hasattr(task, "prediction_key") or targets_of(self.source.splits["train"]) is None:
             return None
         return cast(OneOutput, task)
 
     def facts(self) -> Mapping[str, Any]:
-        """The variant's card as the run keeps it; empty for a module of the user's own."""
+        """The saved card of the variant; empty for a module of the user's own."""
         facts: Mapping[str, Any] = self.card.get("card", {})
         return facts
 
 
 def final_split(source: Source) -> str:
-    """The split that figures are given for: "test", where there is none "validation", else "train"."""
+    """The split that results are reported for: "test", where there is none "validation", else "train"."""
     return next(name for name in ("test", "validation", "train") if name in source.splits)

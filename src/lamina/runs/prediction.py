@@ -1,4 +1,4 @@
-"""Predictions for items in plain values: the same for a run and for a file exported from it."""
+"""Predictions for items as plain values, for runs and exported files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lamina.tasks.base import Task
 def predict_items(
     predict_batch: Callable[[Batch], Batch], task: Task, preprocess: Preprocess, items: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """One dictionary for each item, or for each row of a table; ``predict_batch`` gives the task's predictions.
+    """One dictionary for each item, or for each row of a table; ``predict_batch`` returns the task's predictions.
 
     Raises UsageError or DataError naming the item.
     """

@@ -1,4 +1,4 @@
-"""A trained thing on disk: open it, evaluate it, predict and embed with it."""
+"""A run: evaluate, predict, generate, embed, inspect, export."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.inspection.image import Inspection
     from lamina.inspection.text import TextInspection
 
-EVERY = ("inspect", "report", "export")
+COMMON_VERBS = ("inspect", "report", "export")
 """verbs of every run"""
 
 
@@ -41,7 +41,7 @@ class Run(Opened):
         run.evaluate()  # {"accuracy": 0.97, ...}
         run.predict("digit.png")  # [{"class": "3", ...}]
 
-    What it can do follows from its task: ``run.verbs``.
+    Its verbs depend on its task: ``run.verbs``.
     """
 
     def __repr__(self) -> str:
@@ -49,18 +49,21 @@ class Run(Opened):
 
     @cached_property
     def view(self) -> View:
-        """What a run of its task on its modality does and shows."""
+        """The view of its task and modality."""
         return view_of(self.task_name, self.preprocess.kind)(self)
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        """What the run can do: evaluate, predict, embed, ..."""
+        """The verbs of the run: ``("evaluate", "predict", "embed", ...)``."""
         own = tuple(self._verbs())
         embed = ("embed",) if self._embeds() else ()
-        return (*own, *embed, *EVERY)
+        return (*own, *embed, *COMMON_VERBS)
 
     def verb_options(self, verb: str) -> type[Any]:
-        """The dataclass of a verb's options. Raises UsageError for a verb that the run does not have."""
+        """The dataclass of a verb's options: ``run.verb_options("generate")`` is ``GenerationOptions``.
+
+        Raises UsageError for a verb that the run does not have.
+        """
         if verb not in self._verbs():
             have = ", ".join(self.verbs)
             raise UsageError(f"{self.path} has no {verb}: its task is {self.task_name}, it has {have}")
@@ -69,32 +72,41 @@ class Run(Opened):
     def evaluate(
         self, split: str | None = None, *, data: str | Source | None = None, **options: Any
     ) -> dict[str, float]:
-        """The task's metrics on a split, by default the final one; of other ``data`` than the run's, where given.
+        """The task's metrics on a split (default: test, else validation), or on other ``data``.
 
-        ``options`` are the task's. ``crops=10`` of models of images: metrics of the mean over ten windows of each
-        image. ``beam`` of translators: translations that the search keeps at a time; they have "exact_match", "bleu"
-        and "chrf", too, of what the model writes itself. Raises UsageError for an option of another task.
+            run.evaluate()  # {"accuracy": 0.97, ...}
+            run.evaluate("validation", crops=10)
+
+        ``options`` depend on the task. Images: ``crops=10``, metrics of the mean over ten windows of each image.
+        Translation: ``beam``, the width of the beam search; its metrics include "exact_match", "bleu" and "chrf" of
+        the translations. Raises UsageError for an option of another task.
         """
         given = self._options("evaluate", options)
         return self.view.evaluate(split, self.other_source(data) if isinstance(data, str) else data, given)
 
     def outcome(self, split: str | None = None) -> dict[str, Tensor]:
-        """Every prediction on a split beside its truth: "probabilities" (N, K) or "values" (N, K), and "target".
+        """All predictions on a split with their targets: "probabilities" (N, K) or "values" (N, K), and "target".
 
-        Raises UsageError for a model that writes texts.
+            found = run.outcome("test")
+            (found["probabilities"].argmax(1) == found["target"]).float().mean()
+
+        Raises UsageError for a model that generates text.
         """
         if self.kind is not None and not self.kind.predicts_at_once:
-            raise UsageError(f"{self.path} writes texts: it has no output for each sample")
+            raise UsageError(f"{self.path} generates text: it has no output for each sample")
         return self.predictions(split)
 
     def predict(self, *items: Any, engine: str = "torch", **options: Any) -> list[dict[str, Any]]:
-        """The model's predictions for items: image files, PIL images, arrays; rows as dicts, a data frame, a table
+        """Predictions for items: image files, PIL images, arrays; rows as dicts, a data frame, a table
         file; texts, as str, as lists, or as a Path to a file of one a line.
+
+            run.predict("digit.png")  # [{"class": "3", "probability": 0.98, "probabilities": {...}}]
+            run.predict({"age": 31, "city": "Turin"})
 
         Classification: "class", "probability", "probabilities" by class. Multi-label: "labels" (those above one half),
         "probabilities". Regression: a value for each target. Translation: "translation" and its "log_probability"; with
         a ``beam`` of several "others", compared by their log-probability over ((5 + tokens) / 6)^``length_penalty``.
-        ``engine`` is "torch", "onnxruntime" or "openvino": the latter two by way of an export kept in the run. Raises
+        ``engine`` is "torch", "onnxruntime" or "openvino": the latter two use an export that is kept in the run. Raises
         UsageError or DataError naming the item.
         """
         given = self._options("predict", options)
@@ -103,37 +115,41 @@ class Run(Opened):
         return self.view.predict(items, given)
 
     def generate(self, *prompts: str | Sequence[str], **options: Unpack[GenerationKwargs]) -> list[str]:
-        """What follows each prompt, without the prompt itself: ``run.generate("Once upon", max_new_tokens=100)``. Prompts
-        may be given one by one or as a list.
+        """Continuations of prompts, without the prompts: ``run.generate("Once upon", max_new_tokens=100)``. Prompts are
+        given one by one, or as a list.
 
         Options are the fields of ``GenerationOptions``: max_new_tokens, temperature, top_k, top_p, greedy,
-        repetition_penalty, stop (texts after which nothing more is written), seed. The same seed gives the same text.
-        Where the model's context is full it goes on from the last half of it.
+        repetition_penalty, stop (texts that end the generation), seed. The same seed gives the same text. When the
+        model's context is full, generation continues from its last half.
 
-        Raises UsageError for a run that is no language model, options that mean nothing, no or an empty prompt, one
-        that fills the context, and a character unknown to a model of characters.
+        Raises UsageError for a run that is not a language model, invalid options, a missing or empty prompt, one that
+        fills the context, and a character unknown to a character-level model.
         """
         given = self._options("generate", options)
-        texts = [text for prompt in prompts for text in (prompt if isinstance(prompt, list | tuple) else [prompt])]
+        texts = [text for prompt in prompts for text in ([prompt] if isinstance(prompt, str) else prompt)]
         if not texts:
             raise UsageError("nothing to continue: give a prompt")
         return self.view.generate(texts, given)
 
     def stream(self, prompt: str, **options: Unpack[GenerationKwargs]) -> Iterator[str]:
-        """As ``generate`` for one prompt, piece by piece as the text is written."""
+        """As ``generate`` for one prompt, yielding pieces of text: ``for piece in run.stream("Once upon"): ...``."""
         return self.view.stream(prompt, self._options("generate", options))
 
     def embed(self, *items: Any) -> Tensor:
-        """The features (N, D) that the model's output layer sees, for items as ``predict`` takes them; without items
-        for the final split."""
+        """The inputs (N, D) of the output layer for items as in ``predict``, or for the final split.
+
+        run.embed("a.png", "b.png").shape  # (2, 84)
+        """
         inputs = (batch for item in items for batch in self.preprocess.input_batches(item))
         return torch.cat([self.embed_batch(batch) for batch in (inputs if items else self.batches(None))])
 
     def export(self, to: str, path: str | Path | None = None) -> Exported:
-        """Write the model with its best weights as "onnx" (``.onnx``), "openvino" (``.xml`` and ``.bin``) or "torch"
-        (``.pt2``), by default into the run's folder ``exports``; the batch is of any size, numbers are float32.
+        """Write the model with its best weights: ``run.export("onnx").path``.
 
-        The file holds the preprocessing and the names of the outputs. It is written only where its outputs are the
+        Formats: "onnx" (``.onnx``), "openvino" (``.xml`` and ``.bin``) or "torch"
+        (``.pt2``), by default in the run's folder ``exports``; any batch size, float32.
+
+        The file holds the preprocessing and the names of the outputs. It is written only if its outputs equal the
         model's on batches of 1, 2 and 5, to 1e-4 of the largest. Raises UsageError for an unknown format, one that is
         not installed (``pip install lamina[export]``) and a path that does not fit; ExportError for a model that cannot
         be exported.
@@ -154,12 +170,17 @@ class Run(Opened):
         text: str | None = None,
         stage: int | None = None,
     ) -> Any:
-        """What is seen inside the model with one image or one ``text``, as tensors. An image: feature maps, Grad-CAM,
-        attention, filters, effective receptive fields, gradients. A text: attention, alignments, gates, expectations,
-        gradients by lag, what each word adds. A run on other data takes one sample in the place of the image.
+        """Inspect the model with one image or one ``text``: tensors.
 
-        ``target`` is the class looked for, by name or number (default: the one predicted), ``stage`` the one that
-        the class activation map is of (default: the layer that suits the family). Raises UsageError or DataError.
+            run.inspect("digit.png").cam_HW
+            run.inspect(text="a charming film").effects_WK
+
+        Image: feature maps, Grad-CAM, attention, filters, effective receptive fields, gradients. Text: attention,
+        alignments, gates, surprisal, gradients by lag, word attribution. For other modalities one sample is given
+        instead of the image.
+
+        ``target``: the class to explain, by name or number (default: the predicted one); ``stage``: the stage of the
+        class activation map (default: the layer that suits the family). Raises UsageError or DataError.
         """
         return self.inspection(image, target, text=text, stage=stage).seen
 
@@ -171,32 +192,32 @@ class Run(Opened):
         text: str | None = None,
         stage: int | None = None,
     ) -> InspectionPage:
-        """As ``inspect``, with the page that shows it."""
+        """As ``inspect``, with its page: ``run.inspection("digit.png").html()``."""
         if (image is None) == (text is None):
-            raise UsageError("what is to be looked at? give an image or a text")
+            raise UsageError("nothing to inspect: give an image or a text")
         given, takes = "image" if text is None else "text", self.view.inspects
         if takes and takes != given:
-            raise UsageError(f"{self.path} takes {self.preprocess.kind} data, no {given}s")
+            raise UsageError(f"{self.path} takes {self.preprocess.kind} data, not {given}s")
         if stage is not None and not self.view.has_stages:
-            raise UsageError(f"stage is for images: models of {self.preprocess.kind} have no stages")
+            raise UsageError(f"stage is for images: {self.preprocess.kind} models have no stages")
         return self.view.inspect(image if text is None else text, target, stage)
 
     def report(self) -> Path:
-        """Write report.html from the best weights, and return its path."""
+        """Write report.html from the best weights and return its path: ``print(run.report())``."""
         return write_report(self.view)
 
     def _verbs(self) -> Mapping[str, type[Any]]:
         return self.kind.verbs if self.kind is not None else {"evaluate": NoOptions, "predict": NoOptions}
 
     def _embeds(self) -> bool:
-        """Whether the model has ``embed``, without building a variant to find out."""
+        """Whether the model has ``embed``; does not build a variant."""
         if self._model is not None:
             return hasattr(self._model, "embed")
         name = self.card.get("variant")
         return name is not None and registry.is_model(name) and hasattr(registry.variant(name).build, "embed")
 
     def _options(self, verb: str, given: Mapping[str, Any]) -> Any:
-        """A verb's options. Raises UsageError for one that the task does not have, and says which it has."""
+        """A verb's options. Raises UsageError for one that the task does not have, naming those it has."""
         cls = self.verb_options(verb)
         names = [field.name for field in dataclasses.fields(cls)]
         for name in given:
@@ -210,12 +231,12 @@ class Run(Opened):
 def open_run(path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> Run:
     """Open a run: ``open_run("runs/lenet5-digits").predict("photo.png")``.
 
-    ``model`` is for a run of a module of your own, ``task`` for one of a task of your own: neither can be built again
-    from what the run keeps. Raises UsageError for any other folder.
+    ``model`` is for a run of your own module, ``task`` for one of your own task: neither can be rebuilt from the run.
+    Raises UsageError for any other folder.
     """
     return Run(path, model=model, task=task)
 
 
 def list_runs(directory: str | Path = "runs") -> list[Run]:
-    """The runs in a folder, in order of name."""
+    """The runs in a folder, in order of name: ``[run.config.name for run in list_runs("runs")]``."""
     return [Run(path) for path in run_folders(Path(directory))]

@@ -1,4 +1,4 @@
-"""A run in one line of a list: what it trains, how far it got, how good it is."""
+"""A run in one line of a list: model, progress, best metric."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lamina.training.engine import monitored
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What ``lamina runs`` shows of a run, cheap to find out: no weights are read."""
+    """A run as listed by ``lamina runs``; reads no weights."""
 
     path: str
     model: str
@@ -26,12 +26,12 @@ class RunSummary:
     epochs: int
     """whole epochs done"""
     metric: str | None
-    """what the best epoch was chosen by; None where nothing chooses"""
+    """the watched metric, which chooses the best epoch; None without one"""
     best: float | None
     """its value on the validation split, in the epoch whose weights are kept"""
     best_epoch: int | None
     minutes: float
-    """of training, over all resumptions; of those that ended by themselves or by a signal that can be caught"""
+    """of training, over all resumptions that ended regularly or by a signal that can be caught"""
 
 
 def summarise(run: Run) -> RunSummary:
@@ -56,7 +56,7 @@ def summarise(run: Run) -> RunSummary:
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """The keys of the runs' configurations in which they differ, with the value of each run."""
+    """The configuration keys in which the runs differ, with the value of each run."""
     plain = [run.config.to_dict() for run in runs]
     flat = [
         {**{k: v for k, v in one.items() if k != "model"}, **{f"model.{k}": v for k, v in one["model"].items()}}

@@ -1,4 +1,4 @@
-"""Train: prepare everything, run the loop, keep the run directory true at every moment."""
+"""Training: preparation, the loop, and a run directory that is consistent at every moment."""
 
 from __future__ import annotations
 
@@ -43,11 +43,19 @@ from lamina.weights.reading import StateDict, read_state_dict
 
 LENGTHS = ("epochs", "steps", "images")
 MAY_CHANGE = (*LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
-"""recipe options that a resumed run may have otherwise than it began"""
+"""recipe options that may change when a run is resumed"""
 
 
 class Training:
-    """A training about to run or under way: iterate over ``events()``, or let ``train`` do it."""
+    """A prepared training. ``train`` runs it; to observe or stop it, iterate over ``events()``:
+
+    training = lamina.prepare("lenet5", {"data": "digits", "epochs": 5})
+    for event in training.events():
+        if isinstance(event, EpochDone) and event.validation["accuracy"] > 0.98:
+            break
+    training.finalize()
+    run = training.run
+    """
 
     def __init__(
         self,
@@ -85,13 +93,13 @@ class Training:
         return Run(self.directory.path, model=self.parts.model, task=task)
 
     def events(self) -> Generator[Event]:
-        """Train; closing stops cleanly. An EpochDone is yielded when its row and the best weights are on the disk."""
+        """Train; closing stops cleanly. An EpochDone is yielded once its row and the best weights are on disk."""
         if not self.fabric.is_global_zero:
             yield from self._fit()
             return
         with self.directory.locked():
             self.directory.remove_temporaries()
-            self.directory.fitted.unlink(missing_ok=True)  # it is of weights that may not be the best any more
+            self.directory.fitted.unlink(missing_ok=True)  # it may belong to weights that are no longer the best
             self.directory.keep_rows(self._rows_of_checkpoint())
             began, before = time.monotonic(), self.directory.status().get("seconds", 0.0)
             finished = False
@@ -108,7 +116,7 @@ class Training:
                 self.directory.write("status.json", status)
 
     def disband(self) -> None:
-        """After the last event: end the work with the other processes, so that each may go on (or end) alone."""
+        """After the last event: leave the process group."""
         if self.fabric.world_size > 1:
             self.fabric.barrier()
             torch.distributed.destroy_process_group()
@@ -126,7 +134,7 @@ class Training:
         then, new = share, min(1.0, share * before[1] / now[1])
         if share * before[1] >= now[1]:
             done = f"{share * before[1]:g} {now[0]}"
-            yield f"nothing to train: {self.directory.path} has {done} already; ask for more than {now[1]} with --{now[0]}"
+            yield f"nothing to train: {self.directory.path} has {done} already, --{now[0]} must be more"
             return
         rates = [
             recipe.lr * rate_factor(recipe, part, part) for recipe, part in ((begun, then), (self.config.recipe, new))
@@ -153,7 +161,7 @@ class Training:
             if event.best:
                 save_weights(self.parts.model, self.directory.weights)
             if self.samples is not None:
-                # what a compiler would make of one more token every time is not worth its while
+                # growing sequences would be compiled again for every length
                 with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
                     when = {"epoch": event.epoch, "step": event.step}
                     self.directory.add_samples({**when, **row} for row in self.samples.rows(self.parts.model))
@@ -192,8 +200,8 @@ class Training:
         return dict(sorted(made.items(), key=lambda item: -item[1].per_epoch))
 
     def _samples(self, split: str) -> dict[str, Any]:
-        """A split, or that of each side: held on the device, or decoded while training, as the recipe's ``memory``
-        says."""
+        """A split, or that of each side: held on the device or decoded while training, depending on the recipe's
+        ``memory``."""
         hold = holds(self.parts.preprocess, self.source, self.config.recipe.memory)
         return {
             name: self.parts.preprocess.encode(part, hold).to(self.fabric.device)
@@ -201,7 +209,7 @@ class Training:
         }
 
     def finalize(self) -> None:
-        """Once training is over: fit on the validation split what the task fits under its best weights, and keep it
+        """After training: run ``Task.finalize`` with the best weights on the validation split, and save the result
         with the run."""
         if not self.fabric.is_global_zero or not self.directory.weights.is_file():
             return
@@ -216,7 +224,7 @@ class Training:
 
 def prepare(
     model: str | nn.Module | None,
-    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
     *,
     config: str | None = None,
     name: str | None = None,
@@ -227,9 +235,11 @@ def prepare(
 ) -> Training:
     """Everything up to the first step: configuration, data, preprocessing, model, run directory.
 
-    ``model`` is a variant's name or a module of the user's; ``asked`` is flat, as a recipe file is:
-    ``{"data": "digits", "epochs": 5, "model": {"activation": "relu"}}``. ``task`` is one of the user's own. ``dry``
-    writes nothing: what it returns is to be looked at, not trained. Raises UsageError, DataError or RunError.
+        training = lamina.prepare("lenet5", {"data": "digits", "epochs": 5, "model": {"activation": "relu"}})
+        training.parts.model, training.streams
+
+    ``model`` is a variant's name or a module; ``options`` is flat, like a recipe file. ``task`` is one of your own.
+    ``dry`` writes nothing: the result is for inspection, not for training. Raises UsageError, DataError or RunError.
     """
     own = model if isinstance(model, nn.Module) else None
     if own is not None:
@@ -239,31 +249,33 @@ def prepare(
     parent = Path(directory)
     if resume:
         if config is not None:
-            raise UsageError("--resume goes on with the run's own configuration: leave --config out")
-        found = _find(parent, name, label, asked)
-        wanted = _resumed(found, label, asked)
+            raise UsageError("--resume uses the run's own configuration: leave --config out")
+        found = _find(parent, name, label, options)
+        settings = _resumed(found, label, options)
     else:
-        wanted = make_config(label, asked, config=config, default_recipe=own is None)
+        settings = make_config(label, options, config=config, default_recipe=own is None)
         found = None
-    planned = found or RunDirectory(parent / (name or f"{wanted.name}-{_short(wanted.data)}"))
+    planned = found or RunDirectory(parent / (name or f"{settings.name}-{_short(settings.data)}"))
     check_name(planned.name if name is None else name)
-    fabric = _fabric(wanted.recipe)
-    begin = _first_weights(wanted, found)
-    source = open_data(wanted.data, wanted.options)
+    fabric = _fabric(settings.recipe)
+    begin = _first_weights(settings, found)
+    source = open_data(settings.data, settings.options)
     if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
-        raise RunError(f"the data of {found.path} are not those it was begun with: '{wanted.data_name}' has changed")
-    parts = build(wanted, source, own, None if found is None else found.preprocess(), task)
+        raise RunError(
+            f"the data of {found.path} are not those it was started with: '{settings.data_name}' has changed"
+        )
+    parts = build(settings, source, own, None if found is None else found.preprocess(), task)
     view_for(parts).check_before_training()
-    loaded = None if begin is None else load_weights(parts.model, begin, reset_head=wanted.reset_head)
-    # what does not fit is told before we write
-    training = Training(planned, wanted, source, parts, fabric, resume, loaded)
+    loaded = None if begin is None else load_weights(parts.model, begin, reset_head=settings.reset_head)
+    # errors are raised before anything is written
+    training = Training(planned, settings, source, parts, fabric, resume, loaded)
     if dry:
         return training
     if found is None:
         training.directory = _begin(parent, planned.name, training)
     elif fabric.is_global_zero:
-        with found.locked():  # another process may be training it: then this is the place to stop
-            found.write("config.yaml", wanted.to_dict())
+        with found.locked():  # raises where another process is training it
+            found.write("config.yaml", settings.to_dict())
     return training
 
 
@@ -283,25 +295,28 @@ def train(
     task: str | Task | None = None,
     **options: Any,
 ) -> Run:
-    """Train a model on data, and return its run: ``lamina.train("lenet5", data="digits", epochs=5)``.
+    """Train a model on data and return its run.
+
+        run = lamina.train("lenet5", data="digits", epochs=5)
+        run = lamina.train("mlp", data="houses.csv", target="price", objective={"name": "huber", "delta": 2.0})
+        run = lamina.train(module, data="iris", epochs=20, name="mine")  # any nn.Module
 
     ``model``: a variant's name, or any ``nn.Module``. ``task``: a name in the table of tasks, or a ``Task`` of your own
     (default: the first of the model's tasks that the data can serve). ``data``: an embedded set, a path, or
-    ``hf:<dataset>@<revision>``; several are the sides of a task that draws from unpaired sets. ``options``: fields of
-    ``Recipe`` and ``DataOptions`` by name; ``model_options`` the model's own; ``recipe`` a whole recipe in place of the
-    variant's default. ``weights``: a file of published weights,
-    or a run's folder, to begin with; ``reset_head`` leaves its output layer out. The run is ``directory/name``; a name
-    that is taken gets ``-2``. ``resume`` goes on from the latest checkpoint. Ctrl-C stops after the step under way,
-    saves and raises KeyboardInterrupt.
+    ``hf:<dataset>@<revision>``; several are the sides of a task with unpaired sets. ``options``: fields of ``Recipe``
+    and ``DataOptions`` by name; ``model_options``: those of the model; ``recipe``: a whole recipe instead of the
+    variant's default. ``weights``: a file of published weights or a run's folder to start from; ``reset_head`` skips
+    its output layer. The run is ``directory/name``; if it exists, ``-2`` is added. ``resume`` continues from the latest
+    checkpoint. Ctrl-C stops after the current step, saves and raises KeyboardInterrupt.
 
     Raises UsageError, DataError, RunError, TrainingError.
     """
     whole = {} if recipe is None else dataclasses.asdict(recipe)
-    asked = {**whole, **options, "data": data, "model": dict(model_options or {})}
+    requested = {**whole, **options, "data": data, "model": dict(model_options or {})}
     own_task = task if isinstance(task, Task) else None
-    asked |= {} if own_task is not None else {"task": task}
-    asked |= {"weights": None if weights is None else str(weights), "reset_head": reset_head or None}
-    training = prepare(model, asked, config=config, name=name, directory=directory, resume=resume, task=own_task)
+    requested |= {} if own_task is not None else {"task": task}
+    requested |= {"weights": None if weights is None else str(weights), "reset_head": reset_head or None}
+    training = prepare(model, requested, config=config, name=name, directory=directory, resume=resume, task=own_task)
     for _ in stoppable(training.events()):
         pass
     training.disband()
@@ -313,7 +328,10 @@ def train(
 
 
 def stoppable(events: Generator[Event]) -> Iterator[Event]:
-    """The same events; SIGINT and SIGTERM stop after the step under way, save, and then raise KeyboardInterrupt.
+    """The same events; SIGINT and SIGTERM stop after the current step, save, and raise KeyboardInterrupt.
+
+        for event in stoppable(training.events()):
+            print(event)
 
     Outside the main thread signals cannot be caught, and the events pass unchanged.
     """
@@ -340,7 +358,7 @@ def _caught_signals() -> Iterator[list[int]]:
 
 
 def view_for(parts: Parts) -> type[View]:
-    """The row of the table of views that a run of these parts will have."""
+    """The view of a run of these parts."""
     return view_of("" if parts.kind is None else parts.kind.name, parts.preprocess.kind)
 
 
@@ -380,49 +398,49 @@ def _fabric(recipe: Recipe) -> Fabric:
 
 
 def _short(data: str | Sequence[str]) -> str:
-    """The last part of a data source's name, fit for a folder's name; of several sources those of all."""
+    """The last part of a data source's name as part of a folder name; several sources are joined."""
     if not isinstance(data, str):
         return "-".join(map(_short, data))
     stem = data.removeprefix("hf:").split("@")[0].rstrip("/").split("/")[-1].split(".")[0]
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "data"
 
 
-def _find(parent: Path, name: str | None, label: str | None, asked: Mapping[str, Any]) -> RunDirectory:
+def _find(parent: Path, name: str | None, label: str | None, options: Mapping[str, Any]) -> RunDirectory:
     if name is None:
-        if label is None or not asked.get("data"):
-            raise UsageError("--resume needs the run's --name, or the model and --data it was begun with")
-        name = f"{label}-{_short(asked['data'])}"
+        if label is None or not options.get("data"):
+            raise UsageError("--resume needs the run's --name, or the model and --data it was started with")
+        name = f"{label}-{_short(options['data'])}"
     return RunDirectory.open(parent / name)
 
 
-def _resumed(found: RunDirectory, label: str | None, asked: Mapping[str, Any]) -> TrainConfig:
-    """The run's own configuration, with what may change changed. Raises UsageError where anything else is asked."""
+def _resumed(found: RunDirectory, label: str | None, options: Mapping[str, Any]) -> TrainConfig:
+    """The run's configuration with the changes in ``options``. Raises UsageError for one that may not change."""
     begun = TrainConfig.from_dict(found.read("config.yaml"))
     if label is not None and label != begun.name:
         raise UsageError(f"{found.path} trains {begun.name}, not {label}")
     stated = {key: value for key, value in begun.to_dict().items() if key != "format"}
-    given = {key: value for key, value in asked.items() if value is not None}
+    given = {key: value for key, value in options.items() if value is not None}
     longer = any(key in given for key in LENGTHS)
     base = {key: value for key, value in stated.items() if not (longer and key in LENGTHS)}
     model = {**begun.model, **given.get("model", {})}
-    wanted = make_config(begun.name, {**base, **given, "model": model}, default_recipe=False)
-    for key, value in wanted.to_dict().items():
+    settings = make_config(begun.name, {**base, **given, "model": model}, default_recipe=False)
+    for key, value in settings.to_dict().items():
         if key in stated and stated[key] != value and key not in MAY_CHANGE:
             was = f"{key}={stated[key]}"
-            raise UsageError(f"{found.path} was begun with {was}; it cannot be resumed with {key}={value}")
-    return wanted
+            raise UsageError(f"{found.path} was started with {was}; it cannot be resumed with {key}={value}")
+    return settings
 
 
 def _first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict | None:
-    """The weights to begin with; None where there are none, and for a run that a checkpoint will bring back.
+    """The initial weights; None without any, and for a run that resumes from a checkpoint.
 
-    Raises RunError where a run without a checkpoint would begin again with other weights.
+    Raises RunError where a run without a checkpoint would start again from other weights.
     """
     if config.weights is None or (found is not None and found.checkpoints.latest() is not None):
         return None
     state = read_state_dict(config.weights)
     if found is not None and found.read("card.json")["weights"]["sha256"] != digest(state.path):
-        raise RunError(f"{state.path} is not the file of weights that {found.path} was begun with: it has changed")
+        raise RunError(f"{state.path} is not the file of weights that {found.path} was started from: it has changed")
     return state
 
 
@@ -443,14 +461,14 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
 
 
 def _origin(loaded: Loaded | None) -> dict[str, Any]:
-    """Where the weights came from that training begins with."""
+    """The origin of the initial weights."""
     if loaded is None:
         return {}
     return {"weights": {"file": str(loaded.file), "sha256": digest(loaded.file), "names": loaded.source}}
 
 
 def _card(config: TrainConfig, training: Training) -> dict[str, Any]:
-    """The facts of the trained model; of a variant its card, and the options it was built with."""
+    """The facts of the trained model; for a variant its card and config."""
     parts = training.parts
     facts: dict[str, Any] = {"parameters": training.parameters}
     facts |= {"own_task": type(parts.task).__name__} if parts.kind is None else {"task": parts.kind.name}

@@ -1,1 +1,1 @@
-"""What a model is trained for: loss or update, metrics, prediction, figures. One file a task."""
+"""Tasks: loss or update, metrics, prediction. One file per task."""

@@ -1,4 +1,4 @@
-"""The contract of a task: what the loop asks of it, and what the loop gives it."""
+"""The interface of a task, and of the engine that the training loop passes to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stage of training that begins when its ``index`` first appears: it starts a new epoch of the data."""
+    """A stage of training; a change of ``index`` starts the stage and a new epoch of the data.
+
+    Example: ``Phase(index=1, batch_size=16, resolution=64, reset_optimisers=True)``
+    """
 
     index: int
     batch_size: int | None = None
@@ -28,13 +31,13 @@ class Phase:
     resolution: int | None = None
     """for the task's own use"""
     fade: float = 1.0
-    """share of the new resolution; may change from step to step within a phase"""
+    """weight of the new resolution; may change from step to step within a phase"""
     reset_optimisers: bool = False
-    """forget the optimisers' running averages when the phase begins"""
+    """reset the state of the optimisers when the phase begins"""
 
 
 class Batches(Protocol):
-    """Where an update draws its batches: ``next(batches)``, or ``next(batches["A"])`` for a named stream."""
+    """The batches of an update: ``next(batches)``, or ``next(batches["A"])`` for a named stream."""
 
     def __next__(self) -> Batch: ...
 
@@ -42,15 +45,15 @@ class Batches(Protocol):
 
 
 class Engine(Protocol):
-    """What the loop hands to a task."""
+    """What the training loop passes to a task."""
 
     @property
     def models(self) -> Mapping[str, nn.Module]:
-        """The players as they are called in training: on their device, in the recipe's precision."""
+        """The players to call in training: on their device, in the recipe's precision."""
 
     @property
     def plain(self) -> Mapping[str, nn.Module]:
-        """The players themselves, in float32: for gradients of gradients, ``torch.autograd.grad`` of their output."""
+        """The unwrapped players in float32, for gradients of gradients (``torch.autograd.grad`` of their output)."""
 
     @property
     def step(self) -> int:
@@ -62,7 +65,7 @@ class Engine(Protocol):
 
     @property
     def progress(self) -> float:
-        """Share of the training done, 0 to 1."""
+        """Share of training done, 0 to 1."""
 
     @property
     def phase(self) -> Phase | None: ...
@@ -74,15 +77,15 @@ class Engine(Protocol):
     """Detached tensors carried from update to update (truncated back-propagation); saved in checkpoints."""
 
     def optimise(self, loss: Tensor, *players: str) -> bool:
-        """One backward into one player ("model" where none is named) or several; at every ``accumulate``-th call clip,
-        step and average each. True when the optimisers stepped."""
+        """Backward into one or several players (default "model"); every ``accumulate``-th call clips, steps and
+        averages each. Returns whether the optimisers stepped."""
 
     def frozen(self, player: str) -> AbstractContextManager[None]:
         """No gradients into this player's parameters inside the block."""
 
 
 class EngineAtRest:
-    """An engine outside training: a task's loss can be asked for inspection. It cannot optimise."""
+    """An engine outside training, to evaluate a task's loss (inspection). It cannot optimise."""
 
     models: Mapping[str, nn.Module] = {}
     plain: Mapping[str, nn.Module] = {}
@@ -101,27 +104,36 @@ class EngineAtRest:
 
 
 class Task:
-    """What a model is trained for. One objective: write ``loss``. Several players: write ``update``."""
+    """The base class of tasks. Implement ``loss`` for one objective, ``update`` for several players.
+
+    Example::
+
+        class Reconstruction(Task):
+            name, monitor = "reconstruction", ("loss", "min")
+
+            def loss(self, model, batch, engine):
+                return F.mse_loss(model(batch["image"]), batch["image"]), {}
+    """
 
     name: str = "task"
     players: tuple[str, ...] = ("model",)
-    """who has an optimiser"""
+    """players with an optimiser"""
     average: tuple[str, ...] = ("model",)
-    """who has an exponential moving average, when the recipe asks for one"""
+    """players with an exponential moving average, if the recipe has ``ema``"""
     monitor: tuple[str, Literal["min", "max"]] | None = None
-    """the validation metric that chooses the best weights; None: the last are the best"""
+    """the validation metric that selects the best weights; None: the last weights are kept"""
     mixes: bool = False
-    """whether targets can be mixed, so that mixup and CutMix make sense"""
+    """whether targets can be mixed, as mixup and CutMix require"""
     needs_method: str | None = None
-    """a method that the model must have beside forward"""
+    """a method that the model must have besides forward"""
     sides: tuple[str, ...] = ()
-    """names of the unpaired sets that it draws from, ``next(batches["A"])``; empty: one set"""
+    """names of the unpaired data sets to draw from, ``next(batches["A"])``; empty: one set"""
     differentiated_twice: tuple[str, ...] = ()
-    """players whose gradients are part of a loss: they are never compiled, and called as ``engine.plain[player]``"""
+    """players whose gradients are part of a loss: never compiled, and called as ``engine.plain[player]``"""
     find_unused_parameters: bool = False
-    """whether some parameters get no gradient in some updates (of several processes, which wait for each other's)"""
+    """whether some parameters get no gradient in some updates (an option of DDP)"""
     forward_methods: Mapping[str, tuple[str, ...]] = {}
-    """methods other than forward that the task calls on a player (they need marking under DDP)"""
+    """methods other than forward that the task calls on a player (DDP has to know them)"""
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise, and detached scalars to log."""
@@ -140,75 +152,75 @@ class Task:
         return {name: value / engine.accumulate for name, value in total.items()}
 
     def recipe_of(self, player: str, recipe: Recipe) -> Recipe:
-        """The recipe under which a player is optimised: another rate, other betas, another clip than the run's."""
+        """The recipe of a player, e.g. with its own rate, betas or clip: ``replace(recipe, beta1=0.5)``."""
         return recipe
 
     def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        """What is fitted once the weights stand, over ``batches`` of the validation split: thresholds, latent moments.
+        """Values fitted after training on ``batches`` of the validation split, such as thresholds or latent moments.
 
-        The model is in evaluation mode, gradients are off. The run keeps it; evaluation, prediction and export use it.
+        The model is in evaluation mode, gradients are off. The run saves them for evaluation, prediction and export.
         """
         return {}
 
     def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
-        """Use what ``finalize`` gave."""
+        """Use the values returned by ``finalize``."""
 
     def phase(self, images_seen: int) -> Phase | None:
-        """The stage of training after this many samples; None where training has one stage."""
+        """The phase after this many samples; None if training has a single phase."""
         return None
 
     def epoch_started(self, engine: Engine) -> None:
-        """Called as the first batch of an epoch is drawn: what was carried does not belong to the new one."""
+        """Called before the first batch of an epoch; resets the carried state."""
         engine.carry = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Whatever the task itself carries, as tensors and Python primitives."""
+        """The task's own state, as tensors and Python primitives."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` gave."""
+        """Restore ``state_dict``."""
 
     def metrics(self) -> Any:
-        """What ``evaluate_step`` feeds in an evaluation, fresh and on the CPU: a torchmetrics.MetricCollection, or a
-        Metric that computes several values by name."""
+        """New metrics for ``evaluate_step``, on the CPU: a torchmetrics.MetricCollection, or a Metric that computes
+        several named values."""
         raise NotImplementedError
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        """Feed one batch to the metrics; the model is in evaluation mode, gradients are off."""
+        """Update the metrics with one batch; the model is in evaluation mode, gradients are off."""
         raise NotImplementedError
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """The model's predictions for each input: tensors with the batch on dimension 0."""
+        """Predictions for a batch: tensors by name, with the batch on dimension 0."""
         raise NotImplementedError
 
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
-        """One row of what ``predict`` gives, as plain values by name: what ``Run.predict`` shows for a sample."""
+        """One row of ``predict`` as plain values by name: the result of ``Run.predict`` for a sample."""
         return {name: value.tolist() for name, value in prediction.items()}
 
 
 Call = Callable[[Batch], tuple[tuple[Any, ...], dict[str, Any]]]
-"""the arguments that a model is called with for a batch: ``Preprocess.call``"""
+"""maps a batch to the arguments of the model: ``Preprocess.call``"""
 
 
 def one_tensor(key: str) -> Call:
-    """A call with the one tensor that batches hold under ``key``: ``one_tensor("image")``."""
+    """A ``Call`` that passes the batch entry ``key``: ``one_tensor("image")``."""
     return lambda batch: ((batch[key],), {})
 
 
 class OneOutput(Task):
-    """A task of models that give one tensor for a batch."""
+    """Base class of tasks for models that return a single tensor."""
 
     call: Call
     prediction_key: str
-    """under which ``predict`` gives what stands beside the truth"""
+    """the entry of ``predict`` to compare with the target"""
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
-        """What the model gives for a batch."""
+        """The model's output for a batch."""
         args, kwargs = self.call(batch)
         out: Tensor = model(*args, **kwargs)
         return out
 
     def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
-        """One output (B, K) from several of the same samples, for windows of an image. Raises UsageError where they
-        have no mean."""
-        raise UsageError(f"the outputs of the task '{self.name}' have no mean over ten crops")
+        """The mean (B, K) of several outputs for the same samples (ten-crop evaluation). Raises UsageError if the task
+        defines none."""
+        raise UsageError(f"the task '{self.name}' cannot average its outputs over ten crops")

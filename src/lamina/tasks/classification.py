@@ -1,4 +1,4 @@
-"""One class of several."""
+"""Single-label classification."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ IMAGE = one_tensor("image")
 
 
 class Classification(OneOutput):
-    """Cross-entropy over K classes. Batches hold the input and "target" (B,) int64; models give logits (B, K).
+    """Cross-entropy over K classes. Batches hold the input and "target" (B,) int64; models return logits (B, K).
 
-    In training "target" may be probabilities (B, K), of images that are mixed; accuracy is then that of the likeliest
-    class.
+    In training "target" may be probabilities (B, K) of mixed images; accuracy then refers to the most probable class.
+
+    Example: ``Classification(10, one_tensor("image"), label_smoothing=0.1)``
     """
 
     name = "classification"
@@ -60,7 +61,7 @@ class Classification(OneOutput):
     def cost(
         self, logits_BK: Tensor, target_B: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Tensor:
-        """What is minimised, a mean over the batch; evaluation asks for it without weights and smoothing."""
+        """The loss, a mean over the batch; in evaluation without weights and smoothing."""
         if weights is None or (target_B.ndim == 1 and not label_smoothing):
             return F.cross_entropy(logits_BK, target_B, weight=weights, label_smoothing=label_smoothing)
         return weighted_cross_entropy(logits_BK, target_B, weights, label_smoothing)
@@ -91,7 +92,7 @@ class Classification(OneOutput):
         return {"probabilities": (self.outputs(model, batch).float() / self.temperature).softmax(1)}
 
     def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        """With the recipe's ``calibrate`` the temperature of least cross-entropy (Guo et al. 2017, 1706.04599)."""
+        """With ``recipe.calibrate`` the temperature of minimal cross-entropy (Guo et al. 2017, arXiv 1706.04599)."""
         if not self.calibrates:
             return {}
         rows = [(self.outputs(model, batch).double().cpu(), batch["target"].cpu()) for batch in batches]
@@ -101,13 +102,13 @@ class Classification(OneOutput):
         self.temperature = float(fitted["temperature"])
 
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
-        """ "class", "probability", and "probabilities" by class."""
+        """{"class", "probability", "probabilities": by class}."""
         probabilities = dict(zip(target.labels, prediction["probabilities"].tolist(), strict=True))
         best = max(probabilities, key=probabilities.__getitem__)
         return {"class": best, "probability": probabilities[best], "probabilities": probabilities}
 
     def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The mean of the probabilities, as logits again."""
+        """The mean of the probabilities, as logits."""
         mean_BK = torch.stack([logits_BK.softmax(1) for logits_BK in outputs]).mean(0)
         return mean_BK.clamp_min(torch.finfo(mean_BK.dtype).tiny).log()
 
@@ -115,8 +116,8 @@ class Classification(OneOutput):
 def weighted_cross_entropy(logits_BK: Tensor, target: Tensor, weights_K: Tensor, label_smoothing: float) -> Tensor:
     """sum_i w[y_i] CE(smoothed y_i) / sum_i w[y_i]: each sample counts by the weight of its class, smoothed or not.
 
-    ``F.cross_entropy`` weighs the smoothed target by class instead, so that a rare class with a large weight draws the
-    smoothing of all others to itself. Mixed targets (B, K) are shares of samples of each class.
+    ``F.cross_entropy`` weights the smoothed target by class instead, so that a rare class with a large weight attracts
+    the smoothing of all others. Mixed targets (B, K) are shares of samples of each class.
     """
     share_BK = target if target.ndim == 2 else F.one_hot(target, logits_BK.shape[1])
     weight_BK = share_BK.to(logits_BK) * weights_K
@@ -126,8 +127,8 @@ def weighted_cross_entropy(logits_BK: Tensor, target: Tensor, weights_K: Tensor,
 
 
 class FocalClassification(Classification):
-    """Focal loss: -(1 - p)^gamma log p of the right class, a mean over the batch (Lin et al. 2017, arXiv 1708.02002,
-    eq. 4, without alpha; class weights take its place). ``gamma`` 0 is cross-entropy."""
+    """Focal loss: -(1 - p)^gamma log p of the true class, a mean over the batch (Lin et al. 2017, arXiv 1708.02002,
+    eq. 4, with class weights instead of alpha). ``gamma`` 0 is cross-entropy."""
 
     def __init__(
         self, classes: int, call: Call = IMAGE, *, class_weights: Tensor | None = None, gamma: float = 2.0
@@ -140,7 +141,7 @@ class FocalClassification(Classification):
     ) -> Tensor:
         target_BK = target_B if target_B.ndim == 2 else F.one_hot(target_B, logits_BK.shape[1])
         log_BK = logits_BK.log_softmax(1)
-        # 1 - p as the sum of the other probabilities would lose nothing; expm1 keeps the digits of a p near 1, too
+        # expm1 keeps the digits of 1 - p for p near 1
         rest_BK = -torch.expm1(log_BK)
         share_BK = target_BK.to(log_BK) if weights is None else target_BK.to(log_BK) * weights
         cost = -(share_BK * rest_BK.clamp_min(torch.finfo(log_BK.dtype).tiny).pow(self.gamma) * log_BK).sum()
@@ -152,7 +153,7 @@ class FocalOptions:
     """Options of the objective "focal"."""
 
     gamma: float = 2.0
-    """how much samples that are classified well count for less; 0: cross-entropy"""
+    """how strongly well-classified samples are down-weighted; 0: cross-entropy"""
 
     def __post_init__(self) -> None:
         if self.gamma < 0:
@@ -164,7 +165,7 @@ class RBFOptions:
     """Options of the objective "rbf-map"."""
 
     j: float = 1.0
-    """penalty of the class of rubbish"""
+    """penalty of the rubbish class"""
 
     def __post_init__(self) -> None:
         if not self.j > 0:
@@ -172,17 +173,17 @@ class RBFOptions:
 
 
 def balanced_weights(setup: TaskSetup) -> Tensor | None:
-    """Weights of the classes, where the recipe asks for them."""
+    """Class weights, if the recipe has ``class_weights``."""
     if not setup.recipe.class_weights:
         return None
     if setup.targets is None:
-        return None  # a run opened again: they are of training alone
+        return None  # a reopened run: class weights are for training only
     return class_weights(setup.targets, setup.preprocess.target.outputs)
 
 
 def best_temperature(logits_NK: Tensor, target_N: Tensor) -> Tensor:
-    """The T > 0 for which softmax(logits / T) has the least cross-entropy, by Newton's method on log T: the problem has
-    one minimum. Between 1/100 and 100, where it has none."""
+    """The T > 0 that minimises the cross-entropy of softmax(logits / T), by Newton's method on log T, limited to
+    [1/100, 100]."""
     log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
         for _ in range(100):
@@ -197,13 +198,13 @@ def best_temperature(logits_NK: Tensor, target_N: Tensor) -> Tensor:
 
 
 def expect_no_smoothing(setup: TaskSetup) -> None:
-    """Raise UsageError for label smoothing, which is for cross-entropy."""
+    """Raise UsageError for label smoothing, which only cross-entropy has."""
     if setup.recipe.label_smoothing:
-        raise UsageError(f"label_smoothing smooths cross-entropy, but the objective is '{setup.objective.name}'")
+        raise UsageError(f"label_smoothing is for cross-entropy, but the objective is '{setup.objective.name}'")
 
 
 def make(setup: TaskSetup) -> Task:
-    """The classification that the objective names."""
+    """The classification task with the requested objective."""
     outputs, call, weights = setup.preprocess.target.outputs, setup.preprocess.call, balanced_weights(setup)
     task: Classification
     if setup.objective.name == "cross-entropy":
@@ -212,7 +213,7 @@ def make(setup: TaskSetup) -> Task:
         expect_no_smoothing(setup)
         task = load(COSTS[setup.objective.name])(outputs, call, class_weights=weights, **vars(setup.objective.options))
     if setup.recipe.calibrate and not task.has_logits:
-        raise UsageError(f"calibrate fits the temperature of logits, which '{setup.objective.name}' has none of")
+        raise UsageError(f"calibrate fits the temperature of logits, but '{setup.objective.name}' has no logits")
     task.calibrates = setup.recipe.calibrate
     return task
 
@@ -222,7 +223,7 @@ COSTS = {
     "perceptron-rule": "lamina.tasks.perceptron:PerceptronRule",
     "rbf-map": "lamina.tasks.rbf:RBFMaximumAPosteriori",
 }
-"""classifications with another loss, by objective"""
+"""classification tasks with another loss, by objective"""
 KIND = TaskKind(
     name="classification",
     make=make,

@@ -1,4 +1,4 @@
-"""How a language model continues a text. Imports no torch: the command line shows these options."""
+"""Options of text generation. Imports no torch, so that the command line can show them quickly."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from lamina.options.conversion import typed
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """How a text is continued. Raises UsageError for values that mean nothing."""
+    """How a text is continued. Raises UsageError for values out of range.
+
+    Example: ``GenerationOptions(max_new_tokens=100, temperature=0.8, top_p=0.9)``
+    """
 
     max_new_tokens: int = 200
-    """tokens that are written at most"""
+    """maximum number of generated tokens"""
     temperature: float = 1.0
-    """logits are divided by it: below 1 the likely becomes likelier"""
+    """divisor of the logits; below 1 the distribution is sharper"""
     top_k: int | None = None
-    """draw among the k most probable tokens only"""
+    """sample from the k most probable tokens"""
     top_p: float | None = None
-    """draw among the fewest most probable tokens that hold this share of the probability"""
+    """sample from the smallest set of most probable tokens with this total probability"""
     greedy: bool = False
     """always the most probable token"""
     repetition_penalty: float = 1.0
-    """above 1: what was written already becomes less probable"""
+    """above 1: tokens that have occurred become less probable"""
     stop: tuple[str, ...] = field(default=(), metadata={"verbatim": True})
-    """texts after which nothing more is written"""
+    """strings that end the generation"""
     seed: int = 0
-    """decides what is drawn"""
+    """seed of the sampling"""
 
     def __post_init__(self) -> None:
         self.sampling()
         if self.max_new_tokens < 1:
             raise UsageError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
         if not all(self.stop):
-            raise UsageError("an empty stop text would end every text before it begins")
+            raise UsageError("stop must not contain an empty string")
 
     def sampling(self) -> dict[str, Any]:
-        """The options of ``Sampling`` that a user chooses. Raises UsageError for values that mean nothing."""
+        """The options of ``Sampling``. Raises UsageError for values out of range."""
         from lamina.decoding.sampling import Sampling
 
         names = ("temperature", "greedy", "top_k", "top_p", "repetition_penalty")
@@ -62,5 +65,5 @@ class GenerationKwargs(TypedDict, total=False):
 
 
 def generation_options(options: Mapping[str, Any]) -> GenerationOptions:
-    """Raises UsageError for an option that is not known, and for values that mean nothing."""
+    """Options from plain values. Raises UsageError for an unknown option or a value out of range."""
     return GenerationOptions(**typed(GenerationOptions, options, "option of generate"))

@@ -1,4 +1,4 @@
-"""A row of the table of tasks: what a task can do, which data serve it, how it is made."""
+"""An entry of the table of tasks: its data, objectives and verbs, and how it is built."""
 
 from __future__ import annotations
 
@@ -19,52 +19,58 @@ from lamina.tasks.verb_options import NoOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What is minimised: a name among the task's objectives, and the options of that one."""
+    """What a task minimises: the name of an objective, and its options.
+
+    Example: ``Objective(name="focal", options=FocalOptions(gamma=2.0))``
+    """
 
     name: str
     options: Any = field(default_factory=NoOptions)
 
     def to_plain(self) -> str | dict[str, Any]:
-        """As a configuration holds it: the name, with the options where there are some."""
+        """The form in a configuration: the name, or a mapping with name and options."""
         options = vars(self.options)
         return {"name": self.name, **options} if options else self.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSetup:
-    """What a task is made from."""
+    """The arguments of ``TaskKind.make``."""
 
     preprocess: Preprocess
     recipe: Recipe
     objective: Objective
     targets: Tensor | None = None
-    """the training split's, where there are some"""
+    """targets of the training split, if any"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskKind:
-    """A task as the table has it."""
+    """An entry of the table of tasks.
+
+    Example: ``TASKS["classification"].objective({"name": "focal", "gamma": 1.0})``
+    """
 
     name: str
     make: Callable[[TaskSetup], Task]
     serves: Callable[[DataSpec], str | None]
-    """why data cannot serve it, as the end of a sentence; None: they can"""
+    """why data cannot be used for this task, as the end of a sentence; None if they can"""
     objectives: Mapping[str, type[Any]] = field(default_factory=dict)
-    """what can be minimised, by name, the usual one first: the frozen dataclass of its options"""
+    """the objectives by name, the default first: the frozen dataclass of their options"""
     verbs: Mapping[str, type[Any]] = field(default_factory=lambda: {"evaluate": NoOptions, "predict": NoOptions})
-    """what a run of it can do beside inspect, report and export: the frozen dataclass of the verb's options"""
+    """the verbs of its runs besides inspect, report and export: the frozen dataclass of their options"""
     needs_targets: bool = True
     weighs_classes: bool = False
-    """whether the recipe's ``class_weights`` mean something for it"""
+    """whether it supports the recipe's ``class_weights``"""
     sides: tuple[str, ...] = ()
-    """names of the unpaired sets of data that it draws from; empty: one set"""
+    """names of the unpaired data sets to draw from; empty: one set"""
     predicts_at_once: bool = True
-    """whether one forward gives a prediction, so that an exported file can predict"""
+    """whether one forward pass gives a prediction, so that an exported file can predict"""
 
     def objective(self, given: str | Mapping[str, Any] | None) -> Objective:
-        """The objective that a configuration names, the usual one for None.
+        """The objective in a configuration; the default one for None.
 
-        Raises UsageError for a name or an option that it does not have, with the nearest one.
+        Raises UsageError, with the nearest name, for an unknown objective or option.
         """
         if given is None:
             given = {}
@@ -83,7 +89,7 @@ class TaskKind:
 
 
 def serves_targets(task: str) -> Callable[[DataSpec], str | None]:
-    """``serves`` of a task that predicts targets."""
+    """``serves`` of a task that predicts targets: ``serves_targets("regression")``."""
 
     def serves(spec: DataSpec) -> str | None:
         if spec.task == task:
@@ -91,6 +97,6 @@ def serves_targets(task: str) -> Callable[[DataSpec], str | None]:
         if spec.task == NO_TARGETS:
             hint = spec.hint.removeprefix(f"{spec.name}: ")
             return f"has no targets ({hint})" if hint else "has no targets"
-        return f"calls for {spec.task}"
+        return f"is {spec.task} data"
 
     return serves

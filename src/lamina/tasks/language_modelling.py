@@ -1,4 +1,4 @@
-"""The next token of running text, from all tokens before it.
+"""Language modelling: predict the next token of running text.
 
 Legend: B rows, T tokens of a window, V vocabulary.
 """
@@ -18,12 +18,14 @@ from lamina.tasks.verbs import VERBS
 
 
 class LanguageModelling(Task):
-    """Cross-entropy of each token, a mean over all. Batches hold "tokens" (B, T) and "target" (B, T), the tokens that
-    follow; models give logits (B, T, V), alone or with the state to go on from.
+    """Cross-entropy, a mean over tokens. Batches hold "tokens" (B, T) and "target" (B, T), the next tokens; models
+    return logits (B, T, V), alone or with a state.
 
-    A model's state is carried from batch to batch, without its gradient (truncated back-propagation through time: row b
-    of a batch goes on where row b of the one before ended), in training until the epoch ends, in evaluation to the end.
-    A model that returns no state reads every batch by itself. ``characters_V`` (V,): characters of text for each token.
+    The detached state is carried from batch to batch (truncated back-propagation through time: row b continues row b of
+    the previous batch), in training until the end of the epoch, in evaluation to the end. Models without a state treat
+    every batch separately. ``characters_V`` (V,): characters of text for each token.
+
+    Example: ``LanguageModelling(preprocess.code.characters_V)``
     """
 
     name = "language-modelling"
@@ -33,29 +35,28 @@ class LanguageModelling(Task):
         self.characters_V, self.label_smoothing = characters_V, label_smoothing
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
-        logits_BTV, engine.carry = _read_on(model, batch["tokens"], engine.carry)
+        logits_BTV, engine.carry = _forward_with_state(model, batch["tokens"], engine.carry)
         target_N = batch["target"].flatten()
         return F.cross_entropy(logits_BTV.flatten(0, 1), target_N, label_smoothing=self.label_smoothing), {}
 
     def metrics(self) -> Any:
-        """An evaluation begins with it, and with no state carried: "loss" in nats for each token, "perplexity",
-        "bits_per_character", "accuracy"."""
+        """Metrics without a carried state: "loss" in nats per token, "perplexity", "bits_per_character", "accuracy"."""
         from lamina.tasks.token_metrics import TokenMetrics
 
         return TokenMetrics(self.characters_V)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
-        logits_BTV, metrics.carried = _read_on(model, batch["tokens"], metrics.carried)
+        logits_BTV, metrics.carried = _forward_with_state(model, batch["tokens"], metrics.carried)
         metrics.update(logits_BTV, batch["target"])
 
 
-def _read_on(model: Any, tokens_BT: Tensor, carried: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
-    """Logits, and the state after these tokens as a plain tuple: checkpoints hold no other."""
+def _forward_with_state(model: Any, tokens_BT: Tensor, carried: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
+    """Logits, and the new state as a plain tuple, which checkpoints can hold."""
     if carried is None:
         output = model(tokens_BT)
     else:
         state = carried
-        if hasattr(model, "init_state"):  # a model of the contract knows its states by their type
+        if hasattr(model, "init_state"):  # our models expect their own state type
             state = type(model.init_state(len(tokens_BT)))._make(carried)
         output = model(tokens_BT, state)
     if isinstance(output, Tensor):
@@ -65,11 +66,11 @@ def _read_on(model: Any, tokens_BT: Tensor, carried: tuple[Tensor, ...] | None) 
 
 
 def serves(spec: DataSpec) -> str | None:
-    return None if spec.task == LanguageModelling.name else "is no running text"
+    return None if spec.task == LanguageModelling.name else "is not running text"
 
 
 def make(setup: TaskSetup) -> Task:
-    preprocess: Any = setup.preprocess  # of texts, as ``serves`` has made sure
+    preprocess: Any = setup.preprocess  # a TextPreprocess, as ``serves`` ensures
     return LanguageModelling(preprocess.code.characters_V, label_smoothing=setup.recipe.label_smoothing)
 
 

@@ -1,4 +1,4 @@
-"""Several labels at once."""
+"""Multi-label classification."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from lamina.tasks.verbs import VERBS
 
 
 class Multilabel(OneOutput):
-    """Binary cross-entropy for each of K labels. "target" (B, K) float, zeros and ones; models give logits (B, K)."""
+    """Binary cross-entropy for each of K labels. "target" (B, K) float, zeros and ones; models return logits (B, K).
+
+    Example: ``Multilabel(5, one_tensor("features"))``
+    """
 
     name = "multilabel"
     monitor = ("mean_average_precision", "max")
@@ -72,11 +75,11 @@ class Multilabel(OneOutput):
                 metric.update(scores_BK, target_BK.long())
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """{"probabilities": (B, K)}, each label's own."""
+        """{"probabilities": (B, K)}, independent for each label."""
         return {"probabilities": self.outputs(model, batch).float().sigmoid()}
 
     def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        """With the recipe's ``calibrate`` for each label the threshold of the greatest F1 score."""
+        """With ``recipe.calibrate`` the threshold of maximal F1 score for each label."""
         if not self.calibrates:
             return {}
         rows = [(self.outputs(model, batch).float().sigmoid().cpu(), batch["target"].cpu()) for batch in batches]
@@ -87,14 +90,14 @@ class Multilabel(OneOutput):
         self.thresholds_K = fitted["thresholds"].float()
 
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
-        """ "labels", those above their threshold (0.5 unless others were fitted), and "probabilities" by label."""
+        """{"labels": those above their threshold (0.5 unless fitted), "probabilities": by label}."""
         probabilities = dict(zip(target.labels, prediction["probabilities"].tolist(), strict=True))
         chosen = (prediction["probabilities"].cpu() > self.thresholds_K).tolist()
         labels = [name for name, above in zip(target.labels, chosen, strict=True) if above]
         return {"labels": labels, "probabilities": probabilities}
 
     def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The mean of the probabilities, as logits again."""
+        """The mean of the probabilities, as logits."""
         return torch.stack([logits_BK.sigmoid() for logits_BK in outputs]).mean(0).logit(eps=1e-7)
 
 
@@ -119,8 +122,8 @@ def weighted_binary_cross_entropy(
 
 
 def best_thresholds(probability_NK: Tensor, target_NK: Tensor) -> Tensor:
-    """For each label the probability above which it is predicted with the greatest F1 score, halfway between two of the
-    samples; one half for a label that no sample has."""
+    """For each label the probability threshold of maximal F1 score, midway between two samples; 0.5 for a label without
+    samples."""
     found = []
     for probability_N, target_N in zip(probability_NK.double().T, target_NK.double().T, strict=True):
         if not target_N.sum():

@@ -1,4 +1,4 @@
-"""Rosenblatt's rule: weights move at mistakes, and at nothing else."""
+"""Rosenblatt's perceptron rule: weights are updated only on mistakes."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class PerceptronRule(Classification):
                 metric.update(predicted_B, target_B)
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """{"probabilities": (B, 2)}, zeros and ones: a step is never in doubt."""
+        """{"probabilities": (B, 2)}: zeros and ones, the output of the step function."""
         return {"probabilities": self.outputs(model, batch).float()}
 
     def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
-        return OneOutput.mean_of_outputs(self, outputs)  # refused
+        return OneOutput.mean_of_outputs(self, outputs)  # raises UsageError
 
     def _score(self, model: nn.Module, batch: Batch) -> Tensor:
         args, kwargs = self.call(batch)
@@ -61,5 +61,5 @@ class PerceptronRule(Classification):
 
 @torch.no_grad()
 def _error(z_B: Tensor, target_B: Tensor) -> Tensor:
-    """t - y: 0 where the unit is right, else +1 or -1."""
+    """t - y: 0 for a correct prediction, otherwise +1 or -1."""
     return target_B.to(z_B.dtype) - (z_B >= 0).to(z_B.dtype)

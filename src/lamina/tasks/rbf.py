@@ -12,12 +12,12 @@ from lamina.tasks.classification import IMAGE, Classification
 
 
 class RBFMaximumAPosteriori(Classification):
-    """E = y_D + log(e^-j + sum_i e^-y_i), mean over the batch (LeCun et al. 1998, eq. 9); models give -y (B, K).
+    """E = y_D + log(e^-j + sum_i e^-y_i), mean over the batch (LeCun et al. 1998, eq. 9); models return -y (B, K).
 
-    y_i is the penalty of class i, D the right one. E is the negative logarithm of e^-y_D / (e^-j + sum_i e^-y_i): the
-    posterior of the right class among all classes and one of rubbish, whose penalty is the constant ``j`` > 0. It is a
-    cross-entropy with one logit more, -j; the paper gives no value for j. Probabilities predicted are those among the
-    classes, rubbish left out.
+    y_i is the penalty of class i, D the true class. E is the negative logarithm of e^-y_D / (e^-j + sum_i e^-y_i): the
+    posterior of the true class among all classes and a rubbish class with the constant penalty ``j`` > 0. This is a
+    cross-entropy with one additional logit, -j; the paper gives no value for j. Predicted probabilities exclude the
+    rubbish class.
     """
 
     name = "rbf-map"
@@ -36,8 +36,8 @@ class RBFMaximumAPosteriori(Classification):
     ) -> Tensor:
         rubbish_B1 = logits_BK.new_full((len(logits_BK), 1), -self.j)
         if weights is not None:
-            weights = torch.cat([weights, weights.new_ones(1)])  # rubbish is nobody's target: its weight is not used
+            weights = torch.cat([weights, weights.new_ones(1)])  # rubbish is never a target, so its weight is unused
         return nn.functional.cross_entropy(torch.cat([logits_BK, rubbish_B1], 1), target_B, weight=weights)
 
     def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
-        return OneOutput.mean_of_outputs(self, outputs)  # refused
+        return OneOutput.mean_of_outputs(self, outputs)  # raises UsageError

@@ -1,4 +1,4 @@
-"""One or several numbers for each input."""
+"""Regression of one or several values."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ FEATURES = one_tensor("features")
 
 
 class Regression(OneOutput):
-    """Errors on standardised targets, mean squared ones unless ``cost`` says otherwise; metrics and predictions in the
-    targets' own units.
+    """Regression of standardised targets, with mean squared error unless ``cost`` is given; metrics and predictions are
+    in the targets' own units.
 
-    "target" is (B, K) float, standardised; ``mean`` and ``std`` (K,) undo it. Models give (B, K).
+    "target" is (B, K) float, standardised by ``mean`` and ``std`` (K,). Models return (B, K).
+
+    Example: ``Regression(torch.tensor([152.0]), torch.tensor([77.0]), cost=F.l1_loss)``
     """
 
     name = "regression"
@@ -64,7 +66,7 @@ class Regression(OneOutput):
         return {"values": self.restore(self.outputs(model, batch))}
 
     def restore(self, standardised_BK: Tensor) -> Tensor:
-        """Back to the targets' own units."""
+        """Values in the targets' own units."""
         return standardised_BK.float() * self.std.to(standardised_BK.device) + self.mean.to(standardised_BK.device)
 
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Regression(OneOutput):
         return dict(zip(target.labels, prediction["values"].tolist(), strict=True))
 
     def mean_of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Their mean."""
+        """The mean of the outputs."""
         return torch.stack(list(outputs)).mean(0)
 
 
@@ -81,7 +83,7 @@ class HuberOptions:
     """Options of the objective "huber"."""
 
     delta: float = 1.0
-    """error, in standard deviations of the target, from which on it counts linearly, not squared"""
+    """error, in standard deviations of the target, above which the loss is linear instead of squared"""
 
     def __post_init__(self) -> None:
         if not self.delta > 0:
@@ -89,7 +91,7 @@ class HuberOptions:
 
 
 def make(setup: TaskSetup) -> Task:
-    """The regression that the objective names."""
+    """The regression task with the requested objective."""
     target = setup.preprocess.target
     costs: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "mse": F.mse_loss,
@@ -105,10 +107,10 @@ def make(setup: TaskSetup) -> Task:
 
 
 def serves(spec: DataSpec) -> str | None:
-    """Values; and classes that are numbers, where they are asked for as values."""
+    """Regression targets; for numeric classes the reason mentions ``--task regression``."""
     reason = serves_targets("regression")(spec)
     if reason is not None and spec.classes and all(map(is_number, spec.classes)):
-        return f"{reason} (--task regression takes the class numbers as values)"
+        return f"{reason} (--task regression uses the class numbers as values)"
     return reason
 
 

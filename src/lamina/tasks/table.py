@@ -1,4 +1,4 @@
-"""The table of tasks: our own, and those of other packages (entry points of the group ``lamina.tasks``)."""
+"""The table of tasks: built-in ones and those of other packages (entry points ``lamina.tasks``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lamina.plugins import Plugins
 from lamina.tasks.kind import TaskKind
 
 AUTO = "auto"
-"""in place of a task: what the model can and the data serve"""
+"""the first task of the model that the data can be used for"""
 TASKS: Plugins[TaskKind] = Plugins(
     "lamina.tasks",
     "task",
@@ -22,6 +22,6 @@ TASKS: Plugins[TaskKind] = Plugins(
 
 
 def expect_task(name: str) -> None:
-    """Raise UsageError, with the nearest name, for what is neither a task nor "auto"."""
+    """Raise UsageError, with the nearest name, unless ``name`` is a task or "auto"."""
     if name != AUTO and name not in TASKS:
         raise unknown("task", name, [AUTO, *TASKS])

@@ -1,4 +1,4 @@
-"""How well a model tells tokens: means over all of them, whatever batches they come in.
+"""Metrics of predicted tokens: means over all tokens, independent of the batches.
 
 Legend: B batch, T tokens, V vocabulary.
 """
@@ -18,11 +18,11 @@ from lamina.data.streams import IGNORED
 
 
 class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
-    """Computes "loss" (nats for each token) and "accuracy"; of a language model, whose ``characters_V`` are given,
-    "perplexity" and "bits_per_character", too.
+    """Computes "loss" (nats per token) and "accuracy"; with ``characters_V`` also "perplexity" and
+    "bits_per_character".
 
-    ``characters_V`` tells how many characters of text each token stands for. ``carried`` is at the task's disposal: the
-    state that a model left after the batch before.
+    ``characters_V`` is the number of characters of text for each token. ``carried`` is for the task: the model's state
+    after the previous batch.
     """
 
     full_state_update = False
@@ -36,7 +36,7 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
         self.carried: Any = None
 
     def update(self, logits_BTV: Tensor, target_BT: Tensor) -> None:
-        """Targets of -100 do not count."""
+        """Add a batch; targets of -100 are ignored."""
         real_BT = target_BT != IGNORED
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=IGNORED, reduction="sum")
         tokens = real_BT.sum()
@@ -48,11 +48,11 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
         dtype = _precise(nats.device)
         self.sums.append(torch.stack([value.to(dtype) for value in (nats, tokens, right, characters)]))
 
-    def sync(self, *args: Any, **how: Any) -> None:
-        """A process that had no batch takes part with zeros: torchmetrics would send nothing, of another type."""
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """A process without a batch contributes zeros: torchmetrics would send an empty tensor of another type."""
         if not self.sums:
             self.sums.append(torch.zeros(4, dtype=_precise(self.device), device=self.device))
-        super().sync(*args, **how)
+        super().sync(*args, **kwargs)
 
     def compute(self) -> dict[str, Tensor]:
         rows: Tensor = dim_zero_cat(self.sums)
@@ -64,4 +64,4 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
 
 
 def _precise(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64  # which a Mac's accelerator lacks
+    return torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64

@@ -1,4 +1,4 @@
-"""A text from another text: each token of the translation from the source and the tokens before it.
+"""Translation: predict each target token from the source and the previous target tokens.
 
 Legend: B pairs, S tokens of the longest source, T tokens of the longest target, V vocabulary.
 """
@@ -26,8 +26,10 @@ class Translation(Task):
     """Cross-entropy of the target's tokens under teacher forcing, a mean over tokens.
 
     Batches hold "source" (B, S), "source_lengths" (B,), "tokens" (B, T), which begin with the token ``begin``, and
-    "target" (B, T), which end with ``end`` and are -100 where a row is only filled. Models give logits (B, T, V) and a
-    state, and have ``encode``.
+    "target" (B, T), which end with ``end`` and are padded with -100. Models return logits (B, T, V) and a state, and
+    have ``encode``.
+
+    Example: ``Translation(code.begin, code.end, label_smoothing=0.1)``
     """
 
     name = "translation"
@@ -43,7 +45,7 @@ class Translation(Task):
         return loss * _weight(target_N), {}
 
     def metrics(self) -> Any:
-        """Under teacher forcing: "loss" in nats for each token, without smoothing, and "accuracy"."""
+        """Under teacher forcing: "loss" in nats per token, without smoothing, and "accuracy"."""
         from lamina.tasks.token_metrics import TokenMetrics
 
         return TokenMetrics()
@@ -54,10 +56,10 @@ class Translation(Task):
     def translate(
         self, model: nn.Module, batch: Batch, *, beam: int = 1, length_penalty: float = 0.6
     ) -> list[list[Hypothesis]]:
-        """The ``beam`` best translations found of each "source", best first, the token ``end`` taken away; one beam is
-        greedy decoding. Each has at most 50 tokens more than its source.
+        """The ``beam`` best translations of each "source", best first, without the token ``end``; a beam of 1 is greedy
+        decoding. Each has at most 50 tokens more than its source.
 
-        Raises UsageError for a beam or a length penalty that means nothing.
+        Raises UsageError for a beam or a length penalty out of range.
         """
         source_BS, lengths_B = batch["source"], batch["source_lengths"]
         memory = model.encode(source_BS, lengths_B)  # type: ignore[operator]
@@ -71,16 +73,16 @@ class Translation(Task):
             forbidden=self.forbidden,
             memory=memory,
         )
-        most_B = (lengths_B + LONGER).tolist()  # its own, whatever else is in the batch
+        limit_B = (lengths_B + LONGER).tolist()  # of each source, independent of the batch
         return [
-            [one._replace(tokens=[token for token in one.tokens[:most] if token != self.end]) for one in best]
-            for best, most in zip(found, most_B, strict=True)
+            [one._replace(tokens=[token for token in one.tokens[:limit] if token != self.end]) for one in best]
+            for best, limit in zip(found, limit_B, strict=True)
         ]
 
 
 def _weight(target_N: Tensor) -> Tensor | float:
-    """Of several processes, whose gradients are averaged, one with more tokens than the others counts for more: so that
-    together they have the mean over the tokens of all."""
+    """The weight of this process's loss under DDP, proportional to its tokens: the averaged gradient is then that of
+    the mean over all tokens."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return 1.0
     mine = (target_N != IGNORED).sum()
@@ -90,18 +92,18 @@ def _weight(target_N: Tensor) -> Tensor | float:
 
 
 def teacher_forced_logits(model: nn.Module, batch: Batch) -> Tensor:
-    """Logits (B, T, V). The decoder needs no lengths: what fills a row stands behind its tokens, and is ignored."""
+    """Logits (B, T, V). The decoder needs no lengths: padding follows the tokens and is ignored in the loss."""
     logits_BTV: Tensor
     logits_BTV, _ = model(batch["tokens"], source=batch["source"], source_lengths=batch["source_lengths"])
     return logits_BTV
 
 
 def serves(spec: DataSpec) -> str | None:
-    return None if spec.task == Translation.name else "holds no pairs of texts"
+    return None if spec.task == Translation.name else "has no pairs of texts"
 
 
 def make(setup: TaskSetup) -> Task:
-    code: Any = setup.preprocess.code  # type: ignore[attr-defined]  # of texts, as ``serves`` has made sure
+    code: Any = setup.preprocess.code  # type: ignore[attr-defined]  # a TextPreprocess, as ``serves`` ensures
     return Translation(code.begin, code.end, forbidden=code.no_text, label_smoothing=setup.recipe.label_smoothing)
 
 

@@ -1,4 +1,4 @@
-"""Options of a translation's verbs. Imports no torch."""
+"""Options of the verbs of translation. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from lamina.errors import UsageError
 
 LONGER = 50
-"""tokens that a translation may be longer than its source (Vaswani et al. 2017, section 6.1)"""
+"""maximum number of tokens of a translation beyond those of its source (Vaswani et al. 2017, section 6.1)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BeamOptions:
-    """How translations are searched. Raises UsageError for values that mean nothing."""
+    """Options of beam search. Raises UsageError for values out of range."""
 
     beam: int = 1
-    """translations that the search keeps at a time; 1: greedy decoding"""
+    """beam size; 1: greedy decoding"""
 
     def __post_init__(self) -> None:
         if self.beam < 1:
@@ -24,10 +24,13 @@ class BeamOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationOptions(BeamOptions):
-    """How texts are translated. Raises UsageError for values that mean nothing."""
+    """How texts are translated. Raises UsageError for values out of range.
+
+    Example: ``TranslationOptions(beam=4, length_penalty=0.6)``
+    """
 
     length_penalty: float = 0.6
-    """above 0 a beam favours longer translations: scores are divided by ((5 + tokens) / 6) to this power"""
+    """above 0 favours longer translations: scores are divided by ((5 + tokens) / 6) to this power"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

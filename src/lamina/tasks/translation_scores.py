@@ -1,4 +1,4 @@
-"""How good translations are: exact matches, and BLEU and chrF as sacrebleu calculates them."""
+"""Scores of translations: exact match, and BLEU and chrF by sacrebleu."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of verbs that several tasks share. Imports no torch."""
+"""Options of verbs shared by several tasks. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class NoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CropOptions:
-    """How a run that predicts targets is evaluated."""
+    """Options of evaluate for tasks that predict targets."""
 
     crops: int = 1
-    """of images, 10: the mean over ten windows of each, corners and centre and their mirror images"""
+    """images: 10 averages over ten crops: corners and centre, and their mirror images"""
 
     def __post_init__(self) -> None:
         if self.crops not in (1, 10):
-            raise UsageError(f"crops is 1 or 10, got {self.crops}")
+            raise UsageError(f"crops must be 1 or 10, got {self.crops}")

@@ -1,7 +1,7 @@
-"""What a run can do beside inspect, report and export, and with which options, by task. Imports no torch: the command
-line shows these options.
+"""The verbs of runs besides inspect, report and export, with their options, by task. Imports no torch, so that the
+command line can show them quickly.
 
-A task of another package brings its own in ``TaskKind.verbs``.
+Tasks of other packages define theirs in ``TaskKind.verbs``.
 """
 
 from __future__ import annotations

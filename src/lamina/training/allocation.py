@@ -1,4 +1,4 @@
-"""Memory of a training on a CPU that is freed and taken again in every step."""
+"""Reuse of freed memory between training steps on a CPU."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import torch
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 KEPT = 2**31 - 1
 USUAL = {MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
-"""where glibc's own thresholds end up in a process that frees large blocks"""
+"""the thresholds that glibc itself settles on in a process that frees large blocks"""
 
 
 @contextmanager
 def freed_memory_kept(device: torch.device) -> Iterator[None]:
-    """Within, the process keeps what it frees; at the end it gives it back.
+    """Inside the block the process keeps freed memory for reuse; at the end it is returned to the system.
 
-    glibc takes blocks of more than 32 MB from the system and gives them back when they are freed, and the top of the
-    heap as well; of new memory the system clears page after page at first touch, which for a batch of images takes
-    longer than the arithmetic. Does nothing with another C library, or for another device than the CPU.
+    glibc maps blocks of more than 32 MB from the system and unmaps them when they are freed, and trims the top of the
+    heap. The system clears each new page on first touch, which for a batch of images takes longer than the arithmetic.
+    Has no effect with another C library or on another device than the CPU.
     """
     if device.type != "cpu" or platform.libc_ver()[0] != "glibc":
         yield

@@ -1,4 +1,4 @@
-"""Checkpoints that are either whole or not there, and hold tensors and Python primitives only."""
+"""Checkpoints: written atomically, and holding only tensors and Python primitives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from lamina.files import reason, write_whole
 
 
 class Checkpoints:
-    """The checkpoints of a run, ``step-<n>.ckpt``: the newest and the one before it."""
+    """The checkpoints of a run, ``step-<n>.ckpt``: the newest two are kept.
+
+    Example: ``Checkpoints(Path("runs/digits/checkpoints")).latest()``
+    """
 
     keep = 2
 
@@ -35,7 +38,7 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}.ckpt"
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Raises RunError where it cannot be written; then the checkpoints before it are untouched."""
+        """Write a checkpoint. Raises RunError if that fails; earlier checkpoints are then untouched."""
         _check_plain(state, "")
         path = self.path(step)
         try:
@@ -48,13 +51,13 @@ class Checkpoints:
         return path
 
     def remove_temporaries(self) -> None:
-        """Remove what a killed process left half written."""
+        """Remove partly written files of a killed process."""
         for path in self.folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
 
 
 def _check_plain(value: Any, place: str) -> None:
-    """Raise RunError for what could be written but, as only data is read back, never be loaded (a NamedTuple, say)."""
+    """Raise RunError for values that ``weights_only=True`` could not load again, such as a NamedTuple."""
     if isinstance(value, dict):
         for key, item in value.items():
             _check_plain(key, place)
@@ -70,7 +73,7 @@ def _check_plain(value: Any, place: str) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint. Raises RunError for a file that is empty, cut short, or holds anything but data."""
+    """The state in a checkpoint. Raises RunError for a file that is empty, truncated or holds code."""
     try:
         with zipfile.ZipFile(path) as archive:
             torn = archive.testzip()  # torch itself does not compare the checksums
@@ -86,7 +89,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         what = f" ({named[1]})" if named else ""
         raise RunError(f"{path} is refused: it holds something other than tensors and plain values{what}") from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise RunError(f"{path} is damaged ({reason(error)}); {_older(path)}") from error
+        raise RunError(f"{path} is damaged ({reason(error)}); {_earlier_checkpoint(path)}") from error
     if not isinstance(state, dict) or state.get("format") != 1:
         raise RunError(f"{path} is not a checkpoint of this version of lamina")
     return state
@@ -96,8 +99,8 @@ def _step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
 
 
-def _older(path: Path) -> str:
+def _earlier_checkpoint(path: Path) -> str:
     paths = Checkpoints(path.parent).paths()
     if path in paths[1:]:
-        return f"delete it to go on from the one before, {paths[paths.index(path) - 1].name}"
+        return f"delete it to continue from the one before, {paths[paths.index(path) - 1].name}"
     return "there is no earlier one"

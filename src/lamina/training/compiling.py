@@ -1,4 +1,4 @@
-"""torch.compile, with the settings under which its results are the plain model's, and the fast ones."""
+"""torch.compile with the settings that reproduce the eager model's results, fast."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from torch import nn
 from lamina.layers.recurrent import Recurrent
 
 
-def compiled(function: Callable[..., Any], *, device: str, backend: str = "inductor", **how: Any) -> Callable[..., Any]:
-    """``function`` compiled, for a ``device`` of that type ("cpu", "cuda").
+def compiled(
+    function: Callable[..., Any], *, device: str, backend: str = "inductor", **kwargs: Any
+) -> Callable[..., Any]:
+    """``function`` compiled for a device type ("cpu", "cuda"); ``kwargs`` go to ``torch.compile``.
 
-    On a CPU the inductor of torch 2.13 loses the gradient of a convolution that a ReLU, non-overlapping max pooling and
-    a linear layer follow (VGG's end, say), unless its layout optimisation is off.
+    On a CPU the inductor of torch 2.13 loses the gradient of a convolution followed by a ReLU, non-overlapping max
+    pooling and a linear layer (the end of VGG, for example) unless its layout optimisation is off.
+
+    Example: ``forward = compiled(model.forward, device="cpu")``
     """
     if backend == "inductor" and device == "cpu":
-        how["options"] = {"layout_optimization": False}
-    return torch.compile(function, backend=backend, **how)
+        kwargs["options"] = {"layout_optimization": False}
+    return torch.compile(function, backend=backend, **kwargs)
 
 
 def leave_loops_out(module: nn.Module) -> None:
-    """Have torch.compile leave the loops over time of recurrent networks as they are, with graphs around them.
+    """Keep the loops over time of recurrent networks out of the compiled graph.
 
-    It can take them in, but then trains no faster than eager PyTorch (``make bench``: recurrent_compile).
+    torch.compile can include them, but training is then no faster than in eager PyTorch (``make bench``:
+    recurrent_compile).
     """
     for part in module.modules():
         if isinstance(part, Recurrent):

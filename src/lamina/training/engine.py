@@ -1,4 +1,4 @@
-"""The engine: models and optimisers on Lightning Fabric, and one optimiser step done right."""
+"""The engine: models and optimisers on Lightning Fabric, and the optimiser step."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ from lamina.training.optimisers import make_optimiser
 from lamina.training.schedules import Plateau, check_schedule, rate_factor
 
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed", "fp64": "32-true"}
-# fp64: Fabric's "64-true" casts every output back to fp32; its no-op "32-true" over a model in double keeps all digits.
-
+# fp64: Fabric's "64-true" casts every output back to fp32; its no-op "32-true" over a double model keeps all digits.
 
 LESS_IS_BETTER = ("loss", "error", "perplexity", "bits_per_character", "rmse", "mae", "mse")
 """metrics of which less is better; of others more"""
 NO_RAMP = 10**12
-"""a number of updates of an average at which its decay is the recipe's"""
+"""number of EMA updates beyond which the decay has reached the recipe's"""
 
 
 class Engine:
-    """What the loop hands to a task (see ``lamina.tasks.base.Engine``), and what a checkpoint must hold of it.
+    """The engine passed to a task (see ``lamina.tasks.base.Engine``), and its checkpoint state.
 
-    ``raw`` (to tasks ``plain``) are the modules themselves, ``models`` the same ones wrapped by Fabric (device,
-    precision, DDP). Each player is optimised under the recipe that ``Task.recipe_of`` gives it.
+    ``raw`` (``plain`` for tasks) are the modules themselves, ``models`` the same modules wrapped by Fabric (device,
+    precision, DDP). Each player is optimised with the recipe from ``Task.recipe_of``.
+
+    Example: ``Engine(Fabric(accelerator="cpu"), task, {"model": model}, Recipe(epochs=1))``
     """
 
     def __init__(self, fabric: Fabric, task: Task, models: Mapping[str, nn.Module], recipe: Recipe) -> None:
@@ -51,17 +52,17 @@ class Engine:
         self.fabric, self.task, self.recipe = fabric, task, recipe
         self.raw = {player: models[player] for player in task.players}
         self.recipes = {player: task.recipe_of(player, recipe) for player in task.players}
-        for own in self.recipes.values():
-            check_schedule(own)
+        for player_recipe in self.recipes.values():
+            check_schedule(player_recipe)
         self.notes = _compile_notes(task, recipe)
         if fabric.world_size > 1:
-            # buffers are broadcast before every forward, and several players have several of them in one update
-            several = {} if len(task.players) == 1 else {"broadcast_buffers": False}
+            # buffers are broadcast before every forward, and several players have several forwards in one update
+            buffers = {} if len(task.players) == 1 else {"broadcast_buffers": False}
             unused = {"find_unused_parameters": True} if task.find_unused_parameters else {}
-            set_ddp_options(fabric, **several, **unused)
+            set_ddp_options(fabric, **buffers, **unused)
         self.models: dict[str, nn.Module] = {}
         self.optimisers: dict[str, Any] = {}
-        self._still = freeze(self.raw, recipe.freeze) if recipe.freeze else []
+        self._frozen_modules = freeze(self.raw, recipe.freeze) if recipe.freeze else []
         for player, module in self.raw.items():
             if recipe.precision == "fp64":
                 module.double()
@@ -73,7 +74,7 @@ class Engine:
             for method in task.forward_methods.get(player, ()):
                 if fabric.world_size > 1:
                     wrapped.mark_forward_method(method)
-                else:  # there Fabric would call it past its wrapper, without mixed precision
+                else:  # here Fabric would bypass its wrapper and call the method without mixed precision
                     object.__setattr__(wrapped, method, _cast(fabric, getattr(module, method)))
             self.models[player], self.optimisers[player] = wrapped, optimiser
         self.accumulate = recipe.accumulate
@@ -88,12 +89,12 @@ class Engine:
         self.averaged_updates = dict.fromkeys(self.average, 0)
         self._sources = {p: [_floating(self.raw[p])[name] for name in self.average[p]] for p in self.average}
         self._pending = dict.fromkeys(task.players, 0)  # backward passes since the last optimiser step
-        self._waits_for_loss = fabric.device.type == "cpu"  # elsewhere reading a value would stall the device
-        self._watched: dict[str, Tensor] = {}  # there: sums of losses, read now and then
+        self._waits_for_loss = fabric.device.type == "cpu"  # on other devices reading a value would stall
+        self._watched: dict[str, Tensor] = {}  # on those: sums of losses, read every CHECK_EVERY steps
 
     @property
     def plain(self) -> Mapping[str, nn.Module]:
-        """The players without wrapper and autocast."""
+        """The unwrapped players, without autocast."""
         return self.raw
 
     @property
@@ -103,7 +104,7 @@ class Engine:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the update under way."""
+        """The learning rate of the current update."""
         return self._rate(self.recipe)
 
     def _rate(self, recipe: Recipe) -> float:
@@ -112,31 +113,30 @@ class Engine:
 
     @property
     def settled(self) -> bool:
-        """Whether no gradient is waiting for an optimiser step: only then is a checkpoint the whole truth."""
+        """Whether no gradient is pending; checkpoints are complete only then."""
         return not any(self._pending.values())
 
     @property
     def gathers(self) -> bool:
-        """Whether ``state_dict`` needs the other processes: each carries something of its own."""
+        """Whether ``state_dict`` is a collective call, because each process carries its own state."""
         return self.fabric.world_size > 1 and (self.carry is not None or bool(self.task.state_dict()))
 
     def train_mode(self) -> None:
-        """All models in training mode, but what the recipe freezes: its batch statistics stand still, nothing of it is
-        dropped."""
+        """Put models in training mode and frozen modules in evaluation mode: no batch statistics, no dropout."""
         for module in self.raw.values():
             module.train()
-        for module in self._still:
+        for module in self._frozen_modules:
             module.eval()
 
     def optimise(self, loss: Tensor, *players: str) -> bool:
-        """One backward into one player or several; at every ``accumulate``-th call clip, step and average each. True
-        when the optimisers stepped."""
+        """Backward into one or several players; every ``accumulate``-th call clips, steps and averages each. Returns
+        whether the optimisers stepped."""
         players = players or ("model",)
         self._watch(loss, " and ".join(players))
         for player in players:
-            if self._pending[player] == 0:  # and not after the step: another player's loss may have left gradients here
+            if self._pending[player] == 0:  # not after the step: another player's loss may have left gradients here
                 self.optimisers[player].zero_grad(set_to_none=True)
-        # DDP averages over processes at every backward, also at those that only accumulate: the sum is the same.
+        # DDP averages over processes at every backward, including those that only accumulate: the sum is the same.
         self.fabric.backward(loss / self.accumulate)
         for player in players:
             self._pending[player] += 1
@@ -146,7 +146,7 @@ class Engine:
         """Clip, step and average one player."""
         recipe, model, optimiser = self.recipes[player], self.models[player], self.optimisers[player]
         if recipe.clip is not None:
-            # An infinite norm is not raised here: fp16 skips such a step by itself, elsewhere the next loss tells.
+            # An infinite norm raises no error here: fp16 skips such a step, otherwise the next loss is not finite.
             self.fabric.clip_gradients(model, optimiser, max_norm=recipe.clip, error_if_nonfinite=False)
         share = self._rate(recipe) / recipe.lr
         for group in optimiser.param_groups:
@@ -154,7 +154,7 @@ class Engine:
         optimiser.step()
         self._pending[player] = 0
         if player in self.average:
-            # a ramp: the average forgets the weights that training began with
+            # a ramp, so that the average forgets the initial weights
             updates = self.averaged_updates[player]
             decay = min(recipe.ema, (1 + updates) / (10 + updates))
             with torch.no_grad():
@@ -176,7 +176,7 @@ class Engine:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside the block the averaged players have their averaged weights; others, and all without EMA, their own."""
+        """Inside the block averaged players use their EMA weights; the others are unchanged."""
         own = {player: [t.detach().clone() for t in self._sources[player]] for player in self.average}
         with torch.no_grad():
             for player, average in self.average.items():
@@ -189,8 +189,8 @@ class Engine:
                     foreach_copy_(self._sources[player], values)
 
     def check_finite(self) -> None:
-        """Raise TrainingError where a loss since the last check, on a device not read every step, was not finite, or a
-        weight is not: a finite loss can still have had an infinite gradient."""
+        """Raise TrainingError if a loss since the last check or a weight is not finite (a finite loss can have an
+        infinite gradient)."""
         for player, total in self._watched.items():
             if not math.isfinite(total.item()):
                 self._not_finite(player, "at or shortly before")
@@ -203,7 +203,7 @@ class Engine:
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything of the engine that the next step depends on. Collective where the engine ``gathers``."""
+        """The engine state that the next step depends on. A collective call if the engine ``gathers``."""
         return {
             "models": {player: module.state_dict() for player, module in self.raw.items()},
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
@@ -218,7 +218,7 @@ class Engine:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` gave. Raises RunError where other processes carried the state."""
+        """Restore ``state_dict``. Raises RunError if the number of processes has changed and they carried state."""
         for player, module in self.raw.items():
             module.load_state_dict(state["models"][player])
             self.optimisers[player].load_state_dict(state["optimisers"][player])
@@ -234,7 +234,7 @@ class Engine:
             self.carry = mine["carry"]
             self.task.load_state_dict(mine["task"])
         self.step, self.images_seen = state["step"], state["images_seen"]
-        # a checkpoint from before the ramp has no count: its average goes on without one
+        # checkpoints from before the ramp have no count: their average continues without a ramp
         self.averaged_updates = state.get("averaged_updates", dict.fromkeys(self.average, NO_RAMP))
         self.progress, self.progress_after = state["progress"]
 
@@ -245,7 +245,7 @@ class Engine:
         }
 
     def _carried(self) -> list[dict[str, Any]]:
-        """What each process carries, in order of rank; empty where nothing is carried."""
+        """The carried state of each process, by rank; empty if there is none."""
         mine = {"carry": self.carry, "task": self.task.state_dict()}
         if self.gathers:
             everyone: list[Any] = [None] * self.fabric.world_size
@@ -275,19 +275,18 @@ def monitored(task: Task, recipe: Recipe) -> tuple[str, str] | None:
 
 
 def _compile_notes(task: Task, recipe: Recipe) -> tuple[str, ...]:
-    """What of a compiled training is not compiled, for the user to read."""
+    """Notes for the user on players that are not compiled."""
     eager = [player for player in task.differentiated_twice if player in task.players]
     if not recipe.compile or not eager:
         return ()
-    return (
-        f"{' and '.join(eager)} is not compiled: gradients of its gradients are taken, which torch.compile refuses",
-    )
+    return (f"{' and '.join(eager)} is not compiled: torch.compile does not support gradients of its gradients",)
 
 
 def _compile(module: nn.Module, device: str) -> None:
-    """``module.compile()``, which torch 2.13 ignores without a word for modules of its own, a bare nn.Sequential say.
+    """``module.compile()`` that also works for torch's own modules, such as a bare nn.Sequential.
 
-    A function of ours around the call is what makes the compiler look into them. The parameters keep their names.
+    torch 2.13 silently ignores those; wrapping the call in our own function makes the compiler trace into them. The
+    parameters keep their names.
     """
     call = call_uncompiled(module)
 
@@ -299,7 +298,7 @@ def _compile(module: nn.Module, device: str) -> None:
 
 
 def _cast(fabric: Fabric, method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of a model in the precision that Fabric gives its forward."""
+    """A method of a model, called in the precision that Fabric uses for forward."""
 
     @wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,7 @@
-"""What ``fit`` reports, as frozen events: progress bars, logs, pruning and tests are consumers of these."""
+"""The events that ``fit`` yields; progress bars, logs, pruning and tests consume them.
+
+Example: ``losses = [event.train["loss"] for event in fit(engine, streams) if isinstance(event, EpochDone)]``
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """One update is done."""
+    """One update (optimiser step) is done."""
 
     step: int
     epoch: int
-    """epochs reported before it"""
+    """epochs reported before this step"""
     samples: int
     """samples seen since training began, over all processes"""
     logs: dict[str, Tensor]
@@ -24,25 +27,25 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """An epoch is done, and evaluated where there is something to evaluate on."""
+    """An epoch is done, and evaluated if there is validation data."""
 
     epoch: int
-    """epochs reported, 1 for the first"""
+    """number of the epoch, from 1"""
     step: int
     train: dict[str, float]
     """each logged scalar, averaged over the updates that reported it"""
     validation: dict[str, float]
     lr: float
-    """learning rate of its last update"""
+    """learning rate of the epoch's last update"""
     best: bool
-    """whether these weights are the best so far (always true where nothing chooses)"""
+    """whether these weights are the best so far (always true without a monitored metric)"""
     improved: bool = True
-    """whether the watched metric is better than ever; of equal ones the lower loss makes the best"""
+    """whether the monitored metric improved; ``best`` also counts an equal metric with a lower loss"""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint is on the disk."""
+    """A checkpoint has been written."""
 
     step: int
     path: Path

@@ -1,4 +1,4 @@
-"""Where training stands in its data: a position in every stream, and the share of the whole that is done."""
+"""Position in the training data: epoch and batch of every stream, and the share of training done."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lamina.training.engine import Engine
 
 
 class Feed:
-    """Endless batches of a stream, and the position in it: ``index`` batches of epoch ``epoch`` are drawn."""
+    """Endless batches of a stream; ``index`` batches of epoch ``epoch`` have been drawn."""
 
     def __init__(self, name: str, stream: Stream, dtype: torch.dtype) -> None:
         if stream.per_epoch < 1:
-            raise DataError(f"the stream '{name}' of training data holds not even one batch")
+            raise DataError(f"the stream '{name}' of training data is shorter than one batch")
         self.name, self.stream, self.dtype = name, stream, dtype
         self.epoch, self.index = 0, 0
         self._ahead: Iterator[Batch] | None = None
@@ -31,20 +31,20 @@ class Feed:
             self._ahead = self.stream.batches(self.epoch, self.index)
         batch = next(self._ahead, None)
         if batch is None:
-            count, said = self.index, self.stream.per_epoch
-            raise DataError(f"the stream '{self.name}' broke off after {count} of the {said} batches of an epoch")
+            count, expected = self.index, self.stream.per_epoch
+            raise DataError(f"the stream '{self.name}' ended after {count} of the {expected} batches of an epoch")
         self.index += 1
         if self.dtype is not torch.float64:
             return batch
         return {name: value.double() if value.is_floating_point() else value for name, value in batch.items()}
 
     def start(self, epoch: int, index: int = 0) -> None:
-        """Go to a position."""
+        """Move to a position."""
         self.epoch, self.index, self._ahead = epoch, index, None
 
     @property
     def position(self) -> float:
-        """Epochs drawn, in fractions."""
+        """Epochs drawn, as a fraction."""
         return self.epoch + self.index / self.stream.per_epoch
 
 
@@ -66,7 +66,7 @@ class First(Feed):
 
 
 class Feeds:
-    """What a task draws from: ``next(batches)`` is the first stream's, ``next(batches["name"])`` a named one's."""
+    """The batches of a task: ``next(batches)`` from the first stream, ``next(batches["name"])`` from a named one."""
 
     def __init__(self, streams: Mapping[str, Stream], engine: Engine) -> None:
         dtype = torch.float64 if engine.recipe.precision == "fp64" else torch.float32
@@ -90,18 +90,18 @@ class Feeds:
         return self.share(self.engine.step) == 1
 
     def share(self, step: int) -> float:
-        """Share of training done, 0 to 1, when ``step`` updates are done and what is drawn is used."""
+        """Share of training done, 0 to 1, after ``step`` updates on the batches drawn so far."""
         unit, amount = self.engine.recipe.length
         done = {"epochs": self.first.position, "steps": step, "images": self.engine.images_seen}[unit]
         return min(1.0, done / amount)
 
     def resize(self, batch_size: int) -> None:
-        """From now on batches of another size."""
+        """Change the batch size of all streams."""
         for feed in self.feeds.values():
             feed.stream = feed.stream.with_batch_size(batch_size)
 
     def next_epoch(self) -> None:
-        """Leave the epochs under way: what is drawn next are the first batches of new ones."""
+        """Start a new epoch in every stream."""
         for feed in self.feeds.values():
             feed.start(feed.epoch + 1)
 
@@ -109,7 +109,7 @@ class Feeds:
         return {name: [feed.epoch, feed.index, feed.stream.per_epoch] for name, feed in self.feeds.items()}
 
     def load_state_dict(self, state: dict[str, list[int]]) -> None:
-        """Raises DataError where a stream is not as long as it was."""
+        """Restore positions. Raises DataError if the length of a stream has changed."""
         for name, feed in self.feeds.items():
             epoch, index, per_epoch = state[name]
             if feed.stream.per_epoch != per_epoch:

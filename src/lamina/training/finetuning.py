@@ -1,4 +1,4 @@
-"""Parts of a model that stay as they are, and stages that are calculated twice to save memory."""
+"""Frozen modules, and activation checkpointing of stages."""
 
 from __future__ import annotations
 
@@ -17,45 +17,46 @@ BODY = "body"
 
 
 def freeze(models: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[nn.Module]:
-    """Take the modules that the patterns name, with all that is in them, out of training; returns them.
+    """Freeze the modules that match the patterns, submodules included, and return them.
 
-    A pattern is a module's name as ``named_modules`` has it ("stem", "stages.0"), one with wildcards ("stages.*"), or
-    "body": everything but the module "head". Raises UsageError for a pattern that no module of any model answers to,
-    and where nothing would be left to train.
+    A pattern is a module name from ``named_modules`` ("stem", "stages.0"), a glob ("stages.*"), or "body": everything
+    but the module "head". Raises UsageError for a pattern without a match, and if nothing is left to train.
+
+    Example: ``freeze({"model": model}, ["stem", "stages.0"])``
     """
-    still: list[nn.Module] = []
+    frozen: list[nn.Module] = []
     for pattern in patterns:
         found = [module for model in models.values() for module in _matching(model, pattern)]
         if not found:
             names = {name for model in models.values() for name, _ in model.named_modules() if name}
             raise unknown("module to freeze", pattern, {BODY, *names})
-        still += found
-    for module in still:
+        frozen += found
+    for module in frozen:
         for parameter in module.parameters():
             parameter.requires_grad_(False)
     for player, model in models.items():
         if not any(p.requires_grad for p in model.parameters()):
             raise UsageError(f"freeze={','.join(patterns)} leaves nothing of '{player}' to train")
-    return still
+    return frozen
 
 
 def _matching(model: nn.Module, pattern: str) -> list[nn.Module]:
     if pattern == BODY and hasattr(model, "head"):
-        for parameter in model.parameters(recurse=False):  # a position embedding, say
+        for parameter in model.parameters(recurse=False):  # e.g. a position embedding
             parameter.requires_grad_(False)
         return [module for name, module in model.named_children() if name != "head"]
     return [module for name, module in model.named_modules() if name and fnmatchcase(name, pattern)]
 
 
 def checkpoint_stages(model: nn.Module) -> None:
-    """From now on each of ``model.stages`` keeps its input alone, and is calculated again when its gradient is due
-    (Chen et al. 2016, arXiv 1604.06174): the same numbers to the last bit, batch-norm statistics and dropout included.
+    """Activation checkpointing (Chen et al. 2016, arXiv 1604.06174): each of ``model.stages`` stores only its input and
+    is recomputed in the backward pass. Results are bit-identical, batch-norm statistics and dropout included.
 
     Raises UsageError for a model without stages.
     """
     stages = getattr(model, "stages", None)
     if not isinstance(stages, nn.ModuleList | nn.Sequential):
-        raise UsageError(f"checkpointing calculates stages again, and {type(model).__name__.lower()} has no 'stages'")
+        raise UsageError(f"checkpointing recomputes stages, but {type(model).__name__.lower()} has no 'stages'")
     for stage in stages:
         contexts = partial(_contexts, stage)
         stage.forward = partial(checkpoint, stage.forward, use_reentrant=False, context_fn=contexts)
@@ -67,7 +68,7 @@ def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractC
 
 @contextmanager
 def _statistics_kept(stage: nn.Module) -> Iterator[None]:
-    """Running statistics, which the first calculation has moved already, stay: a momentum of 0 adds nothing to them."""
+    """Keep running statistics, already updated by the first forward, unchanged: momentum 0 adds nothing."""
     norms = [m for m in stage.modules() if isinstance(m, BatchOrInstanceNorm) and m.track_running_stats]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

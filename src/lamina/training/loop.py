@@ -1,8 +1,8 @@
-"""The one loop that trains everything, read in five minutes.
+"""The training loop of every task.
 
 State = f(weights, optimisers, averages, carry, sums, counters). Batches and all randomness are pure functions of
-(seed, position), so a checkpoint holds positions and no generator's state, and what is resumed is bit-identical to what
-was never interrupted.
+(seed, position), so a checkpoint stores positions and no generator state, and a resumed training is bit-identical to an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lamina.training.events import EpochDone, Event, Saved, StepDone, Stopped
 from lamina.training.feeds import Feeds
 from lamina.training.seeding import seed_generators
 
-CHECK_EVERY = 50  # steps between looks at the loss on a device that must not be waited for every step
+CHECK_EVERY = 50  # steps between checks of the loss on devices where reading it would stall
 
 Evaluate = Callable[[], Mapping[str, float]]
 
@@ -39,26 +39,32 @@ def fit(
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
 ) -> Generator[Event]:
-    """Train, as a generator of events; closing it stops cleanly after the step under way, and saves.
+    """Train, as a generator of events; closing it stops after the current step and saves a checkpoint.
 
-    ``evaluate`` runs after every epoch, with averaged weights in place and the models in evaluation mode. With
-    ``checkpoints`` the state is saved at every epoch's end, every ``checkpoint_every`` steps and when closed;
-    ``resume`` goes on from the latest. An EpochDone counts once the consumer comes back for more: one that writes a row
-    for each, and on resuming cuts its rows to the checkpoint's ``rows``, has every row once, wherever it was stopped.
+    ``evaluate`` is called after every epoch, with the EMA weights in place and the models in evaluation mode. With
+    ``checkpoints`` the state is saved after every epoch, every ``checkpoint_every`` steps and on closing; ``resume``
+    continues from the latest. An EpochDone takes effect when the consumer asks for the next event: a consumer that
+    writes one row for each, and on resuming truncates to the checkpoint's ``rows``, has every row exactly once.
 
-    Raises TrainingError for a loss that is not finite, RunError where saving or resuming fails, UsageError where the
-    recipe watches a validation that is not there, DataError for a stream that is empty, breaks off or has changed.
+    Raises TrainingError for a loss that is not finite, RunError if saving or resuming fails, UsageError if the recipe
+    monitors a validation metric that does not exist, DataError for a stream that is empty, too short or has changed.
+
+    Example::
+
+        for event in fit(engine, {"train": stream}, evaluate=evaluate):
+            if isinstance(event, EpochDone):
+                print(event.epoch, event.validation)
     """
     expect_watched(engine, evaluate is not None)
     feeds = Feeds({"train": streams} if isinstance(streams, Stream) else streams, engine)
     progress = _Progress()
     latest = checkpoints.latest() if checkpoints is not None else None
     if latest is None:
-        _enter(engine, feeds, engine.task.phase(0))
+        _start_phase(engine, feeds, engine.task.phase(0))
     elif resume:
         _restore(latest, engine, feeds, progress)
     else:
-        raise RunError(f"{latest.parent} holds the checkpoints of another training: resume it, or use another folder")
+        raise RunError(f"{latest.parent} holds checkpoints of another training: resume it, or use another folder")
     try:
         yield from _train(engine, feeds, progress, evaluate, checkpoints)
     except TrainingError as error:
@@ -68,7 +74,7 @@ def fit(
 
 
 def expect_watched(engine: Engine, evaluates: bool) -> None:
-    """Raise UsageError where the recipe watches a validation metric and there is none."""
+    """Raise UsageError if the recipe monitors a validation metric and there is none."""
     recipe, task = engine.recipe, engine.task
     if (recipe.patience is not None or recipe.schedule == "plateau") and not (evaluates and engine.monitor):
         remedy = f"the task '{task.name}' names none" if evaluates else "set --validation above 0"
@@ -77,15 +83,15 @@ def expect_watched(engine: Engine, evaluates: bool) -> None:
 
 @dataclass
 class _Progress:
-    """What the loop itself must remember."""
+    """The loop's own state."""
 
     rows: int = 0  # epochs reported
     best: float | None = None  # score of the best of them
-    best_loss: float | None = None  # its loss, which decides between equal scores
+    best_loss: float | None = None  # its loss, the tie-breaker between equal scores
     waited: int = 0  # epochs since the best one
-    epoch: int = 0  # epochs of the first stream that were done when the epoch under way began
-    fresh: bool = True  # nothing of the epoch under way is done yet
-    sums: dict[str, Tensor] = field(default_factory=dict)  # of what its updates logged
+    epoch: int = 0  # epochs of the first stream done when the current epoch began
+    fresh: bool = True  # no update of the current epoch is done yet
+    sums: dict[str, Tensor] = field(default_factory=dict)  # of the logged values
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, logs: dict[str, Tensor]) -> None:
@@ -101,27 +107,27 @@ def _train(
     engine: Engine, feeds: Feeds, progress: _Progress, evaluate: Evaluate | None, checkpoints: Checkpoints | None
 ) -> Iterator[Event]:
     recipe, task = engine.recipe, engine.task
-    saved = (engine.step, progress.rows)  # what the newest checkpoint holds; nothing is lost with the state at step 0
+    saved = (engine.step, progress.rows)  # state of the newest checkpoint; the state at step 0 need not be saved
     engine.train_mode()
     try:
         while True:
             phase = task.phase(engine.images_seen)
-            turns = phase is not None and engine.phase is not None and phase.index != engine.phase.index
+            phase_changes = phase is not None and engine.phase is not None and phase.index != engine.phase.index
             due = recipe.checkpoint_every is not None and engine.step % recipe.checkpoint_every == 0
-            if not progress.fresh and (turns or feeds.finished or feeds.epochs_done > progress.epoch):
-                event, after = _judge_epoch(engine, progress, evaluate)
+            if not progress.fresh and (phase_changes or feeds.finished or feeds.epochs_done > progress.epoch):
+                event, next_progress = _evaluate_epoch(engine, progress, evaluate)
                 yield event
-                progress, due = after, True  # only now: closed before, the epoch is judged again on resuming
+                progress, due = next_progress, True  # only now: if closed earlier, resuming evaluates the epoch again
                 if recipe.schedule == "plateau":
                     engine.plateau.update(event.improved)
-            if turns:
-                _enter(engine, feeds, phase)
+            if phase_changes:
+                _start_phase(engine, feeds, phase)
             engine.phase = phase
             if checkpoints is not None and due and saved != (engine.step, progress.rows):
                 saved = (engine.step, progress.rows)
                 yield _save(engine, feeds, progress, checkpoints)
-            impatient = recipe.patience is not None and progress.waited >= recipe.patience
-            if feeds.finished or impatient:
+            out_of_patience = recipe.patience is not None and progress.waited >= recipe.patience
+            if feeds.finished or out_of_patience:
                 yield Stopped(engine.step, "finished" if feeds.finished else "patience")
                 return
 
@@ -132,21 +138,21 @@ def _train(
             progress.add(logs)
             yield StepDone(engine.step, progress.rows, engine.images_seen, logs)
     except GeneratorExit:
-        # A gather would wait for processes that may not come: where one is needed, the last checkpoint stands.
+        # A gather could wait forever for other processes: if one is needed, the last checkpoint is kept.
         if checkpoints is not None and saved != (engine.step, progress.rows) and not engine.gathers:
             _save(engine, feeds, progress, checkpoints)
         raise
 
 
 def _update(engine: Engine, feeds: Feeds) -> dict[str, Tensor]:
-    """One update of the task: its randomness follows from the step."""
+    """One update of the task, seeded by the step."""
     engine.progress = feeds.share(engine.step)
-    engine.progress_after = feeds.share(engine.step + 1)  # and again with every batch drawn
+    engine.progress_after = feeds.share(engine.step + 1)  # updated again with every batch drawn
     _reseed(engine, "step")
-    logs = _over_processes(engine, engine.task.update(feeds, engine))
+    logs = _average_over_processes(engine, engine.task.update(feeds, engine))
     if not engine.settled:
         raise LaminaError(
-            f"an update of the task '{engine.task.name}' ended with gradients that wait for a step: "
+            f"an update of the task '{engine.task.name}' ended with pending gradients: "
             f"optimise() must be called engine.accumulate = {engine.accumulate} times for every step"
         )
     engine.step += 1
@@ -155,8 +161,8 @@ def _update(engine: Engine, feeds: Feeds) -> dict[str, Tensor]:
     return logs
 
 
-def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None) -> tuple[EpochDone, _Progress]:
-    """Evaluate the epoch that ends: what to report, and what to remember once it is reported."""
+def _evaluate_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None) -> tuple[EpochDone, _Progress]:
+    """Evaluate the finished epoch: the event to report, and the progress once it is reported."""
     engine.check_finite()
     validation: dict[str, float] = {}
     if evaluate is not None:
@@ -165,12 +171,12 @@ def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None)
             module.eval()
         with engine.averaged(), torch.no_grad():
             validation = {name: float(value) for name, value in evaluate().items()}
-        validation = engine.fabric.broadcast(validation)  # every process must come to the same decision
+        validation = engine.fabric.broadcast(validation)  # every process must make the same decision
     best, best_loss, better, improved = progress.best, progress.best_loss, True, True
     if evaluate is not None and engine.monitor is not None:
         score, loss = _score(engine, validation), validation.get("loss")
         improved = best is None or score > best
-        # of epochs that are equal by the metric the one of lower loss is kept; patience waits for the metric alone
+        # among epochs of equal metric the lower loss is kept; patience considers the metric alone
         tied = score == best and loss is not None and best_loss is not None and loss < best_loss
         better = improved or tied
         best, best_loss = (score, loss) if better else (best, best_loss)
@@ -178,9 +184,9 @@ def _judge_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None)
     return event, _Progress(event.epoch, best, best_loss, 0 if improved else progress.waited + 1)
 
 
-def _over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What each process logged of its share of the batch, averaged. At every update and not once an epoch: so the sums
-    that a checkpoint holds are those of all, and nothing has to be gathered to save them."""
+def _average_over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Logged values averaged over processes. At every update, not once an epoch: the sums in a checkpoint are then
+    global, and saving needs no gather."""
     if engine.fabric.world_size == 1 or not logs:
         return logs
     values = torch.stack([value.detach().to(engine.fabric.device, torch.float64) for value in logs.values()])
@@ -189,7 +195,7 @@ def _over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor
 
 
 def _score(engine: Engine, validation: dict[str, float]) -> float:
-    """The watched metric, turned so that greater is better; not-a-number is worse than anything."""
+    """The monitored metric, with its sign set so that greater is better; NaN becomes -inf."""
     assert engine.monitor is not None
     name, mode = engine.monitor
     if name not in validation:
@@ -198,13 +204,13 @@ def _score(engine: Engine, validation: dict[str, float]) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def _enter(engine: Engine, feeds: Feeds, phase: Phase | None) -> None:
-    """Begin a phase: a new epoch of every stream (but at the very start), other batches, optimisers that forget."""
-    begins, engine.phase = engine.phase is not None, phase
+def _start_phase(engine: Engine, feeds: Feeds, phase: Phase | None) -> None:
+    """Start a phase: set the batch size, start a new epoch of every stream (except at step 0), reset optimisers."""
+    in_training, engine.phase = engine.phase is not None, phase
     if phase is None:
         return
     feeds.resize(phase.batch_size or engine.recipe.batch_size)
-    if begins:
+    if in_training:
         feeds.next_epoch()
     if phase.reset_optimisers:
         for optimiser in engine.optimisers.values():
@@ -212,7 +218,7 @@ def _enter(engine: Engine, feeds: Feeds, phase: Phase | None) -> None:
 
 
 def _reseed(engine: Engine, purpose: str) -> None:
-    """Seed torch's default generators: dropout, randn_like and their kin become functions of (seed, step, rank)."""
+    """Seed torch's default generators, so that dropout, randn_like etc. are functions of (seed, step, rank)."""
     seed = derive(engine.recipe.seed, purpose, engine.step, engine.fabric.global_rank)
     seed_generators(engine.fabric.device, seed)
 

@@ -18,31 +18,33 @@ NORMS = (
     nn.GroupNorm,
     nn.RMSNorm,
     nn.LocalResponseNorm,
-    nn.PReLU,  # no norm, but its slope must not decay either: He et al. 2015, section 2
+    nn.PReLU,  # not a norm, but its slope must not decay either: He et al. 2015, section 2
 )
 
 
 def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser over the trainable parameters of ``model``.
 
-    Each parameter group keeps its full rate as ``base_lr``. With ``decay_norm_and_bias=False`` biases and parameters of
-    normalisation layers are groups of their own, without weight decay; with a ``layer_decay`` every layer is one, its
-    rate the head's times layer_decay to the power of its distance from the head.
+    Each parameter group stores its unscaled learning rate as ``base_lr``. With ``decay_norm_and_bias=False`` biases and
+    normalisation parameters are in separate groups without weight decay. With ``layer_decay`` every layer is a group
+    with rate lr * layer_decay ** (distance from the head).
+
+    Example: ``make_optimiser(model, Recipe(optimizer="sgd", lr=0.1, momentum=0.9))``
     """
-    spares = recipe.weight_decay and not recipe.decay_norm_and_bias
-    spared = {id(p) for p in _norms_and_biases(model)} if spares else set()
-    places = layer_numbers(model) if recipe.layer_decay < 1 else {}
-    last = max(places.values(), default=0)
+    exempting = recipe.weight_decay and not recipe.decay_norm_and_bias
+    exempt = {id(p) for p in _norms_and_biases(model)} if exempting else set()
+    layer_of = layer_numbers(model) if recipe.layer_decay < 1 else {}
+    last = max(layer_of.values(), default=0)
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, p in _trainable(model):
-        found.setdefault((places.get(name, last), id(p) in spared), []).append(p)
+        found.setdefault((layer_of.get(name, last), id(p) in exempt), []).append(p)
     groups: list[dict[str, Any]] = [
         {
             "params": parameters,
-            "weight_decay": 0.0 if spare else recipe.weight_decay,
+            "weight_decay": 0.0 if is_exempt else recipe.weight_decay,
             "base_lr": recipe.lr * recipe.layer_decay ** (last - layer),
         }
-        for (layer, spare), parameters in sorted(found.items(), key=lambda item: item[0])
+        for (layer, is_exempt), parameters in sorted(found.items(), key=lambda item: item[0])
     ]
     betas = (recipe.beta1, recipe.beta2)
     match recipe.optimizer:
@@ -60,11 +62,11 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 def layer_numbers(model: nn.Module) -> dict[str, int]:
-    """For every parameter's name the layer it stands in, counted from 0 at the input.
+    """The layer number of every parameter, by name, from 0 at the input.
 
-    Layers are the parts of the model that hold parameters, in the order in which the model defines them: stem,
-    stages.0, stages.1, ..., head; each module of a list is one. Parameters of the model itself, such as a position
-    embedding, belong to layer 0.
+    Layers are the children of the model that have parameters, in order of definition: stem, stages.0, stages.1, ...,
+    head; each module of a list is a layer. Parameters of the model itself, such as a position embedding, belong to
+    layer 0.
     """
     parts: list[str] = []
     for name, child in model.named_children():

@@ -11,8 +11,10 @@ from lamina.options.recipe import Recipe
 def rate_factor(recipe: Recipe, before: float, after: float) -> float:
     """The factor on ``recipe.lr`` for an update.
 
-    ``before`` and ``after`` are the shares of training (0 to 1) done when the update begins and ends: decay reads the
-    one, so that it starts at the full rate; warm-up the other, so that no update has rate zero.
+    ``before`` and ``after`` are the shares of training (0 to 1) done before and after it. Decay uses ``before``, so
+    that it starts at the full rate; warm-up uses ``after``, so that no update has rate zero.
+
+    Example: ``rate_factor(Recipe(schedule="cosine"), 0.5, 0.51)`` is 0.5.
     """
     warmup = recipe.warmup
     if after < warmup:
@@ -33,7 +35,7 @@ def rate_factor(recipe: Recipe, before: float, after: float) -> float:
 
 
 def check_schedule(recipe: Recipe) -> None:
-    """Raise UsageError for a schedule that lacks what it needs."""
+    """Raise UsageError for a schedule whose options are missing or contradictory."""
     if recipe.schedule == "inverse-sqrt" and recipe.warmup == 0:
         raise UsageError("schedule 'inverse-sqrt' needs a warm-up: set --warmup to a share of training, such as 0.04")
     if recipe.schedule in ("cosine", "linear") and recipe.final_lr > recipe.lr:
@@ -41,7 +43,7 @@ def check_schedule(recipe: Recipe) -> None:
 
 
 class Plateau:
-    """Multiplies the rate by ``gamma`` after more than ``patience`` evaluations without a better value."""
+    """Multiplies the learning rate by ``gamma`` after more than ``patience`` evaluations without improvement."""
 
     def __init__(self, gamma: float, patience: int) -> None:
         self.gamma, self.patience = gamma, patience

@@ -1,4 +1,4 @@
-"""torch's default generators seeded: what is drawn becomes a function of the seed, and no state is ever saved."""
+"""Seeding of torch's default generators, so that random draws are a function of the seed and no state is saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def seed_generators(device: torch.device, seed: int) -> None:
-    """Seed the CPU's generator and the device's own."""
+    """Seed the generators of the CPU and of the device."""
     torch.default_generator.manual_seed(seed)
     match device.type:
         case "cuda":
@@ -20,6 +20,6 @@ def seed_generators(device: torch.device, seed: int) -> None:
 
 @contextmanager
 def generators_restored(device: torch.device) -> Iterator[None]:
-    """What is drawn inside the block leaves torch's generators as they were."""
+    """Restore torch's generators after the block."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

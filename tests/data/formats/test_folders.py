@@ -23,7 +23,7 @@ from lamina.errors import DataError, UsageError
 from lamina.runs.training import prepare
 
 Make = Callable[..., Path]
-HINT = "; skip_bad (--skip-bad) leaves out what cannot be read"
+HINT = "; skip_bad (--skip-bad) skips unreadable files"
 
 
 def names(split: object) -> list[str]:

@@ -182,7 +182,7 @@ def test_translations(hub: Any, refused: Any) -> None:
 
 def test_what_the_hub_cannot_give(hub: Any, refused: Any) -> None:
     for data in ("hf:mnist", "hf:@main", "hf:a/b/c@main", "hf:../x@main", "hf:/etc@main"):
-        with refused(UsageError, data, "no hub data set"):
+        with refused(UsageError, data, "not a hub data set"):
             open_source(data)
     hub.parts = FileNotFoundError("no such\ndataset")
     with refused(UsageError, "hf:a/b@main", "no such dataset"):

@@ -66,9 +66,9 @@ def test_idx_with_faults(tmp_path: Path, refused: Any) -> None:
         (b"not gzip at all", "cannot read"),
         (gzip.compress(raw[:-5]), "truncated"),
         (gzip.compress(raw + b"x"), "too long"),
-        (gzip.compress(b"\0\0\x0d\3" + raw[4:]), "no idx file of unsigned bytes"),
+        (gzip.compress(b"\0\0\x0d\3" + raw[4:]), "not an idx file of unsigned bytes"),
         (gzip.compress(raw[:4] + struct.pack(">3I", 2**31, 2**20, 2**20) + raw[16:]), "truncated"),
-        (b"", "no idx file"),
+        (b"", "not an idx file"),
     ):
         images.write_bytes(content)
         with refused(DataError, str(images), text):
@@ -195,10 +195,10 @@ def test_batches_that_are_no_batches(tmp_path: Path, refused: Any) -> None:
     path = tmp_path / "data_batch_1"
     pixels, labels = cifar(12, 0)
     for content, text in (
-        (b"garbage", "no readable pickle"),
+        (b"garbage", "not a readable pickle"),
         (pickle.dumps([1, 2]), "no dictionary"),
         (pickle.dumps({b"data": pixels[:, :9], b"labels": labels}), "(N, 3072)"),
-        (pickle.dumps({b"data": pixels, b"labels": labels[:5]}), "12 whole numbers"),
+        (pickle.dumps({b"data": pixels, b"labels": labels[:5]}), "12 integers"),
         (pickle.dumps({b"data": pixels, b"labels": [*labels[:-1], 10]}), "label 10"),
     ):
         path.write_bytes(content)

@@ -83,7 +83,7 @@ def test_one_line_is_cut_anywhere() -> None:
 def test_a_limit_ends_with_a_line(refused: Any) -> None:
     options = DataOptions(limit=40)
     assert text(running_text("x", {"train": LINES}, options)) == "line number 0\nline number 1\n"
-    with refused(UsageError, "limit: 9,999 training characters", "leaves 1,0"):
+    with refused(UsageError, "limit is 9,999", "has only 1,0"):
         running_text("x", {"train": LINES}, DataOptions(limit=9_999))
 
 
@@ -103,7 +103,7 @@ def test_a_file_for_each_split(tmp_path: Path, names: str) -> None:
 def test_several_texts_of_which_none_is_train(tmp_path: Path, refused: Any) -> None:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(LINES)
-    with refused(UsageError, "several texts", "a.txt"):
+    with refused(UsageError, "several text files", "a.txt"):
         open_source(str(tmp_path))
 
 
@@ -151,8 +151,8 @@ def test_a_column_of_text_alone_is_running_text(tmp_path: Path, suffix: str, ref
     assert text(opened(path)) == "\n".join(rows) + "\n"
     spec = opened(path, task="classification").spec
     assert (spec.kind, spec.task) == ("text", "none")
-    assert "one column, 'text', and none with labels" in spec.hint
-    with refused(UsageError, "cannot serve classification", "one column, 'text', and none with labels"):
+    assert "one column, 'text', and no column of labels" in spec.hint
+    with refused(UsageError, "cannot serve classification", "one column, 'text', and no column of labels"):
         prepare("lstm-classifier", {"data": str(path), "task": "classification"}, dry=True)
 
 

@@ -99,15 +99,15 @@ def test_a_large_jpeg_is_shrunk_while_it_is_decoded(tmp_path: Path) -> None:
     y, x = np.mgrid[0:600, 0:800]
     photo = np.stack([x / 800, y / 600, 0.5 + 0.4 * np.sin(x / 40) * np.cos(y / 30)], 2) * 255
     path = saved(tmp_path, Image.fromarray(photo.astype(np.uint8)), ".jpg", quality=95)
-    assert decode(path, 3).shape == decode(path, 3, least=160).shape == (3, 600, 800)
-    assert decode(path, 3, least=150).shape == (3, 300, 400)  # never less than twice what is wanted
-    assert decode(path, 3, least=30).shape == (3, 75, 100)
+    assert decode(path, 3).shape == decode(path, 3, min_size=160).shape == (3, 600, 800)
+    assert decode(path, 3, min_size=150).shape == (3, 300, 400)  # never less than twice what is wanted
+    assert decode(path, 3, min_size=30).shape == (3, 75, 100)
     whole = resize(decode(path, 3)[None], (30, 30), "stretch").int()
     for least in (30, 60):
-        shrunk = resize(decode(path, 3, least=least)[None], (30, 30), "stretch").int()
+        shrunk = resize(decode(path, 3, min_size=least)[None], (30, 30), "stretch").int()
         assert (shrunk - whole).abs().max() <= 4
     same = saved(tmp_path, Image.fromarray(photo.astype(np.uint8)), ".png")
-    assert decode(same, 3, least=30).shape == (3, 600, 800)
+    assert decode(same, 3, min_size=30).shape == (3, 600, 800)
 
 
 def test_what_eight_bits_cannot_hold(tmp_path: Path, refused: Any) -> None:

@@ -172,9 +172,9 @@ def test_what_the_model_is_told() -> None:
 
 
 def test_channels_that_do_not_fit(refused: Any) -> None:
-    with refused(UsageError, "digits", "1 channels, 4 are asked for"):
+    with refused(UsageError, "digits", "1 channels, but 4 are requested"):
         fitted(open_source("digits"), channels=4)
-    with refused(UsageError, "4 channels, 3 are asked for"):
+    with refused(UsageError, "4 channels, but 3 are requested"):
         fitted(arrays(noise(9, 4, 5, 5)), channels=3)
     assert fitted(arrays(noise(9, 4, 5, 5)), channels=4).channels == 4
     with refused(UsageError, "iris is a table"):

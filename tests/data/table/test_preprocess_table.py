@@ -163,14 +163,14 @@ def test_rows_that_do_not_fit(tmp_path: Path, refused: Any) -> None:
     with refused(UsageError, "no such file: gone.csv"):
         preprocess.encode_input("gone.csv")
     (tmp_path / "x.png").write_bytes(b"")
-    with refused(UsageError, "x.png", "no table"):
+    with refused(UsageError, "x.png", "not a table"):
         preprocess.encode_input(tmp_path / "x.png")
     with refused(UsageError, "not int"):
         preprocess.encode_input(3)
 
 
 def test_tables_with_nothing_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
-    with refused(DataError, "no column has anything to learn from", "'same'"):
+    with refused(DataError, "no column has usable values", "'same'"):
         fit_preprocess(opened(tmp_path, TABLE[["same", "tone", "target"]]))
     monkeypatch.setattr("lamina.data.table.preprocess.MOST_FEATURES", 100)
     wide = pd.DataFrame({f"c{k}": [f"{k} {i % 20}" for i in range(ROWS)] for k in range(6)})

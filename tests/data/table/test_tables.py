@@ -211,9 +211,9 @@ def test_infinite_and_nested_values(tmp_path: Path, refused: Any) -> None:
 def test_one_class_or_one_value(tmp_path: Path, refused: Any) -> None:
     with refused(DataError, "only one class ('yes')"):
         opened(csv(tmp_path, GOOD.assign(target="yes")))
-    with refused(DataError, "'target'", "one value only"):
+    with refused(DataError, "'target'", "only one value"):
         opened(csv(tmp_path, GOOD.assign(target=2.5)))
-    with refused(DataError, "no column beside the target"):
+    with refused(DataError, "no column besides the target"):
         opened(csv(tmp_path, GOOD[["target"]]))
 
 

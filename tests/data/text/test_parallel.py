@@ -81,7 +81,7 @@ def test_languages(tmp_path: Path, refused: Any) -> None:
     with refused(DataError, "validation", "fr", "none in de"):
         open_source(str(tmp_path), options=DataOptions(languages=("de", "fr")))
     for wrong in (("de",), ("de", "de"), ("de", "en", "fr")):
-        with refused(UsageError, "languages are two"):
+        with refused(UsageError, "languages must be two"):
             DataOptions(languages=wrong)
 
 
@@ -148,5 +148,5 @@ def test_too_few_pairs(refused: Any) -> None:
     same = {"train": Pairs(("a",) * 9, tuple("bcdefghij"))}
     with refused(UsageError, "9 samples", "equal"):
         pairs_source("x", same, ("a", "b"), DataOptions())
-    with refused(UsageError, "limit: 3 training samples", "leaves 2"):
+    with refused(UsageError, "limit is 3", "has only 2 training samples"):
         pairs_source("x", few, ("a", "b"), DataOptions(validation=0, test=0, limit=3))

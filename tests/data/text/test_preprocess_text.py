@@ -140,7 +140,7 @@ def test_input_to_go_on_from_to_judge_and_to_translate(refused: Any) -> None:
     tokens = preprocess.encode_input("ja Zebra")["tokens"][0].tolist()
     assert tokens == [*preprocess.code.encode("ja"), preprocess.code.unknown, preprocess.code.end]
     for wrong in (3, [], ["a", 3], {"text": "a"}):
-        with refused(UsageError, "a text is a str"):
+        with refused(UsageError, "expected a str"):
             preprocess.encode_input(wrong)
     for empty in ("", " \n", ["ja", ""]):
         with refused(UsageError, "the text is empty"):
@@ -158,7 +158,7 @@ def test_unknown_characters_are_named_in_a_prompt_and_unknown_tokens_in_data(ref
 
 
 def test_what_cannot_be_encoded(refused: Any) -> None:
-    with refused(DataError, "1 tokens", "nothing to predict"):
+    with refused(DataError, "at least 2 tokens, got 1"):
         fitted(running()).encode(Text("a"))
     with refused(DataError, "text 2 of a split"):
         fitted(judged()).encode(Texts(("good", "\u00a0"), torch.tensor([0, 1])))
@@ -207,7 +207,7 @@ def test_another_source_must_call_for_the_same(refused: Any) -> None:
     other = pairs_source("back", {"train": Pairs(("a",), ("b",))}, ("en", "de"), WHOLE)
     with refused(DataError, "back translates from en to de", "trained from de to en"):
         align(other, fitted(translated()).target)
-    with refused(DataError, "book calls for language-modelling", "trained for classification"):
+    with refused(DataError, "book is language-modelling data", "trained for classification"):
         align(running(), fitted(judged()).target)
     values = Labels("classification", ("yes", "no"), ("label",), torch.tensor([0, 1]))
     turned = texts_source("x", ["good", "bad"], {"train": 2}, values, WHOLE)

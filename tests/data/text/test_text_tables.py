@@ -101,7 +101,7 @@ def test_a_missing_label_column(tmp_path: Path, refused: Any) -> None:
         assert told in spec.hint
     spec = opened(written(tmp_path, GOOD[["sentence"]]), task="classification").spec
     assert (spec.kind, spec.task) == ("text", "none")
-    assert "one column, 'sentence', and none with labels" in spec.hint
+    assert "one column, 'sentence', and no column of labels" in spec.hint
 
 
 def test_one_class(tmp_path: Path, refused: Any) -> None:
@@ -154,7 +154,7 @@ def test_a_file_for_each_split_may_name_the_text_otherwise(tmp_path: Path, refus
     assert texts(source, "test").texts[:4] == (*SENTENCES[:3], "NA")
     assert texts(source, "test").targets.tolist() == GOOD["label"].tolist()
     written(tmp_path, GOOD.rename(columns={"label": "verdict"}), "test.tsv")
-    with refused(DataError, "test.tsv", "no column 'label'"):
+    with refused(DataError, "test.tsv", "lacks the column 'label'"):
         open_source(str(tmp_path))
 
 
@@ -214,7 +214,7 @@ def test_a_file_of_tabs_without_a_header(tmp_path: Path, refused: Any) -> None:
     path.write_text("de\ten\n" + "".join(line.rsplit("\t", 1)[0] + "\n" for line in lines))
     assert pairs(opened(path, languages=("de", "en"))).sources[0] == "das Wort 0"
     path.write_text("ja\tyes\nnein\n")
-    with refused(DataError, "words.tsv", "line 2", "two texts with a tab between"):
+    with refused(DataError, "words.tsv", "line 2", "two texts separated by a tab"):
         opened(path, task="translation")
     running = tmp_path / "words.txt"
     assert opened(running, task="language-modelling").spec.task == "language-modelling"

@@ -1,4 +1,4 @@
-"""The page and the pictures of a look inside: escaped, complete, and showing what the tensors say."""
+"""The inspection page and its pictures: escaped, complete, and consistent with the tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lamina.inspection import inspect_image
 from lamina.report import figures
 from lamina.report.contact_sheet import sheet
 from lamina.report.image import overlays
-from lamina.report.image.inspection import ImagePage, png_files, render_look
+from lamina.report.image.inspection import ImagePage, png_files, render_inspection
 from lamina.report.images import tile
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -35,22 +35,22 @@ def content(**changes: Any) -> ImagePage:
         picture_HWC=np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8),
         seen=inspect_image(model, torch.randn(1, 3, 24, 24), 1, samples=2),
         target="cat",
-        said=[("cat", "61 %"), ("dog", "30 %"), ("hen", "9 %")],
+        predictions=[("cat", "61 %"), ("dog", "30 %"), ("hen", "9 %")],
         allowed=[None, 18],
         facts={"weights": "the best of runs/swin-photos"},
     )
     return replace(found, **changes)
 
 
-def test_the_page_says_what_there_is() -> None:
-    found = Page(render_look(content()))
+def test_the_page_is_complete() -> None:
+    found = Page(render_inspection(content()))
     assert not found.open
     for words in (
         "swin-photos",
-        "photo.png , looked at for cat",
+        "photo.png , explained for cat",
         "trained weights",
         "61 %",
-        "Grad-CAM for cat, from the maps that the head reads",
+        "Grad-CAM for cat, from the last feature maps",
         "stages.0.blocks.1.attn",
         "stage 1 6 × 6 18",
         "First-layer filters",
@@ -61,14 +61,14 @@ def test_the_page_says_what_there_is() -> None:
         assert words in found.text, words
     assert "learned nothing" not in found.text
     assert all((image["src"] or "").startswith("data:image/") for image in found.all("img"))
-    random = Page(render_look(content(random=True))).text
+    random = Page(render_inspection(content(random=True))).text
     assert "This model has learned nothing" in random
     assert "trained weights" not in random
 
 
 def test_names_are_escaped() -> None:
     names = dict.fromkeys(("name", "model", "image", "target"), EVIL)
-    text = render_look(content(**names, said=[(EVIL, "1 %")], facts={EVIL: EVIL}))
+    text = render_inspection(content(**names, predictions=[(EVIL, "1 %")], facts={EVIL: EVIL}))
     assert not Page(text).open
     assert "<script" not in text
     assert "<img src=x" not in text
@@ -85,8 +85,8 @@ def test_what_shows_nothing_is_said() -> None:
         attention=[],
         gradients=[("stem.conv.weight", 0.0)],
     )
-    found = Page(render_look(content(seen=nothing))).text
-    assert "no place speaks for it" in found
+    found = Page(render_inspection(content(seen=nothing))).text
+    assert "no position contributes to it" in found
     assert "no gradient arrives" in found
     assert "Zero or not finite: stem.conv.weight" in found
     assert "Attention" not in found

@@ -19,7 +19,7 @@ from lamina.inspection.pieces import pieces_of, words_of
 from lamina.report.marks import word_marks
 from lamina.report.text.figures import attention, token_label
 from lamina.report.text.highlights import chance, quoted, surprise_marks
-from lamina.report.text.inspection import TextPage, render_text_look, text_png_files
+from lamina.report.text.inspection import TextPage, render_text_inspection, text_png_files
 
 EVIL = '<script>alert(1)</script> "><img src=x onerror=alert(2)>'
 
@@ -40,7 +40,7 @@ def running(name: str = "transformer-lm", text: str = "The cat sat.\n", **option
     )
 
 
-def judged(text: str = "Not good, bad.", **options: Any) -> TextPage:
+def classified(text: str = "Not good, bad.", **options: Any) -> TextPage:
     code = TextCode.fit([text], "word", "classification")
     torch.manual_seed(0)
     model = lamina.create_model("lstm-classifier", vocab_size=code.size, bidirectional=True, **options).eval()
@@ -48,8 +48,8 @@ def judged(text: str = "Not good, bad.", **options: Any) -> TextPage:
 
     def say(tokens_BT: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            said: torch.Tensor = model(tokens_BT, lengths=lengths_B).softmax(-1)
-            return said
+            probability: torch.Tensor = model(tokens_BT, lengths=lengths_B).softmax(-1)
+            return probability
 
     return TextPage(
         name="feelings",
@@ -59,7 +59,7 @@ def judged(text: str = "Not good, bad.", **options: Any) -> TextPage:
         tokens=pieces_of(code, tokens.tolist()),
         target="negative",
         output=0,
-        said=[("negative", "61.0 %"), ("positive", "39.0 %")],
+        predictions=[("negative", "61.0 %"), ("positive", "39.0 %")],
         words=[(word.begin, word.end) for word in words],
     )
 
@@ -79,7 +79,7 @@ def translated(name: str = "transformer-small", **options: Any) -> TextPage:
         seen=seen,
         tokens=pieces_of(code, seen.tokens_T.tolist()),
         source=pieces_of(code, source),
-        written=pieces_of(code, written),
+        output_tokens=pieces_of(code, written),
         translation="2015",
         token=lambda index: pieces_of(code, [index])[0],
     )
@@ -89,12 +89,12 @@ SMALL = {"layers": 2, "width": 8, "heads": 2, "hidden": 12}
 
 
 def shown(content: TextPage) -> Page:
-    found = Page(render_text_look(content))
+    found = Page(render_text_inspection(content))
     assert not found.open
     return found
 
 
-def test_a_language_model_says_what_it_expected() -> None:
+def test_a_language_model_shows_the_surprisal() -> None:
     content = running(**SMALL)
     found = shown(content)
     assert content.seen.surprisal is not None
@@ -102,17 +102,17 @@ def test_a_language_model_says_what_it_expected() -> None:
         "lm-cats",
         "a text of 13 tokens",
         "trained weights",
-        "After this text it expects “",
-        "What it expected",
+        "Most probable next tokens: “",
+        "Surprisal",
         "“⏎”",
         "stack.blocks.0.attention",
-        "How far back it looks",
+        "Gradient by lag",
         "the best of runs/lm-cats",
     ):
         assert words in found.text, words
     row = f"“h” {chance(float(content.seen.surprisal.probability_T[0]))} {float(content.seen.surprisal.bits[0]):.2f} “"
     assert row.replace("\u00a0", " ") in found.text
-    assert "Memory over time" not in found.text
+    assert "Gates over time" not in found.text
     assert set(text_png_files(content)) == {
         "attention-0", "attention-0-heads", "attention-1", "attention-1-heads", "gradient-by-lag",
     }  # fmt: skip
@@ -130,10 +130,10 @@ def test_gates_are_drawn_of_a_recurrent_model() -> None:
     assert "Gates and hidden states over 13 tokens" in found.labels()
 
 
-def test_a_classifier_says_which_words_tell() -> None:
-    content = judged(embedding_dim=4, hidden_size=5)
+def test_a_classifier_shows_the_word_attribution() -> None:
+    content = classified(embedding_dim=4, hidden_size=5)
     found = shown(content)
-    for words in ("negative 61.0 %", "What each word adds to negative", "layer 0, read from the end"):
+    for words in ("negative 61.0 %", "What each word adds to negative", "layer 0, backward"):
         assert words in found.text, words
     marks = found.all("mark")
     effects = content.seen.effects_WK
@@ -157,7 +157,7 @@ def test_a_translation_is_shown_with_its_alignment(name: str, options: dict[str,
     found = shown(content)
     for words in ("source 3 mars", "translation 2015", "a text of 7 tokens, and its translation", "“<eos>”"):
         assert words in found.text, words
-    assert ("Columns: the source" in found.text) == (name != "seq2seq")
+    assert ("Columns: source tokens" in found.text) == (name != "seq2seq")
     pictures = text_png_files(content)
     assert files <= set(pictures)
     assert len([name for name in pictures if name.startswith("alignment") and "heads" not in name]) == len(
@@ -165,15 +165,15 @@ def test_a_translation_is_shown_with_its_alignment(name: str, options: dict[str,
     )
 
 
-@pytest.mark.parametrize("make", [running, judged])
+@pytest.mark.parametrize("make", [running, classified])
 def test_every_text_is_escaped(make: Any) -> None:
-    content = make(text=EVIL) if make is judged else make(text=EVIL, **SMALL)
-    content = replace(content, name=EVIL, model=EVIL, target=EVIL, said=[(EVIL, "1 %")], facts={EVIL: EVIL})
-    text = render_text_look(content)
+    content = make(text=EVIL) if make is classified else make(text=EVIL, **SMALL)
+    content = replace(content, name=EVIL, model=EVIL, target=EVIL, predictions=[(EVIL, "1 %")], facts={EVIL: EVIL})
+    text = render_text_inspection(content)
     assert not Page(text).open
     assert "<script" not in text
     assert "<img src=x" not in text
-    text = render_text_look(replace(translated(**SMALL), text=EVIL, translation=EVIL))
+    text = render_text_inspection(replace(translated(**SMALL), text=EVIL, translation=EVIL))
     assert not Page(text).open
     assert "<script" not in text
 
@@ -181,7 +181,7 @@ def test_every_text_is_escaped(make: Any) -> None:
 def test_one_token_has_nothing_before_it() -> None:
     found = shown(running(text="x", **SMALL))
     assert "a text of 1 token " in found.text
-    assert "What it expected" not in found.text
+    assert "Surprisal" not in found.text
     assert "How far back" not in found.text
 
 

@@ -193,7 +193,7 @@ def test_ten_crops_of_a_run_without_windows_and_what_has_none(digits_run: Run, d
     assert ten != digits_run.evaluate()
     with pytest.raises(UsageError, match="trained on a table"):
         diabetes_run.evaluate(crops=10)
-    with pytest.raises(UsageError, match="crops is 1 or 10, got 5"):
+    with pytest.raises(UsageError, match="crops must be 1 or 10, got 5"):
         digits_run.evaluate(crops=5)
 
 

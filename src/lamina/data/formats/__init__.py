@@ -1,1 +1,1 @@
-"""Files and folders as people have them, opened as the source of a modality."""
+"""File and folder formats, opened as sources of a modality."""

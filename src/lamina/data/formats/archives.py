@@ -1,4 +1,4 @@
-"""Archives, extracted once into the cache, with nothing in them trusted."""
+"""Safe extraction of archives into the cache."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ BLOCK = 1 << 20
 
 
 def cache_root() -> Path:
-    """Where extracted and downloaded data are kept: $LAMINA_CACHE, or ~/.cache/lamina."""
+    """The cache of extracted and downloaded data: $LAMINA_CACHE, or ~/.cache/lamina."""
     return Path(os.environ.get("LAMINA_CACHE") or "~/.cache/lamina").expanduser()
 
 
-def extract(path: Path, most: int) -> Path:
+def extract(path: Path, max_bytes: int) -> Path:
     """The folder in the cache with the contents of a zip or tar archive (plain, gz, xz, bz2).
 
-    An archive is extracted once for each path, size and time of change. Raises DataError naming archive and member for
-    absolute names, "..", links, devices, encryption and damage, and where the contents exceed ``most`` bytes; nothing
-    is left behind then.
+    An archive is extracted once for each path, size and modification time. Raises DataError, naming archive and member,
+    for absolute names, "..", links, devices, encryption, damage, and contents of more than ``max_bytes``; nothing is
+    then left behind.
     """
-    facts = path.stat()
-    key = f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}".encode("utf-8", "surrogateescape")
+    stats = path.stat()
+    key = f"{path.resolve()}\0{stats.st_size}\0{stats.st_mtime_ns}".encode("utf-8", "surrogateescape")
     target = cache_root() / "archives" / f"{path.name.split('.')[0]}-{hashlib.blake2b(key, digest_size=8).hexdigest()}"
-    return fill(target, lambda folder: _unpack(path, folder, most))
+    return fill(target, lambda folder: _unpack(path, folder, max_bytes))
 
 
 def fill(target: Path, make: Callable[[Path], None]) -> Path:
-    """``target``, made by ``make(folder)`` if it is not there: under another name first, so that it is never half."""
+    """``target``, created by ``make(folder)`` if missing; atomic, by way of a temporary folder."""
     if target.is_dir():
         return target
     try:
@@ -53,15 +53,15 @@ def fill(target: Path, make: Callable[[Path], None]) -> Path:
         try:
             temporary.rename(target)
         except OSError:
-            if not target.is_dir():  # else another process was faster
+            if not target.is_dir():  # otherwise another process was faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
-def _unpack(path: Path, folder: Path, most: int) -> None:
-    left = most
+def _unpack(path: Path, folder: Path, max_bytes: int) -> None:
+    left = max_bytes
     try:
         members = _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
         for name, content in members:
@@ -74,11 +74,11 @@ def _unpack(path: Path, folder: Path, most: int) -> None:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             with content, place.open("wb") as file:
-                # counted as it comes, for the sizes that an archive states need not be true
+                # counted while reading: the sizes stated in an archive may be wrong
                 while block := content.read(BLOCK):
                     left -= len(block)
                     if left < 0:
-                        raise DataError(f"'{path}' inflates to more than the {most} bytes allowed, at '{name}'")
+                        raise DataError(f"'{path}' inflates to more than the {max_bytes} bytes allowed, at '{name}'")
                     file.write(block)
     except DataError:
         raise

@@ -22,7 +22,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def cifar_batches(folder: Path) -> dict[str, list[Path]]:
-    """The batches of a folder by split, binary ones where both kinds are there; empty where there are none."""
+    """The batches of a folder by split, preferring binary ones; empty if there are none."""
     for suffix in (".bin", ""):
         train = [path for path in folder.glob(f"data_batch_*{suffix}") if re.fullmatch(r"data_batch_\d+", path.stem)]
         if not train:
@@ -34,7 +34,8 @@ def cifar_batches(folder: Path) -> dict[str, list[Path]]:
 
 
 def open_cifar(name: str, batches: Mapping[str, list[Path]], options: DataOptions) -> Source:
-    """CIFAR-10 batches as a source. Raises DataError naming the file for wrong sizes, labels and refused pickles."""
+    """CIFAR-10 batches as a source. Raises DataError, naming the file, for wrong sizes, wrong labels and unsafe
+    pickles."""
     images, labels = {}, []
     for split, paths in batches.items():
         parts = [_binary(path) if path.suffix == ".bin" else _pickled(path) for path in paths]
@@ -59,16 +60,16 @@ def _pickled(path: Path) -> tuple[Pixels, Pixels]:
     batch = _with_text_keys(path)
     pixels, labels = batch.get("data"), batch.get("labels")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != VALUES:
-        raise DataError(f"'{path}' holds no 'data' of shape (N, {VALUES}) and type uint8")
+        raise DataError(f"'{path}' has no 'data' of shape (N, {VALUES}) and type uint8")
     if not isinstance(labels, list) or len(labels) != len(pixels) or not all(isinstance(k, int) for k in labels):
-        raise DataError(f"'{path}' holds no list 'labels' of {len(pixels)} whole numbers")
+        raise DataError(f"'{path}' has no list 'labels' of {len(pixels)} integers")
     return pixels, _labels(path, np.asarray(labels, dtype=np.int64))
 
 
 def _labels(path: Path, labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     wrong = (labels < 0) | (labels > 9)
     if wrong.any():
-        raise DataError(f"'{path}': image {int(wrong.argmax()) + 1} has label {int(labels[wrong][0])}, not 0 to 9")
+        raise DataError(f"'{path}': image {int(wrong.argmax()) + 1} has label {int(labels[wrong][0])}, expected 0 to 9")
     return labels
 
 
@@ -86,5 +87,5 @@ def _class_names(folder: Path) -> list[str]:
 def _with_text_keys(path: Path) -> dict[str, Any]:
     loaded = load_pickle(path)
     if not isinstance(loaded, dict):
-        raise DataError(f"'{path}' holds no dictionary: it is no CIFAR-10 batch")
+        raise DataError(f"'{path}' is not a CIFAR-10 batch: it holds no dictionary")
     return {key.decode() if isinstance(key, bytes) else str(key): value for key, value in loaded.items()}

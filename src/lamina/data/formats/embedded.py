@@ -1,4 +1,4 @@
-"""Sets that come with scikit-learn; those of text come from ``embedded_text``."""
+"""The embedded data sets of scikit-learn; those of text are in ``lamina.data.text.embedded``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXTS = {"python-docs": open_python_docs, "dates": open_dates, "territories": op
 
 
 def open_embedded(name: str, options: DataOptions) -> Source:
-    """An embedded set as a source. Raises UsageError for a task or a target that it does not have."""
+    """An embedded data set as a source. Raises UsageError for an unsuitable task or target."""
     if name in TEXTS:
         return TEXTS[name](options)
 
@@ -33,7 +33,7 @@ def open_embedded(name: str, options: DataOptions) -> Source:
     else:
         if name == "digits":
             bunch = datasets.load_digits()
-            # stored as 0 to 16; the usual range lets a photograph of a digit be predicted, too
+            # stored as 0 to 16; rescaled to the usual range, so that pictures of digits can be predicted
             pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
             labels = class_labels(bunch.target, [str(k) for k in range(10)], name, options)
             return image_arrays_source(name, {"train": torch.from_numpy(pixels)}, labels, options, LICENCES[name])

@@ -1,4 +1,4 @@
-"""Folders: a folder for each class, with or without a folder for each split; or the files of a known format."""
+"""Folders: class folders, optionally in split folders, or the files of a known format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lamina.errors import DataError, UsageError, nearest
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 NO_DATA = ("__macosx",)
-NO_LABELS = "'{}' holds images but no folder for each class, nor a table that labels them"
+NO_LABELS = "'{}' holds images, but neither class folders nor a table of labels"
 SIDES = ("A", "B")
 
 
@@ -34,8 +34,8 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
     """The source in a folder: idx pairs, CIFAR-10 batches, class folders (in split folders or not), tables, texts, two
     unpaired sides (trainA, trainB, testA, testB), or pictures without classes.
 
-    A folder that holds one folder only, which holds folders, is passed through. Class names are sorted as text. Hidden
-    files and files without the suffix of an image are no data. Raises UsageError where nothing is recognised.
+    A single nested folder is entered. Class names are sorted as text. Hidden files and files without an image suffix
+    are ignored. Raises UsageError if no format is recognised.
     """
     root = _descend(root)
     if pairs := idx_pairs(root):
@@ -59,7 +59,7 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
             return open_table(name, ordered, options)
         if len(tables) == 1:
             return open_table(name, {"train": tables[0]}, options)
-        raise UsageError(f"'{root}' holds several tables and none called train: name one, such as '{tables[0]}'")
+        raise UsageError(f"'{root}' holds several tables, none of them called train: name one, such as '{tables[0]}'")
     if not image_files(files) and not any(map(images_under, folders)):
         text = only_text(root, files, options)
         if text is not None:
@@ -68,11 +68,11 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
         return _unlabelled(name, root, loose, NO_LABELS.format(root), options)
     if folders:
         return _class_folders(name, root, {"train": root}, options)
-    raise _nothing(root, files)
+    raise _unrecognised(root, files)
 
 
 def images_under(folder: Path) -> list[Path]:
-    """Image files in a folder and below it, sorted by relative name."""
+    """Image files in a folder and its subfolders, sorted by relative name."""
     found: list[Path] = []
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if _visible(name) and not holds_runs(Path(where, name))]
@@ -98,7 +98,7 @@ def _class_folders(name: str, root: Path, splits: dict[str, Path], options: Data
             known = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
             raise UsageError(f"no images in the folders of '{folder}' (files ending in {known}, ...)")
     if len(classes) == 1 and options.task not in PREDICTED:
-        hint = f"{name}: only one class ('{classes[0]}'), a folder for each class is needed for targets"
+        hint = f"{name}: only one class ('{classes[0]}'), but targets need a folder for each class"
         return _unlabelled(name, root, paths, hint, options)
     return image_files_source(name, root, paths, class_labels(indices, classes, name, options), options)
 
@@ -108,8 +108,7 @@ def _unlabelled(name: str, root: Path, paths: dict[str, list[Path]], hint: str, 
 
 
 def _unlabelled_splits(root: Path, folders: list[Path], files: list[Path]) -> dict[str, list[Path]]:
-    """Pictures that no folder tells apart: in ``root`` itself, or in folders of the splits; empty where there are
-    others."""
+    """Unlabelled images by split: in ``root`` itself, or in split folders; empty if there are other folders."""
     holding = [folder for folder in folders if images_under(folder)]
     if not holding:
         loose = image_files(files)
@@ -121,7 +120,7 @@ def _unlabelled_splits(root: Path, folders: list[Path], files: list[Path]) -> di
 
 
 def _side_folders(folders: list[Path]) -> dict[str, dict[str, Path]]:
-    """Folders called trainA, trainB, testA, ...: by split and side; empty where there are others."""
+    """Folders called trainA, trainB, testA, ... by split and side; empty if there are other folders."""
     found: dict[str, dict[str, Path]] = {}
     for folder in folders:
         split, side = SPLIT_NAMES.get(folder.name[:-1].casefold()), folder.name[-1:].upper()
@@ -132,7 +131,7 @@ def _side_folders(folders: list[Path]) -> dict[str, dict[str, Path]]:
 
 
 def _two_sides(name: str, root: Path, sides: dict[str, dict[str, Path]], options: DataOptions) -> Source:
-    """Two unpaired sets of pictures: classes "A" and "B"."""
+    """Two unpaired sets of images as classes "A" and "B"."""
     paths: dict[str, list[Path]] = {}
     indices: list[int] = []
     for split in (split for split in ORDER if split in sides):
@@ -145,18 +144,20 @@ def _two_sides(name: str, root: Path, sides: dict[str, dict[str, Path]], options
 
 
 def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
-    """Folders of the splits, where "train" is one that holds class folders; a class may be called train, too."""
+    """Split folders, if "train" is one that contains class folders (a class may also be called train)."""
     named = {SPLIT_NAMES[folder.name.casefold()]: folder for folder in folders if folder.name.casefold() in SPLIT_NAMES}
     train = named.get("train")
     if train is None or image_files(_files(train)) or not _folders(train):
         return {}
     for folder in folders:
-        meant = nearest(folder.name, SPLIT_NAMES)
-        if folder not in named.values() and meant and SPLIT_NAMES[meant] not in named:
-            raise UsageError(f"'{folder}' is no split; did you mean '{meant}'?")
+        near = nearest(folder.name, SPLIT_NAMES)
+        if folder not in named.values() and near and SPLIT_NAMES[near] not in named:
+            raise UsageError(f"'{folder}' is not a split; did you mean '{near}'?")
     for folder in named.values():
         if image_files(_files(folder)):
-            raise UsageError(f"'{folder}' holds images outside class folders, those of '{train}' are in class folders")
+            raise UsageError(
+                f"'{folder}' holds images outside class folders, but those of '{train}' are in class folders"
+            )
     return {split: named[split] for split in ORDER if split in named}
 
 
@@ -176,12 +177,12 @@ def _descend(root: Path) -> Path:
         root = inner
 
 
-def _nothing(root: Path, files: list[Path]) -> UsageError:
+def _unrecognised(root: Path, files: list[Path]) -> UsageError:
     if not files:
         return UsageError(f"the folder '{root}' is empty")
     archives = [path for path in files if is_archive(path) or path.suffix == ".npz"]
     if archives:
-        return UsageError(f"'{root}' is a folder with an archive in it; did you mean '{archives[0]}'?")
+        return UsageError(f"'{root}' is a folder with an archive; did you mean '{archives[0]}'?")
     return UsageError(f"'{root}' holds nothing in a known format (first file: '{files[0].name}')")
 
 

@@ -1,4 +1,4 @@
-"""Sets of the Hugging Face hub, ``hf:<dataset>@<revision>``, through the ``datasets`` library."""
+"""Data sets of the Hugging Face hub, ``hf:<dataset>@<revision>``, through the ``datasets`` library."""
 
 from __future__ import annotations
 
@@ -37,23 +37,26 @@ SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp",
 
 
 def open_hub(data: str, options: DataOptions) -> Source:
-    """A set of the hub at a fixed revision; ``hf:<dataset>:<config>@<revision>`` where it has several configurations.
+    """A data set of the hub at a fixed revision; ``hf:<dataset>:<config>@<revision>`` for one with several
+    configurations.
 
-    A column of images makes it an image source (its files are written to the cache), a column of free text beside the
-    target one of texts, one called translation pairs, a column of text alone running text; any other set is a table.
-    The target is the one named, else the only column of classes, else the usual name. Needs the ``datasets`` library
-    (the extra "hub") and a network at the first use; code from the hub is never run. Raises UsageError.
+    A column of images makes it an image source (files are written to the cache), free text besides the target a text
+    source, a column called translation pairs, a single text column running text; any other data set is a table. The
+    target is the requested one, or the only column of classes, or one with a usual name. Needs the ``datasets`` library
+    (the extra "hub") and, on first use, a network; code from the hub is never run. Raises UsageError.
+
+    Example: ``open_hub("hf:mnist@main", DataOptions())``
     """
     match = SPELLING.fullmatch(data)
     if match is None:
-        raise UsageError(f"'{data}' is no hub data set: write hf:<dataset>@<revision> (a branch, a tag or a commit)")
+        raise UsageError(f"'{data}' is not a hub data set: write hf:<dataset>@<revision> (a branch, a tag or a commit)")
     try:
         hub = importlib.import_module("datasets")
     except ImportError as error:
         raise UsageError(f"'{data}' needs the datasets library: pip install lamina[hub]") from error
     if Path(match["name"]).exists():
-        raise UsageError(f"'{data}': the datasets library would read the local '{match['name']}' in place of the hub's")
-    # before version 4 a variable of the environment could let code from the hub run; since then none can
+        raise UsageError(f"'{data}': the datasets library would read the local '{match['name']}' instead of the hub's")
+    # before version 4 an environment variable could allow code from the hub to run
     safe = {"trust_remote_code": False} if int(hub.__version__.split(".")[0]) < 4 else {}
     try:
         loaded = hub.load_dataset(match["name"], match["config"], revision=match["revision"], **safe)
@@ -65,17 +68,17 @@ def open_hub(data: str, options: DataOptions) -> Source:
         raise UsageError(f"'{data}' has no train split, only {', '.join(loaded)}")
     parts = {split: parts[split] for split in ORDER if split in parts}
     features: Mapping[str, Any] = parts["train"].features
-    pictures = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
-    if not pictures and (source := _unlabelled_text(data, parts, options)) is not None:
+    image_columns = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
+    if not image_columns and (source := _unlabelled_text(data, parts, options)) is not None:
         return source
-    found = _targets(hub, features, [name for name in features if name not in pictures], options, data)
+    found = _targets(hub, features, [name for name in features if name not in image_columns], options, data)
     targets = () if isinstance(found, str) else found
     if isinstance(found, str):
-        return _source(hub, match["name"], data, parts, pictures, targets, unlabelled(found), options)
+        return _source(hub, match["name"], data, parts, image_columns, targets, unlabelled(found), options)
     blank = tuple(split for split, part in parts.items() if split != "train" and _unlabelled(hub, part, targets))
     parts = {split: part for split, part in parts.items() if split not in blank}
     labels = _labels(hub, features, parts, targets, options, data)
-    source = _source(hub, match["name"], data, parts, pictures, targets, labels, options)
+    source = _source(hub, match["name"], data, parts, image_columns, targets, labels, options)
     skipped = (*(f"{split}: no labels" for split in blank), *source.spec.skipped)
     return replace(source, spec=replace(source.spec, skipped=skipped))
 
@@ -85,12 +88,12 @@ def _source(
     dataset: str,
     data: str,
     parts: Mapping[str, Any],
-    pictures: list[str],
+    image_columns: list[str],
     targets: tuple[str, ...],
     labels: Labels,
     options: DataOptions,
 ) -> Source:
-    if not pictures:
+    if not image_columns:
         features = parts["train"].features
         inputs = _frame(parts, [name for name in features if name not in targets and name not in options.drop])
         rows = Rows(inputs, _sizes(parts), _place(data))
@@ -101,21 +104,22 @@ def _source(
         rows, labels = rows.without(empty), replace(labels, values=labels.take(torch.from_numpy(~empty)))
         return texts_source(data, rows.frame[texts].tolist(), rows.sizes, labels, options)
 
-    kept = {split: part.select_columns([pictures[0]]) for split, part in parts.items()}
-    raw = {split: part.cast_column(pictures[0], hub.Image(decode=False)) for split, part in kept.items()}
-    # a branch moves: what the library says of the contents is part of the key
-    seen = [data, pictures[0], *(str(getattr(part, "_fingerprint", len(part))) for part in raw.values())]
-    key = hashlib.blake2b(json.dumps(seen).encode(), digest_size=8).hexdigest()
+    selected = {split: part.select_columns([image_columns[0]]) for split, part in parts.items()}
+    raw = {split: part.cast_column(image_columns[0], hub.Image(decode=False)) for split, part in selected.items()}
+    # a branch moves, so the fingerprint of the contents is part of the key
+    key_parts = [data, image_columns[0], *(str(getattr(part, "_fingerprint", len(part))) for part in raw.values())]
+    key = hashlib.blake2b(json.dumps(key_parts).encode(), digest_size=8).hexdigest()
     folder = cache_root() / "hub" / f"{dataset.replace('/', '--')}-{key}"
     fill(
-        folder, lambda place: _write({split: (row[pictures[0]] for row in part) for split, part in raw.items()}, place)
+        folder,
+        lambda place: _write({split: (row[image_columns[0]] for row in part) for split, part in raw.items()}, place),
     )
     paths = {split: sorted((folder / split).iterdir()) for split in raw}
     return image_files_source(data, folder, paths, labels, options)
 
 
 def _unlabelled_text(data: str, parts: Mapping[str, Any], options: DataOptions) -> Source | None:
-    """Pairs, where there are languages, or running text, where a column of text is all there is; None for what else."""
+    """A source of pairs (with languages) or running text (a single text column); None for other data."""
     columns = [name for name in parts["train"].features if name not in options.drop]
     translates = options.task == "translation" or options.languages
     if not translates and TRANSLATION not in columns and options.task != "language-modelling" and len(columns) > 1:
@@ -145,7 +149,7 @@ def _targets(
 
 
 def _unlabelled(hub: Any, part: Any, targets: tuple[str, ...]) -> bool:
-    """Whether no row of a split has its class: test sets are often published without."""
+    """Whether a split has no labels, as many published test sets."""
     if len(targets) > 1 or not isinstance(part.features[targets[0]], hub.ClassLabel):
         return False
     values = _frame({"part": part}, list(targets))[targets[0]]

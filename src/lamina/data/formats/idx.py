@@ -25,7 +25,7 @@ IMAGES = re.compile(r"(?P<name>.*?)[-_.]images[-.]idx3[-.]ubyte(?P<gz>\.gz)?", r
 
 
 def idx_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Image and label files of a folder by split; empty where there are none. Raises UsageError for missing labels."""
+    """Image and label files of a folder by split; empty if there are none. Raises UsageError for missing labels."""
     pairs: dict[str, tuple[Path, Path]] = {}
     for path in sorted(folder.iterdir()):
         match = IMAGES.fullmatch(path.name)
@@ -34,11 +34,11 @@ def idx_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
         name = re.split(r"[-_.]", match["name"])[-1].casefold()
         split = "test" if name == "t10k" else SPLIT_NAMES.get(name)
         if split is None:
-            raise UsageError(f"'{path}': the name says no split (train, t10k, validation, test)")
+            raise UsageError(f"'{path}': the name contains no split (train, t10k, validation, test)")
         stem = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
         found = [folder / spelling for spelling in (stem, stem + ".gz") if (folder / spelling).is_file()]
         if not found:
-            raise UsageError(f"'{path}' has no labels beside it: no file '{stem}' or '{stem}.gz'")
+            raise UsageError(f"'{path}' has no labels: there is no file '{stem}' or '{stem}.gz'")
         if split in pairs and pairs[split][0].name.removesuffix(".gz") != path.name.removesuffix(".gz"):
             raise UsageError(
                 f"'{folder}' holds several sets: '{pairs[split][0].name}' and '{path.name}' are both {split}"
@@ -50,7 +50,7 @@ def idx_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
 def open_idx(name: str, pairs: Mapping[str, tuple[Path, Path]], options: DataOptions) -> Source:
     """Pairs of idx files as a source; classes are the label values. Raises DataError naming the file."""
     if "train" not in pairs:
-        raise UsageError(f"{name}: there are {' and '.join(pairs)} files in idx format but none to train on")
+        raise UsageError(f"{name}: there are {' and '.join(pairs)} files in idx format, but none of train")
     images, labels = {}, []
     for split, (image_path, label_path) in pairs.items():
         pixels, values = read_idx(image_path, 3), read_idx(label_path, 1)
@@ -64,27 +64,27 @@ def open_idx(name: str, pairs: Mapping[str, tuple[Path, Path]], options: DataOpt
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """An idx file of unsigned bytes with so many axes, gzipped or not, read into its array. Raises DataError."""
+    """The array of an idx file of unsigned bytes with ``axes`` axes, plain or gzipped. Raises DataError."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with cast("IO[bytes]", opener(path, "rb")) as file:
             head = file.read(4 + 4 * axes)
             if len(head) < 4 + 4 * axes or head[:4] != bytes((0, 0, 8, axes)):
-                raise DataError(f"'{path}' is no idx file of unsigned bytes with {axes} axes")
+                raise DataError(f"'{path}' is not an idx file of unsigned bytes with {axes} axes")
             shape = struct.unpack(f">{axes}I", head[4:])
             size = math.prod(shape)
             if size == 0:
                 raise DataError(f"'{path}' is empty: its shape is {shape}")
-            # deflate shrinks by 1032 at most: a greater size is a lie, found before memory is taken for it
+            # deflate compresses by at most 1032: a larger size is false, detected before memory is allocated
             if size > path.stat().st_size * 1032:
-                raise DataError(f"'{path}' is truncated: its header promises {size} bytes")
+                raise DataError(f"'{path}' is truncated: its header states {size} bytes")
             array = np.empty(shape, dtype=np.uint8)
             target, filled = array.data.cast("B"), 0
             while filled < size and (got := cast(Any, file).readinto(target[filled:])):
                 filled += got
             if filled < size or file.read(1):
                 state = "truncated" if filled < size else "too long"
-                raise DataError(f"'{path}' is {state}: its header promises {size} bytes")
+                raise DataError(f"'{path}' is {state}: its header states {size} bytes")
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
     return array

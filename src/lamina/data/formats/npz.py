@@ -26,9 +26,9 @@ Array = np.ndarray[Any, Any]
 def open_npz(name: str, path: Path, options: DataOptions) -> Source:
     """A source from arrays named ``images`` or ``x`` and ``labels`` or ``y``, alone or with a split's name
     (``x_train``, ``train_images``): images (N, H, W), NHWC or NCHW, or features (N, F); labels (N,) or (N, K),
-    or none at all.
+    or none.
 
-    Raises DataError naming file and array: for pickled objects (never loaded), damage, and lengths that differ.
+    Raises DataError, naming file and array, for pickled objects (never loaded), damage and different lengths.
     """
     if options.targets:
         raise UsageError(f"{name} has no columns to choose a target from, got target '{options.targets[0]}'")
@@ -52,7 +52,7 @@ def open_npz(name: str, path: Path, options: DataOptions) -> Source:
 
 
 def _labels(name: str, parts: list[Array], options: DataOptions) -> Labels:
-    """The targets of all splits, one after the other."""
+    """The targets of all splits, concatenated."""
     import pandas as pd
 
     if not parts:
@@ -60,18 +60,18 @@ def _labels(name: str, parts: list[Array], options: DataOptions) -> Labels:
     values = np.concatenate([y.reshape(len(y), -1) for y in parts])
     columns = ["label"] if values.shape[1] == 1 else [f"label{k}" for k in range(values.shape[1])]
     frame = pd.DataFrame(values, columns=columns)
-    gone = frame.isna().any(axis=1).to_numpy()
-    if gone.any():
-        raise DataError(f"{name}: the label of sample {int(gone.argmax()) + 1} is not a number")
+    missing = frame.isna().any(axis=1).to_numpy()
+    if missing.any():
+        raise DataError(f"{name}: the label of sample {int(missing.argmax()) + 1} is not a number")
     return encode_targets(frame, options, lambda row: f"{name}, sample {row + 1}")
 
 
-def _load(path: Path, most: int) -> dict[str, Array]:
+def _load(path: Path, max_bytes: int) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             inflated = sum(member.file_size for member in archive.infolist())
-        if inflated > most:
-            raise DataError(f"'{path}' would inflate to {inflated} bytes, more than the {most} allowed")
+        if inflated > max_bytes:
+            raise DataError(f"'{path}' would inflate to {inflated} bytes, more than the {max_bytes} allowed")
         with np.load(path, allow_pickle=False) as file:
             arrays = {}
             for key in file.files:

@@ -1,7 +1,7 @@
-"""Reading a pickle that may be hostile: containers, texts, bytes, numbers and arrays of numbers, nothing else.
+"""Safe reading of untrusted pickles: containers, strings, bytes, numbers and numeric arrays only.
 
-A pickle names functions and calls them. Here a name is looked up in the short table below or refused, and even those of
-numpy are our own stand-ins that take bytes, a type and a shape: no code named by the file ever runs.
+A pickle names functions to call. Only the names in the short table below are allowed, and those are stand-ins for numpy
+that take bytes, a type and a shape: code named by the file never runs.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ NUMBERS = frozenset(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)) |
 
 
 def load_pickle(path: Path) -> Any:
-    """The object in a pickle, arrays as numpy arrays, texts of Python 2 as bytes.
+    """The object in a pickle, with numpy arrays, and strings of Python 2 as bytes.
 
-    Raises DataError naming the file, and the name it asked for where that is refused.
+    Raises DataError, naming the file and any disallowed name in it.
     """
     try:
         with path.open("rb") as file:
             loaded = _Unpickler(file, encoding="bytes").load()
         return _plain(loaded)
     except _Refused as error:
-        raise DataError(f"'{path}' is refused: it asks for '{error}', and a data file has no need of it") from None
+        raise DataError(f"'{path}' is refused: it refers to '{error}', which is not allowed in a data file") from None
     except Exception as error:  # a damaged pickle raises almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"'{path}' is no readable pickle: {reason}") from error
+        raise DataError(f"'{path}' is not a readable pickle: {reason}") from error
 
 
 class _Refused(Exception):  # noqa: N818
@@ -39,7 +39,7 @@ class _Refused(Exception):  # noqa: N818
 
 
 class _Dtype:
-    """Stands for numpy.dtype."""
+    """Stand-in for numpy.dtype."""
 
     def __init__(self, code: str | bytes, align: object = False, copy: object = False) -> None:
         self.code = code.decode("ascii") if isinstance(code, bytes) else str(code)
@@ -57,7 +57,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for numpy's _reconstruct, and for the array it makes."""
+    """Stand-in for numpy's _reconstruct and the array it creates."""
 
     value: np.ndarray[Any, Any] | None = None
 
@@ -70,21 +70,21 @@ class _Array:
 
 
 class _FromBuffer:
-    """Stands for numpy's _frombuffer, which protocol 5 uses."""
+    """Stand-in for numpy's _frombuffer (protocol 5)."""
 
     def __init__(self, raw: Any, dtype: _Dtype, shape: tuple[int, ...], order: str) -> None:
         self.value = _array(raw, dtype, shape, order)
 
 
 class _NdArray:
-    """Stands for numpy.ndarray, which is only ever named, as the kind of array to reconstruct."""
+    """Stand-in for numpy.ndarray, which is only an argument of _reconstruct."""
 
     def __init__(self, *ignored: object) -> None:
         raise _Refused("numpy.ndarray called as a function")
 
 
 class _Bytes:
-    """Stands for _codecs.encode and bytes(), in which form Python 3 writes bytes for protocols that lack them."""
+    """Stand-in for _codecs.encode and bytes(), as which Python 3 writes bytes in old protocols."""
 
     def __init__(self, text: str = "", encoding: str | bytes = "latin1") -> None:
         if encoding not in ("latin1", b"latin1"):
@@ -119,7 +119,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _plain(value: Any) -> Any:
-    """Stand-ins replaced by what they stand for."""
+    """The value with stand-ins replaced by arrays and bytes."""
     if isinstance(value, _Array | _FromBuffer | _Bytes):
         return value.value
     if isinstance(value, dict):

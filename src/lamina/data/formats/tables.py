@@ -1,11 +1,10 @@
-"""Table files as a source: of rows, of image files, of texts, of pairs; split files joined, targets taken out."""
+"""Table files as sources of rows, image files, texts or pairs; split files joined, targets separated."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lamina.data.image.tables import image_column, image_table_source, label_columns
 from lamina.data.options import DataOptions
@@ -25,28 +24,26 @@ from lamina.data.text.tables import (
     without_header,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
-    """A table, or one file for each split, as a source: of rows, of images where a column names image files, of texts.
+    """A table, or one file for each split, as a source of rows, of images (a column names image files) or of texts.
 
-    Texts they are where the only column beside the target is free text, or one is named as such; a column of text alone
-    is running text; columns of two languages are pairs. Without a target column the samples have none. A missing
-    target or text is a DataError naming its row; with
-    ``skip_bad`` the row is dropped, and the count is in ``spec.skipped``. Raises UsageError for columns that are not
-    there.
+    It is a source of texts if the only column besides the target is free text, or ``text`` names one; a single text
+    column is running text; columns of two languages are pairs. Samples have no targets without a target column. A
+    missing target or text raises DataError with its row; with ``skip_bad`` the row is dropped and counted in
+    ``spec.skipped``. Raises UsageError for unknown columns.
+
+    Example: ``open_table("houses.csv", {"train": Path("houses.csv")}, DataOptions(target="price"))``
     """
     if options.task == "translation" or options.languages:
         opened = open_tabbed if without_header(paths, options) else open_pair_table
         return opened(name, paths, options)
     rows = read_rows(paths, options, () if options.text is None else (options.text,))
     root = next(iter(paths.values())).parent
-    pictures = image_column(rows.frame, rows.place, root)
+    image_paths = image_column(rows.frame, rows.place, root)
     columns = [str(column) for column in rows.frame.columns]
-    if pictures is not None:
-        targets = label_columns(rows.frame, pictures, options, name)
+    if image_paths is not None:
+        targets = label_columns(rows.frame, image_paths, options, name)
     elif (running := running_column(rows.frame, options)) is not None:
         return running_table(name, _as_read(rows, running, paths, options).frame[running], rows.sizes, options)
     elif looks_tabbed(rows.frame, paths, options):
@@ -57,7 +54,7 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
     targets = () if isinstance(targets, str) else targets
     skipped: tuple[str, ...] = ()
     inputs = [column for column in columns if column not in targets]
-    texts = text_column(rows.frame, inputs, options) if pictures is None else None
+    texts = text_column(rows.frame, inputs, options) if image_paths is None else None
     if texts is not None:
         rows, skipped = without_empty(_as_read(rows, texts, paths, options), texts, options)
     if targets:
@@ -66,21 +63,21 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
         labels = encode_targets(whole, options, rows.place)
     else:
         labels = unlabelled(hint)
-    if pictures is not None:
-        source = image_table_source(name, root, rows.frame[pictures], rows.sizes, labels, rows.place, options)
+    if image_paths is not None:
+        source = image_table_source(name, root, rows.frame[image_paths], rows.sizes, labels, rows.place, options)
     elif texts is not None:
         source = texts_source(name, rows.frame[texts].map(str).tolist(), rows.sizes, labels, options)
     else:
         source = table_source(name, rows.frame[inputs], rows.sizes, labels, rows.place, options)
-    return _noting(source, skipped)
+    return _with_skipped(source, skipped)
 
 
 def _as_read(rows: Rows, texts: str, paths: Mapping[str, Path], options: DataOptions) -> Rows:
-    """The rows with a column of texts as it stands in the files: a text may be a word that means a missing value."""
+    """The rows with a column read as text only, since a text may be a word such as NA."""
     return read_rows(paths, options, (texts,)) if rows.frame[texts].isna().any() else rows
 
 
-def _noting(source: Source, skipped: tuple[str, ...]) -> Source:
+def _with_skipped(source: Source, skipped: tuple[str, ...]) -> Source:
     if not skipped:
         return source
     return replace(source, spec=replace(source.spec, skipped=skipped + source.spec.skipped))

@@ -1,4 +1,4 @@
-"""Running text in files: one that is divided, or one for each split."""
+"""Text files: one to be split, or one for each split."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from lamina.errors import UsageError
 
 
 def open_text(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
-    """A text file, or one for each split: running text; or pairs, where a translation is asked for, and where every
-    line is two free texts with a tab between.
+    """A text file, or one for each split, as running text; as pairs for translation, and if every line consists of two
+    free texts separated by a tab.
 
-    Raises DataError for a file that cannot be read or is empty, and for a line that is no pair; UsageError for another
-    task.
+    Raises DataError for an unreadable or empty file and a line that is not a pair, UsageError for another task.
     """
     texts = {split: read_text(path, options.max_extracted_bytes) for split, path in paths.items()}
-    asked = options.task == "translation" or options.languages
-    if asked or (options.task == "auto" and is_tabbed(tabbed_lines(texts["train"]))):
+    translates = options.task == "translation" or options.languages
+    if translates or (options.task == "auto" and is_tabbed(tabbed_lines(texts["train"]))):
         return open_tabbed(name, paths, options)
     return running_text(name, texts, options)
 
 
 def split_texts(files: Sequence[Path]) -> dict[str, Path]:
     """Text files called ``train.txt``, ``valid.txt``, ``test.txt``, or ``ptb.train.txt`` and so on, by split; empty
-    where there is none of train."""
+    without one of train."""
     found: dict[str, Path] = {}
     for path in filter(is_text, files):
         for part in re.split(r"[._-]", path.name.casefold())[:-1]:
@@ -41,12 +40,14 @@ def split_texts(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def only_text(root: Path, files: Sequence[Path], options: DataOptions) -> Path | None:
-    """The only text file; of several the only one that holds pairs; None where there is none. Raises UsageError where
-    it is not clear which."""
+    """The only text file, or the only one of pairs among several; None if there is none. Raises UsageError if
+    ambiguous."""
     texts = [path for path in files if is_text(path)]
     if len(texts) > 1:
         pairs = [path for path in texts if is_tabbed(tabbed_lines(read_text(path, options.max_extracted_bytes)))]
         if len(pairs) != 1:
-            raise UsageError(f"'{root}' holds several texts and none called train: name one, such as '{texts[0]}'")
+            raise UsageError(
+                f"'{root}' holds several text files, none of them called train: name one, such as '{texts[0]}'"
+            )
         return pairs[0]
     return texts[0] if texts else None

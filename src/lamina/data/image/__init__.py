@@ -1,1 +1,1 @@
-"""Images: sources, decoding, resizing, preprocessing; augmentation in ``augment``."""
+"""Images: sources, decoding, resizing and preprocessing; augmentation in ``augment``."""

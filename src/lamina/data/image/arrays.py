@@ -1,4 +1,4 @@
-"""A source of images held as arrays: (N, C, H, W) uint8, uint16 or float32."""
+"""Sources of images in arrays: (N, C, H, W) uint8, uint16 or float32."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ CHUNK = 1024
 def image_arrays_source(
     name: str, images: Mapping[str, Tensor], labels: Labels, options: DataOptions, licence: str = ""
 ) -> Source:
-    """A source of the (N, C, H, W) images of each split; ``labels`` holds their targets, split after split."""
+    """A source of images (N, C, H, W) for each split; ``labels`` holds their targets, concatenated over splits."""
     shapes = {split: tuple(part.shape[1:]) for split, part in images.items()}
     for split, shape in shapes.items():
         if shape != shapes["train"]:
-            raise DataError(f"{name}: images of {split} are {shape}, those of train {shapes['train']} (C, H, W)")
+            raise DataError(f"{name}: images of {split} are {shape}, but those of train {shapes['train']} (C, H, W)")
         if images[split].dtype != images["train"].dtype:
-            raise DataError(f"{name}: images of {split} are not of the type of those of train")
+            raise DataError(f"{name}: images of {split} have another type than those of train")
     channels, height, width = images["train"].shape[1:]
     parts = labels.of_splits({split: len(part) for split, part in images.items()})
     content = {f"{split} images": part for split, part in images.items()}
@@ -53,25 +53,27 @@ def image_arrays_source(
 def stored(array: np.ndarray[Any, Any], what: str, *, layout: str = "auto") -> Tensor:
     """An array of images (N, H, W), (N, C, H, W) or (N, H, W, C) as (N, C, H, W) uint8, uint16 or float32.
 
-    Truth values become 0 and 255; wider integers are narrowed where their values allow it. Raises DataError, naming
-    ``what``, for other types and for values that are not finite; UsageError where the channel axis cannot be told.
+    Booleans become 0 and 255; wider integers are narrowed if their values allow it. ``what`` describes the array in
+    messages. Raises DataError for other types and values that are not finite, UsageError for an ambiguous channel axis.
+
+    Example: ``stored(np.zeros((10, 28, 28), np.uint8), "images")`` has the shape (10, 1, 28, 28).
     """
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim == 4:
         array = array if channel_axis(array.shape, what, layout) == 1 else array.transpose(0, 3, 1, 2)
     else:
-        raise DataError(f"{what} has {array.ndim} axes: images have 3 (N, H, W) or 4 (with channels)")
+        raise DataError(f"{what} has {array.ndim} axes, but images have 3 (N, H, W) or 4 (with channels)")
     if 0 in array.shape:
         raise DataError(f"{what} is empty: its shape is {array.shape}")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind == "b":
         array = array.astype(np.uint8) * np.uint8(255)
     elif array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16):
-        least, greatest = int(array.min()), int(array.max())
-        if least < 0 or greatest > 65535:
-            raise DataError(f"{what} holds values from {least} to {greatest}: integers must lie in 0 to 65535")
-        array = array.astype(np.uint8 if greatest <= 255 else np.uint16)
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high > 65535:
+            raise DataError(f"{what} holds values from {low} to {high}: integers must lie in 0 to 65535")
+        array = array.astype(np.uint8 if high <= 255 else np.uint16)
     elif array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
         for start in range(0, len(array), CHUNK):
@@ -79,31 +81,32 @@ def stored(array: np.ndarray[Any, Any], what: str, *, layout: str = "auto") -> T
             if not finite.all():
                 raise DataError(f"{what}: image {start + int(finite.argmin()) + 1} holds a value that is not finite")
     elif array.dtype.kind not in "iu":
-        raise DataError(f"{what} is of type {array.dtype}: images are numbers")
+        raise DataError(f"{what} is of type {array.dtype}, but images must be numeric")
     whole = np.ascontiguousarray(array)
     return torch.from_numpy(whole if whole.flags.writeable else whole.copy())
 
 
 def channel_axis(shape: tuple[int, ...], what: str, layout: str = "auto") -> int:
-    """1 for NCHW, 3 for NHWC: the axis unlike the two equal ones, else the smaller. Raises UsageError."""
+    """1 for NCHW, 3 for NHWC: the axis that differs from two equal ones, else the smaller. Raises UsageError."""
     if layout != "auto":
         return 1 if layout == "NCHW" else 3
     _, a, b, c = shape
     if a == c:
-        raise UsageError(f"{what} has shape {shape}: say with 'layout' whether it is NCHW or NHWC")
+        raise UsageError(f"{what} has shape {shape}: set 'layout' to NCHW or NHWC")
     if b in (a, c):
         return 1 if b == c else 3
     return 1 if a < c else 3
 
 
 def _value_range(images: Mapping[str, Tensor]) -> tuple[float, float]:
-    """What black and white are in the stored type; for floats the narrowest usual range that holds all values."""
+    """The values of black and white: the range of the stored type; for floats the smallest usual range of all
+    values."""
     dtype = images["train"].dtype
     if dtype != torch.float32:
         return 0.0, 255.0 if dtype == torch.uint8 else 65535.0
-    least = min(float(part.min()) for part in images.values())
-    greatest = max(float(part.max()) for part in images.values())
+    smallest = min(float(part.min()) for part in images.values())
+    largest = max(float(part.max()) for part in images.values())
     for low, high in USUAL_RANGES:
-        if low <= least and greatest <= high:
+        if low <= smallest and largest <= high:
             return low, high
-    return least, greatest if greatest > least else least + 1.0
+    return smallest, largest if largest > smallest else smallest + 1.0

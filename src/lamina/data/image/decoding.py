@@ -1,4 +1,4 @@
-"""Image files to tensors."""
+"""Decoding of image files to tensors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ IMAGE_SUFFIXES = frozenset(
         *("ppm", "pgm", "pbm", "pnm", "jp2", "avif", "tga", "pcx"),
     )
 )
-MOST_NAMED = 10
-"""unreadable files named in one message"""
-WAY_OUT = "skip_bad (--skip-bad) leaves out what cannot be read"
+MAX_NAMED = 10
+"""maximum number of files named in one message"""
+SKIP_HINT = "skip_bad (--skip-bad) skips unreadable files"
 THREADS = min(4, os.cpu_count() or 1)
-"""decoders at work at once: PIL decodes outside Python's lock; more than processors only wait for it"""
-TOGETHER = 16
-"""files that a thread is handed at once: one at a time it would wait longer than work"""
-AHEAD = 16
-"""such parts under way"""
+"""decoder threads: PIL decodes without Python's lock, so one for each processor is useful"""
+CHUNK = 16
+"""files passed to a thread at once, to reduce overhead"""
+CHUNKS_AHEAD = 16
+"""chunks in progress at once"""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -41,43 +41,45 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before the pixels are read."""
+    """The properties of an image file, read without its pixels."""
 
     channels: int
-    """1 or 3: transparency is laid on white, palettes and CMYK become RGB"""
+    """1 or 3; palettes and CMYK become RGB, transparency a white background"""
     height: int
     width: int
     deep: bool
-    """more than 8 bits for each value"""
+    """more than 8 bits per value"""
 
 
 def header(path: Path) -> Header:
-    """Mode and size of an image file, turned as its EXIF tag says. Raises DataError naming the file."""
+    """The header of an image file, rotated by its EXIF tag. Raises DataError naming the file."""
     with _guard(path), _open(path) as image:
         channels = 1 if image.mode in ("1", "L", "LA", "La", "F", "I") or image.mode.startswith("I;16") else 3
-        # PIL gives a TIFF's size turned; to ask a PNG for its tag would decode it (it is heeded when that is done)
+        # PIL returns a TIFF's size rotated; reading the tag of a PNG would decode it (it is applied on decoding)
         turned = image.format in ("JPEG", "MPO", "WEBP") and image.getexif().get(0x0112) in (5, 6, 7, 8)
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         return Header(channels, height, width, image.mode == "I" or image.mode.startswith("I;16"))
 
 
-def decode(path: Path, channels: int, *, deep: bool = False, least: int | None = None) -> Tensor:
-    """An image file as (C, H, W): uint8, or uint16 where ``deep``. Raises DataError naming the file.
+def decode(path: Path, channels: int, *, deep: bool = False, min_size: int | None = None) -> Tensor:
+    """An image file as (C, H, W): uint8, or uint16 if ``deep``. Raises DataError naming the file.
 
-    A JPEG that is to be shrunk anyway is decoded at 1/2, 1/4 or 1/8 of its size where both sides keep twice ``least``
-    pixels at least: faster, in a fraction of the memory, and after shrinking hardly another image.
+    With ``min_size`` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides have at least twice
+    ``min_size`` pixels: faster, with less memory, and nearly the same image after resizing.
+
+    Example: ``decode(Path("cat.jpg"), 3, min_size=224)``
     """
     with _guard(path), _open(path) as image:
-        if least is not None:
-            image.draft(None, (2 * least, 2 * least))  # nothing but JPEG heeds it
+        if min_size is not None:
+            image.draft(None, (2 * min_size, 2 * min_size))  # has an effect on JPEG only
         return to_tensor(image, channels, deep=deep)
 
 
 def to_tensor(image: Image.Image, channels: int, *, deep: bool = False) -> Tensor:
     """A PIL image (or the first frame) as (C, H, W) with 1 (grey) or 3 (RGB) channels: uint8, or uint16 if ``deep``.
 
-    The EXIF orientation is applied, transparency laid on white, 16-bit grey kept (``deep``) or brought to 8 bits
-    by 257 (8 bits to 16 likewise). Grey is PIL's luma, (19595 R + 38470 G + 7471 B) / 2^16.
+    The EXIF orientation is applied, transparency becomes white, 16-bit grey is kept (``deep``) or divided by 257 to 8
+    bits (8 bits are multiplied by 257 to 16). Grey is PIL's luma, (19595 R + 38470 G + 7471 B) / 2^16.
     """
     from PIL import Image, ImageOps
 
@@ -96,18 +98,18 @@ def to_tensor(image: Image.Image, channels: int, *, deep: bool = False) -> Tenso
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    wanted = "L" if channels == 1 else "RGB"
-    image = image if image.mode == wanted else image.convert(wanted)
-    # plane after plane: a third of the time of an array of pixels turned round
+    mode = "L" if channels == 1 else "RGB"
+    image = image if image.mode == mode else image.convert(mode)
+    # by planes: a third of the time of transposing an array of pixels
     planes = bytearray().join(band.tobytes() for band in image.split())
     out_CHW = np.frombuffer(planes, dtype=np.uint8).reshape(channels, image.height, image.width)
     return torch.from_numpy(out_CHW.astype(np.uint16) * np.uint16(257) if deep else out_CHW)
 
 
 def attempt(work: Callable[[In], Out], items: Sequence[In], threads: int = THREADS) -> Iterator[Out | DataError]:
-    """``work`` over all items on a few threads, in order; a DataError is given in place of the result it prevented."""
+    """``work`` over all items on several threads, in order; a failed item yields its DataError instead of a result."""
 
-    def some(part: Sequence[In]) -> list[Out | DataError]:
+    def work_on(part: Sequence[In]) -> list[Out | DataError]:
         results: list[Out | DataError] = []
         for item in part:
             try:
@@ -116,27 +118,27 @@ def attempt(work: Callable[[In], Out], items: Sequence[In], threads: int = THREA
                 results.append(error)
         return results
 
-    parts = [items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER)]
+    parts = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(parts), AHEAD):  # so that results do not pile up ahead of who consumes them
-            for results in pool.map(some, parts[start : start + AHEAD]):
+        for start in range(0, len(parts), CHUNKS_AHEAD):  # so that results do not accumulate ahead of the consumer
+            for results in pool.map(work_on, parts[start : start + CHUNKS_AHEAD]):
                 yield from results
 
 
 def unreadable(errors: Sequence[DataError], total: int) -> DataError:
-    """One error for those of ``total`` files that cannot be read, and what can be done where others can."""
+    """One error for the unreadable files among ``total``, with a hint if others are readable."""
     if len(errors) == 1:
-        told = str(errors[0])
+        message = str(errors[0])
     else:
-        named = "; ".join(str(error).removeprefix("cannot read image ") for error in errors[:MOST_NAMED])
-        more = f"; and {len(errors) - MOST_NAMED} more" if len(errors) > MOST_NAMED else ""
-        told = f"cannot read {len(errors)} of {total} images: {named}{more}"
-    return DataError(told if len(errors) == total else f"{told}; {WAY_OUT}")
+        named = "; ".join(str(error).removeprefix("cannot read image ") for error in errors[:MAX_NAMED])
+        more = f"; and {len(errors) - MAX_NAMED} more" if len(errors) > MAX_NAMED else ""
+        message = f"cannot read {len(errors)} of {total} images: {named}{more}"
+    return DataError(message if len(errors) == total else f"{message}; {SKIP_HINT}")
 
 
 def decode_all(items: Sequence[In], work: Callable[[In], Out]) -> Iterator[Out]:
-    """``work``, which reads an image file, over items; in order; at the end one DataError naming all that could not be
-    read."""
+    """``work``, which reads an image file, over all items, in order. Raises one DataError for all unreadable files at
+    the end."""
     errors = []
     for result in attempt(work, items):
         if isinstance(result, DataError):
@@ -148,7 +150,7 @@ def decode_all(items: Sequence[In], work: Callable[[In], Out]) -> Iterator[Out]:
 
 
 class _guard:  # noqa: N801  (used like a function)
-    """Whatever a decoder raises on damaged bytes becomes one line that names the file."""
+    """Converts any exception of a decoder to a one-line DataError that names the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -170,7 +172,7 @@ class _guard:  # noqa: N801  (used like a function)
         if isinstance(error, UnidentifiedImageError):
             return "not an image in a known format"
         if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-            return f"more than {Image.MAX_IMAGE_PIXELS} pixels, it could be a decompression bomb"
+            return f"more than {Image.MAX_IMAGE_PIXELS} pixels, possibly a decompression bomb"
         return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -178,7 +180,7 @@ def _open(path: Path) -> Image.Image:
     from PIL import Image
 
     image = Image.open(path)
-    # PIL itself only warns up to twice its limit (and a filter on warnings is not safe among threads)
+    # PIL only warns up to twice its limit (and warning filters are not thread-safe)
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
         raise Image.DecompressionBombError
@@ -186,5 +188,5 @@ def _open(path: Path) -> Image.Image:
 
 
 def image_files(paths: Iterable[Path]) -> list[Path]:
-    """Those with the suffix of an image."""
+    """The paths with an image suffix."""
     return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]

@@ -1,4 +1,4 @@
-"""A source of image files: headers read at opening, pixels when needed."""
+"""Sources of image files: headers are read on opening, pixels on demand."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lamina.errors import DataError
 def image_files_source(
     name: str, root: Path, paths: Mapping[str, Sequence[Path]], labels: Labels, options: DataOptions, licence: str = ""
 ) -> Source:
-    """A source of the files of each split; ``labels`` holds their targets in the same order, split after split.
+    """A source of the files of each split; ``labels`` holds their targets, concatenated over splits.
 
-    Every header is read; with ``skip_bad`` every file is decoded once as well, for only that finds a truncated one.
-    Unreadable files are left out and listed in ``spec.skipped`` then, and are a DataError naming them otherwise.
-    Names in ``spec.skipped`` and in the fingerprint are relative to ``root``.
+    Every header is read. With ``skip_bad`` every file is also decoded once, to find truncated ones; unreadable files
+    are skipped and listed in ``spec.skipped``. Otherwise they raise DataError. Names in ``spec.skipped`` and in the
+    fingerprint are relative to ``root``.
     """
     every = [path for part in paths.values() for path in part]
-    # threads would wait for each other longer than a header takes
+    # for headers alone, threads cost more than they save
     results = list(
         attempt(partial(_inspect, whole=options.skip_bad), every, threads=THREADS if options.skip_bad else 1)
     )
@@ -48,7 +48,7 @@ def image_files_source(
         index = torch.tensor(kept, dtype=torch.int64)
         splits[split] = ImageFiles(tuple(every[i] for i in kept), labels.take(index))
         start += len(part)
-    chosen = [i for i, fine in enumerate(good) if fine]
+    chosen = [i for i, is_good in enumerate(good) if is_good]
     channels, heights, widths = ({getattr(one, key) for one in headers} for key in ("channels", "height", "width"))
     same_size = len(heights) == len(widths) == 1
     spec = DataSpec(
@@ -60,7 +60,7 @@ def image_files_source(
         width=widths.pop() if same_size else None,
         value_range=(0.0, 65535.0 if any(one.deep for one in headers) else 255.0),
         fingerprint=of_files(((names[i], every[i]) for i in chosen), labels.take(torch.tensor(chosen))),
-        skipped=tuple(name for name, fine in zip(names, good, strict=True) if not fine),
+        skipped=tuple(name for name, is_good in zip(names, good, strict=True) if not is_good),
         licence=licence,
     )
     return complete(spec, splits, options)

@@ -1,4 +1,4 @@
-"""Images: the row of the table of modalities."""
+"""Images: the entry of the table of modalities."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from lamina.data.source import Source
 from lamina.data.spec import DataSpec
 
 IMAGENET: Moments = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""of ImageNet's training images, as published weights expect them"""
+"""mean and std of ImageNet's training images, as published weights expect them"""
 
 
 def fit(source: Source, needs: Needs) -> ImagePreprocess:
-    """Channels and size as the model needs them; mean and standard deviation as the options say, or over the training
-    images as they are held (over at most 10,000 evenly spaced ones where they are files)."""
-    asked = needs.augmentation
+    """Fit the preprocess of images: channels and size from ``needs``; mean and standard deviation from the options, or
+    from the resized training images (at most 10,000 evenly spaced ones of image files)."""
+    augmentation = needs.augmentation
     return fit_images(
         source,
         needs.channels,
         needs.size,
-        asked.resize,
-        asked.crop,
+        augmentation.resize,
+        augmentation.crop,
         _moments(source.spec, needs),
-        asked.colour_pca > 0,
+        augmentation.colour_pca > 0,
         partial(_held, source=source, needs=needs),
     )
 
@@ -37,8 +37,7 @@ def _held(preprocess: ImagePreprocess, source: Source, needs: Needs) -> bool:
 
 
 def _moments(spec: DataSpec, needs: Needs) -> Moments | None:
-    """Mean and standard deviation that do not come from the data: the run's that is resumed, those that the options
-    name, or those that given weights were trained under."""
+    """Mean and standard deviation of the resumed run, the options or the given weights; None: fit them on the data."""
     channels = needs.channels or spec.channels or 3
     if needs.resumed is not None:
         resumed = cast(ImagePreprocess, needs.resumed)

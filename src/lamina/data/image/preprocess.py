@@ -1,4 +1,4 @@
-"""Images on their way to a model: stored, then channels and size, then (on the device) to normalised floats."""
+"""Preprocessing of images: channels and size as stored, then (on the device) normalised floats."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ from lamina.errors import DataError, UsageError
 
 Stored = Literal["uint8", "int32", "float32"]
 CHUNK_VALUES = 2**20
-"""pixel values worked on at a time: no float copy of a whole set is ever made"""
+"""pixel values processed at once, to avoid a float copy of the whole data set"""
 FILES_MEASURED = 10_000
-"""files that mean and std are taken over at most, evenly spaced: enough for five digits"""
+"""maximum number of evenly spaced files for mean and std: enough for five digits"""
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 """(H, W, C)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePreprocess:
-    """Everything done to an image before the model; fitted on train, saved in the run."""
+    """All processing of an image before the model; fitted on train, saved with the run.
+
+    Example: ``fit_preprocess(open_source("digits"), Needs(size=(32, 32))).encode_input("seven.png")``
+    """
 
     kind: ClassVar[str] = "image"
     input_key: ClassVar[str] = "image"
@@ -47,26 +50,26 @@ class ImagePreprocess:
     width: int
     resize: Resize = "stretch"
     crop: int | None = None
-    """side that images are brought to and held at, where it is larger than the model's: it sees a window of them"""
+    """side that images are resized to and held at, larger than the model's, which sees crops of them"""
     dtype: Stored = "uint8"
-    """type in memory until ``prepare``; 16-bit images travel as int32, for uint16 lacks operations in torch"""
+    """type in memory until ``prepare``; 16-bit images are int32, since torch lacks operations for uint16"""
     value_range: tuple[float, float] = (0.0, 255.0)
-    """what becomes 0 and 1"""
+    """stored values that become 0 and 1"""
     mean: tuple[float, ...]
-    """of each channel over the training images as they are held, black being 0 and white 1, or other ones given"""
+    """of each channel, with black 0 and white 1: of the resized training images, or given"""
     std: tuple[float, ...]
     covariance: tuple[float, ...] = ()
-    """of the channels over the same pixels, row after row, where asked for; not saved: only training needs it"""
+    """of the channels over the same pixels, row by row, if requested; not saved, since only training needs it"""
     kept: tuple[ImageFiles, Tensor] | None = field(default=None, compare=False, repr=False)
-    """files that were decoded to fit this, and their images as ``encode`` gives them: they are not decoded again"""
+    """files decoded for fitting and their encoded images, so that they are not decoded again"""
 
     @property
     def held(self) -> tuple[int, int]:
-        """Height and width that images are held at."""
+        """Height and width of images in memory."""
         return (self.height, self.width) if self.crop is None else (self.crop, self.crop)
 
     def model_options(self) -> dict[str, int]:
-        """What the data decide of a model: the options it has among these are to be set."""
+        """Model options determined by the data; those that the model has are set."""
         options = {
             "in_channels": self.channels,
             "in_features": self.channels * self.height * self.width,
@@ -82,16 +85,17 @@ class ImagePreprocess:
         return (batch[self.input_key],), {}
 
     def bytes_of(self, split: Split) -> int:
-        """Memory that a split takes when it is held."""
+        """Bytes of memory of a split that is held."""
         each = {"uint8": 1, "int32": 4, "float32": 4}[self.dtype]
         height, width = self.held
         return len(split) * self.channels * height * width * each
 
     def encode(self, split: Split, hold: bool = True) -> InMemory | Streamed:
-        """A split as {"image": (N, C, H, W) as stored, "target"}: decoded and resized now, or sample by sample.
+        """A split as {"image": (N, C, H, W) as stored, "target"}: decoded and resized now (``hold``), or
+        sample by sample, with the same results.
 
-        Both give the same numbers. Raises DataError naming the files that cannot be read (now, or when they come up),
-        and for images of another type or with other channels than those trained on, where they are not convertible.
+        Raises DataError, naming the files, for unreadable files (now, or when they are loaded), and for images whose
+        type or channels cannot be converted to those of training.
         """
         self._check(split)
         targets = self.target.encoded(split)
@@ -101,51 +105,51 @@ class ImagePreprocess:
         return InMemory({"image": self._held(split), **targets})
 
     def adapt(self, images_NCHW: Tensor) -> Tensor:
-        """Images as stored -> the model's channels, the size to be held at, type unchanged (uint16 becomes int32)."""
+        """Convert stored images to the model's channels and the held size; the type is unchanged (uint16 becomes
+        int32)."""
         if images_NCHW.dtype == torch.uint16:
             images_NCHW = images_NCHW.to(torch.int32)
         return resize(convert_channels(images_NCHW, self.channels), self.held, self.resize)
 
     def prepare(self, batch: Batch) -> Batch:
-        """On the device: the centre of larger images cut out, then normalised; the rest as it is."""
+        """On the device: larger images centre-cropped, then normalised; other entries unchanged."""
         return self.normalise({**batch, "image": centre(batch["image"], (self.height, self.width))})
 
     def normalise(self, batch: Batch) -> Batch:
-        """Images of any size to float32, scaled to [0, 1] and normalised, in two passes; the rest as it is."""
+        """Images of any size as float32, scaled to [0, 1] and normalised; other entries unchanged."""
         image = batch["image"]
         scale, shift = _affine(self.value_range, self.mean, self.std, image.device)
         values = image.to(torch.float32)
-        # in place where the floats are new: memory that was never touched costs more than the arithmetic
+        # in place if the floats are a copy: touching new memory costs more than the arithmetic
         return {**batch, "image": torch.addcmul(shift, values, scale, out=None if values is image else values)}
 
     def encode_input(self, item: object) -> Batch:
-        """One image, {"image": (1, C, H, W)} as ``encode`` would give it: a path, a PIL image, or an array.
+        """One image, {"image": (1, C, H, W)}, encoded as by ``encode``: a path, a PIL image, or an array.
 
-        Arrays: numpy (H, W) or (H, W, C), torch (H, W) or (C, H, W); whole numbers, or floats from 0 to 1 unless the
-        training data were floats. Raises UsageError or DataError naming what does not fit.
+        Arrays: numpy (H, W) or (H, W, C), torch (H, W) or (C, H, W); integers, or floats from 0 to 1 unless the
+        training data were floats. Raises UsageError or DataError.
         """
-        least = max(self.held)
         image_CHW = image_item(
-            item, channels=self.channels, dtype=self.dtype, value_range=self.value_range, least=least
+            item, channels=self.channels, dtype=self.dtype, value_range=self.value_range, min_size=max(self.held)
         )
         return {"image": self.adapt(image_CHW[None])}
 
     def input_batches(self, item: object) -> Iterator[Batch]:
-        """The same, prepared. Raises UsageError or DataError."""
+        """``encode_input``, prepared, as a single batch. Raises UsageError or DataError."""
         yield self.prepare(self.encode_input(item))
 
     def undo(self, value: Tensor) -> Picture:
-        """A picture (H, W, C) uint8 from an image (C, H, W) as ``prepare`` gives it, or a model in its place."""
+        """A picture (H, W, C) uint8 from a normalised image (C, H, W), of ``prepare`` or a model."""
         mean_C11, std_C11 = (value.new_tensor(part)[:, None, None] for part in (self.mean, self.std))
         return _picture(value * std_C11 + mean_C11)
 
     def stored_picture(self, value: Tensor) -> Picture:
-        """A picture (H, W, C) uint8 from an image (C, H, W) as ``encode`` holds it, of any size."""
+        """A picture (H, W, C) uint8 from an encoded image (C, H, W) of any size."""
         low, high = self.value_range
         return _picture((value.float() - low) / (high - low))
 
     def training_stream(self, samples: InMemory | Streamed, options: BatchOptions) -> Stream:
-        """Shuffled images, augmented as the recipe says."""
+        """Shuffled training batches with the recipe's augmentation."""
         return shuffled(samples, options.recipe, options.place, self.prepare, make_augment(self, options))
 
     def evaluation_batches(
@@ -155,8 +159,8 @@ class ImagePreprocess:
         return in_order(samples, options.recipe, options.place, self.prepare, workers)
 
     def load_file(self, path: Path) -> Tensor:
-        """A file as (C, H, W), as ``encode`` holds it. Raises DataError naming it."""
-        image_CHW = decode(path, self.channels, deep=self.dtype == "int32", least=max(self.held))
+        """The encoded image (C, H, W) of a file. Raises DataError naming it."""
+        image_CHW = decode(path, self.channels, deep=self.dtype == "int32", min_size=max(self.held))
         return self.adapt(image_CHW[None])[0]
 
     def files(self) -> dict[str, dict[str, Any]]:
@@ -187,19 +191,19 @@ class ImagePreprocess:
         return cls(target=TargetCode.from_dict(data["target"]), **values)
 
     def _check(self, split: Split) -> None:
-        """Refuse what would be converted wrongly: it can only come from another source than the one fitted on."""
+        """Raise DataError for images of another source that cannot be converted correctly."""
         if isinstance(split, ImageArrays):
             images = split.images_NCHW
             dtype = torch.int32 if images.dtype == torch.uint16 else images.dtype
             if dtype != getattr(torch, self.dtype):
-                raise DataError(f"the model was trained on images stored as {self.dtype}, these are {images.dtype}")
+                raise DataError(f"the model was trained on images stored as {self.dtype}, but these are {images.dtype}")
             have = {images.shape[1]}
         else:
             if self.dtype == "float32":
-                raise DataError("the model was trained on arrays of floating-point images, these are files")
+                raise DataError("the model was trained on arrays of floating-point images, but these are files")
             have = {3}
         if have != {self.channels} and not {*have, self.channels} <= {1, 3}:
-            raise DataError(f"the model was trained on images of {self.channels} channels, these have {have.pop()}")
+            raise DataError(f"the model was trained on images of {self.channels} channels, but these have {have.pop()}")
 
     def _held(self, split: Split) -> Tensor:
         if isinstance(split, ImageArrays):
@@ -227,7 +231,7 @@ class ImagePreprocess:
 
 @dataclass(frozen=True)
 class FileLoader:
-    """Sample i of a set of files; an object, so that workers can be handed it."""
+    """Loads sample i from image files; a picklable object for workers."""
 
     preprocess: ImagePreprocess
     paths: tuple[Path, ...]
@@ -243,7 +247,7 @@ class FileLoader:
 
 @dataclass(frozen=True)
 class ArrayLoader:
-    """Sample i of an array, resized when asked for."""
+    """Loads sample i from an array, resized on demand."""
 
     preprocess: ImagePreprocess
     images_NCHW: Tensor
@@ -264,22 +268,22 @@ def fit_images(
     covariance: bool = False,
     hold: Callable[[ImagePreprocess], bool] = lambda _: False,
 ) -> ImagePreprocess:
-    """The preprocess of an image source: see ``image.modality.fit``. ``hold``: are its images to be held?"""
+    """The preprocess of an image source; see ``image.modality.fit``. ``hold`` decides whether its images are held."""
     spec = source.spec
     have = spec.channels or 3  # grey and colour mixed: colour
-    wanted = have if channels is None else channels
-    if wanted != have and not {wanted, have} <= {1, 3}:
+    target = have if channels is None else channels
+    if target != have and not {target, have} <= {1, 3}:
         raise UsageError(
-            f"images of {spec.name} have {have} channels, {wanted} are asked for: only 1 and 3 turn into each other"
+            f"images of {spec.name} have {have} channels, but {target} are requested: only 1 and 3 can be converted"
         )
     if size is None:
         if spec.height is None or spec.width is None:
-            raise UsageError(f"images of {spec.name} differ in size: give the size they are to have")
+            raise UsageError(f"images of {spec.name} differ in size: set the size to resize them to")
         size = (spec.height, spec.width)
     if crop is not None and crop < max(size):
         raise UsageError(f"crop={crop}: windows of {size[0]} x {size[1]} pixels cannot be cut from smaller images")
-    if moments is not None and len(moments[0]) != wanted:
-        raise UsageError(f"normalisation: mean and std are those of {len(moments[0])} channels, the model has {wanted}")
+    if moments is not None and len(moments[0]) != target:
+        raise UsageError(f"normalisation: mean and std are for {len(moments[0])} channels, but the model has {target}")
     train = source.splits["train"]
     deep = spec.value_range == (0.0, 65535.0)
     stored: Stored = "int32" if deep else "uint8"
@@ -287,15 +291,15 @@ def fit_images(
         stored = "float32"
     draft = ImagePreprocess(
         target=fit_targets(source),
-        channels=wanted,
+        channels=target,
         height=size[0],
         width=size[1],
         resize=mode,
         crop=crop,
         dtype=stored,
         value_range=spec.value_range,
-        mean=(0.0,) * wanted,
-        std=(1.0,) * wanted,
+        mean=(0.0,) * target,
+        std=(1.0,) * target,
     )
     if moments is not None and not covariance:
         return replace(draft, mean=moments[0], std=moments[1])
@@ -306,13 +310,13 @@ def fit_images(
 
 
 def _measured(preprocess: ImagePreprocess, split: Split, covariance: bool) -> ImagePreprocess:
-    """With mean and (population) standard deviation of each channel over values in [0, 1]; std is 1 where it would be
-    0. With the channels' covariance, where it is wanted."""
+    """The preprocess with mean and population standard deviation of each channel over values in [0, 1] (std 1 instead
+    of 0), and on request the covariance of channels."""
     count, total, squares, products = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     low, high = preprocess.value_range
     every = -(-len(split) // FILES_MEASURED) if isinstance(split, ImageFiles) else 1
     bytewise = preprocess.dtype == "uint8" and low == 0 and not covariance
-    # files decoded already or not: the sums have to be the same, which exact ones are however they are added up
+    # the sums must not depend on whether files are already decoded: exact sums are independent of the order
     if preprocess.kept is None:
         chunks = _chunks(preprocess, split, every)
     else:
@@ -341,15 +345,15 @@ def _measured(preprocess: ImagePreprocess, split: Split, covariance: bool) -> Im
 
 
 def _sums_of_bytes(values_CN: Tensor) -> tuple[Tensor, Tensor]:
-    """Exact sums of values from 0 to 255 and of their squares, (C,) each in float64, at a fifth of its cost: in runs of
-    256, whose squares add up to less than 2^24, all that float32 counts without rounding."""
+    """Exact sums of values from 0 to 255 and of their squares, (C,) float64, at a fifth of the cost of float64: in runs
+    of 256, whose sums of squares are below 2^24 and so exact in float32."""
     padded = functional.pad(values_CN, (0, -values_CN.shape[1] % 256))
     runs_CRN = padded.to(torch.float32).view(len(padded), -1, 256)
     return runs_CRN.sum(2).sum(1, dtype=torch.float64), runs_CRN.square().sum(2).sum(1, dtype=torch.float64)
 
 
 def _chunks(preprocess: ImagePreprocess, split: Split, every: int) -> Iterator[Tensor]:
-    """Adapted images in batches: all of an array, every so-manieth of a set of files."""
+    """Adapted images in batches: all of an array, every ``every``-th of image files."""
     if not isinstance(split, ImageFiles):
         images = _arrays(split).images_NCHW
         values = max(images[:1].numel(), preprocess.channels * preprocess.height * preprocess.width)
@@ -361,7 +365,7 @@ def _chunks(preprocess: ImagePreprocess, split: Split, every: int) -> Iterator[T
 
 
 def _picture(image_CHW: Tensor) -> Picture:
-    """Values in [0, 1] as bytes, channels last."""
+    """Values in [0, 1] as uint8, channels last."""
     picture: Picture = (image_CHW.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return picture
 

@@ -1,4 +1,4 @@
-"""Images of one stored type to other sizes and channel counts. One implementation for arrays and files alike."""
+"""Resizing and channel conversion of stored images, shared by arrays and files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ Resize = Literal["stretch", "pad", "crop"]
 
 
 def resize(images_NCHW: Tensor, size: tuple[int, int], mode: Resize) -> Tensor:
-    """Images brought to (height, width) in their own type, by antialiased bilinear interpolation.
+    """Images resized to (height, width) by antialiased bilinear interpolation, in their own type.
 
-    ``stretch``: both sides, each by its own factor. ``pad``: shrunk to fit where larger, never enlarged, and centred on
-    the colour of their own top left pixel. ``crop``: scaled until they just cover the size, then cut to its centre.
-    Each image comes out the same in whatever batch it goes in. (uint8 agrees with PIL's BILINEAR to 1 in 255.)
+    ``stretch``: each side by its own factor. ``pad``: shrunk to fit, never enlarged, and centred on the colour of the
+    top left pixel. ``crop``: scaled to cover the size, then centre-cropped. Results are independent of the batch.
+    (uint8 agrees with PIL's BILINEAR to 1 in 255.)
+
+    Example: ``resize(images_NCHW, (32, 32), "pad")``
     """
     height, width = images_NCHW.shape[2:]
     if (height, width) == size:
@@ -38,7 +40,7 @@ def resize(images_NCHW: Tensor, size: tuple[int, int], mode: Resize) -> Tensor:
 
 
 def centre(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """The window of (height, width) in the middle of images that are no smaller."""
+    """The centre crop of (height, width)."""
     top, left = (images_NCHW.shape[2] - size[0]) // 2, (images_NCHW.shape[3] - size[1]) // 2
     return images_NCHW[:, :, top : top + size[0], left : left + size[1]]
 

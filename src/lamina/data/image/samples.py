@@ -1,4 +1,4 @@
-"""Splits of images: arrays as stored, or files that are decoded when needed."""
+"""Splits of images: arrays as stored, or files decoded on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lamina.errors import DataError
 
 @dataclass(frozen=True)
 class ImageArrays:
-    """Images of one size held as stored: (N, C, H, W) uint8, uint16 or float32."""
+    """Images of one size as stored: (N, C, H, W) uint8, uint16 or float32."""
 
     images_NCHW: Tensor
     targets: Tensor | None = None
@@ -31,7 +31,7 @@ class ImageArrays:
         mine, theirs = self.images_NCHW, getattr(other, "images_NCHW", None)
         if theirs is None or mine.shape[1:] != theirs.shape[1:] or mine.dtype != theirs.dtype:
             raise DataError(
-                "images held as arrays go together where size, channels and type are one: bring them as files"
+                "image arrays can only be combined with equal size, channels and type: use image files instead"
             )
         return ImageArrays(torch.cat([mine, theirs]))
 
@@ -41,7 +41,7 @@ class ImageArrays:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images as files, decoded when needed."""
+    """Images as files, decoded on demand."""
 
     paths: tuple[Path, ...]
     targets: Tensor | None = None
@@ -55,7 +55,7 @@ class ImageFiles:
 
     def joined(self, other: ImageFiles) -> ImageFiles:
         if not hasattr(other, "paths"):
-            raise DataError("image files and images held as arrays do not go together: bring both as files")
+            raise DataError("image files cannot be combined with image arrays: use files for both")
         return ImageFiles(self.paths + other.paths)
 
     def with_targets(self, targets: Tensor | None) -> ImageFiles:

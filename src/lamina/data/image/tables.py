@@ -1,4 +1,4 @@
-"""Tables of image files: a column of paths beside the table, the other columns labels."""
+"""Tables of image files: a column of relative paths, the other columns labels."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def image_column(frame: pd.DataFrame, place: Place, root: Path) -> str | None:
-    """The first column whose texts are mostly names of image files; None where there is none.
+    """The first column that consists mostly of names of image files, or None.
 
-    Raises DataError where none of the files it names is there: the table would otherwise pass for one of categories.
+    Raises DataError if none of these files exists: the column would otherwise be treated as categorical.
     """
     for name in frame.columns:
         present = frame[name].dropna()
         texts = [value for value in present.tolist() if isinstance(value, str)]
-        if not texts or 2 * sum(_looks(text) for text in texts) < len(present):
+        if not texts or 2 * sum(_is_image_name(text) for text in texts) < len(present):
             continue
         if not any((root / text).is_file() for text in texts):
             first = place(int(present.index[0]))
@@ -38,8 +38,8 @@ def image_column(frame: pd.DataFrame, place: Place, root: Path) -> str | None:
 
 
 def label_columns(frame: pd.DataFrame, pictures: str, options: DataOptions, source: str) -> tuple[str, ...] | str:
-    """The target columns: those named or usual, else the only one beside the paths, else all if they are 0 and 1. Where
-    there is none: how to name one."""
+    """The target columns: those requested or with usual names, or the only one besides the paths, or all if they are 0
+    and 1. Without one, a hint on how to name it."""
     others = [str(name) for name in frame.columns if name != pictures]
     usual = [name for name in others if name.casefold() in USUAL_NAMES]
     if not options.targets and len(usual) != 1 and others:
@@ -48,7 +48,7 @@ def label_columns(frame: pd.DataFrame, pictures: str, options: DataOptions, sour
         if all(frame[name].dropna().isin([0, 1]).all() for name in others):
             return tuple(others)
     if not others:
-        return f"{source} has one column, '{pictures}', and none with labels beside it"
+        return f"{source} has one column, '{pictures}', and no column of labels"
     return target_columns(others, options, source)
 
 
@@ -61,13 +61,13 @@ def image_table_source(
     place: Place,
     options: DataOptions,
 ) -> Source:
-    """A source of the image files that a column names, relative to ``root``, the folder of the table.
+    """A source of the image files in a column, relative to ``root``, the folder of the table.
 
-    Raises DataError naming the row of an empty cell; a missing file counts as unreadable.
+    Raises DataError, naming the row, for an empty cell; a missing file counts as unreadable.
     """
-    gone = column.isna().to_numpy()
-    if gone.any():
-        raise DataError(f"{place(int(gone.argmax()))}: no image is named in column '{column.name}'")
+    is_missing = column.isna().to_numpy()
+    if is_missing.any():
+        raise DataError(f"{place(int(is_missing.argmax()))}: there is no image in column '{column.name}'")
     every = [root / str(value) for value in column.tolist()]
     paths, start = {}, 0
     for split, count in sizes.items():
@@ -76,5 +76,5 @@ def image_table_source(
     return image_files_source(name, root, paths, labels, options)
 
 
-def _looks(text: str) -> bool:
+def _is_image_name(text: str) -> bool:
     return PurePosixPath(text.strip()).suffix.casefold() in IMAGE_SUFFIXES

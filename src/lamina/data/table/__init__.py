@@ -1,1 +1,1 @@
-"""Tables of rows: preprocessing of numbers and categories."""
+"""Tables: preprocessing of numeric and categorical columns."""

@@ -1,4 +1,4 @@
-"""Tables: the row of the table of modalities."""
+"""Tables: the entry of the table of modalities."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lamina.errors import UsageError
 
 
 def fit(source: Source, needs: Needs) -> TablePreprocess:
-    """Raises UsageError for a model of images."""
+    """Fit the preprocess of a table. Raises UsageError for a model with image inputs."""
     if needs.channels is not None or needs.size is not None:
-        raise UsageError(f"{source.spec.name} is a table: the model takes images")
+        raise UsageError(f"{source.spec.name} is a table, but the model takes images")
     return fit_table(source)
 
 
@@ -24,7 +24,7 @@ def load(files: Mapping[str, Mapping[str, Any]]) -> TablePreprocess:
 
 
 def describe(source: Source) -> dict[str, object]:
-    """The input columns, with their extent over all splits."""
+    """The input columns, with their ranges over all splits."""
     import pandas as pd
 
     frame = pd.concat([cast(Table, split).frame for split in source.splits.values()], ignore_index=True)

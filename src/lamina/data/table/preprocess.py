@@ -1,4 +1,4 @@
-"""Table rows on their way to a model: numbers standardised, categories one-hot."""
+"""Preprocessing of table rows: numbers standardised, categories one-hot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """A numeric column: (value - mean) / std, the training median where missing."""
+    """A numeric column: (value - mean) / std; missing values become the training median."""
 
     name: str
     median: float
@@ -39,17 +39,20 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Category:
-    """A categorical column: one feature for each training category, in sorted order; an unseen one sets none."""
+    """A categorical column: one-hot over the sorted training categories; unseen categories are all zeros."""
 
     name: str
     categories: tuple[str, ...]
     missing: bool
-    """whether a missing value is a category of its own, the last: it is where training rows miss it"""
+    """whether there is a last category for missing values, as training rows have some"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TablePreprocess:
-    """Everything done to a row before the model; fitted on train, saved in the run."""
+    """All processing of a row before the model; fitted on train, saved with the run.
+
+    Example: ``fit_preprocess(open_source("iris")).encode_input({"sepal length (cm)": 5.1, ...})``
+    """
 
     kind: ClassVar[str] = "table"
     input_key: ClassVar[str] = "features"
@@ -57,13 +60,13 @@ class TablePreprocess:
     target: TargetCode
     columns: tuple[Number | Category, ...]
     missing: tuple[str, ...] = ()
-    """texts that mean a missing value"""
+    """strings that mean a missing value"""
     notes: tuple[str, ...] = ()
-    """what was left out, and why: for the user to read"""
+    """notes for the user on excluded columns"""
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """One name for each feature: the column, and the category where there are several to a column."""
+        """The name of each feature: the column, with the category for categorical columns."""
         names: list[str] = []
         for column in self.columns:
             if isinstance(column, Number):
@@ -74,7 +77,7 @@ class TablePreprocess:
         return tuple(names)
 
     def model_options(self) -> dict[str, int]:
-        """What the data decide of a model: the options it has among these are to be set."""
+        """Model options determined by the data; those that the model has are set."""
         return {"in_features": len(self.feature_names), "num_classes": self.target.outputs}
 
     def signature(self) -> Signature:
@@ -85,27 +88,27 @@ class TablePreprocess:
         return (batch[self.input_key],), {}
 
     def bytes_of(self, split: Split) -> int:
-        """Memory that a split takes: it is always held."""
+        """Bytes of memory of a split, which is always held."""
         return 4 * len(split) * len(self.feature_names)
 
     def encode(self, split: Split, hold: bool = True) -> InMemory:
-        """A split as {"features": (N, F) float32, "target"}; always held, as the table itself is.
+        """A split as {"features": (N, F) float32, "target"}; always held in memory.
 
-        Raises DataError for columns that are not there, in a table other than the one trained on.
+        Raises DataError for missing columns.
         """
         table = cast(Table, split)
         features = self._features(table.frame, "the table")
         return InMemory({"features": torch.from_numpy(features), **self.target.encoded(table)})
 
     def prepare(self, batch: Batch) -> Batch:
-        """Rows are ready as they are."""
+        """The batch unchanged."""
         return batch
 
     def encode_input(self, item: object) -> Batch:
         """Rows to predict, {"features": (N, F)}: a dictionary (one row), a DataFrame, or the path of a table.
 
-        Columns that training left out may be missing. Raises DataError naming the columns that are not there, or the
-        row and column of a text where numbers were; UsageError for a path that is not there and for anything else.
+        Columns excluded in training may be missing. Raises DataError for other missing columns and for text in a
+        numeric column (with row and column), UsageError for a missing file and other types.
         """
         import pandas as pd
 
@@ -119,23 +122,23 @@ class TablePreprocess:
             if not path.is_file():
                 raise UsageError(f"no such file: {item}")
             if not is_table(path):
-                raise UsageError(f"'{item}' is no table (CSV, TSV, Parquet or JSON lines)")
+                raise UsageError(f"'{item}' is not a table (CSV, TSV, Parquet or JSON lines)")
             frame, name = read_frame(path, self.missing), path.name
         else:
             raise UsageError(
-                f"rows come as a dictionary, a DataFrame or the path of a table, not {type(item).__name__}"
+                f"rows must be a dictionary, a DataFrame or the path of a table, not {type(item).__name__}"
             )
         if self.missing:
             frame = frame.mask(frame.isin(list(self.missing)))
         return {"features": torch.from_numpy(self._features(frame, name))}
 
     def input_batches(self, item: object) -> Iterator[Batch]:
-        """The same, ready for the model. Raises UsageError or DataError."""
+        """``encode_input`` as a single batch. Raises UsageError or DataError."""
         yield self.encode_input(item)
 
     def undo(self, value: torch.Tensor) -> dict[str, float | str | None]:
-        """A row by column from features (F,), of a model or as they were encoded: numbers in their own units, of each
-        category the one with the largest feature; None for a missing one, and for one that training did not see."""
+        """A row by column from features (F,), encoded or output by a model: numbers in their own units, the category
+        with the largest feature; None for missing and unseen categories."""
         row: dict[str, float | str | None] = {}
         values, start = value.detach().float().cpu().numpy(), 0
         for column in self.columns:
@@ -150,7 +153,7 @@ class TablePreprocess:
         return row
 
     def training_stream(self, samples: InMemory, options: BatchOptions) -> Stream:
-        """Shuffled rows."""
+        """Shuffled training batches."""
         return shuffled(samples, options.recipe, options.place, self.prepare)
 
     def evaluation_batches(self, samples: InMemory, options: BatchOptions, workers: int = 0) -> Iterable[Batch]:
@@ -196,7 +199,7 @@ class TablePreprocess:
         if absent:
             near = nearest(absent[0], [str(column) for column in frame.columns])
             hint = f" (there is '{near}')" if near else ""
-            raise DataError(f"{name} lacks {len(absent)} of the columns trained on: {', '.join(absent)}{hint}")
+            raise DataError(f"{name} lacks {len(absent)} of the training columns: {', '.join(absent)}{hint}")
 
         def place(row: int) -> str:
             return f"{name}, row {row + 1}"
@@ -216,13 +219,13 @@ class TablePreprocess:
                 index[None] = start  # type: ignore[index]
                 start += 1
             for row, text in enumerate(texts.tolist()):
-                if (place_of_one := index.get(text)) is not None:
-                    out[row, place_of_one] = 1.0
+                if (feature := index.get(text)) is not None:
+                    out[row, feature] = 1.0
         return out
 
 
 def fit_table(source: Source) -> TablePreprocess:
-    """The preprocess of a table: see ``modality.fit_preprocess``."""
+    """The preprocess of a table; see ``modality.fit_preprocess``."""
     frame = cast(Table, source.splits["train"]).frame
     columns: list[Number | Category] = []
     notes: list[str] = []
@@ -251,13 +254,13 @@ def fit_table(source: Source) -> TablePreprocess:
     )
     count = len(fitted.feature_names)
     if not 0 < count <= MOST_FEATURES:
-        reason = "no column has anything to learn from" if not count else f"{count} features, more than {MOST_FEATURES}"
+        reason = "no column has usable values" if not count else f"{count} features, more than {MOST_FEATURES}"
         raise DataError(f"{source.spec.name}: {reason}" + (f" ({notes[0]})" if notes and not count else ""))
     return fitted
 
 
 def _numbers(series: pd.Series[Any], place: Place, median: float) -> Array:
-    """A column that was numeric in training: no text is let pass here, however many there are."""
+    """The values of a numeric column; raises DataError for any text."""
     import pandas as pd
 
     missing = series.isna().to_numpy()
@@ -265,5 +268,5 @@ def _numbers(series: pd.Series[Any], place: Place, median: float) -> Array:
     wrong = (np.isnan(numbers) & ~missing) | np.isinf(numbers)
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"{place(row)}: column '{series.name}' holds {shown(series.iloc[row])}, a number was expected")
+        raise DataError(f"{place(row)}: column '{series.name}' holds {shown(series.iloc[row])}, expected a number")
     return np.where(missing, median, numbers)

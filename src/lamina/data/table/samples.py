@@ -35,7 +35,7 @@ class Table:
 
         columns = list(self.frame.columns)
         if set(columns) != set(other.frame.columns):
-            raise DataError("tables go together where their columns are the same ones")
+            raise DataError("tables can only be combined if they have the same columns")
         return Table(pd.concat([self.frame, other.frame[columns]], ignore_index=True))
 
     def with_targets(self, targets: Tensor | None) -> Table:

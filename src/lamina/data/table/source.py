@@ -1,4 +1,4 @@
-"""A source of table rows, its input columns typed."""
+"""Sources of table rows with typed input columns."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def table_source(
     options: DataOptions,
     licence: str = "",
 ) -> Source:
-    """A source of rows whose input columns are typed: numbers, or texts that are categories."""
+    """A source of rows; input columns are typed as numeric or categorical."""
     import pandas as pd
 
     if not len(inputs.columns):
-        raise DataError(f"{name} has no column beside the target")
+        raise DataError(f"{name} has no column besides the target")
     known_columns(options.categorical, [*inputs.columns, *labels.names])
     columns = {
         str(column): typed(inputs[column], place, categorical=column in options.categorical)

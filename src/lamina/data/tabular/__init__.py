@@ -1,1 +1,1 @@
-"""Files in rows and columns, whatever the columns hold: reading, types of columns, targets."""
+"""Tabular files of any content: reading, column types, targets."""

@@ -1,4 +1,4 @@
-"""Columns of a table, typed: numbers (float64, NaN where missing) or categories (text, None where missing)."""
+"""Column types: numeric (float64, missing values NaN) or categorical (text, missing values None)."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Place = Callable[[int], str]
-"""says where a row stands: ``place(0)`` is "data.csv, row 1" (rows are counted from 1, the header is none)"""
+"""describes the location of a row: ``place(0)`` is "data.csv, row 1" (counted from 1, without the header)"""
 
 MOSTLY_NUMBERS = 0.9
-"""share of numbers from which on a text in a column is a fault and the column no category"""
+"""share of numbers above which a text in a column is an error rather than a category"""
 FEW_CATEGORIES = 20
-"""a column with no more different texts than this is never taken for names or free text"""
+"""a column with at most this many distinct texts is never treated as names or free text"""
 
 
 @dataclass(frozen=True)
 class Typed:
-    """A column that has been given its type."""
+    """A typed column."""
 
     kind: Literal["numeric", "categorical"]
     values: pd.Series[Any]
     integral: bool = False
-    """numeric: every value is whole as read (an empty cell turns integers into floats: they stay whole)"""
+    """numeric: every value was read as an integer (also if empty cells turned integers into floats)"""
     boolean: bool = False
 
 
 def typed(series: pd.Series[Any], place: Place, *, categorical: bool = False) -> Typed:
-    """Decide whether a column holds numbers or categories, and convert it.
+    """Determine whether a column is numeric or categorical, and convert it.
 
-    Truth values are numbers; dates are categories; texts that are all numbers are numbers. Where at least 90 % of the
-    values present are numbers and one is not, that is a DataError naming column, row and value, as are infinite numbers
-    and nested values (lists, dictionaries).
+    Booleans are numeric; dates are categorical; texts that are all numbers are numeric. Raises DataError, with column,
+    row and value, if at least 90 % of the present values are numbers and one is not, and for infinite numbers and
+    nested values (lists, dictionaries).
+
+    Example: ``typed(frame["age"], lambda row: f"people.csv, row {row + 1}").kind``
     """
     import pandas as pd
     from pandas.api import types
@@ -60,7 +62,7 @@ def typed(series: pd.Series[Any], place: Place, *, categorical: bool = False) ->
     nested = present.map(lambda value: isinstance(value, list | dict | tuple | np.ndarray)).to_numpy(dtype=bool)
     if nested.any():
         row = int(np.flatnonzero(~missing)[nested.argmax()])
-        raise DataError(f"{place(row)}: column '{series.name}' holds a nested value, not a number or a text")
+        raise DataError(f"{place(row)}: column '{series.name}' holds a nested value, expected a number or a text")
     if len(present) and present.map(lambda value: isinstance(value, bool | np.bool_)).all():
         return Typed("numeric", _floats(series), integral=True, boolean=True)
     numbers = pd.to_numeric(present.astype(str).str.strip(), errors="coerce")
@@ -74,14 +76,13 @@ def typed(series: pd.Series[Any], place: Place, *, categorical: bool = False) ->
         row = int(np.flatnonzero(~missing)[(~good).argmax()])
         raise DataError(
             f"{place(row)}: column '{series.name}' holds {shown(series.iloc[row])} where {good.mean():.0%} of the "
-            "values are numbers (if it stands for a missing value or a category, name it in 'missing' or 'categorical')"
+            "values are numbers (if it means a missing value or a category, name it in 'missing' or 'categorical')"
         )
     return Typed("categorical", _texts(series, missing))
 
 
 def is_free_text(values: pd.Series[Any] | Sequence[object]) -> bool:
-    """Whether a column holds texts that are no categories: more than 20 different ones, most with white space; some may
-    be missing."""
+    """Whether a column holds free text: more than 20 distinct texts, most with white space; some may be missing."""
     texts = [value for value in values if isinstance(value, str)]
     present = len(texts) if isinstance(values, Sequence) else int(values.notna().sum())
     if len(texts) < present or len(set(texts)) <= FEW_CATEGORIES:
@@ -90,7 +91,7 @@ def is_free_text(values: pd.Series[Any] | Sequence[object]) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value as it goes into a message: quoted, on one line, not too long."""
+    """A value for a message: quoted, on one line, shortened."""
     text = repr(str(value))
     return text if len(text) <= 60 else text[:56] + "...'"
 
@@ -105,12 +106,12 @@ def _floats(series: pd.Series[Any]) -> pd.Series[Any]:
 def _texts(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> pd.Series[Any]:
     import pandas as pd
 
-    texts = [None if gone else _text(value) for value, gone in zip(series.tolist(), missing, strict=True)]
+    texts = [None if absent else _text(value) for value, absent in zip(series.tolist(), missing, strict=True)]
     return pd.Series(texts, index=series.index, name=series.name, dtype=object)
 
 
 def _text(value: object) -> str:
-    # 3.0 and 3 are one category: an empty cell anywhere in the column turns integers into floats
+    # 3.0 and 3 are the same category: an empty cell in the column turns integers into floats
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Reading tables as people have them: CSV, TSV, Parquet, JSON lines."""
+"""Reading of tables: CSV, TSV, Parquet, JSON lines."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def is_table(path: Path) -> bool:
 
 
 def read_frame(path: Path, missing: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
-    """A table file, its values as read; ``missing`` are texts that mean a missing value beside the usual ones. Columns
-    of ``texts`` hold texts and nothing else: no word of them is a number, or stands for a missing value.
+    """A table file, its values as read. ``missing`` are additional strings for missing values. Columns in ``texts`` are
+    read as text only, without numbers or missing values.
 
-    A CSV file without a comma in its header is split at semicolons or tabs. In a file of tabs quotation marks are text
-    where a line holds an odd number of them, and yet all lines have the same number of cells. Raises DataError naming
-    the file, and the row where the format allows, for damage, text that is not UTF-8, and tables without rows or
+    A CSV file without a comma in its header is split at semicolons or tabs. In a tab-separated file quotation marks
+    are ordinary text if a line has an odd number of them but all lines have the same number of cells. Raises
+    DataError, naming the file and if possible the row, for damage, text that is not UTF-8, and tables without rows or
     columns.
     """
     import pandas as pd
@@ -44,7 +44,7 @@ def read_frame(path: Path, missing: Sequence[str] = (), texts: Sequence[str] = (
     except DataError:
         raise
     except UnicodeDecodeError as error:
-        decoded(read_bytes(path), path)  # says where in the file, not in a piece of it
+        decoded(read_bytes(path), path)  # raises with the position in the file, not in a chunk
         raise DataError(f"'{path}' is not UTF-8 text: {error.reason}") from error
     except pd.errors.EmptyDataError as error:
         raise DataError(f"'{path}' is empty") from error
@@ -53,9 +53,9 @@ def read_frame(path: Path, missing: Sequence[str] = (), texts: Sequence[str] = (
     frame.columns = pd.Index([str(column) for column in frame.columns])
     if frame.empty:
         raise DataError(f"'{path}' has no rows")
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"'{path}' has two columns called '{twice[0]}'")
+    duplicates = frame.columns[frame.columns.duplicated()]
+    if len(duplicates):
+        raise DataError(f"'{path}' has two columns called '{duplicates[0]}'")
     frame = frame.reset_index(drop=True)
     return frame.mask(frame.isin(list(missing))) if missing else frame
 
@@ -78,14 +78,13 @@ def _separator(path: Path, usual: str) -> str:
         counts = {mark: len(next(csv.reader([head], delimiter=mark), [])) for mark in (usual, ",", ";", "\t")}
         separator = usual if counts[usual] > 1 else max(counts, key=lambda mark: counts[mark])
         if len(next(csv.reader(file, delimiter=separator), [])) > counts[separator]:
-            # pandas would take the first cells for row names, and so shift every value by a column
+            # pandas would use the first cells as row names and shift every value by a column
             raise DataError(f"'{path}': rows have more cells than the header has columns")
     return separator
 
 
 def _unquoted(path: Path) -> bool:
-    """Whether quotation marks in a file of tabs are part of its texts: they do not go in pairs, and no cell runs on
-    over the end of a line."""
+    """Whether quotation marks in a tab-separated file are ordinary text: they are unpaired, and no cell spans lines."""
     odd, tabs = False, set()
     with _opened(path) as file:
         for line in file:

@@ -1,4 +1,4 @@
-"""The rows of a table on their way to a source: files of the splits joined, rows left out, targets found."""
+"""Rows of a table: split files joined, rows dropped, targets separated."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of all splits, one after the other."""
+    """The rows of all splits, concatenated."""
 
     frame: pd.DataFrame
     sizes: Mapping[str, int]
     place: Place
 
     def without(self, bad: Mask) -> Rows:
-        """The other rows; a split that has none of them is gone."""
+        """The rows without the marked ones; a split without any left is dropped."""
         kept = np.flatnonzero(~bad)
         ends = np.cumsum(list(self.sizes.values()))
         counts = np.bincount(np.searchsorted(ends, kept, side="right"), minlength=len(ends))
@@ -38,10 +38,10 @@ class Rows:
 
 
 def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str, ...] = ()) -> Rows:
-    """A table, or one for each split. Columns of ``texts`` are read as they stand, so that NA is a word in them.
+    """A table, or one for each split. Columns in ``texts`` are read as text only, so that NA is an ordinary word.
 
-    Every file has the columns of train, in any order; where one of free text is called otherwise, it is renamed. Raises
-    DataError for one that lacks a column, UsageError for columns to be left out that are not there.
+    Every file has the columns of train, in any order; a single free-text column of another name is renamed. Raises
+    DataError for a file that lacks a column, UsageError for an unknown column in ``drop``.
     """
     import pandas as pd
 
@@ -57,7 +57,7 @@ def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str,
                 frame = read_frame(paths[split], options.missing, (more[0],))
             frames[split] = frame.rename(columns={more[0]: absent[0]})
         elif absent:
-            raise DataError(f"'{paths[split]}' has no column '{absent[0]}', '{paths['train']}' has")
+            raise DataError(f"'{paths[split]}' lacks the column '{absent[0]}' of '{paths['train']}'")
     kept = [column for column in columns if column not in options.drop]
     sizes = {split: len(frame) for split, frame in frames.items()}
     joined = pd.concat([frame[[*kept]] for frame in frames.values()], ignore_index=True)
@@ -69,23 +69,23 @@ def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str,
 def with_targets(
     rows: Rows, targets: tuple[str, ...], options: DataOptions
 ) -> tuple[Rows, tuple[str, ...], pd.DataFrame]:
-    """Rows whose targets are there, what was left out, and the target columns.
+    """Rows with targets, a note on the dropped rows, and the target columns.
 
-    Raises DataError naming the row of a missing target, unless ``skip_bad`` says to leave it out; and where all are.
+    Raises DataError, naming the row, for a missing target without ``skip_bad``, and if all targets are missing.
     """
     chosen = rows.frame[list(targets)]
-    gone = chosen.isna()
-    bad = gone.any(axis=1).to_numpy()
+    is_missing = chosen.isna()
+    bad = is_missing.any(axis=1).to_numpy()
     if not bad.any():
         return rows, (), chosen
     if not options.skip_bad:
         row = int(bad.argmax())
-        column = targets[int(gone.iloc[row].to_numpy().argmax())]
+        column = targets[int(is_missing.iloc[row].to_numpy().argmax())]
         raise DataError(f"{rows.place(row)}: the target '{column}' is missing ({int(bad.sum())} rows in all)")
     if bad.all():
         raise DataError(f"{rows.place(0)}: the target '{targets[0]}' is missing, as in every row")
     kept = rows.without(bad)
-    for name in targets:  # an empty cell had turned whole numbers into floating point ones
+    for name in targets:  # an empty cell had turned integers into floats
         numbers = kept.frame[name]
         if numbers.dtype == np.float64 and bool((numbers % 1 == 0).all()):
             kept.frame[name] = numbers.astype(np.int64)
@@ -93,7 +93,7 @@ def with_targets(
 
 
 def known_columns(names: tuple[str, ...], columns: list[str]) -> None:
-    """Raise UsageError for a name that is no column."""
+    """Raise UsageError for a name that is not a column."""
     for name in names:
         if name not in columns:
             raise unknown("column", name, columns)

@@ -1,4 +1,4 @@
-"""Targets as a model is trained on them, and back: part of every preprocess."""
+"""Encoding and decoding of targets; part of every preprocess."""
 
 from __future__ import annotations
 
@@ -14,61 +14,64 @@ from lamina.data.spec import NO_TARGETS
 from lamina.errors import DataError
 
 WITHOUT_CODE = (NO_TARGETS, "language-modelling")
-"""what has no targets beside the data themselves"""
+"""tasks without separate targets"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetCode:
-    """What targets mean: names of classes, or the mean and standard deviation that standardise values."""
+    """The encoding of targets: class names, or mean and standard deviation of regression targets.
+
+    Example: ``TargetCode(task="regression", names=("price",), mean=(2.0,), std=(0.5,))``
+    """
 
     task: str
-    """the task that the targets are those of: "classification", "multilabel", "regression", "language-modelling",
-    "translation"; "none" where there are none"""
+    """the task of the targets: "classification", "multilabel", "regression", "language-modelling",
+    "translation"; "none" without targets"""
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    """target columns; of a translation the languages, from and into"""
+    """target columns; for translation source and target language"""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
     @property
     def outputs(self) -> int:
-        """Numbers that a model predicting the targets gives for each sample; 0 where it gives texts, or nothing."""
+        """Number of model outputs for each sample; 0 for text or without targets."""
         return len(self.names) if self.task == "regression" else len(self.classes)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A name for each output: classes, labels, or target columns."""
+        """The name of each output: classes, labels, or target columns."""
         return self.classes or self.names
 
     def encode(self, targets: Tensor) -> Tensor:
-        """Regression: (N, K) standardised. Classes and labels stay as they are."""
+        """Standardised regression targets (N, K). Classes and labels are returned unchanged."""
         if self.task != "regression":
             return targets
         return ((targets.double() - torch.tensor(self.mean).double()) / torch.tensor(self.std).double()).float()
 
     def encoded(self, split: Split) -> dict[str, Tensor]:
-        """{"target": ...} of a split, empty where it has no targets."""
+        """{"target": ...} of a split; empty without targets."""
         targets = targets_of(split)
         return {} if targets is None else {"target": self.encode(targets)}
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Regression: (N, K) standardised to the target's own units. Anything else stays as it is."""
+        """Standardised regression values (N, K) in the target's own units. Others are returned unchanged."""
         if self.task != "regression":
             return outputs
         return outputs * outputs.new_tensor(self.std) + outputs.new_tensor(self.mean)
 
     @property
     def exclusive(self) -> bool:
-        """Whether a sample has one class, and so what speaks against one speaks for another."""
+        """Whether each sample has exactly one class."""
         return self.task == "classification"
 
     @property
     def probable(self) -> bool:
-        """Whether predictions are probabilities; else values in units of their own."""
+        """Whether predictions are probabilities rather than values."""
         return self.task != "regression"
 
     def read(self, outputs_BK: Tensor) -> Tensor:
-        """A model's outputs as probabilities, or as values in the target's own units."""
+        """Model outputs as probabilities, or as values in the target's own units."""
         if self.task == "regression":
             return self.decode(outputs_BK)
         return outputs_BK.sigmoid() if self.task == "multilabel" else outputs_BK.softmax(-1)
@@ -88,7 +91,7 @@ class TargetCode:
 
 
 def fit_targets(source: Source) -> TargetCode:
-    """Class names as the source has them; mean and standard deviation of regression targets over train."""
+    """The target code of a source: its class names, or mean and standard deviation of regression targets in train."""
     spec = source.spec
     if spec.task != "regression":
         return TargetCode(task=spec.task, classes=spec.classes, names=spec.targets or spec.languages)
@@ -99,27 +102,28 @@ def fit_targets(source: Source) -> TargetCode:
 
 
 def align(source: Source, code: TargetCode) -> Source:
-    """Another source with its classes numbered as the model knows them, so that it can be evaluated on.
+    """Another source with its classes numbered as in ``code``, for evaluation.
 
-    Raises DataError for other targets than the model was trained with, for a class that it does not know, and for other
-    languages.
+    Raises DataError for targets of another task, unknown classes and other languages.
+
+    Example: ``align(open_source("test.csv"), run_preprocess.target)``
     """
     spec = source.spec
     if code.task == NO_TARGETS:
         return source
     if spec.task != code.task:
-        raise DataError(f"{spec.name} calls for {spec.task}, the model was trained for {code.task}")
+        raise DataError(f"{spec.name} is {spec.task} data, but the model was trained for {code.task}")
     if code.task in WITHOUT_CODE:
         return source
     if code.task == "translation":
         if spec.languages != code.names:
             have, want = " to ".join(spec.languages), " to ".join(code.names)
-            raise DataError(f"{spec.name} translates from {have}, the model was trained from {want}")
+            raise DataError(f"{spec.name} translates from {have}, but the model was trained from {want}")
         return source
     if code.task == "regression":
         if spec.targets != code.names:
             have, want = ", ".join(spec.targets), ", ".join(code.names)
-            raise DataError(f"{spec.name} has the targets {have}, the model was trained on {want}")
+            raise DataError(f"{spec.name} has the targets {have}, but the model was trained on {want}")
         return source
     for name in spec.classes:
         if name not in code.classes:

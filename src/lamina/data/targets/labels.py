@@ -1,4 +1,4 @@
-"""Targets: from columns as read to tensors, and what they mean."""
+"""Conversion of target columns to tensors."""
 
 from __future__ import annotations
 
@@ -20,45 +20,43 @@ if TYPE_CHECKING:
 
 USUAL_NAMES = ("target", "label", "class", "y")
 MOST_INTEGER_CLASSES = 20
-
-
 CLASSES = "classification"
-"""what one class for each sample calls for"""
+"""the task of data with one class for each sample"""
 PREDICTED = ("classification", "multilabel", "regression")
-"""tasks whose targets stand beside the data"""
+"""tasks with targets separate from the inputs"""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The targets of all samples of a source, split after split."""
+    """The targets of all samples of a source, concatenated over splits."""
 
     task: str
-    """what they call for; "none" where there are none"""
+    """the task that the targets suggest; "none" without targets"""
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """target columns"""
     values: Tensor | None = None
-    """(N,) int64 class indices, or (N, K) float32; None: no targets"""
+    """(N,) int64 class indices, or (N, K) float32; None without targets"""
     hint: str = ""
-    """where there are none: how the user can name them"""
+    """without targets: how the user can provide them"""
 
     def take(self, index: Tensor | slice) -> Tensor | None:
-        """The values of some samples."""
+        """The values at ``index``."""
         return None if self.values is None else self.values[index]
 
     def of_splits(self, sizes: Mapping[str, int]) -> dict[str, Tensor | None]:
-        """The values of each split."""
+        """The values by split."""
         if self.values is None:
             return dict.fromkeys(sizes)
         return dict(zip(sizes, self.values.split_with_sizes(list(sizes.values())), strict=True))
 
     def facts(self) -> dict[str, Any]:
-        """What a ``DataSpec`` says of them."""
+        """The fields of ``DataSpec`` about targets."""
         return {"task": self.task, "classes": self.classes, "targets": self.names, "hint": self.hint}
 
 
 def unlabelled(hint: str) -> Labels:
-    """No targets; ``hint`` says how the user can name or bring them."""
+    """No targets; ``hint`` describes how the user can provide them."""
     return Labels(NO_TARGETS, hint=hint)
 
 
@@ -69,17 +67,18 @@ def class_labels(
     options: DataOptions,
     name: str = "class",
 ) -> Labels:
-    """Labels of a source that has one class for each sample: class indices; where the task is regression, the numbers
-    that the classes are called.
+    """Labels of a source with one class for each sample: class indices, or for regression the numeric class names.
 
-    Raises UsageError for a task that they cannot be the targets of.
+    Raises UsageError for a task that they cannot be used for.
+
+    Example: ``class_labels([0, 1, 1], ["cat", "dog"], "photos", DataOptions())``
     """
     if options.targets:
         raise UsageError(f"{source} has no columns to choose a target from, got target '{options.targets[0]}'")
-    return _as_asked(np.array(indices, dtype=np.int64), classes, source, options, name)
+    return _as_requested(np.array(indices, dtype=np.int64), classes, source, options, name)
 
 
-def _as_asked(
+def _as_requested(
     indices: np.ndarray[Any, Any], classes: Sequence[str], source: str, options: DataOptions, name: str
 ) -> Labels:
     if options.task == "regression":
@@ -90,7 +89,7 @@ def _as_asked(
         if not np.isfinite(numbers).all():
             word = next(one for one in classes if not is_number(one))
             raise UsageError(
-                f"{source} has classes that are no numbers, such as '{word}': a regression needs numbers; "
+                f"{source} has non-numeric classes, such as '{word}', but regression needs numbers; "
                 "use --task classification"
             )
         return Labels("regression", (), (name,), torch.from_numpy(numbers[indices][:, None]))
@@ -108,8 +107,8 @@ def is_number(text: str) -> bool:
 
 
 def target_columns(columns: Sequence[str], options: DataOptions, source: str) -> tuple[str, ...] | str:
-    """Those named, else the one column called target, label, class or y (case aside). Where there is none: how to name
-    one. Raises UsageError for a name that is no column."""
+    """The requested target columns, or else the only column called target, label, class or y (ignoring case). Without
+    one, a hint on how to name it. Raises UsageError for an unknown column."""
     for name in options.targets:
         if name not in columns:
             raise unknown("target column", name, columns)
@@ -119,17 +118,17 @@ def target_columns(columns: Sequence[str], options: DataOptions, source: str) ->
     if len(usual) == 1:
         return (usual[0],)
     if len(columns) == 1:
-        return f"{source} has one column, '{columns[0]}', and none with labels beside it"
+        return f"{source} has one column, '{columns[0]}', and no column of labels"
     listed = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
     return f"{source}: name the target column with --target, one of: {listed}"
 
 
 def infer_task(columns: Sequence[Typed], separator: str) -> str:
-    """What targets call for, where the user does not say.
+    """The task that target columns suggest.
 
-    One column: text or truth values are classes (labels, if one holds the separator); whole numbers with at most 20
-    different values are classes; other numbers are a regression. Several columns: labels if all are 0 and 1, else a
-    regression.
+    One column: text and booleans are classes (labels, if one contains the separator); integers with at most 20 distinct
+    values are classes; other numbers are regression targets. Several columns: labels if all are 0 or 1, otherwise
+    regression targets.
     """
     if len(columns) > 1:
         return "multilabel" if all(_is_binary(column) for column in columns) else "regression"
@@ -143,11 +142,11 @@ def infer_task(columns: Sequence[Typed], separator: str) -> str:
 
 
 def encode_targets(frame: pd.DataFrame, options: DataOptions, place: Place) -> Labels:
-    """Targets of a frame that holds the target columns only, none of them missing.
+    """Labels from a frame of target columns without missing values.
 
-    A task that is not learnt from targets takes them as they look. Classes are sorted: numbers by value, texts by
-    letter. Raises DataError naming the row for a value that the task
-    cannot take, UsageError for a task that the columns cannot serve.
+    For a task without targets their kind is inferred. Classes are sorted: numbers by value, texts alphabetically.
+    Raises DataError, naming the row, for a value that does not suit the task, UsageError for a task that does not suit
+    the columns.
     """
     names = tuple(str(name) for name in frame.columns)
     columns = [typed(frame[name], place, categorical=name in options.categorical) for name in names]
@@ -162,11 +161,15 @@ def encode_targets(frame: pd.DataFrame, options: DataOptions, place: Place) -> L
         return Labels("multilabel", classes, names, values)
     for name, column in zip(names, columns, strict=True):
         if column.kind == "categorical":
-            raise DataError(f"{place(0)}: target '{name}' holds {shown(column.values.iloc[0])}, {task} needs numbers")
+            raise DataError(
+                f"{place(0)}: target '{name}' holds {shown(column.values.iloc[0])}, but {task} needs numbers"
+            )
         wrong = ~column.values.isin([0.0, 1.0]).to_numpy()
         if task == "multilabel" and wrong.any():
             row = int(wrong.argmax())
-            raise DataError(f"{place(row)}: label '{name}' holds {shown(column.values.iloc[row])}, labels are 0 or 1")
+            raise DataError(
+                f"{place(row)}: label '{name}' holds {shown(column.values.iloc[row])}, labels must be 0 or 1"
+            )
     values = torch.from_numpy(np.stack([column.values.to_numpy(dtype=np.float32) for column in columns], axis=1))
     return Labels(task, names if task == "multilabel" else (), names, values)
 
@@ -200,24 +203,23 @@ def _separated(column: Typed, separator: str) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def strata(spec: DataSpec, targets: Tensor | None) -> Tensor | None:
-    """The class of each sample, where each has one: splits keep their proportions."""
+    """The class of each sample for stratified splits; None if samples have no single class."""
     return targets if spec.task == "classification" else None
 
 
 def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
-    """Raise DataError for targets that nothing can be learnt from: one class or value only, or a class of another split
-    that train does not have."""
+    """Raise DataError for targets with a single class or value, or with a class that is not in train."""
     targets = splits["train"]
     if targets is None:
         return
     if spec.task == "regression":
         constant = [name for k, name in enumerate(spec.targets) if bool((targets[:, k] == targets[0, k]).all())]
         if constant:
-            raise DataError(f"{spec.name}: target '{constant[0]}' has one value only, there is nothing to learn")
+            raise DataError(f"{spec.name}: target '{constant[0]}' has only one value: there is nothing to learn")
         return
     if len(spec.classes) < 2:
         only = f"only one class ('{spec.classes[0]}')" if spec.classes else "no class at all"
-        raise DataError(f"{spec.name}: {only}, {spec.task} needs at least two")
+        raise DataError(f"{spec.name}: {only}, but {spec.task} needs at least two")
     if spec.task == "classification":
         present = set(targets.tolist())
         for name, values in splits.items():
@@ -229,7 +231,7 @@ def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
 
 
 def describe_targets(spec: DataSpec, targets: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Least and greatest value of regression targets, else samples of each class, in each split."""
+    """Range of regression targets, or number of samples of each class, by split."""
     if spec.task == "regression":
         ranges = {
             split: {name: [float(of[:, k].min()), float(of[:, k].max())] for k, name in enumerate(spec.targets)}

@@ -1,1 +1,1 @@
-"""Texts: running text, texts with a target, pairs; tokenizers, preprocessing, batches."""
+"""Text: running text, texts with targets, pairs; tokenizers, preprocessing, batches."""

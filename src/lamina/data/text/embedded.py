@@ -1,4 +1,4 @@
-"""Texts that come with Python and with Babel (the Unicode consortium's names and dates in many languages)."""
+"""Embedded texts of Python and of Babel (the Unicode consortium's names and dates in many languages)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FIRST_DAY, DAYS = date(1900, 1, 1), 73_049
 """1900 to 2099"""
 DATES = 20_000
 NO_COUNTRIES = frozenset(("EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"))
-"""codes of two letters that stand for unions, the rest of Oceania, tests, and the unknown"""
+"""two-letter codes of unions, outlying Oceania, tests, and the unknown region"""
 SPACES = str.maketrans({"\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": " "})
 
 
 def open_python_docs(options: DataOptions) -> Source:
-    """The topics of Python's ``help()``, in the order of their names. Raises UsageError where Python came without."""
+    """The topics of Python's ``help()``, sorted by name. Raises UsageError if Python has none."""
     _expect_no_columns("python-docs", options)
     try:
         topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
@@ -42,14 +42,14 @@ def open_python_docs(options: DataOptions) -> Source:
 
 
 def open_dates(options: DataOptions) -> Source:
-    """Dates from 1900 to 2099 as 16 languages write them, in full, long and medium style, to ISO 8601.
+    """Dates from 1900 to 2099 in 16 languages and three styles (full, long, medium), paired with ISO 8601.
 
-    "tisdag 3 mars 2015" -> "2015-03-03". Styles that write the month as a number are left out: some languages put it
-    first and some last. The same 20,000 different ones always, with one version of Babel.
+    "tisdag 3 mars 2015" -> "2015-03-03". Styles with a numeric month are excluded, as the order of day and month
+    depends on the language. The same 20,000 distinct dates for a given version of Babel.
     """
     _expect_no_columns("dates", options)
     if options.languages:
-        raise UsageError("dates are in many languages, always to ISO 8601: leave --languages out")
+        raise UsageError("dates are translated from many languages to ISO 8601: omit --languages")
     forms = [form for form in date_forms() if "MMM" in form[0].pattern]
     generator = torch.Generator().manual_seed(derive("dates"))
     written: dict[str, str] = {}
@@ -64,7 +64,7 @@ def open_dates(options: DataOptions) -> Source:
 
 
 def date_forms() -> list[tuple[DateTimePattern, Locale]]:
-    """The ways to write a date, some of them with the month as a number: a pattern, and the language to apply it in."""
+    """Date formats, some with a numeric month: a pattern and its locale."""
     from babel import Locale
     from babel.dates import get_date_format
 
@@ -73,9 +73,9 @@ def date_forms() -> list[tuple[DateTimePattern, Locale]]:
 
 
 def open_territories(options: DataOptions) -> Source:
-    """Names of countries and territories, from German to English or as ``languages`` says, in any of Babel's.
+    """Names of countries and territories, from German to English or in the ``languages`` requested.
 
-    Raises UsageError for a language that Babel does not know.
+    Raises UsageError for a language that is unknown to Babel.
     """
     from babel import Locale
     from babel.localedata import exists, locale_identifiers

@@ -1,4 +1,4 @@
-"""Texts: the row of the table of modalities."""
+"""Text: the entry of the table of modalities."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from lamina.errors import RunError, UsageError
 
 
 def fit(source: Source, needs: Needs) -> TextPreprocess:
-    """A run that is resumed keeps its tokenizer. Raises UsageError for a model of images."""
+    """Fit the preprocess of text; a resumed run keeps its own. Raises UsageError for a model with image inputs."""
     if needs.resumed is not None:
         return cast(TextPreprocess, needs.resumed)
     if needs.channels is not None or needs.size is not None:
-        raise UsageError(f"{source.spec.name} is text: the model takes images")
+        raise UsageError(f"{source.spec.name} is text, but the model takes images")
     return fit_text(source, needs.options, needs.context)
 
 
 def load(files: Mapping[str, Mapping[str, Any]]) -> TextPreprocess:
-    """Raises RunError for a tokenizer that is missing, damaged or another than it was."""
+    """The preprocess from its files. Raises RunError for a missing, damaged or different tokenizer."""
     if "tokenizer.json" not in files:
         raise RunError("the preprocess of a text needs its tokenizer.json")
     return TextPreprocess.from_dict(files["preprocess.json"], files["tokenizer.json"])
 
 
 def describe(source: Source) -> dict[str, object]:
-    """Languages, the extent of the texts, and one of them."""
+    """Languages, lengths of the texts, and an example."""
     return {"languages": list(source.spec.languages), "texts": _texts(source), "example": _example(source)}
 
 
 def _texts(source: Source) -> dict[str, dict[str, int]]:
-    """Of each split: running text's lines and different characters; else the length of texts in characters."""
+    """By split: lines and distinct characters of running text, or lengths of texts in characters."""
     found: dict[str, dict[str, int]] = {}
     for name, split in source.splits.items():
         match split:

@@ -1,4 +1,4 @@
-"""Parallel text: a file for each language whose lines belong together, or lines of two texts and a tab between them."""
+"""Parallel text: aligned files for each language, or lines of two texts separated by a tab."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lamina.errors import DataError, UsageError, unknown
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}([_-]\w{1,8})*")
 NO_LANGUAGES = ("txt", "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "pq", "npz", "bin", "zip", "tar")
 COLUMNS = ("first", "second")
-"""what the languages of a file without a header are called"""
+"""names of the languages of a file without a header"""
 SIDES = ("src", "tgt")
-"""what the sides of a translation are called in src-train.txt and tgt-train.txt"""
+"""the sides of a translation in names such as src-train.txt and tgt-train.txt"""
 Files = Mapping[str, Mapping[str, Path]]
-"""for each split the file of each language"""
+"""the file of each language, by split"""
 
 
 def parallel_files(files: Sequence[Path]) -> Files:
-    """Files named as ``train.de`` and ``train.en``, by split and language; empty where train is not there in two.
+    """Files named as ``train.de`` and ``train.en``, by split and language; empty without two of train.
 
-    ``src-train.txt`` and ``tgt-train.txt`` are such files, too, of the languages "src" and "tgt". The other splits are ``val``, ``valid``, ``validation``, ``dev`` and ``test``; more may follow in a name
-    (``test_2016_flickr.de``), and all may be gzipped. Of several test sets the one called just test is taken, else the
-    first by name.
+    ``src-train.txt`` and ``tgt-train.txt`` are such files, too. The other splits are ``val``, ``valid``, ``validation``, ``dev`` and ``test``; names may have suffixes
+    (``test_2016_flickr.de``), and files may be gzipped. Of several test sets the one called test is used, or the first
+    by name.
     """
     found: dict[str, dict[str, Path]] = {}
     for path in files:
@@ -50,11 +50,11 @@ def parallel_files(files: Sequence[Path]) -> Files:
 
 
 def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
-    """A source of pairs from files whose lines belong together; ``languages`` says which, and in which direction,
-    otherwise they go by name, English last.
+    """A source of pairs from aligned files, in the direction of ``languages``; by default in order of name, English
+    last.
 
-    Raises DataError for files of different length, with both counts, and for an empty line, unless ``skip_bad`` leaves
-    such pairs out; UsageError for a language that is not there.
+    Raises DataError for files of different length and for an empty line without ``skip_bad``, UsageError for an unknown
+    language.
     """
     languages = direction(sorted(files["train"]), options, name)
     parts, skipped = {}, 0
@@ -66,7 +66,7 @@ def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
         sources, texts = (read_lines(path, options.max_extracted_bytes) for path in paths)
         if len(sources) != len(texts):
             counts = f"'{paths[0]}' has {len(sources):,} lines, '{paths[1]}' {len(texts):,}"
-            raise DataError(f"parallel files belong together line by line, but {counts}")
+            raise DataError(f"parallel files must have the same number of lines, but {counts}")
         parts[split], left_out = paired(sources, texts, [lines_from(path.name) for path in paths], options)
         skipped += left_out
     return pairs_source(name, parts, languages, options, skipped=skipped)
@@ -75,7 +75,7 @@ def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
 def paired(
     sources: Sequence[str], texts: Sequence[str], places: Sequence[Place], options: DataOptions
 ) -> tuple[Pairs, int]:
-    """Pairs, and how many were left out as one of their texts is empty, on request. Raises DataError otherwise."""
+    """Pairs, and the number of pairs skipped for an empty text with ``skip_bad``. Raises DataError otherwise."""
     empty = empty_texts(sources, places[0], options) | empty_texts(texts, places[1], options)
     kept = [k for k, bad in enumerate(empty.tolist()) if not bad]
     if len(kept) == len(texts):
@@ -84,9 +84,9 @@ def paired(
 
 
 def direction(found: Sequence[str], options: DataOptions, name: str) -> tuple[str, str]:
-    """What is translated and into what: as ``languages`` says, else the two found by name, English last.
+    """Source and target language: ``languages``, or the two found in order of name, English last.
 
-    Raises UsageError for languages that are not there, and where there are not two to choose from.
+    Raises UsageError for unknown languages, and unless exactly two are found.
     """
     for language in options.languages:
         if language not in found:
@@ -96,27 +96,27 @@ def direction(found: Sequence[str], options: DataOptions, name: str) -> tuple[st
         return first, second
     if len(found) != 2:
         listed = ", ".join(found) or "none"
-        raise UsageError(f"{name}: say with --languages what is translated and into what; there are: {listed}")
+        raise UsageError(f"{name}: set --languages to source and target language; available: {listed}")
     first, second = sorted(found, key=lambda language: (language.startswith("en"), language))
     return first, second
 
 
 def is_tabbed(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether columns without a header look like pairs: two of free text, or three with an attribution."""
+    """Whether columns without a header look like pairs: two of free text, optionally with an attribution."""
     return len(columns) in (2, 3) and is_free_text(columns[0]) and is_free_text(columns[1])
 
 
 def tabbed_lines(text: str) -> list[list[str]]:
-    """The columns of lines that all have the same number of tabs; none where they do not."""
+    """The columns of tab-separated lines; empty if their numbers of tabs differ."""
     rows = [line.split("\t") for line in lines_of(text)]
     return [list(column) for column in zip(*rows, strict=True)] if len({len(row) for row in rows}) == 1 else []
 
 
 def open_tabbed(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
-    """A source of pairs from a file, or one for each split, of which each line is two texts with a tab between (and, it
-    may be, a third with an attribution): ``first`` is translated into ``second``, or as ``languages`` says.
+    """A source of pairs from a file, or one for each split, of two tab-separated texts in each line (and optionally an
+    attribution): ``first`` is translated into ``second``, or as in ``languages``.
 
-    Raises DataError naming a line that is otherwise.
+    Raises DataError for other lines.
     """
     languages = direction(COLUMNS, options, name)
     parts, skipped = {}, 0
@@ -124,7 +124,7 @@ def open_tabbed(name: str, paths: Mapping[str, Path], options: DataOptions) -> S
         rows = [line.split("\t") for line in read_lines(path, options.max_extracted_bytes)]
         for number, row in enumerate(rows, 1):
             if len(row) not in (2, 3):
-                raise DataError(f"'{path}', line {number}: expected two texts with a tab between, got {len(row)}")
+                raise DataError(f"'{path}', line {number}: expected two texts separated by a tab, got {len(row)}")
         columns = [[row[COLUMNS.index(language)] for row in rows] for language in languages]
         parts[split], left_out = paired(columns[0], columns[1], [lines_from(path.name)] * 2, options)
         skipped += left_out
@@ -132,5 +132,5 @@ def open_tabbed(name: str, paths: Mapping[str, Path], options: DataOptions) -> S
 
 
 def lines_from(name: str) -> Place:
-    """Places in a file of lines."""
+    """The locations of rows in a file of lines."""
     return lambda row: f"{name}, line {row + 1}"

@@ -1,4 +1,4 @@
-"""Texts on their way to a model: tokens, of running text in one piece, of texts and pairs each its own."""
+"""Preprocessing of text: tokens of running text as a whole, of texts and pairs separately."""
 
 from __future__ import annotations
 
@@ -34,18 +34,20 @@ from lamina.data.text_files import lines_of, read_text
 from lamina.errors import DataError, RunError, UsageError
 
 TEXTS_AT_ONCE = 64
-"""texts of a batch to predict"""
+"""texts in a batch for prediction"""
 WINDOW = 35
-"""tokens that a gradient reaches back where neither recipe nor model says it (Zaremba et al. 2014)"""
+"""default length of truncated back-propagation in tokens (Zaremba et al. 2014)"""
 USUAL: dict[str, TokenKind] = {"language-modelling": "character", "translation": "bpe"}
-"""tokenizers of tasks where neither user nor source names one; words for the others"""
+"""default tokenizers by task; words for the others"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextPreprocess:
-    """Everything done to a text before the model; fitted on train, saved in the run.
+    """All processing of text before the model; fitted on train, saved with the run.
 
-    The tokenizer is a file of its own beside the rest: see ``files``.
+    The tokenizer has its own file; see ``files``.
+
+    Example: ``fit_preprocess(open_source("dates")).encode_input("3 March 2015")``
     """
 
     kind: ClassVar[str] = "text"
@@ -54,12 +56,12 @@ class TextPreprocess:
     target: TargetCode
     code: TextCode
     max_tokens: int
-    """longer texts are cut; longer pairs are for a stream to leave out of training"""
+    """longer texts are truncated, longer pairs excluded from training"""
     notes: tuple[str, ...] = ()
-    """what was cut or is left out: for the user to read"""
+    """notes for the user on truncated and excluded texts"""
 
     def model_options(self) -> dict[str, int]:
-        """What the data decide of a model: the options it has among these are to be set."""
+        """Model options determined by the data; those that the model has are set."""
         options = {"vocab_size": self.code.size}
         match self.target.task:
             case "language-modelling":
@@ -69,7 +71,7 @@ class TextPreprocess:
         return options | {"num_classes": self.target.outputs}
 
     def signature(self) -> Signature:
-        """Tokens and the lengths of their rows; of a translation these and the same of the source."""
+        """Tokens and row lengths; for translation also those of the source."""
         size = self.code.size
         tokens = Input("tokens", "int64", ("time",), below=size), Input("lengths", "int64", (), lengths_of="time")
         if self.target.task != "translation":
@@ -81,11 +83,11 @@ class TextPreprocess:
         )
 
     def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Tokens by position, with their lengths where the batch has them."""
+        """Tokens by position, and lengths by name if the batch has them."""
         return (batch[self.input_key],), {"lengths": batch["lengths"]} if "lengths" in batch else {}
 
     def bytes_of(self, split: Split) -> int:
-        """Memory that a split takes at most, but for translations: it is always held."""
+        """Estimated bytes of memory of a split, which is always held."""
         match split:
             case Text():
                 return 4 * len(split)
@@ -96,17 +98,17 @@ class TextPreprocess:
         return 0
 
     def encode(self, split: Split, hold: bool = True) -> Ragged | InMemory:
-        """A split as tokens; always held. Running text: {"tokens": (N,) int32}. Texts: each cut to ``max_tokens``, with
-        their target. Pairs: whole, the source with ``<eos>`` at its end, the translation between ``<bos>`` and
-        ``<eos>``. What is not in the vocabulary is ``<unk>``.
+        """A split as tokens; always held. Running text: {"tokens": (N,) int32}. Texts: truncated to ``max_tokens``,
+        with their targets. Pairs: not truncated, the source followed by ``<eos>``, the translation between ``<bos>``
+        and ``<eos>``. Unknown tokens are ``<unk>``.
 
-        Raises DataError for a text without a token, and a running text of less than two.
+        Raises DataError for a text without tokens, and a running text of less than two tokens.
         """
         match split:
             case Text():
                 tokens = self.code.encode_running(split.text)
                 if len(tokens) < 2:
-                    raise DataError(f"a text of {len(tokens)} tokens has nothing to predict")
+                    raise DataError(f"a running text needs at least 2 tokens, got {len(tokens)}")
                 return InMemory({"tokens": tokens})
             case Pairs():
                 return Ragged(*_joined(self._sources(split.sources)), {}, _joined(self._translations(split.texts)))
@@ -115,18 +117,17 @@ class TextPreprocess:
         return Ragged(*_joined(rows), self.target.encoded(texts))
 
     def prepare(self, batch: Batch) -> Batch:
-        """Tokens are ready as they are."""
+        """The batch unchanged."""
         return batch
 
     def encode_input(self, item: object) -> Batch:
-        """Texts to judge, to translate or to go on from: {"tokens": (n, T) int64 padded with 0, "lengths": (n,)}.
+        """One text or several as {"tokens": (n, T) int64 padded with 0, "lengths": (n,)}.
 
-        A text, or several. Raises UsageError for anything else, for a text without a token, and for a character that a
-        model of characters does not know.
+        Raises UsageError for other types, a text without tokens, and a character unknown to a character tokenizer.
         """
         texts = [item] if isinstance(item, str) else item
         if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
-            raise UsageError(f"a text is a str, several are a list of str, not {type(item).__name__}")
+            raise UsageError(f"expected a str or a list of str, not {type(item).__name__}")
         for text in texts:
             self.code.expect_known(text)
             if not text or not self.code.encode(text):
@@ -142,7 +143,7 @@ class TextPreprocess:
         return Ragged(tokens, offsets, {}).take(torch.arange(len(rows)))
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
-        """The text that tokens stand for."""
+        """The text of tokens."""
         return self.code.decode(ids)
 
     def input_batches(self, item: object) -> Iterator[Batch]:
@@ -155,18 +156,18 @@ class TextPreprocess:
             yield self.encode_input(texts[start : start + TEXTS_AT_ONCE])
 
     def undo(self, value: Tensor) -> str:
-        """The text that tokens (T,) stand for."""
+        """The text of tokens (T,)."""
         return self.decode(value)
 
     def training_stream(self, samples: Ragged | InMemory, options: BatchOptions) -> Stream:
-        """Texts and pairs of like length together; running text in contiguous rows for a model that carries a state, in
-        shuffled windows for one with a context. Raises UsageError for a batch or a window that does not fit."""
+        """Texts and pairs batched by length; running text in contiguous rows for models with a state, in shuffled
+        windows for models with a context. Raises UsageError for an unsuitable batch size or window."""
         recipe, place = options.recipe, options.place
         shared: dict[str, int] = {"rank": place.rank, "world": place.world}
         size, seed = recipe.batch_size, recipe.seed
         if isinstance(samples, Ragged):
             if recipe.window is not None:
-                raise UsageError("window is for running text: the data have samples of their own")
+                raise UsageError("window is for running text, but the data consist of separate samples")
             longest = None if samples.second is None else self.max_tokens
             return ByLength(samples, size, seed, longest=longest, **shared)
         tokens_N, window = samples.tensors["tokens"], window_of(options)
@@ -177,7 +178,7 @@ class TextPreprocess:
     def evaluation_batches(
         self, samples: Ragged | InMemory, options: BatchOptions, workers: int = 0
     ) -> Iterable[Batch]:
-        """Every text once, in order; of running text every token but the first."""
+        """Every text once, in order; every token but the first of running text."""
         recipe, place = options.recipe, options.place
         shared: dict[str, int] = {"rank": place.rank, "world": place.world}
         size = max(1, recipe.batch_size // place.world)  # no larger than in training: logits of all tokens are large
@@ -192,7 +193,7 @@ class TextPreprocess:
         return {"preprocess.json": self.to_dict(), "tokenizer.json": json.loads(self.code.to_json())}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data without the tokenizer, of which it keeps a hash; ``load_preprocess`` reads it."""
+        """Plain data with a hash of the tokenizer; ``load_preprocess`` reads it."""
         return {
             "format": 1,
             "kind": self.kind,
@@ -204,7 +205,7 @@ class TextPreprocess:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> TextPreprocess:
-        """Raises RunError for a tokenizer that is damaged or not the one that the run was trained with."""
+        """The inverse of ``to_dict``. Raises RunError for a damaged tokenizer, or another one than in training."""
         code = TextCode.from_json(json.dumps(tokenizer))
         if _digest(code) != data["tokenizer"]:
             raise RunError("tokenizer.json is not the tokenizer that the model was trained with")
@@ -221,7 +222,7 @@ class TextPreprocess:
 
 
 def window_of(options: BatchOptions) -> int:
-    """Tokens of a row of running text. Raises UsageError where the model takes fewer."""
+    """Tokens in each row of running text. Raises UsageError if they exceed the model's context."""
     window, context = options.recipe.window, options.context
     if window is None:
         return WINDOW if context is None else context
@@ -233,7 +234,7 @@ def window_of(options: BatchOptions) -> int:
 def texts_of(item: Any) -> list[str]:
     """A text, several as a list, or the lines of a text file, given as a Path.
 
-    Raises UsageError for anything else, and for a file that is not there; DataError for one that is empty or not UTF-8.
+    Raises UsageError for other types and a missing file, DataError for a file that is empty or not UTF-8.
     """
     if isinstance(item, Path):
         if not item.is_file():
@@ -242,12 +243,12 @@ def texts_of(item: Any) -> list[str]:
     texts = [item] if isinstance(item, str) else item
     if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
         kind = type(item).__name__
-        raise UsageError(f"a text is a str, several are a list, a file with one on each line is a Path, not {kind}")
+        raise UsageError(f"expected a str, a list of str, or the Path of a file with one text on each line, not {kind}")
     return list(texts)
 
 
 def fit_text(source: Source, options: DataOptions, context: int | None = None) -> TextPreprocess:
-    """The preprocess of texts: see ``modality.fit_preprocess``. ``context`` is the most tokens the model takes."""
+    """The preprocess of text; see ``modality.fit_preprocess``. ``context`` is the model's maximum number of tokens."""
     spec, train = source.spec, source.splits["train"]
     kind = cast(TokenKind, spec.tokenizer or USUAL.get(spec.task, "word"))
     if options.tokenizer != "auto":
@@ -260,36 +261,35 @@ def fit_text(source: Source, options: DataOptions, context: int | None = None) -
         case _:
             texts = cast(Texts, train).texts
     code = TextCode.fit(texts, kind, spec.task, vocabulary=options.vocabulary, lowercase=options.lowercase)
-    most = options.max_tokens if context is None else min(options.max_tokens, context)
-    return TextPreprocess(target=fit_targets(source), code=code, max_tokens=most, notes=_notes(code, train, most))
+    limit = options.max_tokens if context is None else min(options.max_tokens, context)
+    return TextPreprocess(target=fit_targets(source), code=code, max_tokens=limit, notes=_notes(code, train, limit))
 
 
-def _notes(code: TextCode, train: Split, most: int) -> tuple[str, ...]:
-    """What ``most`` tokens leave out."""
+def _notes(code: TextCode, train: Split, limit: int) -> tuple[str, ...]:
+    """Notes on texts of more than ``limit`` tokens."""
     match train:
         case Pairs():
-            long = zip(_longer(code, train.sources, most - 1), _longer(code, train.texts, most - 2), strict=True)
+            long = zip(_longer(code, train.sources, limit - 1), _longer(code, train.texts, limit - 2), strict=True)
             count = sum(source or text for source, text in long)
-            return (f"{count:,} pairs of more than {most} tokens: left out of training",) if count else ()
+            return (f"{count:,} pairs of more than {limit} tokens: left out of training",) if count else ()
         case Texts():
-            count = sum(_longer(code, train.texts, most))
-            return (f"{count:,} texts of more than {most} tokens: cut",) if count else ()
+            count = sum(_longer(code, train.texts, limit))
+            return (f"{count:,} texts of more than {limit} tokens: cut",) if count else ()
     return ()
 
 
-def _longer(code: TextCode, texts: Sequence[str], most: int) -> list[bool]:
-    """Which texts have more than ``most`` tokens. Few are encoded: none has more tokens than bytes."""
-    long = [len(text.encode()) > most for text in texts]
+def _longer(code: TextCode, texts: Sequence[str], limit: int) -> list[bool]:
+    """Which texts have more than ``limit`` tokens. Only texts with more bytes are encoded."""
+    long = [len(text.encode()) > limit for text in texts]
     counts = iter(code.encode_batch([text for text, may in zip(texts, long, strict=True) if may]))
-    return [may and len(next(counts)) > most for may in long]
+    return [may and len(next(counts)) > limit for may in long]
 
 
 def _joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Tokens one after the other, int32, and where each row begins and the last ends. Raises DataError for an empty
-    row."""
+    """Concatenated tokens (int32) and the offsets of the rows. Raises DataError for an empty row."""
     counts = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     if not counts.all():
-        raise DataError(f"text {int(counts.argmin()) + 1} of a split is empty: nothing in it is a token")
+        raise DataError(f"text {int(counts.argmin()) + 1} of a split is empty: it has no tokens")
     tokens = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(counts.sum()))
     return torch.from_numpy(tokens), torch.from_numpy(np.concatenate([[0], counts.cumsum()]))
 

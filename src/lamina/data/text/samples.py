@@ -1,4 +1,4 @@
-"""Splits of texts: running text, texts with a target, pairs."""
+"""Splits of text: running text, texts with targets, pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.data.source import as_index, chosen_targets
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts, each with a target."""
+    """Texts with targets."""
 
     texts: tuple[str, ...]
     targets: Tensor | None = None
@@ -33,7 +33,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Texts, each with its translation."""
+    """Texts with translations."""
 
     sources: tuple[str, ...]
     texts: tuple[str, ...]

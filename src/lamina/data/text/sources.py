@@ -1,4 +1,4 @@
-"""Sources of text: running text, texts with a target, texts with their translation."""
+"""Sources of text: running text, texts with targets, texts with translations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def running_text(
 def texts_source(
     name: str, texts: Sequence[str], sizes: Mapping[str, int], labels: Labels, options: DataOptions
 ) -> Source:
-    """A source of texts; ``labels`` holds their targets in the same order, split after split."""
+    """A source of texts; ``labels`` holds their targets, concatenated over splits."""
     spec = DataSpec(
         name=name,
         kind="text",
@@ -64,7 +64,7 @@ def pairs_source(
     tokenizer: str = "",
     skipped: int = 0,
 ) -> Source:
-    """A source of texts with their translation from the first language into the second. Raises UsageError for another
+    """A source of texts with translations from the first language into the second. Raises UsageError for another
     task."""
     _expect_task(name, "pairs of texts", "translation", options)
     texts = (text for part in parts.values() for both in zip(part.sources, part.texts, strict=True) for text in both)
@@ -87,9 +87,9 @@ def _expect_task(name: str, what: str, task: str, options: DataOptions) -> None:
 
 
 def empty_texts(texts: Sequence[Any], place: Place, options: DataOptions) -> np.ndarray[Any, Any]:
-    """Which texts are missing or hold white space alone: for the caller to leave out.
+    """A mask of texts that are missing or white space only, to be skipped.
 
-    Raises DataError naming the first, unless ``skip_bad`` says to leave them out; and where all are.
+    Raises DataError, naming the first, without ``skip_bad`` or if all are empty.
     """
     empty = np.array([not isinstance(text, str) or not text.strip() for text in texts], dtype=bool)
     if empty.any() and (not options.skip_bad or empty.all()):

@@ -1,4 +1,4 @@
-"""Splits of running text and of pairs, set aside where a source brings none."""
+"""Splitting of running text and of pairs without their own splits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lamina.errors import UsageError
 
 
 def complete_pairs(spec: DataSpec, splits: Mapping[str, Pairs], options: DataOptions) -> Source:
-    """A source of pairs with test and validation splits, set aside from train as ``complete`` does it.
+    """A source of pairs with test and validation splits; missing ones are drawn from train as by ``complete``.
 
-    Equal sources, whatever their translations, stay in one split, so that none is tested on what was trained on: a
-    split may be a few pairs larger than its share. Raises UsageError for too few pairs.
+    Pairs with equal sources stay in one split, so that no training source is tested; a split may be a few pairs larger
+    than its share. Raises UsageError for too few pairs.
     """
     pool = splits["train"]
     number = {source: k for k, source in enumerate(dict.fromkeys(pool.sources))}
@@ -29,10 +29,10 @@ def complete_pairs(spec: DataSpec, splits: Mapping[str, Pairs], options: DataOpt
 
 
 def complete_text(spec: DataSpec, splits: Mapping[str, Text], options: DataOptions) -> Source:
-    """A source of running text with validation and test splits, its end where it brings none: train comes first, then
-    validation, then test, cut after the end of a line where there is one.
+    """A source of running text with validation and test splits; missing ones are the end of train: train comes first,
+    then validation, then test, cut at line ends if possible.
 
-    Shares and the limit are of characters. Raises UsageError for too short a text, and for a limit that exceeds it.
+    Shares and limit are in characters. Raises UsageError for a text that is too short, and for too large a limit.
     """
     pool = splits["train"].text
     divided: dict[str, Split] = dict(splits)
@@ -40,17 +40,16 @@ def complete_text(spec: DataSpec, splits: Mapping[str, Text], options: DataOptio
     for name, count in split_counts(options, splits, len(pool)).items():
         begin = _line_end(pool, end - count)
         if begin < 1:
-            raise UsageError(f"{spec.name} has {len(pool):,} characters: too few to set {name} data aside")
+            raise UsageError(f"{spec.name} has {len(pool):,} characters: too few to split off {name} data")
         divided[name], end = Text(pool[begin:end]), begin
     if options.limit is not None:
         if options.limit > end:
-            asked = f"{options.limit:,} training characters are asked for"
-            raise UsageError(f"limit: {asked}, {spec.name} leaves {end:,}")
+            raise UsageError(f"limit is {options.limit:,}, but {spec.name} has only {end:,} training characters")
         end = _line_end(pool, options.limit)
     divided["train"] = Text(pool[:end])
     return named(spec, divided)
 
 
 def _line_end(text: str, place: int) -> int:
-    """The last end of a line at or before ``place``; the place itself where there is none."""
+    """The last line end at or before ``place``, or ``place`` itself if there is none."""
     return text.rfind("\n", 0, max(place, 0)) + 1 or place

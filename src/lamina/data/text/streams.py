@@ -1,6 +1,6 @@
 """Batches of tokens, each a pure function of (seed, epoch, index, rank).
 
-Running text in rows or windows; texts and pairs of like length together.
+Running text in rows or windows; texts and pairs batched by length.
 
 Legend: N tokens in all or samples, B rows of a batch, T tokens of a row, S tokens of a source.
 """
@@ -19,30 +19,30 @@ from lamina.errors import UsageError
 from lamina.randomness import derive
 
 POOL = 100
-"""batches whose samples are drawn together and sorted by length"""
-LEAST_ROW = 10_000
-"""tokens that a row of running text has at least in evaluation: few tokens are read without what stands before them"""
+"""batches whose samples are sorted by length together"""
+MIN_ROW = 10_000
+"""minimum tokens of a row of running text in evaluation, so that few tokens lack their context"""
 
 
 @dataclass(frozen=True)
 class Ragged:
-    """Token sequences of different length, one after the other, and the tensors that belong to them."""
+    """Concatenated token sequences of different length, with other tensors for each sample."""
 
     tokens: Tensor
     """of all samples, int32"""
     offsets: Tensor
     """(N + 1,) int64 on the CPU: sample i is ``tokens[offsets[i]:offsets[i + 1]]``"""
     tensors: Batch
-    """dimension 0 is the sample"""
+    """other tensors; dimension 0 is the sample"""
     second: tuple[Tensor, Tensor] | None = None
-    """of pairs the translations: their tokens, ``<bos>`` and ``<eos>`` among them, and offsets"""
+    """tokens (with ``<bos>`` and ``<eos>``) and offsets of the translations of pairs"""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @cached_property
     def lengths(self) -> Tensor:
-        """(N,) tokens of each sample, on the CPU; of pairs (N, 2), of both texts."""
+        """Tokens of each sample (N,), on the CPU; for pairs of both texts (N, 2)."""
         first = self.offsets.diff()
         return first if self.second is None else torch.stack([first, self.second[1].diff()], dim=1)
 
@@ -52,10 +52,10 @@ class Ragged:
         return Ragged(self.tokens.to(device), self.offsets, tensors, second)
 
     def take(self, index: Tensor, share: slice = slice(None)) -> Batch:
-        """The samples of an index on the CPU, of which only ``share`` is given: padded to the longest of all.
+        """The part ``share`` of the samples at ``index`` (on the CPU), padded to the longest of all at ``index``.
 
-        {"tokens" (B, T), "lengths" (B,), ...}, padded with 0; of pairs {"source" (B, S), "source_lengths", "tokens"
-        (B, T), "lengths", "target" (B, T)}, the target one token ahead and padded with -100.
+        {"tokens" (B, T), "lengths" (B,), ...}, padded with 0; for pairs {"source" (B, S), "source_lengths", "tokens"
+        (B, T), "lengths", "target" (B, T)}, the target shifted by one token and padded with -100.
         """
         first, lengths = _rows(self.tokens, self.offsets, index, share)
         rest = {name: tensor[index[share].to(tensor.device)] for name, tensor in self.tensors.items()}
@@ -74,7 +74,7 @@ class Ragged:
 
 
 def _rows(tokens: Tensor, offsets: Tensor, index: Tensor, share: slice) -> tuple[Tensor, Tensor]:
-    """(B, T) int64 padded with 0, and lengths (B,), both where the tokens are."""
+    """(B, T) int64 padded with 0, and lengths (B,), on the device of the tokens."""
     counts = offsets[index + 1] - offsets[index]
     steps_T = torch.arange(int(counts.max()))
     lengths_B1 = counts[share, None]
@@ -86,15 +86,17 @@ def _rows(tokens: Tensor, offsets: Tensor, index: Tensor, share: slice) -> tuple
 
 @dataclass(frozen=True)
 class Contiguous:
-    """Training rows of running text: row b is the b-th of B equal pieces, a batch follows on the one before.
+    """Training rows of running text: row b is the b-th of B equal parts, and each batch continues the previous one.
 
-    What a state carries from batch to batch is so what stood before. {"tokens" (B, T), "target" (B, T)}, the target one
-    token ahead. What fills no last window is left out, each epoch elsewhere.
+    A state can therefore be carried from batch to batch. {"tokens" (B, T), "target" (B, T)}, the target shifted by one
+    token. The remainder of an incomplete window is dropped, at another position each epoch.
+
+    Example: ``Contiguous(tokens_N, rows=20, window=35, seed=0)``
     """
 
     tokens_N: Tensor
     rows: int
-    """rows of a batch, over all ranks"""
+    """rows in a batch, over all ranks"""
     window: int
     """tokens of a row"""
     seed: int
@@ -128,9 +130,11 @@ class Contiguous:
 
 @dataclass(frozen=True)
 class Windows:
-    """Training windows of running text, shuffled, and cut elsewhere each epoch: {"tokens" (B, T), "target" (B, T)}.
+    """Shuffled training windows of running text, with another offset each epoch: {"tokens" (B, T), "target" (B, T)}.
 
-    What fills no last batch is left out, others each epoch.
+    The incomplete last batch is dropped.
+
+    Example: ``Windows(tokens_N, batch_size=32, window=256, seed=0)``
     """
 
     tokens_N: Tensor
@@ -146,7 +150,7 @@ class Windows:
         _expect_shares(self.batch_size, self.world)
         if self._count < 1:
             raise UsageError(
-                f"the training text has {len(self.tokens_N)} tokens, less than a window of {self.window} and its "
+                f"the training text has {len(self.tokens_N)} tokens, fewer than a window of {self.window} and its "
                 f"target; use a --window of {max(1, len(self.tokens_N) - 1)} or less"
             )
         if self.per_epoch < 1:
@@ -157,7 +161,7 @@ class Windows:
 
     @property
     def _count(self) -> int:
-        """Windows in an epoch, wherever the first begins; at least one where the text holds one."""
+        """Windows in an epoch, for any offset; at least one if the text has room for one."""
         predicted = len(self.tokens_N) - 1
         return max((predicted - self.window + 1) // self.window, min(1, predicted // self.window))
 
@@ -181,10 +185,12 @@ class Windows:
 
 @dataclass(frozen=True)
 class ByLength:
-    """Training batches of texts or pairs of like length, so that little is padding: see ``Ragged.take``.
+    """Training batches of texts or pairs of similar length, to reduce padding; see ``Ragged.take``.
 
-    A hundred batches at a time are drawn, sorted by length and cut; their order is drawn, too. What fills no last batch
-    is left out, others each epoch.
+    The samples of a hundred batches at a time are sorted by length and divided; the order of batches is random. The
+    incomplete last batch is dropped.
+
+    Example: ``ByLength(samples, batch_size=32, seed=0)``
     """
 
     samples: Ragged
@@ -192,7 +198,7 @@ class ByLength:
     """samples in a batch, over all ranks"""
     seed: int
     longest: int | None = None
-    """samples with more tokens than this, in either text of a pair, are left out"""
+    """samples with more tokens than this, in either text of a pair, are excluded"""
     rank: int = 0
     world: int = 1
 
@@ -228,7 +234,7 @@ class ByLength:
         pool = torch.arange(len(order)) // (POOL * self.batch_size)
         first, last = self._lengths[order, 0], self._lengths[order, -1]
         most = int(self._lengths.max()) + 1
-        # the first text decides; among equals the second, up and down in turn, so that neighbours are like each other
+        # sorted by the first text, then by the second, ascending and descending in turn, so that neighbours are similar
         turned = torch.where(first % 2 == 0, last, most - last)
         order = order[((pool * most + first) * most + turned).argsort(stable=True)]
         blocks = order.reshape(self.per_epoch, self.batch_size)
@@ -240,10 +246,10 @@ class ByLength:
 
 @dataclass(frozen=True)
 class TextInOrder:
-    """Evaluation of models that carry a state: contiguous rows, every token but the first predicted once.
+    """Evaluation batches for models with a state: contiguous rows, every token but the first predicted once.
 
-    Fewer rows than ``rows`` where they would have less than 10,000 tokens each. The last batch is as short as it comes;
-    where a row has ended, the target is -100. Ranks divide the rows.
+    Fewer rows than ``rows`` if they would have less than 10,000 tokens each. The last batch may be shorter; after the
+    end of a row the target is -100. Ranks divide the rows.
     """
 
     tokens_N: Tensor
@@ -254,7 +260,7 @@ class TextInOrder:
 
     def __iter__(self) -> Iterator[Batch]:
         predicted = len(self.tokens_N) - 1
-        rows = max(1, min(self.rows, predicted // LEAST_ROW))
+        rows = max(1, min(self.rows, predicted // MIN_ROW))
         length = -(-predicted // rows)
         begins = length * torch.arange(rows)[self.rank :: self.world]
         ends = (begins + length).clamp(max=predicted)
@@ -264,9 +270,9 @@ class TextInOrder:
 
 @dataclass(frozen=True)
 class WindowsInOrder:
-    """Evaluation of models with a context: windows one after the other, every token but the first predicted once.
+    """Evaluation batches for models with a context: consecutive windows, every token but the first predicted once.
 
-    The last window is padded, its target with -100; ranks take turns.
+    The last window is padded, its target with -100; ranks alternate.
     """
 
     tokens_N: Tensor
@@ -284,7 +290,7 @@ class WindowsInOrder:
 
 @dataclass(frozen=True)
 class RaggedInOrder:
-    """Evaluation batches of texts or pairs in their own order, the last as short as it comes; ranks take turns."""
+    """Evaluation batches of texts or pairs in order, with a possibly shorter last batch; ranks alternate."""
 
     samples: Ragged
     batch_size: int
@@ -297,7 +303,7 @@ class RaggedInOrder:
 
 
 def _window(tokens_N: Tensor, begins_B: Tensor, window: int, ends_B: Tensor | None = None) -> Batch:
-    """Tokens from each beginning on, and those one ahead; nothing at and after an end."""
+    """Tokens from each start, and targets shifted by one; padded from ``ends_B`` on."""
     place_BT = (begins_B[:, None] + torch.arange(window)).to(tokens_N.device)
     if ends_B is None:
         return {"tokens": tokens_N[place_BT].long(), "target": tokens_N[place_BT + 1].long()}
@@ -313,4 +319,4 @@ def _blocks(index: Tensor, size: int) -> list[Tensor]:
 
 def _expect_shares(batch_size: int, world: int) -> None:
     if batch_size < 1 or batch_size % world:
-        raise UsageError(f"batch size {batch_size} does not divide among {world} processes")
+        raise UsageError(f"batch size {batch_size} is not divisible by {world} processes")

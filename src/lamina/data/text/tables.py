@@ -1,4 +1,4 @@
-"""Tables of texts: a column of free text with a label beside it, in another language beside it, or alone."""
+"""Tables of texts: a column of free text, with labels, with a translation, or alone."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROW_NUMBERS = ("id", "idx", "index", "unnamed: 0")
-"""columns that number the rows, folded"""
+"""columns of row numbers, in lower case"""
 TABBED = (".tsv", ".tsv.gz")
 TRANSLATION = "translation"
 """a column of this name may hold all languages of a row: {"de": ..., "en": ...}"""
 
 
 def text_column(frame: pd.DataFrame, inputs: list[str], options: DataOptions) -> str | None:
-    """The column of texts among the inputs: the one named, else the only one beside numbers of the rows, if it is free
-    text. Raises UsageError for one that is not there."""
+    """The text column among the inputs: the one requested, or the only one besides row numbers, if it is free text.
+    Raises UsageError for an unknown column."""
     if options.text is not None:
         if options.text not in inputs:
             raise unknown("text column", options.text, inputs)
@@ -40,28 +40,28 @@ def text_column(frame: pd.DataFrame, inputs: list[str], options: DataOptions) ->
 
 
 def running_column(frame: pd.DataFrame, options: DataOptions) -> str | None:
-    """The column of running text: where the task is language modelling, the one named or the only one of texts; where
-    none is named, the only column there is, if it is free text. Raises UsageError where there are several."""
+    """The column of running text: for language modelling the one requested or the only text column; otherwise the only
+    column, if it is free text. Raises UsageError if there are several."""
     columns = [str(column) for column in frame.columns]
     if options.task == "language-modelling":
         words = [name for name in columns if frame[name].map(lambda value: isinstance(value, str)).any()]
         if options.text is None and len(words) != 1:
-            raise UsageError(f"name the column to learn with --text, one of: {', '.join(columns)}")
+            raise UsageError(f"name the text column with --text, one of: {', '.join(columns)}")
         return text_column(frame, columns, options) or words[0]
     alone = options.task == "auto" and not options.targets and len(columns) == 1
     return text_column(frame, columns, options) if alone else None
 
 
 def without_empty(rows: Rows, column: str, options: DataOptions) -> tuple[Rows, tuple[str, ...]]:
-    """Rows that have a text, and what was left out. Raises DataError naming a row that has none."""
+    """Rows with a text, and a note on those skipped. Raises DataError for a row without one (see ``skip_bad``)."""
     empty = empty_texts(rows.frame[column].tolist(), rows.place, options)
     return (rows.without(empty), (f"{int(empty.sum())} rows without a text",)) if empty.any() else (rows, ())
 
 
 def running_table(name: str, texts: pd.Series[Any], sizes: Mapping[str, int], options: DataOptions) -> Source:
-    """A source of running text, a line or more from each row; an empty cell is an empty line.
+    """A source of running text with one or more lines from each row; an empty cell is an empty line.
 
-    Raises DataError for a split without any text.
+    Raises DataError for a split without text.
     """
     lines = [text.removesuffix("\n") if isinstance(text, str) else "" for text in texts.tolist()]
     parts, start = {}, 0
@@ -69,7 +69,7 @@ def running_table(name: str, texts: pd.Series[Any], sizes: Mapping[str, int], op
         parts[split] = "\n".join(lines[start : start + count]) + "\n"
         start += count
         if not parts[split].strip():
-            raise DataError(f"{name}: column '{texts.name}' holds no text in {split}")
+            raise DataError(f"{name}: column '{texts.name}' has no text in {split}")
     return running_text(name, parts, options)
 
 
@@ -80,8 +80,8 @@ def open_pair_table(name: str, paths: Mapping[str, Path], options: DataOptions) 
 
 
 def pair_table(name: str, frame: pd.DataFrame, sizes: Mapping[str, int], place: Place, options: DataOptions) -> Source:
-    """A source of pairs from the columns that ``languages`` names, else from the only two of texts (see ``direction``);
-    a column called translation may hold them all. Raises UsageError for languages that are not there."""
+    """A source of pairs from the columns in ``languages``, or from the only two text columns (see ``direction``); a
+    column called translation may hold all languages. Raises UsageError for unknown languages."""
     import pandas as pd
 
     if TRANSLATION in frame.columns and isinstance(frame[TRANSLATION].iloc[0], dict):
@@ -101,7 +101,7 @@ def pair_table(name: str, frame: pd.DataFrame, sizes: Mapping[str, int], place: 
 
 
 def without_header(paths: Mapping[str, Path], options: DataOptions) -> bool:
-    """Whether a table of pairs is one of tabs whose first line names no languages."""
+    """Whether a table of pairs is tab-separated without a header of languages."""
     path = paths["train"]
     if not path.name.casefold().endswith(TABBED):
         return False
@@ -110,8 +110,7 @@ def without_header(paths: Mapping[str, Path], options: DataOptions) -> bool:
 
 
 def looks_tabbed(frame: pd.DataFrame, paths: Mapping[str, Path], options: DataOptions) -> bool:
-    """Whether a table of tabs is one of pairs, its header the first of them: it has no target, and two columns of free
-    text."""
+    """Whether a tab-separated table consists of pairs without a header: no target, and two columns of free text."""
     columns = [str(column) for column in frame.columns]
     labelled = options.targets or any(column.casefold() in USUAL_NAMES for column in columns)
     tabs = paths["train"].name.casefold().endswith(TABBED)
@@ -121,7 +120,7 @@ def looks_tabbed(frame: pd.DataFrame, paths: Mapping[str, Path], options: DataOp
 
 
 def is_text(series: pd.Series[Any]) -> bool:
-    """Whether every value present in a column is a text."""
+    """Whether every present value of a column is a string."""
     present = series.dropna()
     return len(present) > 0 and all(isinstance(value, str) for value in present.tolist())
 

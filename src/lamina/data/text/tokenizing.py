@@ -1,4 +1,4 @@
-"""Texts to tokens and back: characters, words, byte pairs, in the ecosystem's one file format."""
+"""Tokenizers of characters, words and byte pairs, in the file format of the ``tokenizers`` library."""
 
 from __future__ import annotations
 
@@ -20,35 +20,37 @@ TokenKind = Literal["character", "word", "bpe"]
 PAD, UNKNOWN, BEGIN, END = "<pad>", "<unk>", "<bos>", "<eos>"
 MOST_CHARACTERS, MOST_WORDS, MOST_BYTE_PAIRS = 0x110000, 20_000, 8_000
 WORD = r"\d+(?:[.,]\d+)+|\w+(?:['’\-]\w+)*|[^\w\s]"
-"""a number or a word with what is inside it (1,000.5, don't, well-known), or one other mark"""
+"""a number or word with inner punctuation (1,000.5, don't, well-known), or a punctuation mark"""
 UNSPACED = r" (?=[.,;:!?)\]}%…])|(?<=[(\[{]) "
-"""the spaces that are not written before and after marks"""
+"""spaces to remove before and after punctuation"""
 CONTINUED = frozenset(map(chr, (*range(0xA1, 0xAD), *range(0xAE, 0xC0), *range(0x100 + 34, 0x100 + 68))))
-"""the bytes 0x80 to 0xBF, which begin no character of UTF-8, as byte-level tokens write them"""
+"""UTF-8 continuation bytes (0x80 to 0xBF) as written in byte-level tokens"""
 LINES = 10_000
-"""lines handed over at once"""
+"""lines encoded at once"""
 
 
 class TextCode:
-    """A tokenizer with what it means: its special tokens, and how much text each token stands for.
+    """A tokenizer with its special tokens, and the number of characters of each token.
 
-    Newlines are tokens of their own of characters and byte pairs, and ``<eos>`` of words in a language model; so a text
-    may be encoded line by line. Words of other tasks are letters and digits with apostrophes and hyphens inside, every
-    other mark is one, too; a language model's words stand between white space. Special tokens written out in a text are
+    Newlines are separate tokens of characters and byte pairs, and ``<eos>`` for words in a language model; a text can
+    therefore be encoded line by line. The words of a language model are separated by white space; those of other tasks
+    are letters and digits with inner apostrophes and hyphens, or punctuation marks. Special tokens in a text are
     ordinary text.
+
+    Example: ``TextCode.fit(["a cat", "a dog"], "word", "classification").encode("a cat")``
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        tokenizer.encode_special_tokens = True  # "<bos>" in a user's text begins nothing
+        tokenizer.encode_special_tokens = True  # "<bos>" in a text is not a special token
         self._tokenizer = tokenizer
         decoder = json.loads(tokenizer.to_str())["decoder"]
         kinds: dict[str, TokenKind] = {"Fuse": "character", "Sequence": "word", "ByteLevel": "bpe"}
         self.kind: TokenKind = kinds[decoder["type"]]
         self.size: int = tokenizer.get_vocab_size()
-        """different tokens"""
+        """vocabulary size"""
         self.pad, self.unknown, self.begin, self.end = map(tokenizer.token_to_id, (PAD, UNKNOWN, BEGIN, END))
-        """ids of the special tokens; None for those it does not have"""
-        # a language model's <eos> is the end of a line, and written
+        """ids of the special tokens, or None"""
+        # a language model's <eos> is the end of a line, and decoded
         self._silent = () if self.pad is None else (self.pad, self.begin, self.end)
 
     @property
@@ -66,31 +68,31 @@ class TextCode:
         vocabulary: int | None = None,
         lowercase: bool = False,
     ) -> TextCode:
-        """A tokenizer for these texts with at most ``vocabulary`` tokens, special ones among them.
+        """A tokenizer for the texts with at most ``vocabulary`` tokens, special tokens included.
 
-        Language models know ``<unk>`` (byte pairs need none) and, of words, ``<eos>``, the end of a line; other tasks
-        ``<pad>`` (0) and ``<unk>``; translation also ``<bos>`` and ``<eos>``. Raises UsageError for a vocabulary that
-        has no room for more than those.
+        Language models have ``<unk>`` (except byte pairs) and for words ``<eos>``, the end of a line; other tasks
+        ``<pad>`` (0) and ``<unk>``; translation also ``<bos>`` and ``<eos>``. Raises UsageError for a vocabulary
+        without room for other tokens.
         """
         special = _specials(kind, task)
         tokenizer = _empty(kind, task, lowercase)
-        most = vocabulary or {"character": MOST_CHARACTERS, "word": MOST_WORDS, "bpe": MOST_BYTE_PAIRS}[kind]
-        least = len(special) + (256 if kind == "bpe" else 1)
-        if most < least:
-            raise UsageError(f"a vocabulary of tokenizer '{kind}' has at least {least} tokens, got {most}")
+        size = vocabulary or {"character": MOST_CHARACTERS, "word": MOST_WORDS, "bpe": MOST_BYTE_PAIRS}[kind]
+        min_size = len(special) + (256 if kind == "bpe" else 1)
+        if size < min_size:
+            raise UsageError(f"vocabulary must be at least {min_size} for the tokenizer '{kind}', got {size}")
         added = [AddedToken(token, special=True) for token in special]
         if kind == "bpe":
             alphabet = pre_tokenizers.ByteLevel.alphabet()
             pairs = trainers.BpeTrainer(
-                vocab_size=most, special_tokens=added, initial_alphabet=alphabet, show_progress=False
+                vocab_size=size, special_tokens=added, initial_alphabet=alphabet, show_progress=False
             )
             tokenizer.train_from_iterator(_pieces(texts), pairs)
             return cls(tokenizer)
-        # the special tokens may stand in the text: they are left out, and so many more are looked for
-        words = trainers.WordLevelTrainer(vocab_size=most + len(special), show_progress=False)
+        # special tokens may occur in the text: they are excluded, so as many more are counted
+        words = trainers.WordLevelTrainer(vocab_size=size + len(special), show_progress=False)
         tokenizer.train_from_iterator(_pieces(texts), words)
         counted = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-        kept = [token for token, _ in counted if token not in special][: most - len(special)]
+        kept = [token for token, _ in counted if token not in special][: size - len(special)]
         if kind == "character":
             kept.sort()
         vocab = {token: index for index, token in enumerate((*special, *kept))}
@@ -99,7 +101,7 @@ class TextCode:
         return cls(tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text; what it does not know is ``unknown``."""
+        """The tokens of a text; unknown ones are ``unknown``."""
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -107,7 +109,7 @@ class TextCode:
         return [found.ids for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def encode_running(self, text: str) -> Tensor:
-        """The tokens (N,) int32 of a running text."""
+        """The tokens (N,) int32 of running text."""
         lines = list(_pieces([text]))
         parts = []
         for start in range(0, len(lines), LINES):
@@ -116,7 +118,7 @@ class TextCode:
         return torch.from_numpy(np.concatenate(parts)) if parts else torch.zeros(0, dtype=torch.int32)
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
-        """The text of these tokens, without ``<pad>``, ``<bos>`` and the ``<eos>`` of a translation."""
+        """The text of tokens, without ``<pad>``, ``<bos>`` and the ``<eos>`` of a translation."""
         tokens = ids.tolist() if isinstance(ids, Tensor) else list(ids)
         text: str = self._tokenizer.decode(
             [token for token in tokens if token not in self._silent], skip_special_tokens=False
@@ -124,31 +126,32 @@ class TextCode:
         return text
 
     def token(self, index: int) -> str:
-        """A token as the vocabulary writes it. Raises UsageError for one that it does not have."""
+        """A token as written in the vocabulary. Raises UsageError for an unknown index."""
         token = self._tokenizer.id_to_token(index)
         if token is None:
             raise UsageError(f"there is no token {index}: the vocabulary has {self.size}")
         return str(token)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """For each token of ``encode(text)`` the characters of the text that it stands for: from, and up to."""
+        """For each token of ``encode(text)`` its characters in the text: (start, end)."""
         found: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
         return found
 
     def expect_known(self, text: str) -> None:
-        """Raise UsageError naming the first character that a tokenizer of characters does not know."""
+        """Raise UsageError for the first character that is unknown to a character tokenizer."""
         if self.kind != "character":
             return
         found = self._tokenizer.encode(text, add_special_tokens=False)
         for token, (start, end) in zip(found.ids, found.offsets, strict=True):
             if token == self.unknown:
-                raise UsageError(f"the model does not know the character {shown(text[start:end])}: it was in no text")
+                raise UsageError(
+                    f"the model does not know the character {shown(text[start:end])}: it is not in the training data"
+                )
 
     @cached_property
     def characters_V(self) -> Tensor:  # noqa: N802
-        """Characters of text that each token stands for, (V,) float32: of a word its letters and what parts it from the
-        next, of byte pairs the bytes that begin a character. ``<eos>`` adds nothing: after the last word of a line the
-        newline is counted."""
+        """Characters of text for each token, (V,) float32: letters of a word and the following space; bytes that start
+        a character for byte pairs. ``<eos>`` is 0, as the newline is counted with the last word of a line."""
         tokens = [self.token(index) for index in range(self.size)]
         if self.kind == "character":
             counts = [1] * self.size
@@ -167,12 +170,12 @@ class TextCode:
 
     @classmethod
     def from_json(cls, text: str) -> TextCode:
-        """What ``to_json`` gave. Raises RunError for anything else."""
+        """The tokenizer from ``to_json``. Raises RunError for other contents."""
         try:
             return cls(Tokenizer.from_str(text))
         except Exception as error:  # the library raises bare exceptions
             raise RunError(
-                f"tokenizer.json is damaged, or of another program: {' '.join(str(error).split())}"
+                f"tokenizer.json is damaged or has another format: {' '.join(str(error).split())}"
             ) from error
 
     def __eq__(self, other: object) -> bool:
@@ -199,7 +202,7 @@ def _empty(kind: TokenKind, task: str, lowercase: bool) -> Tokenizer:
         tokenizer.decoder = decoders.Fuse()
     elif kind == "word":
         tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        spaced = decoders.WordPiece("\n", cleanup=False)  # a space before each token: none begins with a newline
+        spaced = decoders.WordPiece("\n", cleanup=False)  # a space before each token; no token starts with a newline
         if task == "language-modelling":
             steps.append(normalizers.Replace("\n", f" {END} "))
             tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -219,7 +222,7 @@ def _empty(kind: TokenKind, task: str, lowercase: bool) -> Tokenizer:
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:
-    """The lines of the texts, each with its end."""
+    """The lines of the texts, with their ends."""
     for text in texts:
         start = 0
         while start < len(text):

@@ -1,1 +1,1 @@
-"""Pages and figures of what a model sees in an image."""
+"""Pages and figures for images."""

@@ -1,4 +1,4 @@
-"""The page of one image seen from inside a model."""
+"""The inspection page of one image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lamina.inspection.image import Inspection
 from lamina.report import figures
 from lamina.report.blocks import Block, Pairs, Section, Table, Tiles
 from lamina.report.contact_sheet import sheet
-from lamina.report.content import Array, Inside
+from lamina.report.content import Array, Internals
 from lamina.report.image import overlays
 from lamina.report.images import MAP, Tile, filter_tiles, map_tiles, tile
-from lamina.report.sections import internals as inside
+from lamina.report.sections import internals
 from lamina.report.templates import render
 from lamina.report.wording import DASH, label, number, rounded
 
 SHOWN = 5
-"""classes told at most"""
+"""maximum number of classes listed"""
 BLOCKS = 12
 """blocks whose attention is drawn at most: the last ones of each stage"""
 SIDE = 224
@@ -32,7 +32,7 @@ FIELD = 160
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePage:
-    """An inspection, and what its page says beside it."""
+    """An inspection with the other contents of its page."""
 
     name: str
     """of the run, or of the model"""
@@ -43,18 +43,18 @@ class ImagePage:
     """the image as the model gets it, before normalisation, uint8"""
     seen: Inspection
     target: str
-    """what is looked for: a class or an output"""
-    said: Sequence[tuple[str, str]]
+    """the class or output that is explained"""
+    predictions: Sequence[tuple[str, str]]
     """(class, its probability) or (output, its value), in words, the greatest first"""
     allowed: Sequence[int | None] = ()
     """pixels along a side that each stage's kernels and strides allow a position to see; None for all, or unknown"""
     facts: Mapping[str, str] = field(default_factory=dict)
     random: bool = False
-    """whether the weights are as drawn, not learned"""
+    """whether the weights are random, not trained"""
 
     def html(self) -> str:
         """The whole page."""
-        return render_look(self)
+        return render_inspection(self)
 
     def pictures(self) -> dict[str, bytes]:
         """Its pictures as PNG files, by name."""
@@ -71,21 +71,21 @@ class Drawn:
     note: str = ""
 
 
-def render_look(content: ImagePage) -> str:
-    """The whole page. Every name in it comes out escaped."""
+def render_inspection(content: ImagePage) -> str:
+    """The whole page, all names escaped."""
     drawn = pictures(content)
     seen = content.seen
-    said = [(label(name, 60), value) for name, value in content.said[:SHOWN]]
+    predictions = [(label(name, 60), value) for name, value in content.predictions[:SHOWN]]
     sections = [
-        Section(name="says", title="What the model says", blocks=[Pairs(pairs=said)]),
-        Section(name="cam", title="Where it sees it", blocks=_tiles(drawn["cam"])),
+        Section(name="prediction", title="Prediction", blocks=[Pairs(pairs=predictions)]),
+        Section(name="cam", title="Class activation map", blocks=_tiles(drawn["cam"])),
     ]
     if "attention" in drawn:
         sections.append(Section(name="attention", title="Attention", blocks=_tiles(drawn["attention"])))
     blocks: list[Block] = [*_tiles(drawn["receptive-field"]), _fields(content)]
     sections.append(Section(name="fields", title="Effective receptive fields", blocks=blocks))
-    sections += inside.sections(
-        Inside(
+    sections += internals.sections(
+        Internals(
             filters_OIHW=None if seen.filters_OIHW is None else _array(seen.filters_OIHW),
             maps=[(f"stage {i}", _array(maps)) for i, maps in enumerate(seen.maps)],
             gradients=seen.gradients,
@@ -93,8 +93,8 @@ def render_look(content: ImagePage) -> str:
         )
     )
     facts = [(name, value) for name, value in content.facts.items() if value]
-    sections.append(Section(name="facts", title="How this was made", blocks=[Pairs(pairs=facts)]))
-    return render("look.html", content=content, sections=sections)
+    sections.append(Section(name="facts", title="Provenance", blocks=[Pairs(pairs=facts)]))
+    return render("inspection.html", content=content, sections=sections)
 
 
 def png_files(content: ImagePage) -> dict[str, bytes]:
@@ -115,8 +115,8 @@ def pictures(content: ImagePage) -> dict[str, Drawn]:
     found["receptive-field"] = Drawn(
         title="effective receptive field of each stage",
         tiles=[_field(i, values) for i, values in enumerate(seen.fields)],
-        note="How much each pixel of normal noise moves the middle unit of each stage's map: the root mean square of "
-        "the gradient, square roots as colours. The frame holds 95\u00a0% of it.",
+        note="Root mean square of the gradient of the centre unit of each stage's map with respect to each pixel of "
+        "normal noise; colours are square roots. The frame contains 95\u00a0% of it.",
     )
     if seen.filters_OIHW is not None:
         found["filters"] = Drawn(title="First-layer filters", tiles=filter_tiles(_array(seen.filters_OIHW)))
@@ -127,13 +127,13 @@ def pictures(content: ImagePage) -> dict[str, Drawn]:
 
 def _cam(content: ImagePage) -> Drawn:
     cam_HW, picture = _array(content.seen.cam_HW), content.picture_HWC
-    layer = "the maps that the head reads" if content.seen.stage is None else f"stage {content.seen.stage}"
-    note = f"Grad-CAM for {label(content.target, 60)}, from {layer}. The warmer, the more a place speaks for it."
+    layer = "the last feature maps" if content.seen.stage is None else f"stage {content.seen.stage}"
+    note = f"Grad-CAM for {label(content.target, 60)}, from {layer}. Warmer: a greater contribution."
     if not cam_HW.max() > 0:
-        note = f"Grad-CAM for {label(content.target, 60)}, from {layer}: no place speaks for it."
+        note = f"Grad-CAM for {label(content.target, 60)}, from {layer}: no position contributes to it."
     tiles = [
         tile(overlays.enlarged(picture), SIDE, "the image"),
-        tile(overlays.heat(picture, cam_HW), SIDE, "where it speaks for the class"),
+        tile(overlays.heat(picture, cam_HW), SIDE, "class activation map"),
     ]
     return Drawn(title="the image, and the activation map over it", tiles=tiles, note=note)
 
@@ -152,10 +152,10 @@ def _attention(rows: Sequence[BlockAttention], content: ImagePage) -> Drawn:
         drawn = overlays.windows(overlays.blocks(content.picture_HWC, seen_HW), row.windows().numpy(), at)
         tiles.append(tile(drawn, SIDE, f"stage {row.stage}\n{row.name}"))
     note = (
-        "What the position in the blue frame, where the activation map above is strongest, looks at: mean over heads, "
-        "each over its greatest. Lines: the windows that attention stays within; none where it sees the whole map."
+        "Attention of the position in the blue frame, where the activation map above is strongest: mean over heads, "
+        "each scaled by its maximum. Lines: attention windows; none where attention covers the whole map."
     )
-    return Drawn(title="what one position looks at in each block, over the image", tiles=tiles, note=note)
+    return Drawn(title="attention of one position in each block, over the image", tiles=tiles, note=note)
 
 
 def _strongest(cam_HW: Array, shape: tuple[int, int]) -> tuple[int, int]:

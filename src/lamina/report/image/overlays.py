@@ -1,4 +1,4 @@
-"""What a model sees, laid over the image: heat, windows, fields."""
+"""Overlays on an image: heat maps, attention windows, receptive fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The curves of training."""
+"""Learning curves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def section(history: Sequence[Mapping[str, float]]) -> Section:
     """Loss first, then every metric, then the learning rate; absent and non-finite values are left out."""
     if not history:
         return Section(
-            name="learning", title="Learning", blocks=[Text(text="No epoch was finished: there is no curve.")]
+            name="learning", title="Learning", blocks=[Text(text="No epoch was finished: there are no curves.")]
         )
     x_name = next((name for name in ("epoch", "step") if name in history[0]), "row")
     kept = _kept(history, x_name)

@@ -1,4 +1,4 @@
-"""What the model, the data and the machine were, and how to do it again."""
+"""Provenance: recipe, architecture, data, environment, and the command that repeats the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lamina.report.blocks import Block, Command, Items, Pairs, Section, Table, T
 from lamina.report.content import ReportContent
 from lamina.report.wording import plain
 
-# Parts of a card that have a place of their own, or say nothing of this run.
+# Parts of a card that are shown elsewhere, or do not concern this run.
 PLACED = {
     "title",
     "summary",

@@ -1,4 +1,4 @@
-"""Values: how near they come, and whether the errors have a pattern."""
+"""Regression: errors and residual plots of each output."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ DRAWN = 3
 
 
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
-    """Of one split."""
+    """Sections about one split."""
     samples = len(outcome.truth)
-    said_NK = statistics.as_rows(outcome.said, samples)
+    predicted_NK = statistics.as_rows(outcome.predictions, samples)
     truth_NK = statistics.as_rows(outcome.truth, samples)
-    usable_N = np.isfinite(said_NK).all(1) & np.isfinite(truth_NK).all(1)
-    truth_NK, said_NK = truth_NK[usable_N], said_NK[usable_N]
+    usable_N = np.isfinite(predicted_NK).all(1) & np.isfinite(truth_NK).all(1)
+    truth_NK, predicted_NK = truth_NK[usable_N], predicted_NK[usable_N]
     if not len(truth_NK):
         empty = f"The {outcome.split} split has no samples" + (" with finite predictions." if samples else ".")
         return [Section(name="residuals", title="Residuals", blocks=[Text(text=empty)])]
-    names = class_names(content.classes, said_NK.shape[1])
+    names = class_names(content.classes, predicted_NK.shape[1])
     rows = []
     for k, name in enumerate(names):
-        found = statistics.errors(truth_NK[:, k], said_NK[:, k])
+        found = statistics.errors(truth_NK[:, k], predicted_NK[:, k])
         spread = float(truth_NK[:, k].std())
         rows.append(
             [name, number(found.rmse), number(found.mae), metric("r2", found.r2, 0), signed(found.bias), number(spread)]
@@ -37,32 +37,32 @@ def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
     if len(truth_NK) < samples:
         blocks.append(Text(text=f"{samples - len(truth_NK)} samples without a finite value are left out."))
     for k, name in enumerate(names[:DRAWN]):
-        truth_N, said_N = truth_NK[:, k], said_NK[:, k]
+        truth_N, predicted_N = truth_NK[:, k], predicted_NK[:, k]
         blocks.append(
             Charts(
                 title=name if len(names) > 1 else "",
                 charts=[
                     Chart(
                         title="Predicted against true",
-                        svg=figures.predicted_against_true(truth_N, said_N, name),
+                        svg=figures.predicted_against_true(truth_N, predicted_N, name),
                         note="On the dashed line the prediction is right.",
                     ),
                     Chart(
                         title="Residuals",
-                        svg=figures.residual_histogram(truth_N, said_N, name),
+                        svg=figures.residual_histogram(truth_N, predicted_N, name),
                         note="Left of zero too low, right of it too high.",
                     ),
                     Chart(
                         title="Residuals against predicted",
-                        svg=figures.residuals_against_predicted(truth_N, said_N, name),
-                        note="A pattern here is something the model has not learnt.",
+                        svg=figures.residuals_against_predicted(truth_N, predicted_N, name),
+                        note="A pattern here is structure that the model has not learnt.",
                     ),
                 ],
             )
         )
     note = (
         f"On {number(len(truth_NK))} {outcome.split} samples. Bias: mean of predicted − true. "
-        "Spread: standard deviation of the truth, the RMSE of always saying its mean."
+        "Spread: standard deviation of the truth, the RMSE of always predicting its mean."
     )
     if len(names) > DRAWN:
         note += f" The first {DRAWN} outputs are drawn."

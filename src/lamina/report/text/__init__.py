@@ -1,1 +1,1 @@
-"""Sections, pages and figures of models of text."""
+"""Sections, pages and figures for text models."""

@@ -1,6 +1,6 @@
-"""What the report of a run on texts is made of beside the rest, as plain values.
+"""Additional contents of a report on texts, as plain values.
 
-Legend: T tokens written, S tokens of a source.
+Legend: T output tokens, S source tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Surprise:
-    """A token that a language model did not expect, in its place."""
+    """A token of low probability under a language model, in context."""
 
     before: str
     token: str
@@ -27,47 +27,47 @@ class Surprise:
     probability: float
     bits: float
     expected: str
-    """what it expected, in words"""
+    """the most probable tokens, in words"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A text, its translation, and how the one looked at the other."""
+    """A source text, its translation, and the alignment."""
 
     source: str
     truth: str
-    said: str
+    predicted: str
     score: float
     """sentence chrF, 0 to 100"""
     where: str = ""
     rows: Sequence[str] = ()
-    """tokens written"""
+    """output tokens"""
     columns: Sequence[str] = ()
-    """tokens of the source"""
+    """source tokens"""
     attn_TS: Floats | None = None
     """the alignment, where the model has one"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextOutcome:
-    """What a model of texts says of a split; what its task does not have is empty."""
+    """Results of a text model on a split; what its task does not have is empty."""
 
     read: int = 0
-    """tokens of running text that the surprises were looked for in"""
+    """tokens of running text that were searched for surprising ones"""
     bits: float = math.nan
-    """a token, on average over them"""
+    """mean bits per token over them"""
     opening: Sequence[Mark] = ()
-    """the beginning of the split, the stronger marked the less it was expected"""
+    """the beginning of the split, highlighted by surprisal"""
     surprises: Sequence[Surprise] = ()
     """greatest first"""
-    telling: Sequence[tuple[str, Sequence[WordAttribution], Sequence[WordAttribution]]] = ()
-    """(output, words that speak for it, words that speak against it), most telling first"""
-    judged: int = 0
-    """texts that the telling words were looked for in"""
+    influential_words: Sequence[tuple[str, Sequence[WordAttribution], Sequence[WordAttribution]]] = ()
+    """(output, words with a positive effect, words with a negative effect), strongest first"""
+    attributed: int = 0
+    """texts that the word attribution covers"""
     translated: int = 0
-    """texts that the worst translations were looked for in"""
+    """texts that were searched for the worst translations"""
     examples: Sequence[Example] = ()
     worst: Sequence[Example] = ()
     """lowest score first"""
     signatures: Mapping[str, str] = field(default_factory=dict)
-    """how a metric was calculated, by its name, as sacrebleu says it"""
+    """sacrebleu signatures by metric"""

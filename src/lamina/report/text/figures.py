@@ -1,6 +1,6 @@
-"""The figures of models of text: who looks where, what gates do, how far back a gradient reaches.
+"""Figures for text models: attention maps, gates over time, gradient by lag.
 
-Legend: T tokens, S tokens that are looked at, H units of a layer.
+Legend: T query tokens, S key tokens, H units of a layer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that is yet to be drawn, for a page or as a file."""
+    """A figure that can be drawn as SVG or PNG."""
 
     paint: Callable[[Figure], None]
     alt: str
@@ -48,13 +48,13 @@ class Drawing:
 
 
 def token_label(piece: str, most: int = 14) -> str:
-    """A token as a figure names it: "the" of " the", signs for what cannot be seen."""
+    """A token as an axis label: "the" for " the", visible signs for white space."""
     text = piece.strip(" ") or piece[:1]
     return label("".join(SIGNS.get(sign, sign) for sign in text), most)
 
 
 def attention(attn_TS: Floats, rows: Sequence[str], columns: Sequence[str], alt: str) -> Drawing:
-    """How much each of T tokens (rows) looks at each of S: the square roots of the shares as colours."""
+    """Attention weights of T tokens (rows) to S tokens (columns); colours are square roots."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()

@@ -1,6 +1,6 @@
-"""The page of one text seen from inside a model.
+"""The inspection page of one text.
 
-Legend: T tokens that the model reads, S tokens of a source, K outputs, W words.
+Legend: T input tokens, S source tokens, K outputs, W words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS, SHOWN = 60, 30
 """tokens up to which a table has all; of more, so many: the most surprising"""
 WORDS = 20
 LAYERS = 12
-"""attentions drawn at most: the last ones"""
+"""maximum number of attention maps drawn: the last ones"""
 TRACES = 8
 HEAD = 132
 """CSS pixels of a head's map"""
@@ -35,27 +35,27 @@ HEAD = 132
 
 @dataclass(frozen=True, kw_only=True)
 class TextPage:
-    """An inspection of a text, and what its page says beside it."""
+    """An inspection of a text with the other contents of its page."""
 
     name: str
     """of the run"""
     model: str
     text: str
-    """as far as it was looked at"""
+    """as far as it was inspected"""
     seen: TextInspection
     tokens: Sequence[str]
     """pieces of text for ``seen.tokens_T``"""
     source: Sequence[str] = ()
     """for ``seen.source_S``"""
-    written: Sequence[str] = ()
-    """of a translation the tokens that the model wrote, the end's mark among them"""
+    output_tokens: Sequence[str] = ()
+    """output tokens of a translation, the end token included"""
     translation: str = ""
     token: Callable[[int], str] = str
     """any token of the vocabulary as a piece of text"""
     target: str = ""
-    """of a classifier the output that is explained, and its number"""
+    """for a classifier: the output that is explained, and its index"""
     output: int = 0
-    said: Sequence[tuple[str, str]] = ()
+    predictions: Sequence[tuple[str, str]] = ()
     """(class, its probability) or (output, its value), in words, the greatest first"""
     words: Sequence[tuple[int, int]] = ()
     """where in the text the words of ``seen.effects_WK`` are"""
@@ -65,35 +65,35 @@ class TextPage:
 
     def html(self) -> str:
         """The whole page."""
-        return render_text_look(self)
+        return render_text_inspection(self)
 
     def pictures(self) -> dict[str, bytes]:
         """Its pictures as PNG files, by name."""
         return text_png_files(self)
 
 
-def render_text_look(content: TextPage) -> str:
-    """The whole page. Every text in it comes out escaped."""
+def render_text_inspection(content: TextPage) -> str:
+    """The whole page, all text escaped."""
     drawn = drawings(content)
-    sections = [_says(content)]
+    sections = [_prediction(content)]
     if content.seen.effects_WK is not None:
         sections.append(_words(content, content.seen.effects_WK))
     if content.seen.alignments:
         sections.append(_maps("alignment", "Alignment", content, drawn, _ALIGNED))
     if content.seen.surprisal is not None:
-        sections.append(_expected(content))
+        sections.append(_surprisal(content))
     if content.seen.attention:
-        sections.append(_maps("attention", "Attention", content, drawn, _LOOKED))
+        sections.append(_maps("attention", "Attention", content, drawn, _ATTENDED))
     if traces := [name for name in drawn if name.startswith("gates-")]:
         sections.append(_traces(content, [(name, drawn[name]) for name in traces]))
     if "gradient-by-lag" in drawn:
-        note = "Norm of the gradient of a prediction's loss to the embedding of the token so many places before it."
+        note = "Norm of the gradient of a prediction's loss with respect to the embedding of the token at each lag."
         chart = Chart(title="", svg=drawn["gradient-by-lag"].svg(), note=note)
-        sections.append(Section(name="lag", title="How far back it looks", blocks=[Charts(charts=[chart])]))
+        sections.append(Section(name="lag", title="Gradient by lag", blocks=[Charts(charts=[chart])]))
     facts = [(name, value) for name, value in content.facts.items() if value]
-    sections.append(Section(name="facts", title="How this was made", blocks=[Pairs(pairs=facts)]))
+    sections.append(Section(name="facts", title="Provenance", blocks=[Pairs(pairs=facts)]))
     count = number(len(content.source or content.tokens))
-    return render("look_text.html", content=content, sections=sections, count=count)
+    return render("inspection_text.html", content=content, sections=sections, count=count)
 
 
 def text_png_files(content: TextPage) -> dict[str, bytes]:
@@ -123,12 +123,12 @@ def drawings(content: TextPage) -> dict[str, Drawing]:
     return found
 
 
-_ALIGNED = "Rows: what the model wrote. Columns: the source, and how much each token of it was looked at"
-_LOOKED = "Rows: the token that looks. Columns: what it looks at"
+_ALIGNED = "Rows: output tokens. Columns: source tokens"
+_ATTENDED = "Rows: query tokens. Columns: key tokens"
 
 
 def _of(content: TextPage, kind: str) -> Mapping[str, Tensor]:
-    """Attentions of one kind; what is shown as an alignment is not shown twice."""
+    """Attention maps of one kind; those shown as alignments are not shown twice."""
     if kind == "alignment":
         return content.seen.alignments
     return {name: map_ for name, map_ in content.seen.attention.items() if name not in content.seen.alignments}
@@ -139,35 +139,35 @@ def _shown(maps: Mapping[str, Tensor]) -> list[tuple[int, tuple[str, Tensor]]]:
 
 
 def _sides(content: TextPage, name: str) -> tuple[Sequence[str], Sequence[str]]:
-    """The tokens of a map's rows and columns, by the module's name; a decoder's step is named by what it wrote."""
+    """The tokens of a map's rows and columns, by the module's name; a decoder's steps are labelled by their outputs."""
     if not content.source:
         return content.tokens, content.tokens
     if name.startswith("encoder"):
         return content.source, content.source
-    return content.written, content.tokens if name.endswith(".attention") else content.source
+    return content.output_tokens, content.tokens if name.endswith(".attention") else content.source
 
 
-def _says(content: TextPage) -> Section:
+def _prediction(content: TextPage) -> Section:
     blocks: list[Block] = []
     if content.source:
         texts = [("source", content.text), ("translation", content.translation)]
         passages = [Passage(marks=[Mark(text=text)], where=where) for where, text in texts]
-        return Section(name="says", title="What the model says", blocks=[Passages(title="", passages=passages)])
-    if content.said:
-        blocks.append(Pairs(pairs=[(label(name, 60), value) for name, value in content.said[:5]]))
+        return Section(name="prediction", title="Prediction", blocks=[Passages(title="", passages=passages)])
+    if content.predictions:
+        blocks.append(Pairs(pairs=[(label(name, 60), value) for name, value in content.predictions[:5]]))
     following_V = content.seen.following_V
     if following_V is not None:
         best = following_V.topk(min(8, len(following_V)))
         words = likeliest(best.indices.tolist(), best.values.tolist(), content.token, len(best.values))
-        blocks.append(Text(text=f"After this text it expects {words}."))
-    return Section(name="says", title="What the model says", blocks=blocks)
+        blocks.append(Text(text=f"Most probable next tokens: {words}."))
+    return Section(name="prediction", title="Prediction", blocks=blocks)
 
 
 def _words(content: TextPage, effects_WK: Tensor) -> Section:
     effects_W = effects_WK[:, content.output].double().numpy()
     name = label(content.target, 60)
     marks = word_marks(content.text, content.words, effects_W)
-    note = f"What the model says of {name}, less what it says without the word. Blue speaks for it, orange against."
+    note = f"Prediction of {name} minus the prediction without the word. Blue: positive effect, orange: negative."
     order = np.argsort(-np.abs(effects_W), kind="stable")[:WORDS]
     rows = [
         [label(content.text[slice(*content.words[i])], 40), signed(float(effects_W[i]), 2)]
@@ -177,18 +177,18 @@ def _words(content: TextPage, effects_WK: Tensor) -> Section:
     blocks: list[Block] = [Passages(title="", passages=[Passage(marks=marks)], note=note)]
     if rows:
         blocks.append(Table(title=f"What each word adds to {name}", columns=["word", "adds"], rows=rows))
-    return Section(name="words", title="Which words tell", blocks=blocks)
+    return Section(name="words", title="Word attribution", blocks=blocks)
 
 
-def _expected(content: TextPage) -> Section:
+def _surprisal(content: TextPage) -> Section:
     found = content.seen.surprisal
     assert found is not None
-    pieces = content.written or content.tokens[1:]
+    pieces = content.output_tokens or content.tokens[1:]
     marks = surprise_marks(pieces, found, content.token)
-    if not content.written:
+    if not content.output_tokens:
         marks = [Mark(text=content.tokens[0]), *marks]
     bits = found.bits
-    note = f"The stronger, the less it was expected. {float(bits.mean()):.2f} bits a token on average."
+    note = f"Stronger: less probable. {float(bits.mean()):.2f} bits per token on average."
     shown = sorted(most_surprising(bits, ROWS if len(bits) <= ROWS else SHOWN))
     rows = [
         [
@@ -203,16 +203,18 @@ def _expected(content: TextPage) -> Section:
     columns = ["token", "probability", "bits", "expected"]
     table = Table(title=title, columns=columns, rows=rows, words=frozenset({0, 3}))
     blocks: list[Block] = [Passages(title="", passages=[Passage(marks=marks)], note=note), table]
-    return Section(name="expected", title="What it expected", blocks=blocks)
+    return Section(name="expected", title="Surprisal", blocks=blocks)
 
 
-def _maps(kind: str, title: str, content: TextPage, drawn: Mapping[str, Drawing], says: str) -> Section:
+def _maps(kind: str, title: str, content: TextPage, drawn: Mapping[str, Drawing], note: str) -> Section:
     maps = _of(content, kind)
     several = any(len(attn_hTS) > 1 for attn_hTS in maps.values())
-    says += ". Square roots of the shares as colours" + ("; mean over heads, then each head." if several else ".")
+    note += ". Colours are square roots of the attention weights" + (
+        "; mean over heads, then each head." if several else "."
+    )
     if len(maps) > LAYERS:
-        says += f" The last {LAYERS} of {len(maps)}."
-    blocks: list[Block] = [Text(text=says)]
+        note += f" The last {LAYERS} of {len(maps)}."
+    blocks: list[Block] = [Text(text=note)]
     for i, (name, attn_hTS) in _shown(maps):
         blocks.append(Charts(charts=[Chart(title=name, svg=drawn[f"{kind}-{i}"].svg())], large=True))
         if several:
@@ -221,7 +223,7 @@ def _maps(kind: str, title: str, content: TextPage, drawn: Mapping[str, Drawing]
 
 
 def _heads(attn_hTS: Tensor, name: str) -> list[Tile]:
-    """A tile for each head, its greatest share the brightest."""
+    """A tile for each head, scaled by its maximum."""
     tiles = []
     for head, attn_TS in enumerate(attn_hTS.double().cpu().numpy()):
         root_TS = np.sqrt(attn_TS / (attn_TS.max() or 1.0))
@@ -233,11 +235,11 @@ def _heads(attn_hTS: Tensor, name: str) -> list[Tile]:
 def _traces(content: TextPage, drawn: Sequence[tuple[str, Drawing]]) -> Section:
     charts = []
     for (_, drawing), trace in zip(drawn, content.seen.traces, strict=False):
-        way = ", read from the end" if trace.backward else ""
-        charts.append(Chart(title=f"{trace.name}, layer {trace.layer}{way}", svg=drawing.svg()))
+        direction = ", backward" if trace.backward else ""
+        charts.append(Chart(title=f"{trace.name}, layer {trace.layer}{direction}", svg=drawing.svg()))
     state = "hidden states" if content.seen.traces[0].cell_BTH is None else "cells"
     note = f"Lines: each gate's mean over the units. Below: the {state} that vary most, blue positive, orange negative."
     if len(content.seen.traces) > len(charts):
         note += f" The first {len(charts)} of {len(content.seen.traces)} layers and directions."
     blocks: list[Block] = [Text(text=note), *(Charts(charts=[chart], large=True) for chart in charts)]
-    return Section(name="gates", title="Memory over time", blocks=blocks)
+    return Section(name="gates", title="Gates over time", blocks=blocks)

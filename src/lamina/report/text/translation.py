@@ -1,4 +1,4 @@
-"""A translator: how its figures were calculated, what it wrote in training, where it looked, what it got most wrong."""
+"""Translation: signatures of the metrics, samples during training, alignments, the worst translations."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from lamina.report.blocks import Block, Chart, Charts, Items, Passage, Passages, Section, Text
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.marks import Mark
-from lamina.report.text import training_samples as written
+from lamina.report.text import training_samples
 from lamina.report.text.content import Example, TextOutcome
 from lamina.report.text.figures import attention
 from lamina.report.wording import label, metric_name, number
 
 
 def sections(content: ReportContent, outcome: Outcome) -> list[Section]:
-    """Of one split."""
+    """Sections about one split."""
     found: TextOutcome | None = outcome.text
-    sections = written.sections(content.written)
+    sections = training_samples.sections(content.training_samples)
     if found is None:
         return sections
     if found.signatures:
         items = [f"{metric_name(name)}: {signature}" for name, signature in found.signatures.items()]
-        block = Items(title="Signatures of sacrebleu, for figures to be compared with", items=items)
-        sections.insert(0, Section(name="signatures", title="How it was judged", blocks=[block]))
+        block = Items(title="Signatures of sacrebleu, for comparison with other results", items=items)
+        sections.insert(0, Section(name="signatures", title="Metrics", blocks=[block]))
     if found.examples:
         sections.append(Section(name="examples", title="Examples", blocks=_examples(found.examples)))
     if found.worst:
@@ -37,22 +37,22 @@ def _examples(examples: Sequence[Example]) -> list[Block]:
     blocks: list[Block] = []
     drawn = [example for example in examples if example.attn_TS is not None]
     if drawn:
-        says = (
-            "Rows: what the model wrote. Columns: the source, and how much each token of it was looked at: square "
-            "roots of the shares as colours, means over layers and heads where there are several."
+        note = (
+            "Rows: output tokens. Columns: source tokens. Colours are square roots of the attention weights, averaged "
+            "over layers and heads where there are several."
         )
-        blocks.append(Text(text=says))
+        blocks.append(Text(text=note))
     for example in examples:
         blocks.append(Passages(title="", passages=[_passage(example)]))
         if example.attn_TS is not None:
-            alt = f"alignment of {label(example.said, 60)} with {label(example.source, 60)}"
+            alt = f"alignment of {label(example.predicted, 60)} with {label(example.source, 60)}"
             svg = attention(example.attn_TS, example.rows, example.columns, alt).svg()
             blocks.append(Charts(charts=[Chart(title="", svg=svg)], large=True))
     return blocks
 
 
 def _passage(example: Example) -> Passage:
-    text = f"{example.source}\n→ {example.said}"
-    right = example.said.strip() == example.truth.strip()
-    says = "right" if right else f"right would be: {example.truth} · chrF {example.score:.1f}"
-    return Passage(marks=[Mark(text=text)], where=example.where, says=says)
+    text = f"{example.source}\n→ {example.predicted}"
+    right = example.predicted.strip() == example.truth.strip()
+    caption = "correct" if right else f"reference: {example.truth} · chrF {example.score:.1f}"
+    return Passage(marks=[Mark(text=text)], where=example.where, caption=caption)

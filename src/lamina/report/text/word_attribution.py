@@ -1,4 +1,4 @@
-"""The words that a classifier of texts leans on."""
+"""The most influential words of a text classifier."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 def sections(outcome: Outcome) -> list[Section]:
-    """Of one split; nothing for models of anything else."""
+    """Sections about one split; none without attributed texts."""
     found: TextOutcome | None = outcome.text
-    if found is None or not found.judged:
+    if found is None or not found.attributed:
         return []
-    says = (
-        f"What the model says of {number(found.judged)} texts of the {outcome.split} split, less what it says without "
-        "a word: a mean over the occurrences of each word that occurs at least three times."
+    note = (
+        f"Prediction for {number(found.attributed)} texts of the {outcome.split} split minus the prediction without "
+        "the word: the mean over the occurrences of each word that occurs at least three times."
     )
-    blocks: list[Block] = [Text(text=says)]
-    for name, speaking_for, speaking_against in found.telling:
-        for which, rows in (("for", speaking_for), ("against", speaking_against)):
+    blocks: list[Block] = [Text(text=note)]
+    for name, positive, negative in found.influential_words:
+        for which, rows in (("for", positive), ("against", negative)):
             if rows:
-                blocks.append(_table(f"Speak {which} {label(name, 40)}", rows))
+                blocks.append(_table(f"Evidence {which} {label(name, 40)}", rows))
     if len(blocks) == 1:
-        blocks.append(Text(text="No word occurs three times and changes what the model says."))
-    return [Section(name="telling", title="Most telling words", blocks=blocks)]
+        blocks.append(Text(text="No word occurs three times and changes the prediction."))
+    return [Section(name="influential-words", title="Most influential words", blocks=blocks)]
 
 
 def _table(title: str, rows: Sequence[WordAttribution]) -> Table:

@@ -1,1 +1,1 @@
-"""What only runs on images have."""
+"""Runs on images."""

@@ -15,8 +15,8 @@ from lamina.tasks.base import OneOutput, Task
 class TenCrops(nn.Module):
     """Images (B, C, H, W) larger than the model's -> its mean over the corners, the centre and their mirror images.
 
-    The task says what a mean of its outputs is, so that it reads it as it reads one output: of a classification the
-    mean of the probabilities, as logits again; of a regression that of the values.
+    The task defines the mean of its outputs: for classification the logits of the mean probabilities, for regression
+    the mean of the values.
     """
 
     def __init__(self, model: nn.Module, size: tuple[int, int], task: OneOutput) -> None:

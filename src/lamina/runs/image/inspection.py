@@ -1,4 +1,4 @@
-"""A look inside a run, or a model by its name, with one image."""
+"""Inspection of a run, or of a model by name, with one image."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from lamina.weights.loading import load_weights
 def inspect_run(
     run: Opened, preprocess: ImagePreprocess, image: Any, target: str | int | None, stage: int | None
 ) -> ImagePage:
-    """What ``Run.inspect`` sees, and what its page says."""
+    """``Run.inspect`` for images, with its page."""
     facts = {"weights": f"the best of {run.path}", "data": run.config.data_name}
     name, model = run.directory.name, run.config.name
     return _inspect(run.model, preprocess, image, target, stage, name, model, facts)
 
 
 def inspect_model(name: str, image: Any, target: str | int | None, stage: int | None, weights: str | None) -> ImagePage:
-    """A variant as it is first drawn, or with the weights of a file. Images are scaled to cover the size that the model
-    is built for, their centre is cut out, and they are normalised as published weights expect.
+    """Inspect a variant with random weights or those of a file. Images are resized to cover the model's image size,
+    centre-cropped, and normalised as published weights expect.
 
-    Raises UsageError for a model that takes no images, and for weights that do not fit.
+    Raises UsageError for a model that does not take images, and for weights that do not fit.
     """
     name = registry.canonical(name)
     if "image" not in registry.card(name).inputs or not hasattr(registry.variant(name).config, "image_size"):
-        raise UsageError(f"{name} is no model of images: inspect looks at images")
+        raise UsageError(f"{name} is not an image model: inspect without a run needs one")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = registry.create_model(name).eval()
@@ -85,7 +85,7 @@ def _inspect(
         picture_HWC=preprocess.stored_picture(centre(encoded["image"], (preprocess.height, preprocess.width))[0]),
         seen=seen,
         target=names[seen.target],
-        said=ranked(preprocess.target.read(seen.logits_K[None])[0], preprocess.target),
+        predictions=ranked(preprocess.target.read(seen.logits_K[None])[0], preprocess.target),
         allowed=[_allowed(model, shape, number) for number in range(len(seen.maps))],
         facts={"model": architecture, **facts, "input": " × ".join(map(str, shape))},
         random=random,
@@ -93,8 +93,7 @@ def _inspect(
 
 
 def _allowed(model: nn.Module, shape: tuple[int, ...], stage: int) -> int | None:
-    """Pixels that the kernels and strides let a position of a stage see; None for all of them, or where the stage is no
-    module of its own."""
+    """The theoretical receptive field of a stage in pixels; None: all pixels, or the stage is not a module."""
     modules = dict(model.named_modules())
     layer = next((name for name in (f"stages.{stage}", f"stage{stage + 1}") if name in modules), None)
     field = None if layer is None else receptive_field(model, shape, layer)

@@ -1,4 +1,4 @@
-"""Runs on images."""
+"""The view of runs on images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from lamina.data.image.preprocess import ImagePreprocess, Picture
 from lamina.data.image.samples import ImageFiles
 from lamina.data.source import Samples, Source
-from lamina.report.content import Array, Inside
+from lamina.report.content import Array, Internals
 from lamina.report.image.inspection import ImagePage
 from lamina.runs.evaluation import like, predicting
 from lamina.runs.image.crops import ten_cropped
@@ -37,7 +37,7 @@ class ImageView(View):
         return cast(ImagePreprocess, self.run.preprocess)
 
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
-        """``crops=10``: of the mean over ten windows of each image, corners and centre and their mirror images."""
+        """``crops=10``: metrics of the mean over ten windows of each image (corners, centre, mirrored)."""
         if getattr(options, "crops", 1) == 1:
             return self.run.measure(split, source)
         model, larger = ten_cropped(self.run.model, self.images, self.run.task)
@@ -51,7 +51,7 @@ class ImageView(View):
         where = samples.paths[index].name if isinstance(samples, ImageFiles) else f"{split} image {index}"
         return {"where": where, "image_HWC": self.picture(split, index)}
 
-    def inside(self, split: str) -> Inside:
+    def internals(self, split: str) -> Internals:
         found: dict[str, Any] = {}
         convolutions = [module for module in self.run.model.modules() if isinstance(module, nn.Conv2d)]
         if convolutions:
@@ -59,7 +59,7 @@ class ImageView(View):
         if hasattr(self.run.model, "features"):
             found["example_HWC"] = self.picture(split, 0)
             found["maps"] = self.maps(split)
-        return Inside(gradients=self.gradients(), **found)
+        return Internals(gradients=self.gradients(), **found)
 
     def picture(self, split: str, index: int) -> Picture:
         """One image as it is held, before normalisation: (H, W, C) uint8."""

@@ -1,1 +1,1 @@
-"""What only runs on tables have."""
+"""Runs on tables."""

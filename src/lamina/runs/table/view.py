@@ -1,4 +1,4 @@
-"""Runs on tables."""
+"""The view of runs on tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from lamina.data.table.samples import Table
 from lamina.inspection.importance import permutation_importance
-from lamina.report.content import Inside
+from lamina.report.content import Internals
 from lamina.runs.evaluation import measure, predicting
 from lamina.runs.views.base import View
 from lamina.runs.views.mistakes import Sample
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMPORTANCE_ROWS = 1000
-"""rows that importance is measured on at most"""
+"""maximum number of rows for measuring importance"""
 IMPORTANCE_METRICS = {"rmse": ("r2", "max"), "mae": ("r2", "max")}
-"""what importance is measured by, where the metric that chooses the best epoch has no natural scale"""
+"""the metric for importance, where the watched metric has no natural scale"""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class TableView(View):
         table = cast(Table, self.run.source.splits[split])
         return {"where": f"{split} row {index}", "values": table.frame.iloc[index].to_dict()}
 
-    def inside(self, split: str) -> Inside:
-        return Inside(gradients=self.gradients(), importance=self.importance(split))
+    def internals(self, split: str) -> Internals:
+        return Internals(gradients=self.gradients(), importance=self.importance(split))
 
     def importance(self, split: str) -> list[tuple[str, float, float]]:
-        """How much worse the model is without each column (permutation importance)."""
+        """Permutation importance of each column."""
         run = self.run
         if run.output_task() is None:
             return []

@@ -1,4 +1,4 @@
-"""Texts continued by a language model: all at once, or piece by piece as they are written."""
+"""Continuations by a language model: whole, or streamed piece by piece."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def continue_texts(
     context = limits(model)[1]
     if context is not None and max(map(len, rows)) + options.max_new_tokens > context:
         return ["".join(continue_tokens(model, preprocess, row, options, number)) for number, row in enumerate(rows)]
-    written = generate(
+    new_tokens = generate(
         model,
         rows,
         max_new_tokens=options.max_new_tokens,
@@ -40,7 +40,8 @@ def continue_texts(
         **options.sampling(),
     )
     return [
-        preprocess.decode([*row, *new])[len(preprocess.decode(row)) :] for row, new in zip(rows, written, strict=True)
+        preprocess.decode([*row, *new])[len(preprocess.decode(row)) :]
+        for row, new in zip(rows, new_tokens, strict=True)
     ]
 
 
@@ -49,8 +50,8 @@ def continue_text(
 ) -> Iterator[str]:
     """What follows a prompt, piece by piece. Where the model's context is full it goes on from the last half of it.
 
-    Raises UsageError for an empty prompt, for one that fills the context, and for a character unknown to a model of
-    characters.
+    Raises UsageError for an empty prompt, for one that fills the context, and for a character unknown to a
+    character-level model.
     """
     return continue_tokens(model, preprocess, encoded(model, preprocess, prompt), options, row)
 
@@ -72,8 +73,8 @@ def continue_tokens(
     with closing(_tokens(model, prompt, options, row, preprocess.code.no_text)) as new:
         for token in new:
             tokens.append(token)
-            written = preprocess.decode(tokens[len(prompt) :]) if options.stop else ""
-            ends = any(stop in written for stop in options.stop) or len(tokens) - len(prompt) == options.max_new_tokens
+            text = preprocess.decode(tokens[len(prompt) :]) if options.stop else ""
+            ends = any(stop in text for stop in options.stop) or len(tokens) - len(prompt) == options.max_new_tokens
             first = max(0, read - LOOK_BACK)
             before, after = preprocess.decode(tokens[first:read]), preprocess.decode(tokens[first:])
             if not after.endswith(PART) or ends:  # else a character that is not whole yet
@@ -86,13 +87,13 @@ def continue_tokens(
 def _tokens(
     model: nn.Module, prompt: list[int], options: GenerationOptions, row: int, forbidden: Sequence[int]
 ) -> Generator[int]:
-    """The new tokens one by one, over as many contexts as they take."""
+    """The new tokens one by one, over as many contexts as needed."""
     context, known, left, part = limits(model)[1], list(prompt), options.max_new_tokens, 0
     while left:
         if context is not None and part:
             known = known[-max(1, context // 2) :]
         most = left if context is None else min(left, context - len(known))
-        # the first part draws as ``generate`` does, so that a text is the same however it is asked for
+        # the first part draws as ``generate`` does, so that streaming gives the same text
         seed = derive(options.seed, "part", part) if part else options.seed
         steps = stream(
             model, [known], max_new_tokens=most, seed=seed, first_row=row, forbidden=forbidden, **options.sampling()

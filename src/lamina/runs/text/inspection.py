@@ -1,4 +1,4 @@
-"""A look inside a run with one text: what its page shows."""
+"""Inspection of a run with one text."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from lamina.tasks.base import OneOutput
 from lamina.tasks.translation_options import LONGER
 
 MOST = 512
-"""tokens looked at of a model without a context"""
+"""maximum number of tokens for a model without a context"""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A text as far as a model can read it."""
+    """A text cut to the model's context."""
 
     text: str
     tokens_T: Tensor
     common: dict[str, Any]
-    """what every page of it shows"""
+    """contents common to all pages"""
 
 
 def excerpt(run: Opened, text: Any) -> Excerpt:
-    """A text cut to the model's context. Raises UsageError for an empty text, and a character that a model of
-    characters does not know."""
+    """A text cut to the model's context. Raises UsageError for an empty text, and for a character that a
+    character-level model does not know."""
     if not isinstance(text, str):
         raise UsageError(f"a text is a str, got {type(text).__name__}")
     preprocess = cast(TextPreprocess, run.preprocess)
@@ -51,7 +51,7 @@ def excerpt(run: Opened, text: Any) -> Excerpt:
     shown = text if len(tokens_T) >= whole else text[: code.spans(text)[len(tokens_T) - 1][1]]
     facts = {"model": run.config.name, "weights": f"the best of {run.path}", "data": run.config.data_name}
     if shown != text:
-        facts["looked at"] = f"the first {len(tokens_T)} of {whole} tokens"
+        facts["inspected"] = f"the first {len(tokens_T)} of {whole} tokens"
     common: dict[str, Any] = {
         "name": run.directory.name,
         "model": run.config.name,
@@ -63,20 +63,20 @@ def excerpt(run: Opened, text: Any) -> Excerpt:
 
 
 def expect_no_class(run: Opened, target: str | int | None) -> None:
-    """Raise UsageError where a class is looked for and the task has none."""
+    """Raise UsageError where a class is given and the task has none."""
     if target is not None:
-        raise UsageError(f"{run.path} tells no classes apart: its task is {run.task.name}")
+        raise UsageError(f"{run.path} has no classes: its task is {run.task.name}")
 
 
 def inspect_running(run: Opened, text: Any) -> TextPage:
-    """A text read by a language model."""
+    """Inspection of a language model with a text."""
     preprocess, part = cast(TextPreprocess, run.preprocess), excerpt(run, text)
     seen = inspect_running_text(run.model, part.tokens_T)
     return TextPage(seen=seen, tokens=pieces_of(preprocess.code, part.tokens_T.tolist()), **part.common)
 
 
 def inspect_classified(run: Opened, text: Any, target: str | int | None) -> TextPage:
-    """A text read by a classifier. ``target`` is the class whose words are looked for (default: the one predicted)."""
+    """Inspection of a classifier with a text. ``target``: the class to explain (default: the predicted one)."""
     preprocess, part = cast(TextPreprocess, run.preprocess), excerpt(run, text)
     code, tokens_T = preprocess.code, part.tokens_T
     words = words_of(part.text, code.spans(part.text)[: len(tokens_T)])
@@ -91,30 +91,30 @@ def inspect_classified(run: Opened, text: Any, target: str | int | None) -> Text
         tokens=pieces_of(code, tokens_T.tolist()),
         target=preprocess.target.labels[number],
         output=number,
-        said=ranked(seen.outputs_K, preprocess.target),
+        predictions=ranked(seen.outputs_K, preprocess.target),
         words=[(word.begin, word.end) for word in words],
         **part.common,
     )
 
 
 def inspect_translated(run: Opened, text: Any) -> TextPage:
-    """A text translated."""
+    """Inspection of a translation model with a text."""
     preprocess, part = cast(TextPreprocess, run.preprocess), excerpt(run, text)
     code = preprocess.code
-    written = written_by(run, preprocess, part.tokens_T)
-    seen = inspect_translation(run.model, part.tokens_T, torch.tensor(written))
+    output = translate_tokens(run, preprocess, part.tokens_T)
+    seen = inspect_translation(run.model, part.tokens_T, torch.tensor(output))
     return TextPage(
         seen=seen,
-        tokens=pieces_of(code, written[:-1]),
+        tokens=pieces_of(code, output[:-1]),
         source=pieces_of(code, part.tokens_T.tolist()),
-        written=pieces_of(code, written[1:]),
-        translation=preprocess.decode(written).strip(),
+        output_tokens=pieces_of(code, output[1:]),
+        translation=preprocess.decode(output).strip(),
         **part.common,
     )
 
 
 def predictor(run: Opened) -> Predictor:
-    """A run's classifier on rows of tokens: probabilities, or values in the target's own units."""
+    """A function from tokens to the run's predictions: probabilities, or values in the target's units."""
     key = cast(OneOutput, run.task).prediction_key
 
     def predict(tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
@@ -129,9 +129,8 @@ def piece(preprocess: TextPreprocess) -> Callable[[int], str]:
     return lambda token: pieces_of(preprocess.code, [token])[0]
 
 
-def written_by(run: Opened, preprocess: TextPreprocess, source_S: Tensor) -> list[int]:
-    """What a translator writes of one source, the mark of the beginning first, and that of the end last where it came
-    to an end."""
+def translate_tokens(run: Opened, preprocess: TextPreprocess, source_S: Tensor) -> list[int]:
+    """The output tokens for one source, with the begin token, and the end token where decoding ended."""
     task, code = cast(Translator, run.task), preprocess.code
     assert code.begin is not None
     assert code.end is not None

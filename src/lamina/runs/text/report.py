@@ -1,4 +1,4 @@
-"""The parts of a report that models of text have: surprises, telling words, translations with their alignments."""
+"""Report contents for text models: surprising tokens, influential words, translations with alignments."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from lamina.inspection.word_attribution import WordAttribution
 
 READ = 20_000
-"""tokens of running text that surprises are looked for in"""
+"""tokens of running text that are searched for surprising ones"""
 SURPRISES = 12
 AROUND: dict[TokenKind, tuple[int, int, int]] = {"character": (600, 90, 30), "word": (150, 18, 6), "bpe": (200, 22, 8)}
-"""tokens shown of the beginning; before a surprise; after it"""
+"""tokens shown of the beginning; before a surprising token; after it"""
 TOKENS = 300_000
-"""tokens that are read at most to see what a split's words add"""
+"""budget of the word attribution of a split: words times tokens, summed over texts"""
 LONG = 10_000
-"""a text whose words times its tokens are more is too long to look for what each word adds"""
+"""words times tokens beyond which a text is skipped by the word attribution"""
 SHOWN = 600
-"""characters shown of a text at most"""
+"""maximum number of characters shown of a text"""
 TRANSLATED, EXAMPLES, WORST = 200, 4, 12
 CLASSES, OUTPUTS = 8, 4
-"""classes and other outputs whose telling words are shown at most"""
+"""maximum numbers of classes, and of other outputs, whose influential words are shown"""
 
 
 def running_outcome(run: Opened, split: str, metrics: Mapping[str, float]) -> Outcome:
-    """A language model on a split: its metrics over all of it, surprises in its beginning."""
+    """A language model on a split: metrics over all of it, surprising tokens in its beginning."""
     preprocess, text = _preprocess(run), cast(Text, run.source.splits[split])
     samples = cast(InMemory, preprocess.encode(text))
     code, tokens_T = preprocess.code, samples.tensors["tokens"][: READ + 1].long()
@@ -56,7 +56,7 @@ def running_outcome(run: Opened, split: str, metrics: Mapping[str, float]) -> Ou
     tokens: list[int] = tokens_T.tolist()
     surprises = []
     for place in _various(most_surprising(found.bits, len(tokens), apart=before), found.token_T):
-        begin, at = max(0, place + 1 - before), place + 1  # the first token is told by nothing
+        begin, at = max(0, place + 1 - before), place + 1  # the first token is not predicted
         pieces = pieces_of(code, tokens[begin : at + 1 + after])
         surprises.append(
             Surprise(
@@ -79,7 +79,7 @@ def running_outcome(run: Opened, split: str, metrics: Mapping[str, float]) -> Ou
 
 
 def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float], signatures: Mapping[str, str]) -> Outcome:
-    """A translator on a split: its metrics over all of it; examples and the worst among its first pairs."""
+    """A translation model on a split: metrics over all of it; examples and the worst of its first pairs."""
     from sacrebleu.metrics.chrf import CHRF
 
     preprocess, pairs = _preprocess(run), cast(Pairs, run.source.splits[split])
@@ -87,13 +87,13 @@ def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float], si
     some = pairs.subset(range(min(TRANSLATED, len(pairs))))
     samples = cast(Ragged, preprocess.encode(some))
     lowercase = run.config.options.lowercase
-    judge, examples, tokens = CHRF(lowercase=lowercase), list[Example](), list[list[int]]()
+    chrf, examples, tokens = CHRF(lowercase=lowercase), list[Example](), list[list[int]]()
     for i, ((text, best), *_) in enumerate(translate(run.model, task, preprocess, samples)):
-        score = float(judge.sentence_score(text, [some.texts[i]]).score)
+        score = float(chrf.sentence_score(text, [some.texts[i]]).score)
         where = f"{split} pair {i}"
-        examples.append(Example(source=some.sources[i], truth=some.texts[i], said=text, score=score, where=where))
+        examples.append(Example(source=some.sources[i], truth=some.texts[i], predicted=text, score=score, where=where))
         tokens.append(best.tokens)
-    wrong = [example for example in examples if example.said != example.truth.strip()]
+    wrong = [example for example in examples if example.predicted != example.truth.strip()]
     outcome = TextOutcome(
         translated=len(some),
         examples=[
@@ -107,8 +107,8 @@ def translated_outcome(run: Opened, split: str, metrics: Mapping[str, float], si
 
 
 def attribution_outcome(run: Opened, split: str) -> TextOutcome:
-    """Which words of a split tell a classifier most, over as many of its texts as can be looked at soon."""
-    texts, found, judged, left = cast(Texts, run.source.splits[split]), list[tuple[str, Tensor]](), 0, TOKENS
+    """The most influential words of a split, over as many of its texts as the budget allows."""
+    texts, found, attributed, left = cast(Texts, run.source.splits[split]), list[tuple[str, Tensor]](), 0, TOKENS
     for text in texts.texts:
         words, effects_WK, cost = _effects(run, text, min(left, LONG))
         if effects_WK is None:
@@ -119,17 +119,17 @@ def attribution_outcome(run: Opened, split: str) -> TextOutcome:
         for (begin, end), effect_K in zip(words, effects_WK, strict=True):
             word = text[begin:end]
             found.append((word.lower() if lowercase else word, effect_K))
-        judged, left = judged + 1, left - cost
+        attributed, left = attributed + 1, left - cost
     rows: list[tuple[str, Sequence[WordAttribution], Sequence[WordAttribution]]] = []
     classes = run.preprocess.target.exclusive
     for k, name in islice(enumerate(run.classes), CLASSES if classes else OUTPUTS):
-        speaking_for, speaking_against = strongest_words(found, k)
-        rows.append((name, speaking_for, [] if classes else speaking_against))  # what speaks against speaks for another
-    return TextOutcome(telling=rows, judged=judged)
+        positive, negative = strongest_words(found, k)
+        rows.append((name, positive, [] if classes else negative))  # evidence against a class is evidence for another
+    return TextOutcome(influential_words=rows, attributed=attributed)
 
 
 def text_sample(run: Opened, split: str, index: int, output: int) -> dict[str, Any]:
-    """A text that was judged, as fields of Mistake, with what its words add to an output."""
+    """A text as fields of Mistake, with the effect of its words on an output."""
     text = cast(Texts, run.source.splits[split]).texts[index]
     found: dict[str, Any] = {"where": f"{split} text {index}", "text": text}
     words, effects_WK, _ = _effects(run, text, LONG)
@@ -144,7 +144,7 @@ def text_sample(run: Opened, split: str, index: int, output: int) -> dict[str, A
 
 
 def _various(places: Sequence[int], token_T: Tensor) -> list[int]:
-    """The first places, each of another token."""
+    """The first positions, each of a different token."""
     first: dict[int, int] = {}
     for place in places:
         first.setdefault(int(token_T[place]), place)
@@ -152,8 +152,9 @@ def _various(places: Sequence[int], token_T: Tensor) -> list[int]:
 
 
 def _effects(run: Opened, text: str, most: int) -> tuple[list[tuple[int, int]], Tensor | None, int]:
-    """Where the words of a text are, what each adds to every output, and what it costs to know: words times tokens;
-    nothing is calculated where that is more than ``most``."""
+    """The spans of the words of a text, the effect of each on every output, and the cost (words times tokens).
+
+    The effects are None where the cost exceeds ``most``."""
     preprocess = _preprocess(run)
     tokens = preprocess.code.encode(text)[: preprocess.max_tokens]
     words = words_of(text, preprocess.code.spans(text)[: len(tokens)])
@@ -168,7 +169,7 @@ def _effects(run: Opened, text: str, most: int) -> tuple[list[tuple[int, int]], 
 def _aligned(
     run: Opened, preprocess: TextPreprocess, example: Example, source_1S: Tensor, tokens: list[int]
 ) -> Example:
-    """The example with its alignment, a mean over layers and heads, where the model has one."""
+    """The example with its alignment, averaged over layers and heads, where the model has one."""
     code = preprocess.code
     assert code.begin is not None
     assert code.end is not None
@@ -180,7 +181,7 @@ def _aligned(
     return Example(
         source=example.source,
         truth=example.truth,
-        said=example.said,
+        predicted=example.predicted,
         score=example.score,
         where=example.where,
         rows=pieces_of(code, written),

@@ -1,4 +1,4 @@
-"""Samples of a language model or a translator in training: the same prompts after each epoch."""
+"""Samples of a language or translation model during training: the same prompts after each epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lamina.runs.text.translation import Translator, translate
 from lamina.tasks.generation_options import GenerationOptions
 
 PROMPT = 16
-"""tokens of a prompt at most"""
+"""maximum number of tokens of a prompt"""
 LENGTHS = {"character": 200, "word": 60, "bpe": 60}
 """new tokens of a sample, by kind of tokenizer"""
 TRANSLATED = 3
@@ -25,7 +25,7 @@ TRANSLATED = 3
 
 @dataclass(frozen=True)
 class Continued:
-    """{"prompt", "text"}: how the model goes on."""
+    """{"prompt", "text"}: a prompt and its continuation."""
 
     preprocess: TextPreprocess
     prompt: list[int]
@@ -39,7 +39,7 @@ class Continued:
 
 @dataclass(frozen=True)
 class Translated:
-    """{"source", "text", "truth"}: what the model makes of a source, and what it should."""
+    """{"source", "text", "truth"}: a source, its translation, and the reference."""
 
     task: Translator
     preprocess: TextPreprocess
@@ -53,16 +53,16 @@ class Translated:
 
 
 def continued(preprocess: TextPreprocess, source: Source, seed: int) -> Continued:
-    """The beginning of the validation text continued, of the training text where there is no validation."""
-    text = cast(Text, _judged(source)).text
+    """Continuations of the beginning of the validation text, or else of the training text."""
+    text = cast(Text, _held_out(source)).text
     return Continued(preprocess, preprocess.code.encode(text[: 20 * PROMPT])[:PROMPT], seed)
 
 
 def translated(task: Translator, preprocess: TextPreprocess, source: Source) -> Translated:
-    """The first three validation sources translated, of the training data where there is no validation."""
-    pairs = cast(Pairs, _judged(source))
+    """Translations of the first three validation sources, or else training sources."""
+    pairs = cast(Pairs, _held_out(source))
     return Translated(task, preprocess, pairs.subset(range(min(TRANSLATED, len(pairs)))))
 
 
-def _judged(source: Source) -> Split:
+def _held_out(source: Source) -> Split:
     return source.splits.get("validation", source.splits["train"])

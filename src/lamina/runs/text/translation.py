@@ -1,4 +1,4 @@
-"""Texts translated by a run, in batches of like length, and how good that is."""
+"""Translation of texts in batches of similar length, and its scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lamina.tasks.translation_scores import bleu_tokenizer, score_translations
 
 
 class Translator(Protocol):
-    """A task whose models write a translation."""
+    """A task whose models translate."""
 
     def translate(
         self, model: nn.Module, batch: Batch, *, beam: int = 1, length_penalty: float = 0.6
@@ -40,14 +40,14 @@ def translate(
     beam: int = 1,
     length_penalty: float = 0.6,
 ) -> list[list[tuple[str, Hypothesis]]]:
-    """The ``beam`` best translations of the sources of ``samples``, best first, as texts and as they were found."""
+    """The ``beam`` best translations of the sources of ``samples``, best first, as texts and as hypotheses."""
     device = next(model.parameters()).device
     found: dict[int, list[tuple[str, Hypothesis]]] = {}
     longest_first = samples.offsets.diff().argsort(descending=True, stable=True)
     with evaluation_mode(model), torch.no_grad():
         for block in torch.split(longest_first, AT_ONCE):
             batch = {name: value.to(device) for name, value in samples.take(block).items()}
-            if "source" not in batch:  # sources alone, which are tokens like any other
+            if "source" not in batch:  # sources without targets
                 batch = {"source": batch["tokens"], "source_lengths": batch["lengths"]}
             best = task.translate(model, batch, beam=beam, length_penalty=length_penalty)
             for number, hypotheses in zip(block.tolist(), best, strict=True):
@@ -58,9 +58,9 @@ def translate(
 def translate_items(
     model: nn.Module, task: Translator, preprocess: TextPreprocess, texts: Sequence[str], beam: int, penalty: float
 ) -> list[dict[str, Any]]:
-    """For each text its "translation" and the "log_probability" of that; with several beams "others", too, as pairs.
+    """For each text its "translation" and "log_probability"; with a beam of several also "others", as pairs.
 
-    Raises UsageError for texts that cannot be read, and for a beam or a penalty that means nothing.
+    Raises UsageError for texts that cannot be read, and for an invalid beam or penalty.
     """
     if not texts:
         raise UsageError("nothing to predict: give a text")
@@ -82,7 +82,7 @@ def translate_items(
 def evaluate_translations(
     model: nn.Module, task: Translator, preprocess: TextPreprocess, pairs: Pairs, beam: int, lowercase: bool
 ) -> dict[str, float]:
-    """ "exact_match", "bleu" and "chrf" of the translations of all pairs against theirs."""
+    """ "exact_match", "bleu" and "chrf" of the translations of all pairs against the references."""
     samples = cast(Ragged, preprocess.encode(pairs))
     translations = [best[0][0] for best in translate(model, task, preprocess, samples, beam=beam)]
     tokenizer = bleu_tokenizer(preprocess.target.names[1], pairs.texts)

@@ -1,4 +1,4 @@
-"""Runs on texts: classifiers, language models, translators."""
+"""Views of runs on text: classification, language modelling, translation."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
+from torch import nn
+
 from lamina.data.options import DataOptions
 from lamina.data.protocols import Preprocess
 from lamina.data.source import Source, Split
 from lamina.data.text.preprocess import TextPreprocess, texts_of
 from lamina.data.text.samples import Pairs
-from lamina.report.content import Inside, Outcome
+from lamina.report.content import Internals, Outcome
 from lamina.report.text.inspection import TextPage
 from lamina.runs.opened import final_split
 from lamina.runs.text.generation import continue_text, continue_texts
@@ -27,7 +29,7 @@ from lamina.tasks.translation_scores import bleu_tokenizer, expect_sacrebleu, si
 
 @dataclass(frozen=True)
 class TextView(View):
-    """Texts with targets: the words that a prediction leans on."""
+    """Texts with targets: word attribution."""
 
     inspects: ClassVar[str] = "text"
 
@@ -47,8 +49,8 @@ class TextView(View):
     def sample(self, split: str, index: int, output: int) -> Sample:
         return text_sample(self.run, split, index, output)
 
-    def inside(self, split: str) -> Inside:
-        return Inside(gradients=self.gradients())
+    def internals(self, split: str) -> Internals:
+        return Internals(gradients=self.gradients())
 
     def first_batch(self) -> Batch:
         return next(iter(self.run.batches("train")))
@@ -84,7 +86,7 @@ class TranslationView(TextView):
 
     unit: ClassVar[str] = "pair"
     _scores: dict[tuple[Pairs, int], dict[str, float]] = field(default_factory=dict, repr=False, compare=False)
-    """asked for again, as a report does, they are not worked out again"""
+    """cache: a report needs them after evaluation"""
 
     @classmethod
     def check_before_training(cls) -> None:
@@ -103,7 +105,7 @@ class TranslationView(TextView):
         return evaluate_translations(model, cast(Translator, task), texts, pairs, 1, options.lowercase)
 
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
-        """ "exact_match", "bleu" and "chrf", too, of what the model writes itself."""
+        """The task's metrics, and "exact_match", "bleu" and "chrf" of the model's translations."""
         found = self.run.measure(split, source)
         source = self.run.source if source is None else source
         pairs = cast(Pairs, source.splits[final_split(source) if split is None else split])

@@ -1,1 +1,1 @@
-"""What a run can do and show, by task and modality, over the opened run."""
+"""Views: the verbs, report and inspection of a run, by task and modality."""

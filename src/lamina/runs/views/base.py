@@ -1,6 +1,6 @@
-"""A view: what a run of a task on a modality does and shows, over the opened run.
+"""A view: the verbs, report and inspection of a run, by task and modality.
 
-This base serves every task and modality; a row of the table of views (``views.table``) has more.
+This base class serves every task and modality; the rows of the table of views (``views.table``) add to it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lamina.data.source import Source, Split
 from lamina.errors import UsageError
 from lamina.inspection.gradients import gradient_flow
 from lamina.report.blocks import Section
-from lamina.report.content import Inside, Mistake, Outcome, ReportContent
-from lamina.report.marks import Written
+from lamina.report.content import Internals, Mistake, Outcome, ReportContent
+from lamina.report.marks import TrainingSample
 from lamina.runs.evaluation import like
 from lamina.runs.opened import Opened
 from lamina.runs.prediction import predict_items
@@ -30,13 +30,13 @@ GRADIENT_SAMPLES = 256
 
 
 class TrainingSamples(Protocol):
-    """What a model in training gives for the same prompts every time, a few rows after each epoch."""
+    """Samples generated after each epoch, always from the same prompts."""
 
     def rows(self, model: nn.Module) -> Iterator[dict[str, Any]]: ...
 
 
 class InspectionPage(Protocol):
-    """What an inspection saw, and the page that shows it."""
+    """The results of an inspection, and its page."""
 
     @property
     def seen(self) -> Any: ...
@@ -45,7 +45,7 @@ class InspectionPage(Protocol):
     @property
     def target(self) -> str: ...
     @property
-    def said(self) -> Sequence[tuple[str, str]]: ...
+    def predictions(self) -> Sequence[tuple[str, str]]: ...
     @property
     def random(self) -> bool: ...
     def html(self) -> str: ...
@@ -54,34 +54,41 @@ class InspectionPage(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """See the module's docstring."""
+    """Verbs, report and inspection of an opened run; a package adds its own by the entry points ``lamina.views``.
+
+    class RankingView(View):
+        unit = "query"
+
+        def sections(self, content, outcome):
+            return [Section(name="ranks", title="Ranks", blocks=[...])]
+    """
 
     run: Opened
 
     unit: ClassVar[str] = "sample"
     """what a split's length counts"""
     inspects: ClassVar[str] = ""
-    """the keyword of ``Run.inspect`` that it serves: "image", "text"; empty: none"""
+    """the keyword of ``Run.inspect`` that it takes: "image", "text"; empty: none"""
     has_stages: ClassVar[bool] = False
-    """whether an inspection can be asked for a stage of the model"""
+    """whether an inspection takes a ``stage``"""
 
     # ------------------------------------------------------------------ before and during training
 
     @classmethod
     def check_before_training(cls) -> None:
-        """Raise UsageError for what judging a run will need and is not installed."""
+        """Raise UsageError for a package that evaluation needs and that is not installed."""
 
     @classmethod
     def training_samples(cls, task: Task, preprocess: Preprocess, source: Source, seed: int) -> TrainingSamples | None:
-        """What is shown of a model after each epoch of training; None: nothing."""
+        """Samples to generate after each epoch of training; None: none."""
         return None
 
     @classmethod
     def inspect_model(
         cls, name: str, item: Any, target: str | int | None, stage: int | None, weights: str | None
     ) -> InspectionPage:
-        """What is seen inside a variant that no run has trained, with random weights or those of a file."""
-        raise UsageError(f"{name} is no model of images: inspect looks at images")
+        """Inspect a variant without a run, with random weights or those of a file."""
+        raise UsageError(f"{name} is not an image model: inspect without a run needs one")
 
     @classmethod
     def validation_scores(
@@ -93,13 +100,13 @@ class View:
     # ------------------------------------------------------------------ verbs
 
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
-        """The task's metrics on a split. Raises UsageError for ten crops of what are no images."""
+        """The task's metrics on a split. Raises UsageError for ten crops on data that are not images."""
         if getattr(options, "crops", 1) != 1:
             raise UsageError(f"ten crops are cut from images, but the run was trained on {self.run.modality.noun}")
         return self.run.measure(split, source)
 
     def signatures(self) -> Mapping[str, str]:
-        """How a metric was calculated, by its name, where its figure means nothing without."""
+        """Signatures of metrics that are comparable only with one (BLEU, chrF)."""
         return {}
 
     def predict(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
@@ -113,13 +120,13 @@ class View:
         raise NotImplementedError
 
     def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> InspectionPage:
-        """What is seen inside the model with one input. Raises UsageError."""
-        raise UsageError(f"inspect has nothing to show of {self.run.modality.noun} yet: {self.run.path}")
+        """Inspect the model with one input. Raises UsageError."""
+        raise UsageError(f"inspect does not support {self.run.modality.noun} yet: {self.run.path}")
 
     # ------------------------------------------------------------------ the report
 
     def outcome(self, split: str) -> Outcome:
-        """What the report shows of a split: metrics, and predictions beside the targets where there are some."""
+        """Results on a split for the report: metrics, and predictions with targets where there are targets."""
         metrics, task = self.run.measure(split), self.run.output_task()
         if task is None:
             return Outcome(split=split, metrics=metrics, size=len(self.run.source.splits[split]), unit=self.unit)
@@ -130,7 +137,7 @@ class View:
             split=split,
             metrics=metrics,
             truth=truth.numpy(),
-            said=predicted.numpy(),
+            predictions=predicted.numpy(),
             mistakes=self.mistakes(split, truth, predicted),
         )
 
@@ -139,20 +146,19 @@ class View:
         return mistakes(self.run.preprocess.target, truth, predicted, lambda i, k: self.sample(split, i, k))
 
     def sample(self, split: str, index: int, output: int) -> Sample:
-        """Where a sample comes from and what it looks like, as fields of Mistake; ``output`` is the one predicted."""
+        """A sample as fields of Mistake; ``output`` is the index of the predicted output."""
         return {"where": f"{split} {self.run.modality.unit} {index}"}
 
     def sections(self, content: ReportContent, outcome: Outcome) -> list[Section]:
-        """Sections that only this view has, after those of the task."""
+        """Additional sections of the report, after those of the task."""
         return []
 
-    def inside(self, split: str) -> Inside:
-        """What the report shows of the inside of the model."""
-        return Inside(gradients=self.gradients())
+    def internals(self, split: str) -> Internals:
+        """Internals of the model for the report."""
+        return Internals(gradients=self.gradients())
 
     def gradients(self) -> list[tuple[str, float]]:
-        """How much gradient reaches each layer on one training batch, with dropout and batch statistics off: the model
-        as it is used."""
+        """Gradient norm over weight norm of each parameter on one training batch, in evaluation mode."""
         run = self.run
         if len(run.task.players) > 1:
             return []
@@ -166,14 +172,14 @@ class View:
         samples = self.run.preprocess.encode(some, hold=True)
         return self.run.preprocess.prepare(samples.tensors)
 
-    def written(self) -> list[Written]:
-        """What the model wrote in the course of training, from samples.jsonl."""
+    def saved_samples(self) -> list[TrainingSample]:
+        """The samples generated during training, from samples.jsonl."""
         if not self.run.directory.samples.exists():
             return []
         *lines, _ = self.run.directory.samples.read_text(encoding="utf-8").split("\n")  # the last may be half a line
         rows = [json.loads(line) for line in lines]
         return [
-            Written(
+            TrainingSample(
                 epoch=row["epoch"],
                 given=row["source"] if "source" in row else row["prompt"],
                 text=row["text"],

@@ -1,4 +1,4 @@
-"""Runs and variants exported, and exported files predicted with."""
+"""Export of runs and variants, and prediction with exported files."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from lamina.weights.loading import load_weights
 
 
 class ExportedModel:
-    """An exported file that predicts as its run does: ``open_exported("model.onnx").predict("photo.png")``."""
+    """An exported file that predicts like its run: ``open_exported("model.onnx").predict("photo.png")``."""
 
     def __init__(self, path: Path, engine: OnnxModel | OpenvinoModel) -> None:
         self.path = path
         self.facts = engine.facts
         if self.facts.preprocess is None:
             raise ExportError(
-                f"{path} was exported from {self.facts.model} alone: only the export of a run knows its classes and "
-                "how to prepare its input"
+                f"{path} was exported from {self.facts.model} alone: only the export of a run holds classes and "
+                "preprocessing"
             )
         files = {"preprocess.json": self.facts.preprocess}
         if self.facts.tokenizer is not None:
@@ -55,7 +55,7 @@ class ExportedModel:
         self._engine = engine
 
     def predict(self, *items: Any) -> list[dict[str, Any]]:
-        """The predictions for each item, as ``Run.predict`` gives them."""
+        """The predictions for each item, as ``Run.predict`` returns them: ``exported.predict("a.png", "b.png")``."""
         return predict_items(self._predict_batch, self._task, self.preprocess, items)
 
     def _predict_batch(self, batch: Batch) -> Batch:
@@ -64,10 +64,12 @@ class ExportedModel:
 
 
 def open_exported(path: str | Path, engine: str | None = None) -> ExportedModel:
-    """Open an exported ``.onnx`` or ``.xml`` file, in ONNX Runtime or OpenVINO as its ending says, or in ``engine``.
+    """Open an exported ``.onnx`` or ``.xml`` file in ONNX Runtime or OpenVINO, by its suffix, or in ``engine``.
+
+        lamina.open_exported("lenet5.onnx").predict("photo.png")  # [{"class": "3", ...}]
 
     Raises UsageError for a path that is not there, another kind of file and an engine that is not installed;
-    ExportError for a file that is damaged, does not say how to prepare its input, or keeps weights outside its folder.
+    ExportError for a file that is damaged, has no preprocessing, or keeps weights outside its folder.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,7 +112,7 @@ def export_variant(
 
 
 def run_in_engine(run: Opened, engine: str) -> ExportedModel:
-    """The run in another engine, by way of an export in its folder: made once, and again where the weights are others.
+    """The run in another engine, by way of an export in its folder: made once, and again when the weights have changed.
 
     Raises UsageError for an engine that is not installed, and what ``Run.export`` raises.
     """
@@ -131,16 +133,16 @@ def run_in_engine(run: Opened, engine: str) -> ExportedModel:
 
 def _kind_of(task: str, path: Path) -> TaskKind:
     if task not in TASKS:
-        raise ExportError(f"{path} predicts for the task '{task}', which no installed package has")
+        raise ExportError(f"{path} predicts for the task '{task}', which no installed package provides")
     return TASKS[task]
 
 
 def _expect_predictions(kind: TaskKind | None, path: Path) -> None:
-    """Raises UsageError for a task whose predictions take more than one forward, and for one of the user's own."""
+    """Raises UsageError for a task whose predictions take several forward passes, and for a task of the user's own."""
     if kind is None:
         raise UsageError(f"{path} was trained for a task of your own: predict with the run, in torch")
     if not kind.predicts_at_once:
-        raise UsageError(f"{path} is of a model that writes texts: predict and generate take a run, in torch")
+        raise UsageError(f"{path} is of a model that generates text: use predict or generate with the run, in torch")
 
 
 def _facts_of(run: Opened) -> ExportFacts:
@@ -162,7 +164,7 @@ def _facts_of(run: Opened) -> ExportFacts:
 
 
 def _limited(signature: Signature, context: int | None) -> Signature:
-    """The signature with the model's context as the most that a dimension of any size may have."""
+    """The signature with the model's context as the maximum of its dynamic dimensions."""
     if context is None:
         return signature
     sized = [any(isinstance(size, str) for size in one.shape) for one in signature]
@@ -170,7 +172,7 @@ def _limited(signature: Signature, context: int | None) -> Signature:
 
 
 def _own_path(run: Opened, suffix: str) -> Path:
-    """Where exports of a run lie: its folder ``exports``."""
+    """The path of a run's export, in its folder ``exports``."""
     folder = run.path / "exports"
     try:
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""An inspection written to a folder: its page, and its pictures beside it."""
+"""Writing an inspection to a folder: its page and its pictures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PAGE = "inspect.html"
 def inspect_model(
     name: str, item: Any, target: str | int | None, stage: int | None, weights: str | None
 ) -> InspectionPage:
-    """A variant that no run has trained, looked at with one input, as the view of its first kind of data does it.
+    """Inspect a variant without a run, with the view of its first kind of data.
 
-    Raises UsageError for one that can be looked at in a run alone.
+    Raises UsageError for one that can only be inspected in a run.
     """
     return view_of("", registry.card(name).inputs[0]).inspect_model(name, item, target, stage, weights)
 

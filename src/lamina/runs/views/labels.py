@@ -1,4 +1,4 @@
-"""Outputs of a model by name: probabilities of classes, values of targets."""
+"""Outputs by name: probabilities of classes, values of targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lamina.report.wording import number, share
 
 
 def class_number(target: str | int | None, names: tuple[str, ...]) -> int | None:
-    """The class meant: a name, or else its number. Raises UsageError."""
+    """The index of a class, given by name or by number. Raises UsageError."""
     if target is None or isinstance(target, int):
         return target
     if target in names:
@@ -21,7 +21,7 @@ def class_number(target: str | int | None, names: tuple[str, ...]) -> int | None
 
 
 def ranked(predicted_K: Tensor, target: TargetCode) -> list[tuple[str, str]]:
-    """Probabilities, the greatest first, or values, with the names of what they are of."""
+    """(class, probability), most probable first, or (target, value)."""
     names = target.labels
     if not target.probable:
         return [(name, number(value)) for name, value in zip(names, predicted_K.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""The report of a run: what its best weights do, gathered as plain arrays and rendered."""
+"""The report of a run: results of its best weights, gathered as plain arrays and rendered."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ def report_content(view: View) -> ReportContent:
         environment=environment(),
         history=run.history,
         outcomes=[view.outcome(split) for split in splits],
-        inside=view.inside(splits[0]),
-        written=view.written(),
+        internals=view.internals(splits[0]),
+        training_samples=view.saved_samples(),
         notes=notes,
         finished=bool(status.get("finished")),
     )
 
 
 def _flat(recipe: Recipe) -> dict[str, object]:
-    """The recipe's options in one table, those of images among them."""
+    """The recipe's options in one table, augmentation included."""
     options = asdict(recipe)
     return {**options, **options.pop("augmentation")}
 
 
 def environment() -> dict[str, object]:
-    """Where this ran: what a reader needs to judge a difference."""
+    """Versions and hardware."""
     return {
         "lamina": __version__,
         "python": platform.python_version(),

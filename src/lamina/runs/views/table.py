@@ -1,4 +1,4 @@
-"""The table of views: what a run of a task on a modality does and shows."""
+"""The table of views, by task and modality."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VIEWS: Plugins[type[View]] = Plugins(
 
 
 def view_of(task: str, modality: str) -> type[View]:
-    """The row for a task on a modality, else the modality's, else the task's, else what every run has."""
+    """The row for a task on a modality, else the modality's, else the task's, else the base class."""
     for name in (f"{task}/{modality}", f"{ANY}/{modality}", f"{task}/{ANY}"):
         if name in VIEWS:
             return VIEWS[name]

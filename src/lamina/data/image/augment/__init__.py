@@ -1,1 +1,1 @@
-"""Random changes of training images: drawn by seed, applied to batches on the device."""
+"""Random augmentation of training images: drawn by seed, applied to batches on the device."""

@@ -22,8 +22,8 @@ def draw_boxes(
     """ "top", "left", "rows", "columns" (int64, pixels) of ``count`` boxes in images of ``size``, and "found" (bool).
 
     A box covers a share of the area uniform in ``scale``; the logarithm of its width over its height is uniform in that
-    of ``ratio``. Of ten drawn for each image the first that fits is taken; ``found`` is False where none does, and the
-    box is the whole image then.
+    of ``ratio``. The first of ten attempts that fits is used; if none does, ``found`` is False and the box is the whole
+    image.
     """
     height, width = size
     area = _uniform(scale, (count, ATTEMPTS), generator) * height * width
@@ -39,7 +39,7 @@ def draw_boxes(
 
 
 def inside(box: Batch, size: tuple[int, int], device: torch.device) -> Tensor:
-    """(B, 1, H, W) of bool: the pixels of each image that lie in its box."""
+    """(B, 1, H, W) bool: the pixels of each image inside its box."""
     top, left, rows, columns = (box[name].to(device)[:, None] for name in ("top", "left", "rows", "columns"))
     y, x = (torch.arange(n, device=device)[None] for n in size)
     down, across = (y >= top) & (y < top + rows), (x >= left) & (x < left + columns)

@@ -1,4 +1,4 @@
-"""Several random changes one after the other."""
+"""A sequence of augmentations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lamina.data.streams import Augment, Batch
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """First ``pixels``, on images as they are stored, then ``colours``, on float32 images with black 0 and white 1.
+    """First ``pixels``, on stored images, then ``colours``, on float32 images with black 0 and white 1.
 
-    With any of the latter the images come out as floats, in the units that they were stored in.
+    With any ``colours`` the result is float32, in the stored range of values.
     """
 
     pixels: tuple[Augment, ...] = ()
@@ -22,12 +22,12 @@ class Chain:
     """stored values of black and white"""
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
-        """What each part draws, in their order: adding one at the end leaves the others as they were."""
+        """The parameters of each part, drawn in order: adding one at the end does not change the others."""
         parts = enumerate((*self.pixels, *self.colours))
         return {f"{i}.{name}": v for i, part in parts for name, v in part.draw(size, generator).items()}
 
     def apply(self, batch: Batch, parameters: Batch) -> Batch:
-        """The batch with its "image" changed, and "target" where images are mixed."""
+        """The batch with its "image" changed, and "target" if images are mixed."""
         low, high = self.value_range
         for i, part in enumerate((*self.pixels, *self.colours)):
             if i == len(self.pixels):

@@ -1,4 +1,4 @@
-"""Changes of colour, and of parts of the image, on float images with black 0 and white 1."""
+"""Colour changes and erasing, on float images with black 0 and white 1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.data.streams import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class ColourPCA:
-    """AlexNet's change of light: sum_i alpha_i lambda_i p_i is added to every pixel (Krizhevsky et al. 2012, 4.1).
+    """AlexNet's colour augmentation: sum_i alpha_i lambda_i p_i is added to every pixel (Krizhevsky et al. 2012, 4.1).
 
     p_i and lambda_i are eigenvectors and eigenvalues of the covariance of the training pixels (black 0, white 1),
     alpha_i ~ N(0, ``std``), 0.1 in the paper, drawn once for each image. The result is not clipped.
@@ -20,7 +20,7 @@ class ColourPCA:
 
     std: float
     covariance: tuple[float, ...]
-    """of the channels, row after row"""
+    """of the channels, row by row"""
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """For each sample "offset" (C,)."""
@@ -38,7 +38,7 @@ class ColourPCA:
 
 @dataclass(frozen=True, kw_only=True)
 class Erasing:
-    """With ``probability`` a box of the image becomes the mean colour (Zhong et al. 2017, arXiv 1708.04896).
+    """With ``probability`` a box of the image is set to the mean colour (Zhong et al. 2017, arXiv 1708.04896).
 
     The box covers 2 % to 1/3 of the area, its aspect ratio lies between 0.3 and 3.3.
     """
@@ -47,7 +47,7 @@ class Erasing:
     size: tuple[int, int]
     """height and width of the images"""
     fill: tuple[float, ...]
-    """value of each channel in the box: the mean of the training images is 0 once they are normalised"""
+    """value of each channel in the box; the mean of the training images, which is 0 after normalisation"""
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """For each sample the box, and whether it is erased ("found")."""

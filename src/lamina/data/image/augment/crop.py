@@ -1,4 +1,4 @@
-"""Windows of the model's size: cut from larger images, or random parts of an image brought to it."""
+"""Random crops of the model's size, and random resized crops."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lamina.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """A window of ``size`` at a random place of a larger image, pixel for pixel (Krizhevsky et al. 2012, 4.1)."""
+    """A random crop of ``size`` from a larger image, without resizing (Krizhevsky et al. 2012, 4.1)."""
 
     stored: tuple[int, int]
     """height and width of the images"""
     size: tuple[int, int]
-    """height and width of the windows"""
+    """height and width of the crops"""
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """For each sample "top" and "left" (int64, pixels)."""
@@ -30,7 +30,7 @@ class Crop:
         }
 
     def apply(self, batch: Batch, parameters: Batch) -> Batch:
-        """The batch with its "image" (B, C, H, W), of any type, cut."""
+        """The batch with its "image" (B, C, H, W), of any type, cropped."""
         image = batch["image"]
         device, width = image.device, image.shape[3]
         rows_BH = parameters["top"].to(device)[:, None] + torch.arange(self.size[0], device=device)
@@ -42,10 +42,10 @@ class Crop:
 
 @dataclass(frozen=True, kw_only=True)
 class ResizedCrop:
-    """A random box of the image brought to ``size`` by antialiased bilinear interpolation (Szegedy et al. 2014).
+    """A random box of the image resized to ``size`` by antialiased bilinear interpolation (Szegedy et al. 2014).
 
-    The box covers a share of the area uniform in ``scale``, its aspect ratio lies between 3/4 and 4/3; where ten
-    attempts find none that fits, it is the whole image.
+    The box covers a share of the area uniform in ``scale``, its aspect ratio is between 3/4 and 4/3; it is the whole
+    image if ten attempts find none that fits.
     """
 
     stored: tuple[int, int]
@@ -55,7 +55,9 @@ class ResizedCrop:
     def __post_init__(self) -> None:
         low, high = self.scale
         if not 0 < low <= high <= 1:
-            raise UsageError(f"resized_crop: two shares of the area in (0, 1], smallest first, not {low:g},{high:g}")
+            raise UsageError(
+                f"resized_crop must be two shares of the area in (0, 1], smallest first, got {low:g},{high:g}"
+            )
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """For each sample "top", "left", "rows", "columns" (int64, pixels)."""
@@ -72,10 +74,10 @@ class ResizedCrop:
 
 
 def _weights(start_B: Tensor, length_B: Tensor, out: int, full: int) -> Tensor:
-    """(B, out, full): what each of ``full`` pixels adds to each of ``out`` that the part from ``start`` on becomes.
+    """(B, out, full): interpolation weights from ``full`` pixels to the ``out`` pixels of the part from ``start`` on.
 
-    A triangle around the centre, one pixel wide of the coarser of both grids, cut at the part's ends: what
-    ``interpolate(..., antialias=True)`` calculates of the part alone.
+    A triangle around the centre, one pixel of the coarser grid wide, cut at the ends of the part: the same as
+    ``interpolate(..., antialias=True)`` of the part alone.
     """
     device = start_B.device
     start, length = start_B[:, None, None].to(torch.float32), length_B[:, None, None].to(torch.float32)

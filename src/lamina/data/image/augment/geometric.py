@@ -1,7 +1,7 @@
-"""Mirrored and moved: the random changes of training images that only take pixels from elsewhere.
+"""Random flips and shifts of training images.
 
-Every random change of images is drawn for the global batch and applied to all its samples at once; the others stand in
-``augment_crop``, ``augment_policy``, ``augment_colour`` and ``augment_mix``, and ``augment_chain`` joins them.
+All augmentation is drawn for the global batch and applied to whole batches; see also ``crop``, ``policy``, ``colour``
+and ``mix``, which ``chain`` combines.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from lamina.data.streams import Batch
 from lamina.errors import UsageError
 
 LARGE = 2**14
-"""values of an image from which on the CPU copies image after image faster than it gathers value after value"""
+"""values of an image above which copying image by image is faster on the CPU than gathering values"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Geometric:
-    """Mirrored left to right with probability 1/2, then moved by whole pixels up to ``shift`` each way.
+    """A horizontal flip with probability 1/2, then a shift by up to ``shift`` pixels in each direction.
 
-    Works on (B, C, H, W) images of any type and channel count, before they are normalised; what moves in from outside
-    is zero, the background. Crops of a zero-padded image, as the CIFAR-10 papers have them, are the same thing.
+    Works on (B, C, H, W) images of any type and number of channels before normalisation, padded with zeros. Equivalent
+    to random crops of a zero-padded image, as in the CIFAR-10 papers.
+
+    Example: ``Geometric(flip=True, shift=4)``
     """
 
     flip: bool = False
@@ -37,7 +39,7 @@ class Geometric:
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """For each sample: "flip" (bool), "down" and "right" (int64, pixels)."""
-        # all three are drawn whatever is used, so that turning one on leaves the others as they were
+        # all three are always drawn, so that enabling one does not change the others
         flip = torch.rand(size, generator=generator) < 0.5
         move = torch.randint(-self.shift, self.shift + 1, (2, size), generator=generator)
         return {"flip": flip if self.flip else torch.zeros_like(flip), "down": move[0], "right": move[1]}
@@ -68,7 +70,7 @@ def _moved(image_BCHW: Tensor, parameters: Batch, shift: int) -> Tensor:
 
 
 def _moved_one_by_one(image_BCHW: Tensor, parameters: Batch) -> Tensor:
-    """The same, the part of each image that stays inside copied as a whole: by numpy, which wakes no other thread."""
+    """The same by copying the visible part of each image with numpy, which starts no other threads."""
     height, width = image_BCHW.shape[2:]
     flips, moves = parameters["flip"], torch.stack([parameters["down"], parameters["right"]], 1).tolist()
     mirrored = iter(image_BCHW[flips].flip(3).numpy())
@@ -82,5 +84,5 @@ def _moved_one_by_one(image_BCHW: Tensor, parameters: Batch) -> Tensor:
 
 
 def _part(move: int, length: int) -> slice:
-    """Where what moves by so many pixels ends up; with the sign changed, where it comes from."""
+    """The destination of values shifted by ``move``; with the opposite sign, their origin."""
     return slice(max(move, 0), max(length + move, 0))

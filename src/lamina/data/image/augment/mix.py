@@ -16,13 +16,15 @@ from lamina.torch_internals import sample_dirichlet
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Each image mixed with its neighbour in the batch: mixup (arXiv 1710.09412), CutMix (arXiv 1905.04899), or one of
-    both at random for each batch where both are asked for.
+    """Each image mixed with its neighbour in the batch: mixup (arXiv 1710.09412), CutMix (arXiv 1905.04899), or one
+    of both at random for each batch if both are set.
 
     The share lambda of the image itself is drawn for the batch from Beta(alpha, alpha), as in the papers' code. Mixup:
-    lambda x_i + (1 - lambda) x_j; CutMix: a box of x_j of area 1 - lambda, cut at the border, lies in x_i. Targets
-    are mixed alike: class indices (B,) become probabilities (B, K). Neighbours are 0 and 1, 2 and 3, ...: the order is
-    random anyway, and a process that has part of the batch has both.
+    lambda x_i + (1 - lambda) x_j; CutMix: a box of x_j of area 1 - lambda, cut at the border, is pasted into x_i.
+    Targets are mixed in the same way: class indices (B,) become probabilities (B, K). Neighbours are 0 and 1, 2 and 3,
+    ...: the order is random anyway, and a process with part of the batch has both.
+
+    Example: ``Mix(classes=10, mixup=0.2, cutmix=1.0)``
     """
 
     classes: int
@@ -32,9 +34,9 @@ class Mix:
     """alpha of CutMix; 0: none"""
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
-        """The batch's draw, repeated for each sample: "share" of the image itself, "cut" (bool), centre "y" and "x"."""
+        """Parameters of the batch, repeated for each sample: "share" (lambda), "cut" (bool), centre "y" and "x"."""
         if size % 2:
-            raise UsageError(f"mixup and cutmix mix pairs of images: a batch must be even, got {size}")
+            raise UsageError(f"mixup and cutmix mix pairs of images: the batch size must be even, got {size}")
         cut = bool(self.cutmix) and (not self.mixup or float(torch.rand((), generator=generator)) < 0.5)
         alpha = torch.full((2,), self.cutmix if cut else self.mixup, dtype=torch.float64)
         share = sample_dirichlet(alpha, generator)[0]  # a Beta distribution's two parts
@@ -65,7 +67,7 @@ def _neighbour(x: Tensor) -> Tensor:
 
 
 def _box(drawn: Batch, height: int, width: int) -> Batch:
-    """A box of the image's own aspect ratio around the centre drawn, cut at the border."""
+    """A box of the image's aspect ratio around the drawn centre, cut at the border."""
     side = (1 - drawn["share"]).sqrt()
     box: Batch = {}
     for at, start, extent, full in (("y", "top", "rows", height), ("x", "left", "columns", width)):

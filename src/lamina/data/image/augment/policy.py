@@ -1,9 +1,8 @@
-"""RandAugment and TrivialAugment: for each image operations drawn from one list, each applied to a group at once.
+"""RandAugment and TrivialAugment: operations drawn for each image, each applied to all images that have it.
 
-The operations are PIL's, as AutoAugment (Cubuk et al. 2019) took them from there, on float images with black 0 and
-white 1. kornia's own classes of these names draw one operation for a whole batch; here every image has its own, and
-kornia's functions calculate some of them. Rotations and shears are about the centre, by bilinear interpolation; what
-moves in from outside has the colour ``fill``.
+The operations are those of PIL, as in AutoAugment (Cubuk et al. 2019), on float images with black 0 and white 1.
+kornia's own classes of these names draw one operation for a whole batch; here every image has its own, some calculated
+by kornia's functions. Rotations and shears are about the centre, with bilinear interpolation and ``fill`` outside.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ MAX_MAGNITUDE = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """What each operation does at full strength."""
+    """The maximum strength of each operation."""
 
     degrees: float
     shear: float
     translate: float
     """share of the image's side"""
     pixels: float
-    """pixels, beside that share"""
+    """pixels, in addition to that share"""
     blend: float
     """colour, contrast, brightness and sharpness are multiplied by 1 plus or minus this"""
     bits: int
-    """dropped of eight by posterize"""
+    """bits of eight dropped by posterize"""
 
 
 RAND = Extent(degrees=30, shear=0.3, translate=150 / 331, pixels=0, blend=0.9, bits=4)
@@ -46,10 +45,12 @@ WIDE = Extent(degrees=135, shear=0.99, translate=0, pixels=32, blend=0.99, bits=
 
 @dataclass(frozen=True, kw_only=True)
 class RandAugment:
-    """``layers`` operations, one after the other, all of one strength (Cubuk et al. 2019, arXiv 1909.13719).
+    """``layers`` operations in sequence, of the same strength (Cubuk et al. 2019, arXiv 1909.13719).
 
-    ``magnitude`` runs from 0 to 10, where an operation is at its strongest; ``std`` is that of normal noise on it,
-    drawn for each operation (timm's "rand-m9-mstd0.5" is magnitude 9 and std 0.5).
+    ``magnitude`` is from 0 to 10, the maximum strength; ``std`` is the standard deviation of normal noise on it, drawn
+    for each operation (timm's "rand-m9-mstd0.5" is magnitude 9 and std 0.5).
+
+    Example: ``RandAugment(magnitude=9, std=0.5, fill=(0.5, 0.5, 0.5))``
     """
 
     magnitude: float = 9.0
@@ -59,7 +60,7 @@ class RandAugment:
 
     def __post_init__(self) -> None:
         if not 0 <= self.magnitude <= MAX_MAGNITUDE:
-            raise UsageError(f"rand_augment is a magnitude from 0 to {MAX_MAGNITUDE:g}, got {self.magnitude}")
+            raise UsageError(f"rand_augment must be a magnitude from 0 to {MAX_MAGNITUDE:g}, got {self.magnitude}")
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """For each sample and layer "operation" (int64), "strength" from 0 to 1, "sign" (1 or -1)."""
@@ -97,11 +98,11 @@ def _operations(shape: tuple[int, int], generator: torch.Generator) -> Batch:
 
 
 def _applied(image: Tensor, drawn: Batch, extent: Extent, fill: tuple[float, ...]) -> Tensor:
-    # the groups are found on the CPU, where the parameters are: the device is not waited for
+    # groups are determined on the CPU, where the parameters are, without waiting for the device
     operation, strength, sign = drawn["operation"], drawn["strength"], drawn["sign"]
     for layer in range(operation.shape[1]):
-        out = image.clamp(0, 1)  # a copy: rounding may have left the range
-        moved = operation[:, layer] >= OPERATIONS.index(GEOMETRIC[0])  # one warp serves all of these
+        out = image.clamp(0, 1)  # a copy; rounding may have exceeded the range
+        moved = operation[:, layer] >= OPERATIONS.index(GEOMETRIC[0])  # one warp for all of these
         groups = [(name, operation[:, layer] == i) for i, name in enumerate(OPERATIONS) if name not in GEOMETRIC]
         for name, member in [*groups[1:], ("warp", moved)]:
             which = member.nonzero()[:, 0]
@@ -129,7 +130,7 @@ def _colour(name: str, x: Tensor, strength_B: Tensor, sign_B: Tensor, extent: Ex
         case "equalize":
             return enhance.equalize(x)  # type: ignore[no-any-return]
         case "solarize":
-            threshold = (1 - strength_B).to(x) * 256 / 255  # 256 of 8 bits, more than white, at no strength
+            threshold = (1 - strength_B).to(x) * 256 / 255  # at strength 0: 256 of 8 bits, above white
             return torch.where(x < threshold.view(-1, 1, 1, 1), x, 1 - x)
         case "posterize":
             kept = 8 - (strength_B * extent.bits).round().to(torch.int64)
@@ -144,14 +145,14 @@ def _colour(name: str, x: Tensor, strength_B: Tensor, sign_B: Tensor, extent: Ex
 
 
 def _grey(x: Tensor) -> Tensor:
-    """PIL's luma of three channels, the mean of any other number."""
+    """PIL's luma of three channels, the mean of other channel counts."""
     if x.shape[1] != 3:
         return x.mean(1, keepdim=True)
     return (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def _matrices(operation_B: Tensor, strength_B: Tensor, sign_B: Tensor, extent: Extent, shape: torch.Size) -> Tensor:
-    """(B, 2, 3): where a pixel comes from, in pixels from the centre."""
+    """(B, 2, 3): maps a pixel to its origin, in pixels from the centre."""
     height, width = shape[2:]
     level_B = strength_B * sign_B
     matrix = torch.eye(2, 3).repeat(len(operation_B), 1, 1)
@@ -168,7 +169,8 @@ def _matrices(operation_B: Tensor, strength_B: Tensor, sign_B: Tensor, extent: E
 
 
 def warp(x_BCHW: Tensor, matrix_B23: Tensor, fill: tuple[float, ...]) -> Tensor:
-    """Images whose pixel p, counted from the centre, comes from ``matrix`` (p, 1), bilinearly; ``fill`` lies around."""
+    """Images whose pixel p, relative to the centre, is taken from ``matrix`` (p, 1), bilinearly, with ``fill``
+    outside."""
     height, width = x_BCHW.shape[2:]
     scale = torch.tensor([[1.0, height / width, 2 / width], [width / height, 1.0, 2 / height]])
     grid = functional.affine_grid((matrix_B23 * scale).to(x_BCHW), list(x_BCHW.shape), align_corners=False)

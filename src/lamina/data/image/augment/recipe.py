@@ -1,4 +1,4 @@
-"""From a recipe to the random changes of the training images."""
+"""The augmentation of training images from a recipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lamina.errors import UsageError
 
 
 class Images(Protocol):
-    """How images are held and what the model gets, as an ``ImagePreprocess`` says it."""
+    """The properties of an ``ImagePreprocess`` that augmentation needs."""
 
     @property
     def height(self) -> int: ...
@@ -36,37 +36,39 @@ class Images(Protocol):
 
 
 def make_augment(preprocess: Images, options: BatchOptions) -> Augment | None:
-    """What the recipe asks for, in this order: a window, mirrored and moved, RandAugment or TrivialAugment, colours,
-    erasing, mixing; None for nothing.
+    """The recipe's augmentation, in this order: crop, flip and shift, RandAugment or TrivialAugment, colours, erasing,
+    mixing; or None.
 
-    Raises UsageError for mixtures where the task or the batch size forbids them.
+    Raises UsageError for mixing with an unsuitable task or batch size.
     """
-    asked, batch_size, world = options.recipe.augmentation, options.recipe.batch_size, options.place.world
+    requested, batch_size, world = options.recipe.augmentation, options.recipe.batch_size, options.place.world
     size, held = (preprocess.height, preprocess.width), preprocess.held
-    geometric = Geometric(flip=asked.flip, shift=asked.shift)
+    geometric = Geometric(flip=requested.flip, shift=requested.shift)
     pixels: list[Augment] = []
-    if asked.resized_crop:
-        pixels.append(ResizedCrop(stored=held, size=size, scale=asked.resized_crop))
+    if requested.resized_crop:
+        pixels.append(ResizedCrop(stored=held, size=size, scale=requested.resized_crop))
     elif held != size:
         pixels.append(Crop(stored=held, size=size))
-    if asked.flip or asked.shift:
+    if requested.flip or requested.shift:
         pixels.append(geometric)
     colours: list[Augment] = []
-    if asked.rand_augment is not None:
-        layers, std = asked.rand_augment_layers, asked.rand_augment_std
-        colours.append(RandAugment(magnitude=asked.rand_augment, layers=layers, std=std, fill=preprocess.mean))
-    if asked.trivial_augment:
+    if requested.rand_augment is not None:
+        layers, std = requested.rand_augment_layers, requested.rand_augment_std
+        colours.append(RandAugment(magnitude=requested.rand_augment, layers=layers, std=std, fill=preprocess.mean))
+    if requested.trivial_augment:
         colours.append(TrivialAugment(fill=preprocess.mean))
-    if asked.colour_pca:
-        colours.append(ColourPCA(std=asked.colour_pca, covariance=preprocess.covariance))
-    if asked.erasing:
-        colours.append(Erasing(probability=asked.erasing, size=size, fill=preprocess.mean))
-    if asked.mixup or asked.cutmix:
+    if requested.colour_pca:
+        colours.append(ColourPCA(std=requested.colour_pca, covariance=preprocess.covariance))
+    if requested.erasing:
+        colours.append(Erasing(probability=requested.erasing, size=size, fill=preprocess.mean))
+    if requested.mixup or requested.cutmix:
         if not options.mixes:
             raise UsageError(f"mixup and cutmix mix classes, but the task is {options.task}")
         if batch_size // world % 2:
-            raise UsageError(f"mixup and cutmix mix pairs of images: batch size {batch_size} does not give them")
-        colours.append(Mix(classes=preprocess.target.outputs, mixup=asked.mixup, cutmix=asked.cutmix))
+            raise UsageError(
+                f"mixup and cutmix mix pairs of images: each process needs an even batch, got batch size {batch_size}"
+            )
+        colours.append(Mix(classes=preprocess.target.outputs, mixup=requested.mixup, cutmix=requested.cutmix))
     if pixels == [geometric] and not colours:
         return geometric
     if not pixels and not colours:
