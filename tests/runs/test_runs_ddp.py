@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import lamina
 from sample_texts import write_book
+from waiting import CHILD_SECONDS
 
 COMMON = ["--precision", "fp64", "--optimizer", "sgd", "--lr", "0.05", "--accelerator", "cpu", "--name", "run"]
 ASKED = {
@@ -40,7 +41,7 @@ def train(devices: int, folder: Path, case: str) -> lamina.Run:
         cwd=folder.parent,
     )  # fmt: skip
     try:
-        said, _ = child.communicate(timeout=120)
+        said, _ = child.communicate(timeout=CHILD_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         pytest.fail(f"{devices} processes did not end")
