@@ -33,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 ASKED = {
     "data": "digits",
-    "epochs": 20,
+    "epochs": 12,
     "batch_size": 16,
     "accumulate": 2,
     "optimizer": "adamw",
@@ -134,7 +134,7 @@ def killed_run(case: str, folder: Path, whole: float) -> list[int]:
         prepare: Callable[[], None] = [
             partial(anywhere, random.uniform(0, 0.1) * whole),
             partial(after_a_checkpoint, random.uniform(0, 0.03) * whole, last),
-            partial(while_writing, random.randint(1, 20)),
+            partial(while_writing, random.randint(2, 14)),
         ][(0, 1, 2, 1, 2)[kill % 5]]
         pid = fork(case, folder, prepare)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
