@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import CHILD_SECONDS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)],
-        check=True, capture_output=True, timeout=200,
+        check=True, capture_output=True, timeout=CHILD_SECONDS,
     )  # fmt: skip
     (path,) = out.glob("lamina-*.whl")
     return path
@@ -50,11 +52,13 @@ def test_the_wheel_gives_the_demo(wheel: Path, tmp_path: Path) -> None:
     (site / "dependencies.pth").write_text(f"{ours}\n")
     demo = ["-m", "lamina", "train", "lenet5", "--data", "digits"]  # what `make demo` runs
     assert "lamina train lenet5 --data digits" in (ROOT / "Makefile").read_text()
-    where = subprocess.run([str(python), "-c", "import lamina; print(lamina.__file__)"], capture_output=True, text=True)
+    alone = {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, "OMP_WAIT_POLICY": "passive"}
+    where = subprocess.run(
+        [str(python), "-c", "import lamina; print(lamina.__file__)"], env=alone, capture_output=True, text=True
+    )
     assert where.stdout.startswith(str(tmp_path)), where.stdout + where.stderr
     done = subprocess.run(
-        [str(python), *demo], cwd=tmp_path, capture_output=True, text=True, timeout=200,
-        env={**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, "OMP_WAIT_POLICY": "passive"},
+        [str(python), *demo], cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=CHILD_SECONDS
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     accuracy = re.search(r"^test: accuracy ([\d.]+)", done.stdout, flags=re.M)
