@@ -65,6 +65,9 @@ class Needs:
     """What model and options ask of a preprocess that is fitted; a modality refuses what is not its own."""
 
     options: DataOptions = field(default_factory=DataOptions)
+    model: Any = None
+    """the model's config with the options that were asked for, before the data decide theirs: for a modality whose
+    preprocess brings data to a size that only its own models know; None for a module of the user's own"""
     augmentation: Augmentation = field(default_factory=Augmentation)
     channels: int | None = None
     """of images; None: the source's own"""

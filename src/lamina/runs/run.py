@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lamina import registry
 from lamina.data.source import Source
 from lamina.errors import UsageError, nearest
-from lamina.options.conversion import typed
+from lamina.options.conversion import made
 from lamina.runs.folders import run_folders
 from lamina.runs.opened import Opened
 from lamina.runs.views.base import InspectionPage, View
@@ -173,7 +173,7 @@ class Run(Opened):
         if (image is None) == (text is None):
             raise UsageError("what is to be looked at? give an image or a text")
         given, takes = "image" if text is None else "text", self.view.inspects
-        if takes and takes != given:
+        if takes != given:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, no {given}s")
         if stage is not None and not self.view.has_stages:
             raise UsageError(f"stage is for images: models of {self.preprocess.kind} have no stages")
@@ -202,16 +202,19 @@ class Run(Opened):
                 near = nearest(name, names)
                 have = f"did you mean '{near}'?" if near else f"it has {', '.join(names) or 'none'}"
                 raise UsageError(f"{verb} of {self.path} has no option '{name}' (its task is {self.task_name}); {have}")
-        return cls(**typed(cls, given, f"option of {verb}"))
+        return made(cls, given, f"option of {verb}")
 
 
 def open_run(path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> Run:
     """Open a run: ``open_run("runs/lenet5-digits").predict("photo.png")``.
 
     ``model`` is for a run of a module of your own, ``task`` for one of a task of your own: neither can be built again
-    from what the run keeps. Raises UsageError for any other folder.
+    from what the run keeps. Raises UsageError for any other folder, RunError for a run of packages that are not
+    installed.
     """
-    return Run(path, model=model, task=task)
+    run = Run(path, model=model, task=task)
+    run.expect_installed()
+    return run
 
 
 def list_runs(directory: str | Path = "runs") -> list[Run]:

@@ -26,6 +26,8 @@ CLASSES = "classification"
 """what one class for each sample calls for"""
 PREDICTED = ("classification", "multilabel", "regression")
 """tasks whose targets stand beside the data"""
+READ_FOR = (*PREDICTED, "language-modelling", "translation")
+"""tasks that decide how data are read; for any other they are read as they look"""
 
 
 @dataclass(frozen=True)
@@ -206,9 +208,9 @@ def strata(spec: DataSpec, targets: Tensor | None) -> Tensor | None:
 
 def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
     """Raise DataError for targets that nothing can be learnt from: one class or value only, or a class of another split
-    that train does not have."""
+    that train does not have. Of targets of other kinds their own package knows what is wrong with them."""
     targets = splits["train"]
-    if targets is None:
+    if targets is None or spec.task not in PREDICTED:
         return
     if spec.task == "regression":
         constant = [name for k, name in enumerate(spec.targets) if bool((targets[:, k] == targets[0, k]).all())]
@@ -229,7 +231,9 @@ def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
 
 
 def describe_targets(spec: DataSpec, targets: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Least and greatest value of regression targets, else samples of each class, in each split."""
+    """Least and greatest value of regression targets, samples of each class, in each split."""
+    if spec.task not in PREDICTED:
+        return {}
     if spec.task == "regression":
         ranges = {
             split: {name: [float(of[:, k].min()), float(of[:, k].max())] for k, name in enumerate(spec.targets)}

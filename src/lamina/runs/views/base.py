@@ -59,8 +59,8 @@ class View:
 
     unit: ClassVar[str] = "sample"
     """what a split's length counts"""
-    inspects: ClassVar[str] = ""
-    """the keyword of ``Run.inspect`` that it serves: "image", "text"; empty: none"""
+    inspects: ClassVar[str] = "image"
+    """the argument of ``Run.inspect`` that it serves: "text", or "image", in whose place samples of other data come"""
     has_stages: ClassVar[bool] = False
     """whether an inspection can be asked for a stage of the model"""
 
