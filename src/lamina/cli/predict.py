@@ -63,7 +63,7 @@ def command(argv: Sequence[str]) -> int:
         as_json([{"item": label, **one} for label, one in predictions])
         return 0
     first = predictions[0][1]
-    show = next((show for key, show in SHOWN.items() if key in first), _show_values)
+    show = next((show for keys, show in SHOWN.items() if first.keys() >= set(keys)), _show_values)
     show(predictions)
     return 0
 
@@ -95,8 +95,12 @@ def _value(value: Any) -> object:
     return number(value) if isinstance(value, float) else value
 
 
-SHOWN = {"translation": _show_translations, "class": _show_classes, "labels": _show_labels}
-"""how predictions are printed, by a key that they have; values in a table otherwise"""
+SHOWN: dict[tuple[str, ...], Callable[[Predictions], None]] = {
+    ("translation",): _show_translations,
+    ("class", "probability", "probabilities"): _show_classes,
+    ("labels", "probabilities"): _show_labels,
+}
+"""how predictions are printed, by the keys that they have; values in a table otherwise"""
 
 
 def _is_file(name: str) -> bool:
