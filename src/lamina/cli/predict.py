@@ -92,6 +92,10 @@ def _show_values(predictions: Predictions) -> None:
 
 
 def _value(value: Any) -> object:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_value(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_value(one)) for one in value)
     return number(value) if isinstance(value, float) else value
 
 

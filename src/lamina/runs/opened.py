@@ -242,6 +242,14 @@ class Opened:
             features: Tensor = embed(*args, **kwargs)
         return features.float()
 
+    @property
+    def embeds(self) -> bool:
+        """Whether the model has ``embed``, without building a variant to find out."""
+        if self._model is not None:
+            return hasattr(self._model, "embed")
+        name = self.card.get("variant")
+        return name is not None and registry.is_model(name) and hasattr(registry.variant(name).build, "embed")
+
     def output_task(self) -> OneOutput | None:
         """The task, where it predicts one tensor that stands beside the targets of the data; else None."""
         task = self.task

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import torch
 from torch import Tensor, nn
 
-from lamina import registry
 from lamina.data.source import Source
 from lamina.errors import UsageError, nearest
 from lamina.options.conversion import made
@@ -56,7 +55,7 @@ class Run(Opened):
     def verbs(self) -> tuple[str, ...]:
         """What the run can do: evaluate, predict, embed, ..."""
         own = tuple(self._verbs())
-        embed = ("embed",) if self._embeds() else ()
+        embed = ("embed",) if self.embeds else ()
         return (*own, *embed, *EVERY)
 
     def verb_options(self, verb: str) -> type[Any]:
@@ -185,13 +184,6 @@ class Run(Opened):
 
     def _verbs(self) -> Mapping[str, type[Any]]:
         return self.kind.verbs if self.kind is not None else {"evaluate": NoOptions, "predict": NoOptions}
-
-    def _embeds(self) -> bool:
-        """Whether the model has ``embed``, without building a variant to find out."""
-        if self._model is not None:
-            return hasattr(self._model, "embed")
-        name = self.card.get("variant")
-        return name is not None and registry.is_model(name) and hasattr(registry.variant(name).build, "embed")
 
     def _options(self, verb: str, given: Mapping[str, Any]) -> Any:
         """A verb's options. Raises UsageError for one that the task does not have, and says which it has."""
