@@ -37,7 +37,7 @@ def summarise(run: Run) -> RunSummary:
     """Raises RunError for a run with a file that is missing or damaged."""
     rows, status = run.history, run.directory.status()
     kept = next((row for row in reversed(rows) if row.get("best")), None)
-    metric = run.task.monitor[0] if run.task.monitor else None
+    metric = run.monitor
     finished = bool(status.get("finished"))
     return RunSummary(
         path=str(run.path),
