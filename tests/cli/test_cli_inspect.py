@@ -102,7 +102,7 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
         (("lstm-lm", "--text", "a"), 2, "--text is for runs"),
         ((run, "--text", "a", "--stage", "0"), 2, "--stage is for images"),
         ((run, "--image", digit, "--text", "word"), 2, "--text"),
-        ((run, "--image", "none.png"), 2, "--image none.png: there is no such file"),
+        ((run, "--image", "none.png"), 2, "--image none.png: no such file"),
         ((run, "--image", digit, "--class", "eight"), 2, "unknown class 'eight'"),
         ((run, "--image", digit, "--class", "10"), 2, "unknown class '10'"),
         ((run, "--image", digit, "--stage", "2"), 2, "there is no stage 2: this model has 2"),
@@ -154,7 +154,8 @@ def test_a_text_is_looked_at(lamina: Lamina, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     said = json.loads(out)
     assert (said["model"], said["class"], said["random"]) == ("lstm-classifier", "positive", False)
-    assert list(said["said"]) == ["negative", "positive"]
+    assert list(said["predictions"]) == ["negative", "positive"]
+    assert said["said"] == said["predictions"], "the former key"
     assert said["files"] == ["here/inspect.html", "here/gates-0.png"]
     status, _, err = lamina("inspect", "lstm-classifier-reviews", "--text", "")
     assert (status, err) == (2, "lamina: the text is empty\n")
