@@ -88,8 +88,14 @@ def test_a_translator_translates_a_sentence(here: Lamina) -> None:
 
 def test_what_is_wrong_is_one_line(here: Lamina) -> None:
     for words, says in (
-        (("generate", "lstm-classifier-reviews"), "has no generate: its task is classification, it has evaluate, predict"),
-        (("predict", "lstm-lm-small-book", "a"), "has no predict: its task is language-modelling, it has evaluate, generate"),
+        (
+            ("generate", "lstm-classifier-reviews"),
+            "has no generate: its task is classification, it has evaluate",
+        ),
+        (
+            ("predict", "lstm-lm-small-book", "a"),
+            "has no predict: its task is language-modelling, it has evaluate",
+        ),
         (("predict", "lstm-classifier-reviews", "a", "--beam", 2), "--beam is for translation"),
         (("predict", "lstm-classifier-reviews"), "ITEM missing"),
         (("generate", "lstm-lm-small-book", "--prompt", "東"), "does not know the character '東'"),

@@ -8,8 +8,9 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from waiting import CHILD_SECONDS
 from wheels import ROOT, environment
+
+from waiting import CHILD_SECONDS
 
 
 def test_the_wheel_is_complete(wheel: Path) -> None:

@@ -380,8 +380,8 @@ def _find(parent: Path, name: str | None, label: str | None, options: Mapping[st
 
 
 def _expect_same_task(found: RunDirectory, own: nn.Module | None, task: Task | None) -> None:
-    """Raise RunError where the run is of packages that are not installed, UsageError where it was started with a task of
-    the user's own and another is given, or none, or the other way round."""
+    """Raise RunError where the run is of packages that are not installed, UsageError where it was started with a task
+    of the user's own and another is given, or none, or the other way round."""
     run = Run(found.path, model=own, task=task)
     run.expect_installed()
     given = None if task is None else type(task).__name__

@@ -68,7 +68,7 @@ class TaskKind:
     """whether one forward pass gives a prediction, so that an exported file can predict"""
 
     def objective(self, given: str | Mapping[str, Any] | None, usual: str | None = None) -> Objective:
-        """The objective in a configuration; without a name the model's ``usual`` one, if the task has it, else the first.
+        """The objective in a configuration; without a name the model's ``usual`` one if the task has it, or the first.
 
 
         Raises UsageError, with the nearest name, for an unknown objective or option.
