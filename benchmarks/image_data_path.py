@@ -29,8 +29,8 @@ from torchvision.datasets import ImageFolder
 from benchmarks.measure import interleaved, ratio, write_result
 from lamina.data.image.augment.geometric import Geometric
 from lamina.data.image.preprocess import ImagePreprocess
+from lamina.data.modality import fit_preprocess
 from lamina.data.opening import open_source
-from lamina.data.preprocess import fit_preprocess
 from lamina.data.streams import Shuffled
 from lamina.training.allocation import freed_memory_kept
 

@@ -31,10 +31,12 @@ from transformers import GPT2LMHeadModel
 import lamina
 from benchmarks.language_models import gpt2_of_shape
 from benchmarks.measure import interleaved, ratio, write_result
+from lamina.data.protocols import BatchOptions
 from lamina.data.streams import Stream
+from lamina.data.text.preprocess import window_of
 from lamina.data.text.streams import Contiguous, Windows
+from lamina.decoding.decoder import limits
 from lamina.options.recipe import Recipe
-from lamina.runs.batches import window_of
 from lamina.runs.config import make_config
 from lamina.tasks.language_modelling import LanguageModelling
 from lamina.training.engine import Engine
@@ -113,7 +115,7 @@ def transformer_sides(name: str) -> dict[str, Step]:
         embd_pdrop=config.dropout,
         attn_pdrop=config.attention_dropout,
     )
-    stream = Windows(tokens(config.vocab_size), recipe.batch_size, window_of(recipe, model), seed=0)
+    stream = Windows(tokens(config.vocab_size), recipe.batch_size, window(recipe, model), seed=0)
     pairs = drawn(stream)
     expect_same_loss(model, theirs, *next(pairs))
     as_it_comes = gpt2_of_shape(config)
@@ -129,7 +131,7 @@ def lstm_sides(name: str) -> dict[str, Step]:
     """The sides of the LSTM."""
     model: Any = lamina.create_model(name)
     config, recipe = model.config, recipe_of(name)
-    stream = Contiguous(tokens(config.vocab_size), recipe.batch_size, window_of(recipe, model), seed=0)
+    stream = Contiguous(tokens(config.vocab_size), recipe.batch_size, window(recipe, model), seed=0)
     return {
         OURS_RUN: our_step(name, stream),
         PLAIN: step_with_state(PlainLSTM(config), drawn(stream), recipe),
@@ -140,6 +142,11 @@ def lstm_sides(name: str) -> dict[str, Step]:
 def recipe_of(name: str) -> Recipe:
     """What ``lamina train`` uses where nothing else is asked for, without an end that a benchmark would see."""
     return make_config(name, {"data": "python-docs", "steps": 100_000}).recipe
+
+
+def window(recipe: Recipe, model: nn.Module) -> int:
+    """Tokens of a row of a batch."""
+    return window_of(BatchOptions(recipe=recipe, task=LanguageModelling.name, context=limits(model)[1]))
 
 
 def tokens(vocabulary: int) -> Tensor:

@@ -1,4 +1,5 @@
-"""One thread for every test and every process a test starts: the same bits in whatever order they run."""
+"""One thread for every test and every process a test starts: the same bits in whatever order they run. One hypothesis
+profile: the same examples every time, however slow the machine."""
 
 from __future__ import annotations
 
@@ -8,5 +9,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import torch  # reads the environment when it is imported
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
+
+settings.register_profile(
+    "lamina", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("lamina")

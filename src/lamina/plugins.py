@@ -23,20 +23,22 @@ class Plugins(Generic[Row]):
         TASKS["regression"]
 
     An entry point's name is the row's name, its value the object: ``ranking = package.ranking:KIND``. ``what`` names a
-    row in messages ("task").
+    row in messages ("task"); ``cls`` is the class that a row is of, or a subclass of.
     """
 
-    def __init__(self, group: str, what: str, own: Mapping[str, str]) -> None:
-        self.group, self.what, self.own = group, what, dict(own)
+    def __init__(self, group: str, what: str, own: Mapping[str, str], cls: type[Any]) -> None:
+        self.group, self.what, self.own, self.cls = group, what, dict(own), cls
         self._rows: dict[str, Row] = {}
         self.conflicts: dict[str, str] = {}
         """names that two packages register, with the message for each"""
+        self.faults: dict[str, str] = {}
+        """rows that ``find`` skipped, with the reason for each"""
 
     @cached_property
     def points(self) -> dict[str, metadata.EntryPoint]:
         """Entry points of other packages by name; names of two packages are in ``conflicts``."""
         found: dict[str, metadata.EntryPoint] = {}
-        for point in metadata.entry_points(group=self.group):
+        for point in points_of(self.group):
             if point.name in self.own:
                 self.conflicts[point.name] = (
                     f"package '{package_of(point)}' brings the {self.what} '{point.name}', which lamina has itself: "
@@ -63,6 +65,21 @@ class Plugins(Generic[Row]):
             self._rows[name] = self._load(name)
         return self._rows[name]
 
+    def package(self, name: str) -> str | None:
+        """The package that a row is from; None for our own."""
+        return None if name in self.own or name not in self.points else package_of(self.points[name])
+
+    def find(self, name: str) -> Row | None:
+        """A row where others may take its place: None where there is none of this name, and where its package fails,
+        of which ``faults`` then says why."""
+        if name not in self:
+            return None
+        try:
+            return self[name]
+        except UsageError as error:
+            self.faults[name] = str(error)
+            return None
+
     def _load(self, name: str) -> Row:
         if name in self.own:
             loaded: Row = load(self.own[name])
@@ -77,12 +94,18 @@ class Plugins(Generic[Row]):
                 f"the {self.what} '{name}' of package '{package_of(point)}' cannot be loaded: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        if not isinstance(row, self.cls) and not (isinstance(row, type) and issubclass(row, self.cls)):
+            raise UsageError(
+                f"the {self.what} '{name}' of package '{package_of(point)}' cannot be used: '{point.value}' is of type "
+                f"{type(row).__name__}, not {self.cls.__name__}"
+            )
         return row
 
     def forget(self) -> None:
         """Clear the caches, for tests that install packages."""
         self._rows.clear()
         self.conflicts.clear()
+        self.faults.clear()
         self.__dict__.pop("points", None)
 
 
@@ -90,6 +113,11 @@ def load(where: str) -> Any:
     """The object that "module:name" names."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def points_of(group: str) -> list[metadata.EntryPoint]:
+    """The entry points of a group, in order of their packages' names: which comes first must not be chance."""
+    return sorted(metadata.entry_points(group=group), key=lambda point: (package_of(point), point.name))
 
 
 def package_of(point: metadata.EntryPoint) -> str:

@@ -13,13 +13,13 @@ import json
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib import metadata, resources
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card, Reported, Variant
 from lamina.errors import LaminaError, UsageError, nearest, unknown
 from lamina.options.conversion import typed
-from lamina.plugins import package_of
+from lamina.plugins import package_of, points_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,6 +56,8 @@ def canonical(name: str) -> str:
     """The variant's own name: case, ``-`` and ``_`` are folded, aliases followed. Raises UsageError."""
     found = _names().get(_fold(name))
     if found is not None:
+        if _fold(name) in _extra().conflicts and name != found:  # a name of its own can be asked for its card
+            raise UsageError(_extra().conflicts[_fold(name)])
         return found
     spellings = {spelling: own for own, card_ in _cards().items() for spelling in (own, *card_.aliases)}
     near = nearest(name, spellings)
@@ -79,8 +81,8 @@ def card(name: str) -> Card:
 def variant(name: str) -> Variant:
     """The row itself: class, config, card. Imports torch."""
     name = canonical(name)
-    if name in _extra().conflicts:
-        raise UsageError(_extra().conflicts[name])
+    if _fold(name) in _extra().conflicts:
+        raise UsageError(_extra().conflicts[_fold(name)])
     extra = _extra().rows.get(name)
     if extra is not None:
         return extra
@@ -165,39 +167,55 @@ class _Extra:
     """The variants of other packages."""
 
     rows: Mapping[str, Variant]
+    homes: Mapping[str, str]
+    """the package that each is from"""
     faults: tuple[str, ...]
     """models that cannot be used, and why"""
     conflicts: Mapping[str, str]
-    """names that two packages register, with the message for each"""
+    """spellings, folded, that two packages register, with the message for each"""
 
 
 @cache
 def _extra() -> _Extra:
     rows: dict[str, Variant] = dict(_REGISTERED)
-    home: dict[str, str] = {}
+    homes: dict[str, str] = {}
     faults: list[str] = []
     conflicts: dict[str, str] = {}
-    for point in metadata.entry_points(group=ENTRY_POINTS):
+    ours = {_fold(one) for name, entry in _index().items() for one in (name, *entry["card"]["aliases"])}
+    taken = {_fold(one): ("register_model", row) for name, row in rows.items() for one in (name, *row.card.aliases)}
+    for point in points_of(ENTRY_POINTS):
         package = package_of(point)
         try:
-            table: Mapping[str, Variant] = point.load().VARIANTS
+            table: Mapping[str, Any] = point.load().VARIANTS
         except Exception as error:  # whatever another package's import raises
             faults.append(f"the models of package '{package}' cannot be loaded: {type(error).__name__}: {error}")
             continue
         for name, row in table.items():
-            if name in _index():
-                faults.append(f"package '{package}' brings the model '{name}', which lamina has itself: ours is used")
-            elif name in rows and rows[name] is not row:
-                both = f"'{home.get(name, 'register_model')}' and '{package}'"
-                conflicts[name] = f"packages {both} both bring the model '{name}': uninstall one"
-            else:
-                rows[name], home[name] = row, package
-    return _Extra(rows, (*faults, *conflicts.values()), conflicts)
+            if not isinstance(row, Variant):
+                faults.append(f"the model '{name}' of package '{package}' is of type {type(row).__name__}, not Variant")
+                continue
+            for spelling in (name, *row.card.aliases):
+                other, known = taken.setdefault(_fold(spelling), (package, row))
+                if _fold(spelling) in ours:
+                    faults.append(
+                        f"package '{package}' brings the model '{spelling}', which lamina has itself: lamina's is used"
+                    )
+                elif known is not row:
+                    both = f"packages '{other}' and '{package}' both bring the model '{spelling}'"
+                    conflicts[_fold(spelling)] = f"{both}: uninstall one"
+            if _fold(name) not in ours and taken[_fold(name)][1] is row:
+                rows[name], homes[name] = row, package
+    return _Extra(rows, homes, (*faults, *conflicts.values()), conflicts)
 
 
 def faults() -> tuple[str, ...]:
     """Models of other packages that cannot be used, and why."""
     return _extra().faults
+
+
+def package(name: str) -> str | None:
+    """The package that a variant is from; None for our own and for one that was registered by hand."""
+    return _extra().homes.get(canonical(name))
 
 
 def register_model(name: str, row: Variant) -> None:

@@ -7,11 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from waiting import CHILD_SECONDS
+
 
 def process(*words: str, cwd: Path, python: tuple[str, ...] = ("-m", "lamina")) -> subprocess.CompletedProcess[str]:
     """Run ``lamina`` with these words, or a fresh interpreter with other arguments, in the folder ``cwd``."""
     return subprocess.run(
-        [sys.executable, *python, *words], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, *python, *words],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=CHILD_SECONDS,
     )
 
 

@@ -8,9 +8,9 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from cli_process import environment
 from PIL import Image
 
 from lamina.cli.main import main
+from waiting import until
 
 Lamina = Callable[..., tuple[int, str, str]]
 Trained = tuple[Path, "subprocess.CompletedProcess[str]"]
@@ -152,22 +153,30 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(lamina: Lamina, tmp_path: Path)
         os.chdir(tmp_path)
         os.execve(sys.executable, [sys.executable, "-m", "lamina", *words], environment())
     bar = re.compile(r"epoch \d+/100000 .* loss \S+  accuracy \S+ [\d,]+/s \S+ left")
-    text, waiting, began = "", True, time.monotonic()
-    while True:
-        ready, _, _ = select.select([terminal], [], [], 60)
-        assert ready, f"nothing was said for a minute after: {text}"
-        try:
-            text += os.read(terminal, 65536).decode(errors="replace")
-        except OSError:  # the terminal is closed: the process is gone
-            break
+    text, open_ = "", True
+
+    def read() -> bool:
+        """Whatever the terminal has shown since; False once it is closed, the process being gone."""
+        nonlocal text, open_
+        while open_ and select.select([terminal], [], [], 0)[0]:
+            try:
+                text += os.read(terminal, 65536).decode(errors="replace")
+            except OSError:
+                open_ = False
+        return open_
+
+    try:
         # the bar is drawn ten times a second at most: a fast machine is past its third epoch before the first time
-        if waiting and "3/100000" in text and (bar.search(text) or time.monotonic() - began > 60):
-            waiting = False
-            locked = main(["train", "--name", "long run", "--runs", "my runs", "--resume"])
-            os.write(terminal, b"\x03")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130, text
+        until(lambda: not read() or ("3/100000" in text and bar.search(text)), "a bar and three epochs")
+        assert open_, text
+        locked = main(["train", "--name", "long run", "--runs", "my runs", "--resume"])
+        os.write(terminal, b"\x03")
+        until(lambda: not read(), "the end of the training")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130, text
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
     assert locked == 1, "another process is training it"
-    assert bar.search(text), "the bar"
     assert "Traceback" not in text
     last = text.split("\x1b[2K")[-1].strip()
     found = re.fullmatch(r"stopped at step (\d+); resume with: (lamina train .*)", last)

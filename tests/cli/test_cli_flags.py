@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lamina.registry import list_models
 FLAGS = Path(__file__).with_name("flags.txt")
 
 
+@cache
 def parsers() -> dict[str, Parser]:
     verbs = {verb: importlib.import_module(f"lamina.cli.{verb}") for verb in VERBS}
     found = {verb: module.parser() for verb, module in verbs.items()}

@@ -48,7 +48,13 @@ def test_a_run_is_looked_at(lamina: Lamina, trained: Trained, digit: Path, monke
     assert "learned nothing" not in page
     assert "<script" not in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page), "asks for something"
-    for words in ("Class activation map", "Grad-CAM for", "First-layer filters", "Feature maps: stage 1", "Gradient flow"):
+    for words in (
+        "Class activation map",
+        "Grad-CAM for",
+        "First-layer filters",
+        "Feature maps: stage 1",
+        "Gradient flow",
+    ):
         assert words in page, words
     report = (trained[0] / "runs/lenet5-digits/report.html").read_text()
     for stage in ("stage 0", "stage 1"):
@@ -96,7 +102,7 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
         (("lstm-lm", "--text", "a"), 2, "--text is for runs"),
         ((run, "--text", "a", "--stage", "0"), 2, "--stage is for images"),
         ((run, "--image", digit, "--text", "word"), 2, "--text"),
-        ((run, "--image", "none.png"), 2, "--image none.png: there is no such file"),
+        ((run, "--image", "none.png"), 2, "--image none.png: no such file"),
         ((run, "--image", digit, "--class", "eight"), 2, "unknown class 'eight'"),
         ((run, "--image", digit, "--class", "10"), 2, "unknown class '10'"),
         ((run, "--image", digit, "--stage", "2"), 2, "there is no stage 2: this model has 2"),
@@ -148,7 +154,8 @@ def test_a_text_is_looked_at(lamina: Lamina, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     said = json.loads(out)
     assert (said["model"], said["class"], said["random"]) == ("lstm-classifier", "positive", False)
-    assert list(said["said"]) == ["negative", "positive"]
+    assert list(said["predictions"]) == ["negative", "positive"]
+    assert said["said"] == said["predictions"], "the former key"
     assert said["files"] == ["here/inspect.html", "here/gates-0.png"]
     status, _, err = lamina("inspect", "lstm-classifier-reviews", "--text", "")
     assert (status, err) == (2, "lamina: the text is empty\n")

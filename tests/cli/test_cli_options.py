@@ -112,7 +112,7 @@ def test_layers_of_a_configuration(lamina: Lamina, tmp_path: Path) -> None:
 def test_a_published_recipe_has_a_name(lamina: Lamina) -> None:
     status, out, err = lamina("train", "mlp", "--data", "digits", "--config", "lenet5", "--print-config")
     assert status == 0, err
-    assert yaml.safe_load(out)["shift"] == 2, "lenet5's recipe moves images"
+    assert yaml.safe_load(out)["augmentation"]["shift"] == 2, "lenet5's recipe moves images"
 
 
 def test_help_shows_the_recipe_of_the_model(lamina: Lamina) -> None:

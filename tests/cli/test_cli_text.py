@@ -88,9 +88,16 @@ def test_a_translator_translates_a_sentence(here: Lamina) -> None:
 
 def test_what_is_wrong_is_one_line(here: Lamina) -> None:
     for words, says in (
-        (("generate", "lstm-classifier-reviews"), "its task is classification; use predict"),
-        (("predict", "lstm-lm-small-book", "a"), "continues texts: use generate"),
-        (("predict", "lstm-classifier-reviews", "a", "--beam", 2), "a beam is for translations"),
+        (
+            ("generate", "lstm-classifier-reviews"),
+            "has no generate: its task is classification, it has evaluate",
+        ),
+        (
+            ("predict", "lstm-lm-small-book", "a"),
+            "has no predict: its task is language-modelling, it has evaluate",
+        ),
+        (("predict", "lstm-classifier-reviews", "a", "--beam", 2), "--beam is for translation"),
+        (("predict", "lstm-classifier-reviews"), "ITEM missing"),
         (("generate", "lstm-lm-small-book", "--prompt", "東"), "does not know the character '東'"),
         (("generate", "lstm-lm-small-book", "--temperature", 0), "temperature must be above 0"),
         (("generate", "lstm-lm-smal-book"), "did you mean 'lstm-lm-small-book'"),

@@ -28,7 +28,7 @@ def arrays(targets: list[int]) -> ImageArrays:
     return ImageArrays(torch.arange(len(targets), dtype=torch.int32)[:, None, None, None], torch.tensor(targets))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     counts=st.lists(st.integers(4, 40), min_size=2, max_size=5),
     test=st.sampled_from([0.0, 0.1, 0.2, 0.35]),

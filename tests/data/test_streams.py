@@ -55,7 +55,7 @@ def same(left: list[Batch], right: list[Batch]) -> None:
 AUGMENT = Geometric(flip=True, shift=2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(1, 60), size=st.integers(1, 20), seed=st.integers(0, 2**40), epoch=st.integers(0, 5))
 def test_an_epoch_is_a_permutation_short_of_its_remainder(count: int, size: int, seed: int, epoch: int) -> None:
     size = min(count, size)
@@ -82,7 +82,7 @@ def test_order_and_augmentation_change_with_seed_and_epoch_and_with_nothing_else
     assert isinstance(stream, Stream)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(start=st.integers(0, 9), epoch=st.integers(0, 3), streamed=st.booleans())
 def test_an_epoch_from_a_position_is_the_tail_of_the_whole(start: int, epoch: int, streamed: bool) -> None:
     load = Loader()

@@ -40,7 +40,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, dict[str, object]]:
     return x, w, randn(seed + 2, groups * maps), options
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(cases())
 def test_convolution_its_matrix_form_and_its_gradients_equal_torch(case) -> None:  # type: ignore[no-untyped-def]
     x, w, b, options = case
@@ -56,7 +56,7 @@ def test_convolution_its_matrix_form_and_its_gradients_equal_torch(case) -> None
             close(ours, theirs)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cases(), st.integers(0, 2), st.integers(0, 2))
 def test_transposed_convolution_equals_torch_and_is_the_adjoint(case, bottom: int, right: int) -> None:  # type: ignore[no-untyped-def]
     x, w, _, options = case
@@ -89,7 +89,7 @@ def test_transposed_convolution_equals_torch_and_is_the_adjoint(case, bottom: in
         close(convolution.transposed_convolution(y, w, b, output_padding=extra, **options), theirs)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(cases())
 def test_im2col_equals_unfold(case) -> None:  # type: ignore[no-untyped-def]
     x, w, _, options = case
@@ -133,7 +133,7 @@ def test_convolution_commutes_with_shifts_under_circular_padding() -> None:
     close(circular(x.roll((2, -1), (2, 3))), circular(x).roll((2, -1), (2, 3)))
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.integers(1, 30), st.integers(1, 5), st.integers(1, 4), st.integers(0, 4), st.integers(1, 3), st.integers(0, 3)
 )

@@ -65,7 +65,7 @@ def test_margin_radius_and_bound_of_a_worked_example() -> None:
         perceptron.mistake_bound(torch.tensor([0.0, 1.0], dtype=torch.float64), x, t)
 
 
-@settings(derandomize=True, deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), samples=st.integers(2, 40), inputs=st.integers(1, 4))
 def test_mistakes_stay_below_novikoffs_bound_and_the_rate_is_irrelevant(seed: int, samples: int, inputs: int) -> None:
     draw = torch.Generator().manual_seed(seed)

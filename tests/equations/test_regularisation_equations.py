@@ -48,7 +48,7 @@ shapes = st.one_of(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), shapes, st.sampled_from([1e-5, 1e-2]), st.sampled_from([0.1, 0.7]))
 def test_batch_norm_equals_torch(seed: int, shape: tuple[int, ...], eps: float, m: float) -> None:
     C = shape[1]
@@ -100,7 +100,7 @@ def test_batch_norm_forgets_the_scale_of_the_weights_and_their_gradient_shrinks_
     close(dW_scaled, dW / a)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**31),
     st.lists(st.integers(1, 4), min_size=1, max_size=3),

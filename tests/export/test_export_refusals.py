@@ -100,13 +100,18 @@ def test_misspelt_names(iris: Run, tmp_path: Path) -> None:
         iris.export("torch", tmp_path / "nowhere" / "iris.pt2")
 
 
+@pytest.fixture(scope="module")
+def whole(iris: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of a run, weights and all."""
+    return iris.export("onnx", tmp_path_factory.mktemp("whole") / "whole.onnx").path
+
+
 @pytest.fixture
-def kept_outside(engines: None, iris: Run, plain: Path) -> Any:
-    """Writes m.onnx, its weights in another file, under the location given."""
+def kept_outside(engines: None, request: pytest.FixtureRequest, plain: Path) -> Any:
+    """Writes m.onnx, its weights in another file, under the place that it is given."""
     import onnx
 
-    whole = onnx.load(iris.export("onnx", plain / "whole.onnx").path)
-    (plain / "whole.onnx").unlink()
+    whole = onnx.load(request.getfixturevalue("whole"))
 
     def write(place: str, name: str = "weights.bin") -> Path:
         onnx.save(whole, plain / "m.onnx", save_as_external_data=True, location=name, size_threshold=0)

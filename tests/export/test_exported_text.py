@@ -27,8 +27,6 @@ from lamina.runs.run import Run
 ONE_LAYER = {"layers": 1}
 MODELS: dict[str, dict[str, Any]] = {
     "lstm-classifier": {"bidirectional": True},
-    "gru-classifier": {},
-    "lstm-lm-small": {},
     "gru-lm": {"num_layers": 1},
     "seq2seq-attention": {},
     "transformer-small": ONE_LAYER,

@@ -52,12 +52,12 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[int, int, int, float]]] = {
     "mobilenet-v3-small": (
         {"stem": "small", "stem_width": 8, "head_width": 32, "dropout": 0.0, "momentum": 0.1}
         | {"blocks": ((3, 16, 12, True, "relu", 1), (3, 32, 16, False, "relu", 2), (3, 48, 24, True, "hard-swish", 2))},
-        (32, 32, 50, 4e-3),
+        (32, 16, 50, 6e-3),
     ),
     "efficientnet-b0": (
         {"stem": "small", "stem_width": 8, "widths": (8, 8, 8, 8, 8, 16, 16), "depths": (1,) * 7, "head_width": 32}
         | {"dropout": 0.0, "stochastic_depth": 0.0},
-        (48, 16, 50, 5e-3),
+        (48, 16, 30, 1e-2),
     ),
     "convnext-tiny": (
         {"stem": "small", "depths": (1, 1), "widths": (12, 24), "layer_scale": 0.1, "stochastic_depth": 0.0},

@@ -150,7 +150,7 @@ def test_dropout_lies_between_layers_only() -> None:
 
 
 def test_compiled_and_exported_layers_take_other_lengths_with_gradients() -> None:
-    layer = Recurrent("lstm", D, H, 2, bidirectional=True)
+    layer = Recurrent("lstm", D, H, bidirectional=True)
     torch.compiler.reset()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     for time in (4, 6):

@@ -1,4 +1,4 @@
-"""ConvNeXt: counts, shapes, the block against plain formulas, options, the names of other projects."""
+"""ConvNeXt: shapes, the block against plain formulas, options, the names of other projects."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina import registry
-from lamina.conformance import (
-    check_meta,
-)
 from lamina.errors import UsageError
 from lamina.models.convnext import VARIANTS, Block, ConvNeXt, ConvNeXtConfig
 from lamina.weights.convnext import LAYOUTS
 
-COUNTS = [
-    ("convnext-tiny", 28_589_128, 4_455_531_264, 82.1, 0.1),
-    ("convnext-small", 50_223_688, 8_683_712_256, 83.1, 0.4),
-    ("convnext-base", 88_591_464, 15_354_729_472, 83.8, 0.5),
-    ("convnext-large", 197_767_336, 34_361_433_600, 84.3, 0.5),
-    ("convnext-xlarge", 350_196_968, 60_921_030_656, 87.0, 0.2),
+REPORTED = [  # accuracy, rate of stochastic depth
+    ("convnext-tiny", 82.1, 0.1),
+    ("convnext-small", 83.1, 0.4),
+    ("convnext-base", 83.8, 0.5),
+    ("convnext-large", 84.3, 0.5),
+    ("convnext-xlarge", 87.0, 0.2),
 ]
 
 
@@ -45,13 +42,11 @@ def normal(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("name", "parameters", "macs", "top1", "rate"), COUNTS)
-def test_counts(name: str, parameters: int, macs: int, top1: float, rate: float) -> None:
+@pytest.mark.parametrize(("name", "top1", "rate"), REPORTED)
+def test_what_the_paper_reports(name: str, top1: float, rate: float) -> None:
     row = VARIANTS[name]
-    assert (row.card.parameters, row.card.macs) == (parameters, macs)
     assert row.card.reported[0].value == top1
     assert row.config.stochastic_depth == rate
-    check_meta(row)
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("convnext-large", 229_799_953), ("convnext-xlarge", 392_900_177)])

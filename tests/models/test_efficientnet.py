@@ -38,16 +38,16 @@ def macs(model: EfficientNet, side: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("number", "width", "depth", "resolution", "dropout", "parameters", "counted", "top1", "top5"),
+    ("number", "width", "depth", "resolution", "dropout", "top1", "top5"),
     [
-        (0, 1.0, 1.0, 224, 0.2, 5_288_548, 385_814_752, 77.1, 93.3),
-        (1, 1.0, 1.1, 240, 0.2, 7_794_184, 686_802_832, 79.1, 94.4),
-        (2, 1.1, 1.2, 260, 0.3, 9_109_994, 993_561_872, 80.1, 94.9),
-        (3, 1.2, 1.4, 300, 0.3, 12_233_232, 1_827_141_392, 81.6, 95.7),
-        (4, 1.4, 1.8, 380, 0.4, 19_341_616, 4_393_771_024, 82.9, 96.4),
-        (5, 1.6, 2.2, 456, 0.4, 30_389_784, 10_266_384_752, 83.6, 96.7),
-        (6, 1.8, 2.6, 528, 0.5, 43_040_704, 19_067_593_536, 84.0, 96.8),
-        (7, 2.0, 3.1, 600, 0.5, 66_347_960, 37_745_884_192, 84.3, 97.0),
+        (0, 1.0, 1.0, 224, 0.2, 77.1, 93.3),
+        (1, 1.0, 1.1, 240, 0.2, 79.1, 94.4),
+        (2, 1.1, 1.2, 260, 0.3, 80.1, 94.9),
+        (3, 1.2, 1.4, 300, 0.3, 81.6, 95.7),
+        (4, 1.4, 1.8, 380, 0.4, 82.9, 96.4),
+        (5, 1.6, 2.2, 456, 0.4, 83.6, 96.7),
+        (6, 1.8, 2.6, 528, 0.5, 84.0, 96.8),
+        (7, 2.0, 3.1, 600, 0.5, 84.3, 97.0),
     ],
 )
 def test_the_released_table(
@@ -56,8 +56,6 @@ def test_the_released_table(
     depth: float,
     resolution: int,
     dropout: float,
-    parameters: int,
-    counted: int,
     top1: float,
     top5: float,
 ) -> None:
@@ -67,12 +65,12 @@ def test_the_released_table(
     assert (config.eps, config.momentum) == ((1e-5, 0.1) if number < 5 else (1e-3, 0.01))
     assert row.card.input == (3, resolution, resolution)
     assert [reported.value for reported in row.card.reported] == [top1, top5]
+
+
+def test_b2_at_the_resolution_of_torchvision() -> None:
     with torch.device("meta"):
-        model = EfficientNet(config).eval()
-    assert sum(weight.numel() for weight in model.parameters()) == row.card.parameters == parameters
-    assert macs(model, resolution) == row.card.macs == counted
-    if number == 2:
-        assert macs(model, 288) == 1_087_529_456  # torchvision's resolution
+        model = EfficientNet(VARIANTS["efficientnet-b2"].config).eval()
+    assert macs(model, 288) == 1_087_529_456
 
 
 def test_the_table_of_b0() -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from lamina import registry
 from lamina.errors import UsageError
@@ -37,29 +36,17 @@ def images(*size: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "macs", "maps"),
+    ("name", "maps"),
     [
-        (
-            "mobilenet-v3-large",
-            5_483_032,
-            216_589_760,
-            [(16, 112, 112), (24, 56, 56), (40, 28, 28), (112, 14, 14), (160, 7, 7)],
-        ),
-        ("mobilenet-v3-small", 2_542_856, 56_510_400, [(16, 56, 56), (24, 28, 28), (48, 14, 14), (96, 7, 7)]),
+        ("mobilenet-v3-large", [(16, 112, 112), (24, 56, 56), (40, 28, 28), (112, 14, 14), (160, 7, 7)]),
+        ("mobilenet-v3-small", [(16, 56, 56), (24, 28, 28), (48, 14, 14), (96, 7, 7)]),
     ],
 )
-def test_the_numbers_and_the_table_of_the_paper(
-    name: str, parameters: int, macs: int, maps: list[tuple[int, ...]]
-) -> None:
+def test_the_table_of_the_paper(name: str, maps: list[tuple[int, ...]]) -> None:
     row = VARIANTS[name]
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"), torch.no_grad():
         model = registry.build(row, row.config).eval()
-        x = torch.empty(1, 3, 224, 224)
-        model(x)
-        counted = counter.get_total_flops() // 2
-        got = model.features(x)
-    assert (row.card.parameters, row.card.macs) == (parameters, macs)
-    assert (sum(weight.numel() for weight in model.parameters()), counted) == (parameters, macs)
+        got = model.features(torch.empty(1, 3, 224, 224))
     assert [tuple(stage.shape[1:]) for stage in got] == maps
     table = []
     for block in (block for stage in model.stages for block in stage):

@@ -1,4 +1,4 @@
-"""Swin: counts, shapes, windows against an attention over the whole map, options, the names of other projects."""
+"""Swin: shapes, windows against an attention over the whole map, options, the names of other projects."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lamina import registry
-from lamina.conformance import (
-    check_meta,
-)
 from lamina.errors import UsageError
 from lamina.models.swin import VARIANTS, Block, PatchMerging, Swin, SwinConfig, WindowAttention
 from lamina.weights.swin import LAYOUTS
 
-COUNTS = [
-    ("swin-tiny", 28_288_354, 4_490_566_656, 81.2, 0.2),
-    ("swin-small", 49_606_258, 8_740_875_264, 83.2, 0.3),
-    ("swin-base", 87_768_224, 15_430_946_816, 83.5, 0.5),
-    ("swin-base-384", 87_903_584, 47_083_134_976, 84.5, 0.5),
-    ("swin-large", 196_532_476, 34_475_759_616, 86.3, 0.2),
+REPORTED = [  # accuracy, rate of stochastic depth
+    ("swin-tiny", 81.2, 0.2),
+    ("swin-small", 83.2, 0.3),
+    ("swin-base", 83.5, 0.5),
+    ("swin-base-384", 84.5, 0.5),
+    ("swin-large", 86.3, 0.2),
 ]
 
 
@@ -55,13 +52,11 @@ def window_attention(window: int, *, shifted: bool, width: int = 8, heads: int =
     return part
 
 
-@pytest.mark.parametrize(("name", "parameters", "macs", "top1", "rate"), COUNTS)
-def test_counts(name: str, parameters: int, macs: int, top1: float, rate: float) -> None:
+@pytest.mark.parametrize(("name", "top1", "rate"), REPORTED)
+def test_what_the_paper_reports(name: str, top1: float, rate: float) -> None:
     row = VARIANTS[name]
-    assert (row.card.parameters, row.card.macs) == (parameters, macs)
     assert row.card.reported[0].value == top1
     assert row.config.stochastic_depth == rate
-    check_meta(row)
 
 
 def test_stages_of_the_paper() -> None:

@@ -5,26 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
-import venv
 import zipfile
 from pathlib import Path
 
-import pytest
+from wheels import ROOT, environment
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what is in the repository."""
-    out = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)],
-        check=True, capture_output=True, timeout=200,
-    )  # fmt: skip
-    (path,) = out.glob("lamina-*.whl")
-    return path
+from waiting import CHILD_SECONDS
 
 
 def test_the_wheel_is_complete(wheel: Path) -> None:
@@ -41,20 +27,16 @@ def test_the_wheel_is_complete(wheel: Path) -> None:
 
 def test_the_wheel_gives_the_demo(wheel: Path, tmp_path: Path) -> None:
     """In an environment of its own that finds our dependencies, but not our source."""
-    venv.create(tmp_path / "env", with_pip=False)
-    python = tmp_path / "env" / "bin" / "python"
-    (site,) = (tmp_path / "env" / "lib").glob("python3*/site-packages")
-    zipfile.ZipFile(wheel).extractall(site)
-    # Our own dependencies by path, without running their .pth files: one of those would bring the source tree back.
-    ours = next(path for path in map(Path, sys.path) if path.name == "site-packages")
-    (site / "dependencies.pth").write_text(f"{ours}\n")
+    python = environment(tmp_path / "env", [wheel])
     demo = ["-m", "lamina", "train", "lenet5", "--data", "digits"]  # what `make demo` runs
     assert "lamina train lenet5 --data digits" in (ROOT / "Makefile").read_text()
-    where = subprocess.run([str(python), "-c", "import lamina; print(lamina.__file__)"], capture_output=True, text=True)
+    alone = {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, "OMP_WAIT_POLICY": "passive"}
+    where = subprocess.run(
+        [str(python), "-c", "import lamina; print(lamina.__file__)"], env=alone, capture_output=True, text=True
+    )
     assert where.stdout.startswith(str(tmp_path)), where.stdout + where.stderr
     done = subprocess.run(
-        [str(python), *demo], cwd=tmp_path, capture_output=True, text=True, timeout=200,
-        env={**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, "OMP_WAIT_POLICY": "passive"},
+        [str(python), *demo], cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=CHILD_SECONDS
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     accuracy = re.search(r"^test: accuracy ([\d.]+)", done.stdout, flags=re.M)

@@ -19,6 +19,7 @@ from lamina import registry
 from lamina.cards import Card
 from lamina.errors import UsageError
 from lamina.layers.image_classifier import check_least
+from waiting import CHILD_SECONDS
 
 VARIANTS = lamina.list_models()
 PACKAGE = Path(lamina.__file__).parent
@@ -162,7 +163,7 @@ except lamina.UsageError as error:
 heavy = [name for name in ("torch", "numpy", "pandas", "matplotlib") if name in sys.modules]
 assert not heavy, heavy
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=CHILD_SECONDS)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "unknown model 'lenet6'; did you mean 'lenet5'?\n"
 

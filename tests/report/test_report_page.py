@@ -17,6 +17,7 @@ from report_contents import classification, history, internals, multilabel, page
 
 from lamina.report.content import Internals, Mistake, Outcome, ReportContent
 from lamina.report.page import chosen, render_report
+from waiting import CHILD_SECONDS
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 # Attributes through which a page could ask for something; and what each may hold here.
@@ -260,7 +261,7 @@ text = lamina.report.page.render_report(classification())
 print(json.dumps([sorted(early), "matplotlib.pyplot" in sys.modules, "stroke-width: 31" in text]))
 """
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}){code}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_SECONDS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [[], False, False]
 

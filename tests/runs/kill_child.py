@@ -6,13 +6,15 @@ never computes, for a process with running threads must not fork.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 ASKED = {
     "data": "digits",
-    "epochs": 20,
+    "epochs": 12,
     "batch_size": 16,
     "accumulate": 2,
     "optimizer": "adamw",
@@ -55,7 +57,7 @@ def train(case: str, folder: Path) -> None:
     )  # fmt: skip
 
 
-def fork(case: str, folder: Path) -> int:
+def fork(case: str, folder: Path, prepare: Callable[[], None] | None = None) -> int:
     pid = os.fork()
     # A group of its own, so that a kill of the group takes the workers too; told by both, whichever comes first.
     os.setpgid(pid, pid)
@@ -63,6 +65,8 @@ def fork(case: str, folder: Path) -> int:
         return pid
     code = 1
     try:
+        if prepare is not None:
+            prepare()
         train(case, folder)
         code = 0
     except BaseException:
@@ -75,28 +79,68 @@ def finish(pid: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "a training failed"
 
 
+def die_in(seconds: float) -> None:
+    """The kernel ends this process by then, wherever it is: SIGALRM without a handler, as final as SIGKILL."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def anywhere(seconds: float) -> None:
+    """Die somewhere in start-up or the first steps."""
+    die_in(seconds)
+
+
+def after_a_checkpoint(seconds: float, last: int) -> None:
+    """Die some time after this life's first checkpoint, at step ``last`` at the latest, however slow the clock is."""
+    save = Checkpoints.save
+
+    def saved(self: Checkpoints, step: int, state: dict[str, Any]) -> Path:
+        path = save(self, step, state)
+        if step >= last:
+            die()
+        if not any(signal.getitimer(signal.ITIMER_REAL)):
+            die_in(seconds)
+        return path
+
+    Checkpoints.save = saved  # type: ignore[method-assign]
+
+
+def while_writing(syncs: int) -> None:
+    """Die while a file, or the folder it was renamed in, is brought to the disk for the ``syncs``-th time."""
+    left = syncs
+
+    def fsync(_: int) -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            die()
+
+    os.fsync = fsync
+
+
 def killed_run(case: str, folder: Path, whole: float) -> list[int]:
     """Train with KILLS kills at random moments; the steps of the newest checkpoint after each.
 
-    Every fifth life is cut short wherever it is, start-up included; the others some time after their first checkpoint,
-    and before their share of the steps is used up, so that all kills fall before the end.
+    Of five lives one is cut short wherever it is, start-up included, two some time after their first checkpoint, at
+    their share of the steps at the latest, and two while they write. So all kills fall before the end.
     """
     total, steps = last_step(folder.parent / "undisturbed"), []
     for kill in range(KILLS):
-        pid = fork(case, folder)
-        before, share = last_step(folder), total * (kill + 1) // (KILLS + 1)
-        if kill % 5 == 0:
-            time.sleep(random.uniform(0, 0.1) * whole)
-        else:
-            deadline = time.monotonic() + 60
-            while last_step(folder) == before < share:
-                assert time.monotonic() < deadline, "the training writes no checkpoints"
-                time.sleep(0.001)
-            end = time.monotonic() + random.uniform(0, 0.03) * whole
-            while time.monotonic() < end and last_step(folder) < share:
-                time.sleep(0.001)
-        os.killpg(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        last = total * (kill + 1) // (KILLS + 1)
+        prepare: Callable[[], None] = [
+            partial(anywhere, random.uniform(0, 0.1) * whole),
+            partial(after_a_checkpoint, random.uniform(0, 0.03) * whole, last),
+            partial(while_writing, random.randint(2, 14)),
+        ][(0, 1, 2, 1, 2)[kill % 5]]
+        pid = fork(case, folder, prepare)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # its workers too
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) < 0, "a life came to its end before it was killed"
         steps.append(last_step(folder))
     finish(fork(case, folder))
     return steps
@@ -137,6 +181,7 @@ def differences(a: Path, b: Path) -> list[str]:
 def main() -> None:
     case, folder = sys.argv[1], Path(sys.argv[2])
     random.seed(int(sys.argv[3]))
+    os.fsync = lambda file: None  # processes are killed here, not machines: what is written stays
     start = time.monotonic()
     finish(fork(case, folder / "undisturbed"))
     whole = time.monotonic() - start

@@ -1,4 +1,4 @@
-"""A run killed with SIGKILL twenty times and resumed each time is the uninterrupted one, bit for bit."""
+"""A run killed twenty times and resumed each time is the uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import CHILD_SECONDS
+
 CHILD = Path(__file__).with_name("kill_child.py")
 
 
@@ -17,7 +19,7 @@ def test_twenty_kills_leave_no_trace(case: str, tmp_path: Path) -> None:
     """Dropout, batch norm, accumulation, augmentation, cosine schedule, EMA; held in memory and streamed."""
     done = subprocess.run(
         [sys.executable, str(CHILD), case, str(tmp_path), "20"],
-        capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+        capture_output=True, text=True, timeout=CHILD_SECONDS, env={**os.environ, "OMP_WAIT_POLICY": "passive"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     counts = dict(word.split("=") for word in done.stdout.split()[:3])

@@ -12,7 +12,9 @@ import pytest
 from safetensors.torch import load_file
 
 import lamina
+from lamina.cli.main import main
 from sample_texts import write_book
+from waiting import CHILD_SECONDS
 
 COMMON = ["--precision", "fp64", "--optimizer", "sgd", "--lr", "0.05", "--accelerator", "cpu", "--name", "run"]
 ASKED = {
@@ -30,29 +32,34 @@ ASKED = {
 }  # fmt: skip
 
 
-def train(devices: int, folder: Path, case: str) -> lamina.Run:
+def words(devices: int, case: str) -> list[str]:
+    return ["train", *ASKED[case], *COMMON, "--devices", str(devices), "--runs", str(devices)]
+
+
+def train_with_two(folder: Path, case: str) -> None:
     """In a session of its own: whatever is left when the time is up is killed, every process of it."""
-    more = [*COMMON, "--devices", str(devices), "--runs", str(folder)]
-    command = [sys.executable, "-m", "lamina", "train", *ASKED[case], *more]
+    command = [sys.executable, "-m", "lamina", *words(2, case)]
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(
         command, start_new_session=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        cwd=folder.parent,
+        cwd=folder,
     )  # fmt: skip
     try:
-        said, _ = child.communicate(timeout=120)
+        said, _ = child.communicate(timeout=CHILD_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
-        pytest.fail(f"{devices} processes did not end")
+        pytest.fail("two processes did not end")
     assert child.returncode == 0, said
     assert said.count("\ntest: ") == 1, said  # one of them speaks
-    return lamina.open_run(folder / "run")
 
 
 @pytest.mark.parametrize("case", ASKED)
-def test_two_processes_make_the_run_of_one(case: str, tmp_path: Path) -> None:
+def test_two_processes_make_the_run_of_one(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_book(tmp_path / "book.txt", lines=60)
-    one, two = train(1, tmp_path / "1", case), train(2, tmp_path / "2", case)
+    train_with_two(tmp_path, case)
+    monkeypatch.chdir(tmp_path)
+    assert main(words(1, case)) == 0
+    one, two = (lamina.open_run(tmp_path / devices / "run") for devices in "12")
     for name, weight in load_file(one.directory.weights).items():
         difference = (weight - load_file(two.directory.weights)[name]).abs().max().item()
         assert difference <= 1e-10, name

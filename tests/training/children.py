@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from waiting import CHILD_SECONDS
+
 HERE = Path(__file__).parent
 
 
@@ -26,10 +28,10 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def finish(child: subprocess.Popen[str], timeout: float = 150) -> str:
+def finish(child: subprocess.Popen[str]) -> str:
     """What the child printed; raises where it failed or took too long. Its whole session is ended in any case."""
     try:
-        output, _ = child.communicate(timeout=timeout)
+        output, _ = child.communicate(timeout=CHILD_SECONDS)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

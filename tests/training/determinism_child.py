@@ -1,4 +1,4 @@
-"""What ``test_determinism.py`` runs in fresh processes: prints a hash of all that two fits did, for two seeds."""
+"""What ``test_determinism.py`` runs in a fresh process: prints a hash of all that two fits did, for two seeds."""
 
 from __future__ import annotations
 

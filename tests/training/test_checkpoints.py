@@ -281,7 +281,7 @@ def test_a_full_disk_ends_training_clearly_and_the_earlier_checkpoint_resumes(tm
     """A real failure of write(2), by a limit on the size of files, first while training and then while closing."""
     child = subprocess.run(
         [sys.executable, __file__, str(tmp_path / "loop"), str(tmp_path / "close")],
-        cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120,
+        cwd=Path(__file__).parent, capture_output=True, text=True,
     )  # fmt: skip
     assert child.returncode == 0, child.stderr
     whole = run(classification_in_child)

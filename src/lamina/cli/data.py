@@ -14,6 +14,13 @@ from lamina.data.options import DataOptions
 
 MOST = 20
 """classes or columns listed; all of them are in the JSON"""
+PICTURES = ("channels", "height", "width", "value_range")
+"""what is said of images"""
+KNOWN = {
+    "name", "kind", "task", "sizes", "counted", "targets", "languages", "licence", "fingerprint", "skipped", "classes",
+    "target_range", "columns", "texts", "example", *PICTURES,
+}  # fmt: skip
+"""what has a place of its own; anything else that a modality says of its data is a line"""
 
 
 def parser() -> Parser:
@@ -62,9 +69,10 @@ def show(described: Mapping[str, Any]) -> None:
             "kind": described["kind"],
             "task": described["task"],
             described["counted"]: ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
-            "images": _images(described) if "channels" in described else "",
+            "images": _images(described) if described.keys() >= set(PICTURES) else "",
             "languages": " to ".join(described.get("languages", ())),
             "targets": ", ".join(described["targets"]),
+            **{name.replace("_", " "): _listed(value) for name, value in described.items() if name not in KNOWN},
             "licence": described["licence"],
             "fingerprint": described["fingerprint"],
         }
@@ -96,6 +104,10 @@ def show(described: Mapping[str, Any]) -> None:
         facts({"for example": shorten(" -> ".join(described["example"]), 100, placeholder=" ...")})
     for name in described["skipped"]:
         note(f"left out: {name}")
+
+
+def _listed(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _images(described: Mapping[str, Any]) -> str:

@@ -76,7 +76,7 @@ def command(argv: Sequence[str]) -> int:
         translation = getattr(content, "translation", "")
         what = {"model": content.model, "class": content.target or None, "random": content.random}
         predictions = dict(content.predictions)
-        predicted = {"predictions": predictions, "said": predictions}  # "said": the former key
+        predicted: dict[str, object] = {"predictions": predictions, "said": predictions}  # "said": the former key
         predicted |= {"translation": translation} if translation else {}
         as_json({**what, **predicted, "files": [str(file) for file in files]})
     else:

@@ -63,7 +63,7 @@ def command(argv: Sequence[str]) -> int:
         as_json([{"item": label, **one} for label, one in predictions])
         return 0
     first = predictions[0][1]
-    show = next((show for key, show in SHOWN.items() if key in first), _show_values)
+    show = next((show for keys, show in SHOWN.items() if first.keys() >= set(keys)), _show_values)
     show(predictions)
     return 0
 
@@ -92,11 +92,19 @@ def _show_values(predictions: Predictions) -> None:
 
 
 def _value(value: Any) -> object:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_value(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_value(one)) for one in value)
     return number(value) if isinstance(value, float) else value
 
 
-SHOWN = {"translation": _show_translations, "class": _show_classes, "labels": _show_labels}
-"""printers by a key of the predictions; otherwise a table of values"""
+SHOWN: dict[tuple[str, ...], Callable[[Predictions], None]] = {
+    ("translation",): _show_translations,
+    ("class", "probability", "probabilities"): _show_classes,
+    ("labels", "probabilities"): _show_labels,
+}
+"""printers by the keys of the predictions; otherwise a table of values"""
 
 
 def _is_file(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,11 +46,22 @@ def read(verb: str, build: Build, argv: Sequence[str], find: Find) -> tuple[Pars
     positionals, values = every.scan(words)
     if not positionals:
         return every, every.read(words)  # reports the missing run, or shows the help
-    path = find(positionals[0], values.get("--runs", RUNS))
+    run, path = _first_run(positionals, values.get("--runs", RUNS), find)
     task = "" if path is None else task_of(path)
     reader = build(_of_task(task, verb), f"options of {task}")
-    _refuse_others(verb, words, reader, positionals[0], task)
+    _refuse_others(verb, words, reader, run, task)
     return reader, reader.read(words)
+
+
+def _first_run(words: Sequence[str], runs: str, find: Find) -> tuple[str, Path | None]:
+    """The first word that names a run: before it may stand what an option of another package takes, ``--top 3 RUN``.
+
+    Raises UsageError of the first word where none does.
+    """
+    for word in words:
+        with contextlib.suppress(UsageError):
+            return word, find(word, runs)
+    return words[0], find(words[0], runs)
 
 
 def _fields(cls: type[Any]) -> list[Field]:

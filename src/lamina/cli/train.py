@@ -149,7 +149,7 @@ def objective_fields(facts: Card) -> Iterator[Field]:
     """The objectives of a model's tasks, and the options of each."""
     from lamina.tasks.table import TASKS
 
-    kinds = [TASKS[name] for name in facts.tasks if name in TASKS]
+    kinds = [kind for name in facts.tasks if (kind := TASKS.find(name)) is not None]
     names = [name for kind in kinds for name in kind.objectives]
     if names:
         usual = facts.objective or "the task's default"
@@ -186,6 +186,9 @@ def _read(words: list[str]) -> tuple[Parser, Namespace]:
         if late and name is None:
             raise UsageError(f"{late[0]}: which model? give its name, or a --config that names one")
         reader = parser(name)
+        for option in late:
+            if option.startswith("--objective.") and not any(f.under == "objective" for f in reader.fields.values()):
+                raise UsageError(f"{name} has no objectives to choose from, got {option.removesuffix('.name')}")
     args = reader.read(words)
     return reader, args
 
@@ -236,7 +239,9 @@ def _print_config(args: Namespace, requested: Mapping[str, Any]) -> int:
 
 
 def _notes(training: Training) -> None:
-    for text in training.notes:
+    from lamina.runs.views.table import VIEWS
+
+    for text in (*VIEWS.faults.values(), *training.notes):
         note(text)
     if training.loaded is not None:
         note(f"starts from {training.loaded}")

@@ -18,6 +18,7 @@ MODALITIES: Plugins[Modality] = Plugins(
         "table": "lamina.data.table.modality:MODALITY",
         "text": "lamina.data.text.modality:MODALITY",
     },
+    Modality,
 )
 HOLD_LIMIT_BYTES = 2 * 2**30
 """with memory="auto", data up to this size are held in memory"""

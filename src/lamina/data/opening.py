@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.data.catalogue import embedded_name, expect_known
@@ -16,6 +17,7 @@ from lamina.data.modality import MODALITIES
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.frames import TABLE_SUFFIXES, is_table
+from lamina.data.targets.labels import READ_FOR
 from lamina.data.text_files import TEXT_SUFFIXES, is_text
 from lamina.errors import UsageError
 
@@ -36,7 +38,8 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         open_source("houses.csv", options=DataOptions(target="price"))
         open_source("hf:mnist@main")
     """
-    options = options or DataOptions()
+    asked = options or DataOptions()
+    options = asked if asked.task in READ_FOR else replace(asked, task="auto")
     if data.startswith("hf:"):
         return open_hub(data, options)
     if name := embedded_name(data):
@@ -44,8 +47,9 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
     expect_known(data)
     path = Path(data).expanduser()
     for kind in MODALITIES.points:  # of other packages, which may add formats
-        opener = MODALITIES[kind].open
-        if opener is not None and (source := opener(data, path, options)) is not None:
+        modality = MODALITIES.find(kind)
+        opener = None if modality is None else modality.open
+        if opener is not None and (source := opener(data, path, asked)) is not None:
             return source
     if path.is_dir():
         return open_folder(data, path, options)
@@ -58,4 +62,5 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
     if is_archive(path):
         return open_folder(data, extract(path, options.max_extracted_bytes), options)
     known = ", ".join((*TABLE_SUFFIXES, ".npz", *TEXT_SUFFIXES, *ARCHIVE_SUFFIXES))
-    raise UsageError(f"'{data}' is in no known format (folders, and files ending in {known})")
+    broken = "".join(f"; {fault}" for fault in MODALITIES.faults.values())
+    raise UsageError(f"'{data}' is in no known format (folders, and files ending in {known}){broken}")

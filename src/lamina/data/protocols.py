@@ -74,6 +74,9 @@ class Needs:
     """
 
     options: DataOptions = field(default_factory=DataOptions)
+    model: Any = None
+    """the model's config with the options that were asked for, before the data decide theirs: for a modality whose
+    preprocess brings data to a size that only its own models know; None for a module of the user's own"""
     augmentation: Augmentation = field(default_factory=Augmentation)
     channels: int | None = None
     """image channels; None: as in the source"""

@@ -37,12 +37,16 @@ class ExportFacts:
     """what the model was trained for; empty for a model that was not trained in a run"""
     objective: str | None = None
     """what was minimised, the card's if no run says: it can determine how outputs become predictions"""
+    objective_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """its options in the run"""
     fitted: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """what the run's task fitted once the weights stood, as lists of numbers: thresholds, say"""
     preprocess: Mapping[str, Any] | None = None
     """``preprocess.json`` of the run; None for a model that was not trained in a run"""
     tokenizer: Mapping[str, Any] | None = None
     """``tokenizer.json`` of a run on texts"""
+    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    """other files of the run's preprocess, by name"""
     weights: str = ""
     """SHA-256 of the run's weights"""
     version: str = ""
@@ -61,7 +65,8 @@ class ExportFacts:
         if texts["format"] != str(FORMAT):
             raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads format {FORMAT}")
         try:
-            texts = {"task": '""', "fitted": "{}", "inputs": json.dumps(_first_format(texts)), **texts}
+            later = dict.fromkeys(("fitted", "objective_options", "files"), "{}")  # than the first versions
+            texts = {"task": '""', **later, "inputs": json.dumps(_first_format(texts)), **texts}
             values = {field.name: json.loads(texts[field.name]) for field in dataclasses.fields(cls)}
             inputs = tuple(Input(**{**one, "shape": tuple(one["shape"])}) for one in values["inputs"])
             return cls(**{**values, "inputs": inputs, "classes": tuple(values["classes"])})

@@ -31,6 +31,14 @@ def typed(cls: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any
     return result
 
 
+def made(cls: type[Any], values: Mapping[str, Any], what: str) -> Any:
+    """The dataclass ``cls`` with these values. Raises UsageError as ``typed`` does, and for values that it refuses."""
+    try:
+        return cls(**typed(cls, values, what))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{what}: {error}") from error
+
+
 def _convert(value: Any, hint: Any) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:

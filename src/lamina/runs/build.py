@@ -58,7 +58,7 @@ def build(
 
     Raises UsageError where model, task and data do not fit each other.
     """
-    size = card = None
+    size = card = defaults = None
     if module is None:
         card = registry.card(config.name)
         row = registry.variant(config.name)
@@ -66,6 +66,10 @@ def build(
         size, context = getattr(defaults, "image_size", None), getattr(defaults, "context", None)
     else:
         context = limits(module)[1]
+    if card is not None:
+        _expect_kind(config.name, card, source.spec)
+    if task is not None and config.objective is not None:
+        raise UsageError("objective is for tasks of the table: a task of your own knows what it minimises")
     kind = choose_task(config, source.spec, card) if task is None else None
     objective = choose_objective(config, kind, card) if kind is not None else None
     if config.recipe.class_weights and not (source.spec.classes and kind is not None and kind.weighs_classes):
@@ -73,6 +77,7 @@ def build(
         raise UsageError(f"class_weights: the task is {named}, which has no classes")
     needs = Needs(
         options=config.options,
+        model=defaults,
         augmentation=config.recipe.augmentation,
         channels=config.model.get("in_channels"),
         size=None if size is None else (size, size),
@@ -100,30 +105,34 @@ def choose_task(config: TrainConfig, spec: DataSpec, card: Card | None) -> TaskK
     """
     requested = config.options.task
     expect_task(requested)
-    if card is not None:
-        _expect_kind(config.name, card, spec)
     able = card.tasks if card is not None else tuple(TASKS)
     if requested != AUTO:
         kind = TASKS[requested]
+        reason = kind.serves(spec)
         if requested not in able:
-            raise UsageError(f"{config.name} can be trained for {either(able)}, not for {requested}")
-        if (reason := kind.serves(spec)) is not None:
+            nor = "" if reason is None else f"; nor can '{spec.name}' serve it: it {reason}"
+            raise UsageError(f"{config.name} can be trained for {either(able)}, not for {requested}{nor}")
+        if reason is not None:
             raise UsageError(f"'{spec.name}' cannot serve {requested}: it {reason}")
+        _expect_classes(config.name, card, spec)
         return kind
     reasons: dict[str, str] = {}
     for name in able:
-        if name in TASKS:
-            reason = TASKS[name].serves(spec)
+        found = TASKS.find(name)
+        if found is not None:
+            reason = found.serves(spec)
             if reason is None:
                 _expect_classes(config.name, card, spec)
-                return TASKS[name]
+                return found
             reasons.setdefault(reason, name)
+    broken = "".join(f"; {TASKS.faults[name]}" for name in able if name in TASKS.faults)
     missing = [name for name in able if name not in TASKS]
     if missing:
         raise UsageError(
-            f"{config.name} is trained for {either(able)}, and no installed package provides '{missing[0]}'"
+            f"{config.name} is trained for {either(able)}, and no installed package provides '{missing[0]}'{broken}"
         )
-    raise UsageError(f"{config.name} can be trained for {either(able)}, but '{spec.name}' {'; it '.join(reasons)}")
+    but = f", but '{spec.name}' {'; it '.join(reasons)}" if reasons else ""
+    raise UsageError(f"{config.name} can be trained for {either(able)}{but}{broken}")
 
 
 def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> Objective:
@@ -131,15 +140,10 @@ def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> 
 
     Raises UsageError for one that task or model do not have.
     """
-    usual = None if card is None else card.objective
-    if config.objective is None:
-        if usual is not None and usual not in kind.objectives and not _elsewhere(card, usual):
-            raise unknown("objective", usual, kind.objectives)
-        return kind.objective(usual if usual in kind.objectives else None)
-    given = config.objective
-    if not isinstance(given, str) and "name" not in given and usual in kind.objectives:
-        given = {"name": usual, **given}
-    objective = kind.objective(given)
+    usual, given = None if card is None else card.objective, config.objective
+    if given is None and usual is not None and usual not in kind.objectives and not _elsewhere(card, usual):
+        raise unknown("objective", usual, kind.objectives)
+    objective = kind.objective(given, usual)
     if card is not None and card.differentiable_method != "forward" and objective.name != usual:
         raise UsageError(f"{config.name} is trained by '{usual}' alone: its output is a step, which has no gradient")
     return objective
@@ -147,7 +151,8 @@ def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> 
 
 def _elsewhere(card: Card | None, objective: str) -> bool:
     """Whether another of the card's tasks has the objective."""
-    return card is not None and any(name in TASKS and objective in TASKS[name].objectives for name in card.tasks)
+    kinds = [TASKS.find(name) for name in (() if card is None else card.tasks)]
+    return any(kind is not None and objective in kind.objectives for kind in kinds)
 
 
 def _expect_methods(task: Task, model: nn.Module, name: str) -> None:
@@ -175,10 +180,10 @@ def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
     row = registry.variant(config.name)
     fields = {field.name for field in dataclasses.fields(row.config)}
     decided = {name: value for name, value in preprocess.model_options().items() if name in fields}
-    for name in DATA_OPTIONS:
+    for name, value in decided.items():
         requested: Any = config.model.get(name)
-        if requested is not None and requested != decided.get(name, requested):
-            raise UsageError(f"model option {name}={requested} does not fit the data, which need {decided[name]}")
+        if requested is not None and requested != value:
+            raise UsageError(f"model option {name}={requested} does not fit the data, which need {value}")
     options = registry.configure(row, {**decided, **config.model})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.recipe.seed, "weights"))
@@ -210,5 +215,6 @@ def _expect_classes(name: str, card: Card | None, spec: DataSpec) -> None:
 
 
 def either(words: tuple[str, ...]) -> str:
-    """The words joined by "or"."""
-    return " or ".join(words)
+    """One, or one of several, in words: "a", "a or b", "a, b or c"."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last

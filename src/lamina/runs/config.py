@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata, resources
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 
 from lamina.data.options import DataOptions
-from lamina.errors import LaminaError, UsageError, unknown
+from lamina.errors import UsageError, unknown
 from lamina.options.conversion import typed
 from lamina.options.recipe import AUGMENTATION_FIELDS, Recipe, grouped
+from lamina.plugins import package_of, points_of
 from lamina.registry import card
 from lamina.runs.directory import FORMAT
 
@@ -111,29 +112,49 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+OURS = "lamina.recipes"
+"""our own package of recipes, and the group of entry points that name those of others"""
+
+
+@dataclass(frozen=True)
+class _Recipes:
+    """The files of published recipes."""
+
+    files: Mapping[str, Traversable]
+    faults: tuple[str, ...]
+    """packages that cannot be used, and why: the rest works"""
+    conflicts: Mapping[str, str]
+    """names that two packages have, each with what to say of it"""
+
+
 @cache
-def _recipe_files() -> dict[str, Traversable]:
-    """The files of published recipes by name: our own, and those in the packages that the entry points of the group
-    ``lamina.recipes`` name. Raises LaminaError for a name that two packages have."""
+def _recipes() -> _Recipes:
+    """Our own recipes, and those in the packages that the entry points of the group ``lamina.recipes`` name."""
     found: dict[str, Traversable] = {}
-    homes = ["lamina.recipes", *(point.value for point in metadata.entry_points(group="lamina.recipes"))]
-    for home in homes:
+    home: dict[str, str] = {}
+    faults: list[str] = []
+    conflicts: dict[str, str] = {}
+    homes = {OURS: "lamina"} | {point.value: package_of(point) for point in points_of(OURS)}
+    for where, package in homes.items():
         try:
-            files = sorted(resources.files(home).iterdir(), key=lambda path: path.name)
-        except (ImportError, TypeError, OSError):
-            continue  # a broken package does not affect the others
-        for path in files:
+            paths = sorted(resources.files(where).iterdir(), key=lambda path: path.name)
+        except Exception as error:  # whatever another package's import raises
+            faults.append(f"the recipes of package '{package}' cannot be loaded: {type(error).__name__}: {error}")
+            continue
+        for path in paths:
             if path.name.endswith(".yaml"):
                 name = path.name.removesuffix(".yaml")
-                if name in found:
-                    raise LaminaError(f"package '{home}' has the recipe '{name}', which another package has already")
-                found[name] = path
-    return found
+                if name not in found:
+                    found[name], home[name] = path, where
+                elif home[name] != OURS:  # else ours is used
+                    both = f"packages '{homes[home[name]]}' and '{package}' both bring the recipe '{name}'"
+                    conflicts[name] = f"{both}: uninstall one"
+    return _Recipes(found, tuple(faults), conflicts)
 
 
 def published_recipes() -> list[str]:
     """Names of the published recipes, those of other packages among them."""
-    return sorted(_recipe_files())
+    return sorted(_recipes().files.keys() - _recipes().conflicts.keys())
 
 
 def list_recipes() -> list[str]:
@@ -153,11 +174,13 @@ def published_result(name: str) -> dict[str, Any] | None:
 
 
 def _published(name: str) -> dict[str, Any]:
-    if name not in published_recipes():
-        raise unknown("recipe", name, published_recipes())
-    text = _recipe_files()[name].read_text(encoding="utf-8")
-    values: dict[str, Any] = yaml.safe_load(text)
-    return values
+    recipes = _recipes()
+    if name in recipes.conflicts:
+        raise UsageError(recipes.conflicts[name])
+    if name not in recipes.files:
+        broken = "".join(f"; {fault}" for fault in recipes.faults)
+        raise UsageError(f"{unknown('recipe', name, recipes.files)}{broken}")
+    return _read_yaml(str(recipes.files[name]), recipes.files[name])
 
 
 def read_config(where: str) -> dict[str, Any]:
@@ -167,6 +190,10 @@ def read_config(where: str) -> dict[str, Any]:
         if path.suffix in (".yaml", ".yml") or "/" in where:
             raise UsageError(f"no such file: {where}")
         return published(where)
+    return _read_yaml(where, path)
+
+
+def _read_yaml(where: str, path: Path | Traversable) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ from lamina.runs.weights import load_tensors, load_weights
 from lamina.tasks.base import OneOutput, Task
 from lamina.tasks.kind import Objective, TaskKind
 from lamina.tasks.table import TASKS
+from lamina.training.engine import monitored
 
 
 class Opened:
@@ -54,6 +55,23 @@ class Opened:
     def modality(self) -> Modality:
         return MODALITIES[self.preprocess.kind]
 
+    def expect_installed(self) -> None:
+        """Raise RunError where the run is of packages that are not installed, naming all that is missing."""
+        missing = [f"the {what} '{name}'" for what, name, known in self._needs() if not known]
+        if missing:
+            named = sorted(set(self.card.get("packages", {}).values()))
+            advice = f" (it was trained with {' and '.join(named)})" if named else ""
+            raise RunError(f"{self.path} needs {' and '.join(missing)}, which no installed package has{advice}")
+
+    def _needs(self) -> Iterator[tuple[str, str, bool]]:
+        """What a table or the registry must have for this run: what it is, its name, whether it is there."""
+        if self._model is None and (variant := self.card.get("variant")) is not None:
+            yield "model", variant, registry.is_model(variant)
+        kind = str(self.directory.read("preprocess.json").get("kind"))
+        yield "modality", kind, kind in MODALITIES
+        if (task := self.card.get("task")) is not None:
+            yield "task", task, task in TASKS
+
     @cached_property
     def card(self) -> dict[str, Any]:
         """card.json: facts of the trained model."""
@@ -77,7 +95,7 @@ class Opened:
         """The objective that was minimised."""
         if self.kind is None:
             return Objective(name="own")
-        return self.kind.objective(self.config.objective or self.card.get("card", {}).get("objective"))
+        return self.kind.objective(self.config.objective, self.facts().get("objective"))
 
     @cached_property
     def task(self) -> Task:
@@ -100,7 +118,16 @@ class Opened:
     @property
     def task_name(self) -> str:
         """The task's name in the table, or the class of a task of the user's own."""
-        return type(self.task).__name__ if self.kind is None else self.kind.name
+        return str(self.card["own_task"]) if self.kind is None else self.kind.name
+
+    @property
+    def monitor(self) -> str | None:
+        """The validation metric that chose the best weights; None where none does, and for a task of the user's own
+        that was not given."""
+        if self.kind is None and self._task is None:
+            return None
+        monitor = monitored(self.task, self.config.recipe)
+        return None if monitor is None else monitor[0]
 
     @cached_property
     def model(self) -> nn.Module:
@@ -216,6 +243,14 @@ class Opened:
         with predicting(self.model):
             features: Tensor = embed(*args, **kwargs)
         return features.float()
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the model has ``embed``, without building a variant to find out."""
+        if self._model is not None:
+            return hasattr(self._model, "embed")
+        name = self.card.get("variant")
+        return name is not None and registry.is_model(name) and hasattr(registry.variant(name).build, "embed")
 
     def output_task(self) -> OneOutput | None:
         """The task, where it predicts one tensor to be compared with targets; else None."""

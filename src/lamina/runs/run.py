@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import torch
 from torch import Tensor, nn
 
-from lamina import registry
 from lamina.data.source import Source
 from lamina.errors import UsageError, nearest
-from lamina.options.conversion import typed
+from lamina.options.conversion import made
 from lamina.runs.folders import run_folders
 from lamina.runs.opened import Opened
 from lamina.runs.views.base import InspectionPage, View
@@ -56,7 +55,7 @@ class Run(Opened):
     def verbs(self) -> tuple[str, ...]:
         """The verbs of the run: ``("evaluate", "predict", "embed", ...)``."""
         own = tuple(self._verbs())
-        embed = ("embed",) if self._embeds() else ()
+        embed = ("embed",) if self.embeds else ()
         return (*own, *embed, *COMMON_VERBS)
 
     def verb_options(self, verb: str) -> type[Any]:
@@ -196,7 +195,7 @@ class Run(Opened):
         if (image is None) == (text is None):
             raise UsageError("nothing to inspect: give an image or a text")
         given, takes = "image" if text is None else "text", self.view.inspects
-        if takes and takes != given:
+        if takes != given:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, not {given}s")
         if stage is not None and not self.view.has_stages:
             raise UsageError(f"stage is for images: {self.preprocess.kind} models have no stages")
@@ -209,13 +208,6 @@ class Run(Opened):
     def _verbs(self) -> Mapping[str, type[Any]]:
         return self.kind.verbs if self.kind is not None else {"evaluate": NoOptions, "predict": NoOptions}
 
-    def _embeds(self) -> bool:
-        """Whether the model has ``embed``; does not build a variant."""
-        if self._model is not None:
-            return hasattr(self._model, "embed")
-        name = self.card.get("variant")
-        return name is not None and registry.is_model(name) and hasattr(registry.variant(name).build, "embed")
-
     def _options(self, verb: str, given: Mapping[str, Any]) -> Any:
         """A verb's options. Raises UsageError for one that the task does not have, naming those it has."""
         cls = self.verb_options(verb)
@@ -225,16 +217,19 @@ class Run(Opened):
                 near = nearest(name, names)
                 have = f"did you mean '{near}'?" if near else f"it has {', '.join(names) or 'none'}"
                 raise UsageError(f"{verb} of {self.path} has no option '{name}' (its task is {self.task_name}); {have}")
-        return cls(**typed(cls, given, f"option of {verb}"))
+        return made(cls, given, f"option of {verb}")
 
 
 def open_run(path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> Run:
     """Open a run: ``open_run("runs/lenet5-digits").predict("photo.png")``.
 
-    ``model`` is for a run of your own module, ``task`` for one of your own task: neither can be rebuilt from the run.
-    Raises UsageError for any other folder.
+    ``model`` is for a run of a module of your own, ``task`` for one of a task of your own: neither can be built again
+    from what the run keeps. Raises UsageError for any other folder, RunError for a run of packages that are not
+    installed.
     """
-    return Run(path, model=model, task=task)
+    run = Run(path, model=model, task=task)
+    run.expect_installed()
+    return run
 
 
 def list_runs(directory: str | Path = "runs") -> list[Run]:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from lamina.runs.folders import run_folders
 from lamina.runs.run import Run
-from lamina.training.engine import monitored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +37,7 @@ def summarise(run: Run) -> RunSummary:
     """Raises RunError for a run with a file that is missing or damaged."""
     rows, status = run.history, run.directory.status()
     kept = next((row for row in reversed(rows) if row.get("best")), None)
-    watched = monitored(run.task, run.config.recipe)
-    metric = watched[0] if watched else None
+    metric = run.monitor
     finished = bool(status.get("finished"))
     return RunSummary(
         path=str(run.path),

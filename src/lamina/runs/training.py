@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import signal
 import time
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from lamina import registry
-from lamina.data.modality import holds
+from lamina.data.modality import MODALITIES, holds
 from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source
 from lamina.data.streams import Batch, Place, Stream
@@ -32,6 +33,7 @@ from lamina.runs.views.base import View
 from lamina.runs.views.table import view_of
 from lamina.runs.weights import digest, save_tensors, save_weights
 from lamina.tasks.base import Task
+from lamina.tasks.table import TASKS
 from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
@@ -84,7 +86,8 @@ class Training:
             )
         self.samples = view_for(parts).training_samples(parts.task, preprocess, source, recipe.seed)
         expect_watched(self.engine, self.validation is not None)
-        self.notes = [*parts.preprocess.notes, *self.engine.notes, *self._resume_notes()]
+        self.resume_notes = list(self._resume_notes())
+        self.notes = [*parts.preprocess.notes, *self.engine.notes, *self.resume_notes]
         """what the user should read"""
 
     @property
@@ -251,6 +254,7 @@ def prepare(
         if config is not None:
             raise UsageError("--resume uses the run's own configuration: leave --config out")
         found = _find(parent, name, label, options)
+        _expect_same_task(found, own, task)
         settings = _resumed(found, label, options)
     else:
         settings = make_config(label, options, config=config, default_recipe=own is None)
@@ -317,6 +321,8 @@ def train(
     requested |= {} if own_task is not None else {"task": task}
     requested |= {"weights": None if weights is None else str(weights), "reset_head": reset_head or None}
     training = prepare(model, requested, config=config, name=name, directory=directory, resume=resume, task=own_task)
+    for text in training.resume_notes:
+        warnings.warn(text, stacklevel=2)
     for _ in stoppable(training.events()):
         pass
     training.disband()
@@ -413,6 +419,18 @@ def _find(parent: Path, name: str | None, label: str | None, options: Mapping[st
     return RunDirectory.open(parent / name)
 
 
+def _expect_same_task(found: RunDirectory, own: nn.Module | None, task: Task | None) -> None:
+    """Raise RunError where the run is of packages that are not installed, UsageError where it was started with a task
+    of the user's own and another is given, or none, or the other way round."""
+    run = Run(found.path, model=own, task=task)
+    run.expect_installed()
+    given = None if task is None else type(task).__name__
+    if run.card.get("own_task") != given:
+        begun = f"a task of your own, {run.card['own_task']}" if "own_task" in run.card else f"'{run.task_name}'"
+        now = "without one: give task=..." if given is None else f"with {given}"
+        raise UsageError(f"{found.path} was started with {begun}; it cannot be resumed {now}")
+
+
 def _resumed(found: RunDirectory, label: str | None, options: Mapping[str, Any]) -> TrainConfig:
     """The run's configuration with the changes in ``options``. Raises UsageError for one that may not change."""
     begun = TrainConfig.from_dict(found.read("config.yaml"))
@@ -475,4 +493,11 @@ def _card(config: TrainConfig, training: Training) -> dict[str, Any]:
     if parts.variant:
         facts = {"variant": config.name, "card": dataclasses.asdict(registry.card(config.name)), **facts}
         facts["config"] = dataclasses.asdict(parts.model.config)  # type: ignore[call-overload] # Module's Any
+    packages = {
+        "model": registry.package(config.name) if parts.variant else None,
+        "modality": MODALITIES.package(parts.preprocess.kind),
+        "task": None if parts.kind is None else TASKS.package(parts.kind.name),
+    }
+    if any(packages.values()):  # said where the run is opened without them
+        facts["packages"] = {what: package for what, package in packages.items() if package is not None}
     return facts

@@ -11,7 +11,7 @@ from torch import Tensor
 from lamina.data.protocols import Preprocess
 from lamina.data.spec import NO_TARGETS, DataSpec
 from lamina.errors import UsageError, unknown
-from lamina.options.conversion import typed
+from lamina.options.conversion import made
 from lamina.options.recipe import Recipe
 from lamina.tasks.base import Task
 from lamina.tasks.verb_options import NoOptions
@@ -67,25 +67,26 @@ class TaskKind:
     predicts_at_once: bool = True
     """whether one forward pass gives a prediction, so that an exported file can predict"""
 
-    def objective(self, given: str | Mapping[str, Any] | None) -> Objective:
-        """The objective in a configuration; the default one for None.
+    def objective(self, given: str | Mapping[str, Any] | None, usual: str | None = None) -> Objective:
+        """The objective in a configuration; without a name the model's ``usual`` one if the task has it, or the first.
+
 
         Raises UsageError, with the nearest name, for an unknown objective or option.
         """
-        if given is None:
-            given = {}
-        values: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
-        name = values.pop("name", None) or next(iter(self.objectives), "default")
+        values: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given or {})
+        first = usual if usual in self.objectives else next(iter(self.objectives), "default")
+        name = str(values.pop("name", None) or first)
         if not self.objectives:
             if given:
-                raise UsageError(f"the task {self.name} has no objectives to choose from, got '{name}'")
+                got = next(iter(values), name)
+                raise UsageError(f"the task {self.name} has no objectives to choose from, got '{got}'")
             return Objective(name=name)
         if name not in self.objectives:
             raise unknown(f"objective of {self.name}", name, self.objectives)
         cls = self.objectives[name]
         if values and not vars(cls()):
             raise UsageError(f"the objective '{name}' has no options, got '{next(iter(values))}'")
-        return Objective(name=name, options=cls(**typed(cls, values, f"option of the objective {name}")))
+        return Objective(name=name, options=made(cls, values, f"option of the objective {name}"))
 
 
 def serves_targets(task: str) -> Callable[[DataSpec], str | None]:

@@ -18,6 +18,7 @@ TASKS: Plugins[TaskKind] = Plugins(
         "language-modelling": "lamina.tasks.language_modelling:KIND",
         "translation": "lamina.tasks.translation:KIND",
     },
+    TaskKind,
 )
 
 

@@ -24,6 +24,8 @@ SCRIPTS = {
 """the language of a script, by the first word of its characters' names"""
 WORDS = "13a"
 """sacrebleu's tokenizer for languages with spaces between words"""
+SIDES = ("src", "tgt")
+"""what files of pairs are called that do not name their languages"""
 LOOKED_AT = 200
 """texts that a script is looked for in"""
 
@@ -65,7 +67,7 @@ def bleu_tokenizer(language: str, texts: Sequence[str]) -> str:
     code = language.casefold().replace("_", "-").split("-")[0]
     if code in UNSPACED:
         return UNSPACED[code]
-    if len(code) in (2, 3):
+    if len(code) in (2, 3) and code not in SIDES:
         return WORDS
     letters = [char for text in texts[:LOOKED_AT] for char in text if char.isalpha()]
     found = Counter(SCRIPTS.get(unicodedata.name(char, "").split(" ")[0].split("-")[0]) for char in letters)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from lamina import registry
 from lamina.errors import UsageError
-from lamina.weights.loading import load_weights
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def create_model(name: str, *, weights: str | Path | None = None, **overrides: Any) -> nn.Module:
@@ -26,5 +26,7 @@ def create_model(name: str, *, weights: str | Path | None = None, **overrides: A
         )
     model = registry.create_model(name, **overrides)
     if weights is not None:
+        from lamina.weights.loading import load_weights  # here: a misspelt name is answered without torch
+
         load_weights(model, weights)
     return model

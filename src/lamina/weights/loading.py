@@ -6,14 +6,13 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lamina.errors import DataError, UsageError
-from lamina.plugins import package_of
+from lamina.plugins import package_of, points_of
 from lamina.weights.layout import Layout, Translation
 from lamina.weights.reading import StateDict, read_state_dict
 
@@ -114,20 +113,23 @@ def layouts_of(model: nn.Module) -> Sequence[Layout]:
 
 
 def _layouts_of_package(module: str) -> Sequence[Layout]:
-    """Layouts that another package brings for the models of ``module``: its entry point in the group
-    ``lamina.weights``, called as the module or as its last part, names a module with ``LAYOUTS``.
+    """Layouts that packages bring for the models of ``module``: entry points in the group ``lamina.weights``, called as
+    the module or, in the models' own package, as its last part, name modules with ``LAYOUTS``.
 
-    Raises UsageError where that cannot be imported.
+    Raises UsageError where one cannot be imported.
     """
-    for point in metadata.entry_points(group="lamina.weights"):
-        if point.name in (module, module.rpartition(".")[2]):
+    found: list[Layout] = []
+    for point in points_of("lamina.weights"):
+        own = point.value.partition(".")[0] == module.partition(".")[0]
+        if point.name == module or (own and point.name == module.rpartition(".")[2]):
             try:
-                found: Sequence[Layout] = point.load().LAYOUTS
+                found += point.load().LAYOUTS
             except Exception as error:  # whatever another package's import raises
                 package = package_of(point)
-                raise UsageError(f"the weights' layouts of package '{package}' cannot be loaded: {error}") from error
-            return found
-    return ()
+                raise UsageError(
+                    f"the weights' layouts of package '{package}' cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
+    return found
 
 
 @dataclass(kw_only=True)

@@ -97,7 +97,7 @@ def test_other_batch_sizes(kind: str, refused: Any) -> None:
         MAKERS[kind](seed=1, world=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(2, 300), rows=st.integers(1, 6), window=st.integers(1, 12), epoch=st.integers(0, 5))
 def test_rows_go_on_where_the_batch_before_ended(count: int, rows: int, window: int, epoch: int) -> None:
     if (count - 1) // rows < window:
@@ -116,7 +116,7 @@ def test_rows_go_on_where_the_batch_before_ended(count: int, rows: int, window: 
     assert int(joined[-1, -1]) + 1 < count
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(count=st.integers(2, 300), size=st.integers(1, 4), window=st.integers(1, 12), epoch=st.integers(0, 5))
 @example(count=5, size=2, window=2, epoch=0)
 @example(count=5, size=1, window=3, epoch=0)
@@ -152,7 +152,7 @@ def test_a_text_shorter_than_a_window(refused: Any) -> None:
     assert batch["target"].tolist() == [list(range(1, 9))]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(1, 80), size=st.integers(1, 9), epoch=st.integers(0, 3), pairs=st.booleans())
 def test_an_epoch_has_each_sample_at_most_once_and_whole(count: int, size: int, epoch: int, pairs: bool) -> None:
     size = min(size, count)
@@ -226,7 +226,7 @@ def test_longer_samples_are_left_out(refused: Any) -> None:
         ByLength(samples, 1, 0, longest=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(2, 500), window=st.integers(1, 60), rows=st.integers(1, 5), world=st.integers(1, 3))
 def test_evaluation_predicts_every_token_but_the_first_once(count: int, window: int, rows: int, world: int) -> None:
     for kind in (TextInOrder, WindowsInOrder):

@@ -57,7 +57,7 @@ def test_byte_pairs_lose_nothing_and_know_everything(text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["character", "word", "bpe"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(text=PLAIN)
 def test_line_by_line_is_the_same_as_whole(kind: Any, text: str) -> None:
     code = fitted(kind)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import lamina
+from lamina.cli.main import main
 from lamina.data.image.augment.geometric import Geometric
 from lamina.data.image.augment.recipe import make_augment
 from lamina.data.protocols import BatchOptions
@@ -197,9 +198,9 @@ def test_ten_crops_of_a_run_without_windows_and_what_has_none(digits_run: Run, d
         digits_run.evaluate(crops=5)
 
 
-def test_evaluate_crops_on_the_command_line(digits_run: Run) -> None:
-    command = [sys.executable, "-m", "lamina", "evaluate", str(digits_run.path), "--crops", "10", "--json"]
-    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def test_evaluate_crops_on_the_command_line(digits_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(digits_run.path), "--crops", "10", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
     assert said["metrics"] == pytest.approx(digits_run.evaluate(crops=10), rel=1e-5)
 
 

@@ -187,8 +187,17 @@ def _unrecognised(root: Path, files: list[Path]) -> UsageError:
 
 
 def holds_runs(folder: Path) -> bool:
-    """Whether a folder is a run, or one of runs: what was written in training is no data."""
-    return _is_run(folder) or any(map(_is_run, (path.parent for path in folder.glob("*/config.yaml"))))
+    """Whether a folder is a run, or holds runs and no images beside them: what training wrote is no data."""
+    if _is_run(folder):
+        return True
+    runs, images = False, False
+    for where, folders, files in os.walk(folder):
+        if _is_run(Path(where)):
+            runs, folders[:] = True, []
+            continue
+        folders[:] = [name for name in folders if _visible(name)]
+        images = images or bool(image_files(Path(where, name) for name in files if _visible(name)))
+    return runs and not images
 
 
 def _is_run(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.text.parallel import is_tabbed, open_tabbed, tabbed_lines
 from lamina.data.text.sources import running_text
-from lamina.data.text_files import is_text, read_text
+from lamina.data.text_files import is_text, read_lines, read_text
 from lamina.errors import UsageError
 
 
@@ -23,9 +23,14 @@ def open_text(name: str, paths: Mapping[str, Path], options: DataOptions) -> Sou
     """
     texts = {split: read_text(path, options.max_extracted_bytes) for split, path in paths.items()}
     translates = options.task == "translation" or options.languages
-    if translates or (options.task == "auto" and is_tabbed(tabbed_lines(texts["train"]))):
+    if translates or (options.task == "auto" and _holds_pairs(paths["train"], options)):
         return open_tabbed(name, paths, options)
     return running_text(name, texts, options)
+
+
+def _holds_pairs(path: Path, options: DataOptions) -> bool:
+    """Whether each line of a file is two texts with a tab between them."""
+    return is_tabbed(tabbed_lines(read_lines(path, options.max_extracted_bytes)))
 
 
 def split_texts(files: Sequence[Path]) -> dict[str, Path]:
@@ -44,7 +49,7 @@ def only_text(root: Path, files: Sequence[Path], options: DataOptions) -> Path |
     ambiguous."""
     texts = [path for path in files if is_text(path)]
     if len(texts) > 1:
-        pairs = [path for path in texts if is_tabbed(tabbed_lines(read_text(path, options.max_extracted_bytes)))]
+        pairs = [path for path in texts if _holds_pairs(path, options)]
         if len(pairs) != 1:
             raise UsageError(
                 f"'{root}' holds several text files, none of them called train: name one, such as '{texts[0]}'"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lamina.data.source import Samples, Source, Split, targets_of
 from lamina.data.spec import NO_TARGETS
+from lamina.data.targets.labels import PREDICTED
 from lamina.errors import DataError
 
 WITHOUT_CODE = (NO_TARGETS, "language-modelling")
@@ -124,6 +125,10 @@ def align(source: Source, code: TargetCode) -> Source:
         if spec.targets != code.names:
             have, want = ", ".join(spec.targets), ", ".join(code.names)
             raise DataError(f"{spec.name} has the targets {have}, but the model was trained on {want}")
+        return source
+    if code.task not in PREDICTED:  # of a kind that another package brings: nothing here can number them anew
+        if spec.classes != code.classes:
+            raise DataError(f"{spec.name} has other classes than those that the model was trained with")
         return source
     for name in spec.classes:
         if name not in code.classes:

@@ -24,6 +24,8 @@ CLASSES = "classification"
 """the task of data with one class for each sample"""
 PREDICTED = ("classification", "multilabel", "regression")
 """tasks with targets separate from the inputs"""
+READ_FOR = (*PREDICTED, "language-modelling", "translation")
+"""tasks that decide how data are read; others leave it to the data"""
 
 
 @dataclass(frozen=True)
@@ -208,9 +210,10 @@ def strata(spec: DataSpec, targets: Tensor | None) -> Tensor | None:
 
 
 def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
-    """Raise DataError for targets with a single class or value, or with a class that is not in train."""
+    """Raise DataError for targets with a single class or value, or with a class that is not in train. Targets of other
+    packages' tasks are not checked."""
     targets = splits["train"]
-    if targets is None:
+    if targets is None or spec.task not in PREDICTED:
         return
     if spec.task == "regression":
         constant = [name for k, name in enumerate(spec.targets) if bool((targets[:, k] == targets[0, k]).all())]
@@ -232,6 +235,8 @@ def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
 
 def describe_targets(spec: DataSpec, targets: Mapping[str, Tensor]) -> dict[str, Any]:
     """Range of regression targets, or number of samples of each class, by split."""
+    if spec.task not in PREDICTED:
+        return {}
     if spec.task == "regression":
         ranges = {
             split: {name: [float(of[:, k].min()), float(of[:, k].max())] for k, name in enumerate(spec.targets)}

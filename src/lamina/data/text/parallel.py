@@ -12,7 +12,7 @@ from lamina.data.splits import ORDER, SPLIT_NAMES
 from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import empty_texts, pairs_source
-from lamina.data.text_files import is_text, lines_of, read_lines
+from lamina.data.text_files import is_text, read_lines
 from lamina.errors import DataError, UsageError, unknown
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}([_-]\w{1,8})*")
@@ -28,9 +28,9 @@ Files = Mapping[str, Mapping[str, Path]]
 def parallel_files(files: Sequence[Path]) -> Files:
     """Files named as ``train.de`` and ``train.en``, by split and language; empty without two of train.
 
-    ``src-train.txt`` and ``tgt-train.txt`` are such files, too. The other splits are ``val``, ``valid``, ``validation``, ``dev`` and ``test``; names may have suffixes
-    (``test_2016_flickr.de``), and files may be gzipped. Of several test sets the one called test is used, or the first
-    by name.
+    ``src-train.txt`` and ``tgt-train.txt`` are such files, too. The other splits are ``val``, ``valid``,
+    ``validation``, ``dev`` and ``test``; names may have suffixes (``test_2016_flickr.de``), and files may be gzipped.
+    Of several test sets the one called test is used, or the first by name.
     """
     found: dict[str, dict[str, Path]] = {}
     for path in files:
@@ -106,9 +106,9 @@ def is_tabbed(columns: Sequence[Sequence[str]]) -> bool:
     return len(columns) in (2, 3) and is_free_text(columns[0]) and is_free_text(columns[1])
 
 
-def tabbed_lines(text: str) -> list[list[str]]:
+def tabbed_lines(lines: Sequence[str]) -> list[list[str]]:
     """The columns of tab-separated lines; empty if their numbers of tabs differ."""
-    rows = [line.split("\t") for line in lines_of(text)]
+    rows = [line.split("\t") for line in lines]
     return [list(column) for column in zip(*rows, strict=True)] if len({len(row) for row in rows}) == 1 else []
 
 

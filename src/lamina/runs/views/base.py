@@ -67,8 +67,8 @@ class View:
 
     unit: ClassVar[str] = "sample"
     """what a split's length counts"""
-    inspects: ClassVar[str] = ""
-    """the keyword of ``Run.inspect`` that it takes: "image", "text"; empty: none"""
+    inspects: ClassVar[str] = "image"
+    """the keyword of ``Run.inspect`` that it takes: "text", or "image", in whose place samples of other data come"""
     has_stages: ClassVar[bool] = False
     """whether an inspection takes a ``stage``"""
 

@@ -43,13 +43,17 @@ class ExportedModel:
                 f"{path} was exported from {self.facts.model} alone: only the export of a run holds classes and "
                 "preprocessing"
             )
-        files = {"preprocess.json": self.facts.preprocess}
+        files = {"preprocess.json": self.facts.preprocess, **self.facts.files}
         if self.facts.tokenizer is not None:
             files["tokenizer.json"] = self.facts.tokenizer
-        self.preprocess = load_preprocess(files)
+        try:
+            self.preprocess = load_preprocess(files)
+        except RunError as error:
+            raise ExportError(f"{path}: {error}") from error
         kind = _kind_of(self.facts.task or self.preprocess.target.task, path)
         _expect_predictions(kind, path)
-        self._task = task_of(kind, self.preprocess, Recipe(), kind.objective(self.facts.objective))
+        objective = kind.objective({"name": self.facts.objective, **self.facts.objective_options})
+        self._task = task_of(kind, self.preprocess, Recipe(), objective)
         if fitted := {name: torch.tensor(value) for name, value in self.facts.fitted.items()}:
             self._task.load_finalized(fitted)
         self._engine = engine
@@ -148,16 +152,18 @@ def _expect_predictions(kind: TaskKind | None, path: Path) -> None:
 def _facts_of(run: Opened) -> ExportFacts:
     if not run.directory.weights.is_file():
         raise RunError(f"{run.path} has no weights yet: it was stopped before its first epoch was done")
-    files = run.preprocess.files()
+    files = dict(run.preprocess.files())
     return ExportFacts(
         model=run.config.name,
         inputs=_limited(run.preprocess.signature(), limits(run.model)[1]),
         classes=run.classes,
         task=run.task_name,
         objective=run.objective.name,
+        objective_options=vars(run.objective.options),
         fitted={name: value.tolist() for name, value in run.fitted.items()},
-        preprocess=files["preprocess.json"],
-        tokenizer=files.get("tokenizer.json"),
+        preprocess=files.pop("preprocess.json"),
+        tokenizer=files.pop("tokenizer.json", None),
+        files=files,
         weights=digest(run.directory.weights),
         version=__version__,
     )

@@ -16,13 +16,15 @@ VIEWS: Plugins[type[View]] = Plugins(
         "language-modelling/text": "lamina.runs.text.views:LanguageModellingView",
         "translation/text": "lamina.runs.text.views:TranslationView",
     },
+    View,
 )
 """rows by "task/modality"; "*" stands for any"""
 
 
 def view_of(task: str, modality: str) -> type[View]:
-    """The row for a task on a modality, else the modality's, else the task's, else the base class."""
-    for name in (f"{task}/{modality}", f"{ANY}/{modality}", f"{task}/{ANY}"):
-        if name in VIEWS:
-            return VIEWS[name]
-    return View
+    """The row for a task on a modality, else the modality's, else the task's, else the base class.
+
+    One whose package fails is skipped, and is in ``VIEWS.faults``.
+    """
+    names = (f"{task}/{modality}", f"{ANY}/{modality}", f"{task}/{ANY}")
+    return next((view for name in names if (view := VIEWS.find(name)) is not None), View)

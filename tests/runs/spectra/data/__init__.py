@@ -1,0 +1,1 @@
+"""Spectra as data: samples, preprocessing, the row of the table of modalities."""
