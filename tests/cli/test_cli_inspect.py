@@ -102,7 +102,7 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
         ((run, "--image", digit, "--stage", "2"), 2, "there is no stage 2: this model has 2"),
         ((run, "--image", digit, "--stage", "x"), 2, "--stage"),
         ((run, "--image", digit, "--weights", "w.pth"), 2, "--weights is for a model named without a run"),
-        (("mlp", "--image", digit), 2, "mlp is no model of images"),
+        (("mlp", "--image", digit), 2, "mlp is not an image model"),
         ((run, "--image", "text.png"), 1, "text.png"),
         (("lenet5", "--image", digit, "--weights", "none.pth"), 2, "no such file: none.pth"),
         ((run, "--image", digit, "--out", "taken"), 1, "cannot write into taken"),
