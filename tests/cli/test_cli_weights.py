@@ -107,7 +107,11 @@ def test_convert_says_what_is_wrong_and_writes_nothing(lamina: Lamina, tmp_path:
             "has 10 classes, the model 7: set --model.num-classes to the number of classes in the file",
         ),
         ("convert alexnet lenet.safetensors --out x.safetensors", 2, "does not fit this AlexNet"),
-        ("convert lenet5 mixed.safetensors --out x.safetensors", 2, "holds float16 and float32 numbers: choose one with --dtype"),
+        (
+            "convert lenet5 mixed.safetensors --out x.safetensors",
+            2,
+            "holds float16 and float32 numbers: choose one with --dtype",
+        ),
         (
             "convert lenet5 large.safetensors --out x.safetensors --dtype float16",
             1,
