@@ -48,7 +48,14 @@ def test_a_run_is_looked_at(lamina: Lamina, trained: Trained, digit: Path, monke
     assert "learned nothing" not in page
     assert "<script" not in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page), "asks for something"
-    for words in ("Class activation map", "Grad-CAM for", "First-layer filters", "Feature maps: stage 1", "Gradient flow"):
+    titles = ("Class activation map", "Grad-CAM for", "First-layer filters", "Feature maps: stage 1", "Gradient flow")
+    for words in titles:
+        "Class activation map",
+        "Grad-CAM for",
+        "First-layer filters",
+        "Feature maps: stage 1",
+        "Gradient flow",
+    ):
         assert words in page, words
     report = (trained[0] / "runs/lenet5-digits/report.html").read_text()
     for stage in ("stage 0", "stage 1"):
