@@ -89,13 +89,9 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def anywhere(seconds: float) -> None:
-    """Die somewhere in start-up or the first steps."""
-    die_in(seconds)
-
-
-def after_a_checkpoint(seconds: float, last: int) -> None:
-    """Die some time after this life's first checkpoint, at step ``last`` at the latest, however slow the clock is."""
+def in_time(seconds: float, last: int, *, after_a_checkpoint: bool) -> None:
+    """Die some time after the start, or after this life's first checkpoint; at step ``last`` at the latest, so that
+    no clock matters."""
     save = Checkpoints.save
 
     def saved(self: Checkpoints, step: int, state: dict[str, Any]) -> Path:
@@ -107,6 +103,8 @@ def after_a_checkpoint(seconds: float, last: int) -> None:
         return path
 
     Checkpoints.save = saved  # type: ignore[method-assign]
+    if not after_a_checkpoint:
+        die_in(seconds)
 
 
 def while_writing(syncs: int) -> None:
@@ -125,15 +123,15 @@ def while_writing(syncs: int) -> None:
 def killed_run(case: str, folder: Path, whole: float) -> list[int]:
     """Train with KILLS kills at random moments; the steps of the newest checkpoint after each.
 
-    Of five lives one is cut short wherever it is, start-up included, two some time after their first checkpoint, at
-    their share of the steps at the latest, and two while they write. So all kills fall before the end.
+    Of five lives one is cut short wherever it is, start-up included, two some time after their first checkpoint, and
+    two while they write; none gets far beyond its share of the steps. So all kills fall before the end.
     """
     total, steps = last_step(folder.parent / "undisturbed"), []
     for kill in range(KILLS):
         last = total * (kill + 1) // (KILLS + 1)
         prepare: Callable[[], None] = [
-            partial(anywhere, random.uniform(0, 0.1) * whole),
-            partial(after_a_checkpoint, random.uniform(0, 0.03) * whole, last),
+            partial(in_time, random.uniform(0, 0.1) * whole, last, after_a_checkpoint=False),
+            partial(in_time, random.uniform(0, 0.03) * whole, last, after_a_checkpoint=True),
             partial(while_writing, random.randint(2, 14)),
         ][(0, 1, 2, 1, 2)[kill % 5]]
         pid = fork(case, folder, prepare)
