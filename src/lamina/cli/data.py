@@ -60,11 +60,11 @@ def show(described: Mapping[str, Any]) -> None:
         {
             "data": described["name"],
             "kind": described["kind"],
-            "task": described["task"],
+            "task": described["task"] if "hint" not in described else "",
             described["counted"]: ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
             "images": _images(described) if "channels" in described else "",
             "languages": " to ".join(described.get("languages", ())),
-            "targets": ", ".join(described["targets"]),
+            "targets": _targets(described),
             "licence": described["licence"],
             "fingerprint": described["fingerprint"],
         }
@@ -96,6 +96,12 @@ def show(described: Mapping[str, Any]) -> None:
         facts({"for example": shorten(" -> ".join(described["example"]), 100, placeholder=" ...")})
     for name in described["skipped"]:
         note(f"left out: {name}")
+
+
+def _targets(described: Mapping[str, Any]) -> str:
+    if "hint" not in described:
+        return ", ".join(described["targets"])
+    return f"none ({described['hint']})" if described["hint"] else "none"
 
 
 def _images(described: Mapping[str, Any]) -> str:

@@ -6,11 +6,13 @@ from typing import Any
 
 from lamina.data.modality import MODALITIES
 from lamina.data.source import Source, targets_of
+from lamina.data.spec import NO_TARGETS
 from lamina.data.targets.labels import describe_targets
 
 
 def describe(source: Source) -> dict[str, Any]:
-    """What a source is, as JSON-ready data: spec, samples per split and class, columns with their extent."""
+    """What a source is, as JSON-ready data: spec, samples per split and class, columns with their extent; where there
+    are no targets, how to name or bring them."""
     spec = source.spec
     out: dict[str, Any] = {
         "name": spec.name,
@@ -23,5 +25,7 @@ def describe(source: Source) -> dict[str, Any]:
     targets = {name: found for name, split in source.splits.items() if (found := targets_of(split)) is not None}
     if targets:
         out |= describe_targets(spec, targets)
+    if spec.task == NO_TARGETS:
+        out["hint"] = spec.advice
     out |= MODALITIES[spec.kind].describe(source)
     return out | {"fingerprint": spec.fingerprint, "skipped": list(spec.skipped), "licence": spec.licence}

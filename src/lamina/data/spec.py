@@ -59,3 +59,8 @@ class DataSpec:
     """where there are no targets: how the user can name or bring them"""
     licence: str = ""
     """licence or origin, where the source states it"""
+
+    @property
+    def advice(self) -> str:
+        """The hint, without the source's name before it."""
+        return self.hint.removeprefix(f"{self.name}: ")

@@ -95,7 +95,7 @@ class Classification(OneOutput):
         return {"probabilities": (self.outputs(model, batch).float() / self.temperature).softmax(1)}
 
     def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        """With the recipe's ``calibrate`` the temperature of least cross-entropy (Guo et al. 2017, arXiv 1706.04599)."""
+        """With the recipe's ``calibrate`` the temperature of least cross-entropy (Guo et al. 2017, 1706.04599)."""
         if not self.calibrates:
             return {}
         rows = [(self.outputs(model, batch).double().cpu(), batch["target"].cpu()) for batch in batches]

@@ -89,8 +89,7 @@ def serves_targets(task: str) -> Callable[[DataSpec], str | None]:
         if spec.task == task:
             return None
         if spec.task == NO_TARGETS:
-            hint = spec.hint.removeprefix(f"{spec.name}: ")
-            return f"has no targets ({hint})" if hint else "has no targets"
+            return f"has no targets ({spec.advice})" if spec.advice else "has no targets"
         return f"calls for {spec.task}"
 
     return serves
