@@ -143,16 +143,23 @@ class Training:
             )
 
     @property
+    def task_name(self) -> str:
+        """The task's name in the table, or the class of a task of the user's own."""
+        return type(self.parts.task).__name__ if self.parts.kind is None else self.parts.kind.name
+
+    @property
     def stream(self) -> Stream:
         """The stream that counts epochs: the only one, or the longest."""
         return next(iter(self.streams.values()))
 
     def _streams(self, options: BatchOptions) -> dict[str, Stream]:
         """Training batches by name: "train", or one stream for each side, the longest, which counts epochs, first."""
-        made = {
-            name: self.parts.preprocess.training_stream(samples, options)
-            for name, samples in self._samples("train").items()
-        }
+        made: dict[str, Stream] = {}
+        for name, samples in self._samples("train").items():
+            try:
+                made[name] = self.parts.preprocess.training_stream(samples, options)
+            except UsageError as error:
+                raise UsageError(f"side {name}: {error}") if self.parts.task.sides else error from None
         return dict(sorted(made.items(), key=lambda item: -item[1].per_epoch))
 
     def _samples(self, split: str) -> dict[str, Any]:
@@ -252,10 +259,10 @@ def train(
     ``model``: a variant's name, or any ``nn.Module``. ``task``: a name in the table of tasks, or a ``Task`` of your own
     (default: the first of the model's tasks that the data can serve). ``data``: an embedded set, a path, or
     ``hf:<dataset>@<revision>``; several are the sides of a task that draws from unpaired sets. ``options``: fields of
-    ``Recipe`` and ``DataOptions`` by name; ``model_options`` the model's own; ``recipe`` a whole recipe in place of the variant's default. ``weights``: a file of published weights,
-    or a run's folder, to begin with; ``reset_head`` leaves its output layer out. The run is ``directory/name``; a name
-    that is taken gets ``-2``. ``resume`` goes on from the latest checkpoint. Ctrl-C stops after the step under way,
-    saves and raises KeyboardInterrupt.
+    ``Recipe`` and ``DataOptions`` by name; ``model_options`` the model's own; ``recipe`` a whole recipe in place of the
+    variant's default. ``weights``: a file of published weights, or a run's folder, to begin with; ``reset_head`` leaves
+    its output layer out. The run is ``directory/name``; a name that is taken gets ``-2``. ``resume`` goes on from the
+    latest checkpoint. Ctrl-C stops after the step under way, saves and raises KeyboardInterrupt.
 
     Raises UsageError, DataError, RunError, TrainingError.
     """

@@ -259,9 +259,8 @@ def _compile_notes(task: Task, recipe: Recipe) -> tuple[str, ...]:
     eager = [player for player in task.differentiated_twice if player in task.players]
     if not recipe.compile or not eager:
         return ()
-    return (
-        f"{' and '.join(eager)} is not compiled: gradients of its gradients are taken, which torch.compile refuses",
-    )
+    them = "is not compiled: gradients of its" if len(eager) == 1 else "are not compiled: gradients of their"
+    return (f"{' and '.join(eager)} {them} gradients are taken, which torch.compile refuses",)
 
 
 def _compile(module: nn.Module, device: str) -> None:
