@@ -41,10 +41,9 @@ class RunDirectory:
     """Paths and small files of one run.
 
     ``config.yaml`` what was asked; ``model.safetensors`` the best weights; ``fitted.safetensors`` what the task fitted
-    under them; ``card.json``, ``data.json``,
-    ``preprocess.json``, of texts ``tokenizer.json`` what is needed to use them; ``checkpoints/``; ``metrics.csv`` a row
-    for each epoch; ``samples.jsonl`` what a model that writes wrote after each; ``status.json`` how training ended;
-    ``report.html``.
+    under them; ``card.json``, ``data.json``, ``preprocess.json``, of texts ``tokenizer.json`` what is needed to use
+    them; ``checkpoints/``; ``metrics.csv`` a row for each epoch; ``samples.jsonl`` what a model that writes wrote after
+    each; ``status.json`` how training ended; ``report.html``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -184,7 +183,9 @@ class RunDirectory:
         if not self.metrics.exists():
             return []
         with open(self.metrics, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file, restval=""))
+            rows = list(csv.DictReader(file, restval=""))
+        # a file from before columns were added may have rows longer than its first
+        return [{name: value for name, value in row.items() if name is not None} for row in rows]
 
     def _add_columns(self, columns: Sequence[str]) -> None:
         """Write the file anew with more columns, the cells of the rows before empty."""
