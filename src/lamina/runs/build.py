@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,18 +146,26 @@ def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> 
 
     Raises UsageError for one that task or model do not have.
     """
-    usual = None if card is None else card.objective
-    if config.objective is None:
-        if usual is not None and usual not in kind.objectives and not _elsewhere(card, usual):
-            raise unknown("objective", usual, kind.objectives)
-        return kind.objective(usual if usual in kind.objectives else None)
-    given = config.objective
-    if not isinstance(given, str) and "name" not in given and usual in kind.objectives:
-        given = {"name": usual, **given}
-    objective = kind.objective(given)
-    if card is not None and card.differentiable_method != "forward" and objective.name != usual:
+    given, usual = config.objective, None if card is None else card.objective
+    if given is None and usual is not None and usual not in kind.objectives and not _elsewhere(card, usual):
+        raise unknown("objective", usual, kind.objectives)
+    objective = objective_of(kind, given, usual)
+    if given is not None and card is not None and card.differentiable_method != "forward" and objective.name != usual:
         raise UsageError(f"{config.name} is trained by '{usual}' alone: its output is a step, which has no gradient")
     return objective
+
+
+def objective_of(kind: TaskKind, given: str | Mapping[str, Any] | None, usual: str | None) -> Objective:
+    """The objective that a configuration gives; options without a name are those of the model's ``usual`` one.
+
+    Raises UsageError for one that the task does not have.
+    """
+    usual = usual if usual in kind.objectives else None
+    if given is None:
+        return kind.objective(usual)
+    if usual is not None and not isinstance(given, str) and "name" not in given:
+        given = {"name": usual, **given}
+    return kind.objective(given)
 
 
 def _elsewhere(card: Card | None, objective: str) -> bool:

@@ -19,7 +19,7 @@ from lamina.data.source import Source, targets_of
 from lamina.data.streams import Batch
 from lamina.data.targets.code import align
 from lamina.errors import RunError, UsageError, unknown
-from lamina.runs.build import batch_options, make_model, task_of
+from lamina.runs.build import batch_options, make_model, objective_of, task_of
 from lamina.runs.config import TrainConfig
 from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory
@@ -78,7 +78,7 @@ class Opened:
         """What was minimised."""
         if self.kind is None:
             return Objective(name="own")
-        return self.kind.objective(self.config.objective or self.card.get("card", {}).get("objective"))
+        return objective_of(self.kind, self.config.objective, self.facts().get("objective"))
 
     @cached_property
     def task(self) -> Task:

@@ -131,10 +131,11 @@ class FocalClassification(Classification):
     ) -> Tensor:
         target_BK = target_B if target_B.ndim == 2 else F.one_hot(target_B, logits_BK.shape[1])
         log_BK = logits_BK.log_softmax(1)
-        # 1 - p as the sum of the other probabilities would lose nothing; expm1 keeps the digits of a p near 1, too
-        rest_BK = -torch.expm1(log_BK)
+        # 1 - p as the sum of the other probabilities would lose nothing; expm1 keeps the digits of a p near 1, too. Where
+        # p is 1 to the last digit it is not 0: a power between 0 and 1 has no slope there
+        rest_BK = -torch.expm1(log_BK).clamp_max(-torch.finfo(log_BK.dtype).tiny)
         share_BK = target_BK.to(log_BK) if weights is None else target_BK.to(log_BK) * weights
-        cost = -(share_BK * rest_BK.clamp_min(0).pow(self.gamma) * log_BK).sum()
+        cost = -(share_BK * rest_BK.pow(self.gamma) * log_BK).sum()
         return cost / share_BK.sum()
 
 
