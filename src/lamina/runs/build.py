@@ -69,9 +69,13 @@ def build(
         context = limits(module)[1]
     kind = choose_task(config, source.spec, card) if task is None else None
     objective = choose_objective(config, kind, card) if kind is not None else None
+    named = kind.name if kind is not None else "your own"
     if config.recipe.class_weights and not (source.spec.classes and kind is not None and kind.weighs_classes):
-        named = kind.name if kind is not None else "your own"
         raise UsageError(f"class_weights: the task is {named}, which has no classes")
+    if config.recipe.calibrate and not (kind is not None and kind.calibrates):
+        raise UsageError(f"calibrate: the task is {named}, which has neither probabilities nor labels to calibrate")
+    if config.recipe.calibrate and "validation" not in source.splits:
+        raise UsageError("calibrate fits on the validation split: set --validation above 0")
     needs = Needs(
         options=config.options,
         augmentation=config.recipe.augmentation,

@@ -176,11 +176,12 @@ class Training:
         with the run."""
         if not self.fabric.is_global_zero or not self.directory.weights.is_file():
             return
-        run = self.run
-        if "validation" not in run.source.splits:
+        if "validation" not in self.source.splits or type(self.parts.task).finalize is Task.finalize:
             return
+        run = self.run
+        batches = run.batches("validation", self.source)
         with predicting(run.model):
-            fitted = run.task.finalize(run.model, (like(run.model, batch) for batch in run.batches("validation")))
+            fitted = run.task.finalize(run.model, (like(run.model, batch) for batch in batches))
         if fitted:
             save_tensors(fitted, self.directory.fitted)
 

@@ -227,4 +227,5 @@ KIND = TaskKind(
     },
     verbs=VERBS["classification"],
     weighs_classes=True,
+    calibrates=True,
 )

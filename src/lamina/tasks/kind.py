@@ -56,6 +56,8 @@ class TaskKind:
     needs_targets: bool = True
     weighs_classes: bool = False
     """whether the recipe's ``class_weights`` mean something for it"""
+    calibrates: bool = False
+    """whether the recipe's ``calibrate`` means something for it"""
     sides: tuple[str, ...] = ()
     """names of the unpaired sets of data that it draws from; empty: one set"""
     predicts_at_once: bool = True
