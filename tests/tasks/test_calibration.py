@@ -64,12 +64,12 @@ def f1(probability: Tensor, target: Tensor, threshold: float) -> float:
 
 
 def test_a_threshold_divides_neighbouring_numbers() -> None:
-    """Half of the way between them is one of them, in single precision."""
+    """Half of the way between them is one of them, in single precision, in which thresholds are used."""
     upper = torch.tensor(1.0)
     for _ in range(4):
         lower = torch.nextafter(upper, torch.tensor(0.0))
         probability, target = torch.stack([upper, lower])[:, None], torch.tensor([[1.0], [0.0]])
-        assert (probability > best_thresholds(probability, target))[:, 0].tolist() == [True, False]
+        assert (probability > best_thresholds(probability, target).float())[:, 0].tolist() == [True, False]
         upper = lower
 
 
