@@ -129,7 +129,7 @@ VARIANTS = {
             parameters={"generator": 5 * 12 + 13 * 64, "critic": 65 * 12 + 13},
             macs={"generator": 4 * 12 + 12 * 64, "critic": 64 * 12 + 12},
         ),
-        players={"generator": None, "critic": None},
+        players={"generator": noise_example, "critic": None},
     ),
     "toy-dense": Variant(
         build=Dense,
@@ -148,7 +148,7 @@ VARIANTS = {
         config=PartsConfig(),
         card=card(
             "Toy of parts",
-            inputs=("image", "table"),
+            inputs=("table",),
             tasks=("classification",),
             input=(64,),
             parameters=65 * 20 + 21 * 10,
