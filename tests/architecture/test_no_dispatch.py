@@ -1,4 +1,4 @@
-"""Kinds of data and tasks are told apart in their own folders and in the tables; nowhere else is anybody asked what it is.
+"""Kinds of data and tasks are told apart in their own folders and in the tables; nowhere else is asked what it is.
 
 What is looked for: ``isinstance`` and class patterns on preprocesses, splits, samples and tasks, and comparisons
 (``==``, ``in``, ``match``) with the name of a task or a modality.
