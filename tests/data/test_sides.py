@@ -92,5 +92,5 @@ def test_a_side_that_a_limit_leaves_empty_is_refused(refused: Any) -> None:
 
 
 def test_sources_of_different_kinds_are_refused(refused: Any) -> None:
-    with refused(UsageError, "'digits' is image data, 'iris' is table data: sides are of one kind"):
+    with refused(UsageError, "'digits' is image data, 'iris' is table data: sides must be of one kind"):
         joined({"A": open_source("digits"), "B": open_source("iris")})
