@@ -241,6 +241,8 @@ def _cards() -> dict[str, Card]:
 def _card_from(entry: Mapping[str, Any]) -> Card:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     values["reported"] = tuple(Reported(**row) for row in entry["reported"])
+    if isinstance(shapes := entry["input"], Mapping):
+        values["input"] = {player: tuple(shape) for player, shape in shapes.items()}
     if "sloped" in values:  # the name of this field in cards saved before it was renamed
         values["differentiable_method"] = values.pop("sloped")
     return Card(**values)

@@ -108,7 +108,7 @@ def test_misuse_is_one_line(lamina: Lamina, trained: Trained, digit: Path, tmp_p
         ((run, "--image", digit, "--stage", "2"), 2, "there is no stage 2: this model has 2"),
         ((run, "--image", digit, "--stage", "x"), 2, "--stage"),
         ((run, "--image", digit, "--weights", "w.pth"), 2, "--weights is for a model named without a run"),
-        (("mlp", "--image", digit), 2, "mlp is no model of images"),
+        (("mlp", "--image", digit), 2, "mlp is not an image model: inspect without a run needs one"),
         ((run, "--image", "text.png"), 1, "text.png"),
         (("lenet5", "--image", digit, "--weights", "none.pth"), 2, "no such file: none.pth"),
         ((run, "--image", digit, "--out", "taken"), 1, "cannot write into taken"),
@@ -137,7 +137,7 @@ def test_a_text_is_looked_at(lamina: Lamina, tmp_path: Path) -> None:
         "lstm-classifier", data=str(write_reviews(tmp_path / "reviews.tsv")), epochs=3, batch_size=16, lr=0.01,
         report=False, model_options={"embedding_dim": 8, "hidden_size": 8},
     )  # fmt: skip
-    text = "A dull film, <script>alert(1)</script> truly weak."
+    text = "A dull <script>alert(1)</script>, truly weak."
     status, out, err = lamina("inspect", "lstm-classifier-reviews", "--text", text)
     assert (status, err) == (0, "")
     assert out == "wrote runs/lstm-classifier-reviews/inspect/inspect.html and 1 picture beside it\n"

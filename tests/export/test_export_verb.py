@@ -56,7 +56,7 @@ def test_a_model_is_exported_by_its_name(
     assert status == 0
     said = json.loads(out)
     assert Path(said["path"]).resolve() == tmp_path.resolve() / "lenet5.pt2"
-    assert said["facts"]["shape"] == [1, 32, 32]
+    assert said["facts"]["inputs"][0]["shape"] == [1, 32, 32]
     assert [file.name for file in tmp_path.iterdir()] == ["lenet5.pt2"]
 
 

@@ -74,7 +74,8 @@ def test_the_file_holds_classes_and_preprocessing(engines: None, digits: Run, on
     model = onnx.load(onnx_of_digits)
     known = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert known["classes"] == [str(i) for i in range(10)]
-    assert (known["model"], known["input"], known["shape"]) == ("lenet5", "image", [1, 32, 32])
+    (image,) = known["inputs"]
+    assert (known["model"], image["name"], image["shape"]) == ("lenet5", "image", [1, 32, 32])
     assert load_preprocess({"preprocess.json": known["preprocess"]}) == digits.preprocess
 
 

@@ -68,12 +68,12 @@ def test_onnx_runtime_agrees_at_batches_and_lengths_never_seen(
     session = onnxruntime.InferenceSession(str(onnx_of(name)), providers=["CPUExecutionProvider"])
     declared = {given.name: given.shape for given in session.get_inputs()}
     wanted = {"tokens": ["batch", "time"], "lengths": ["batch"]}
-    if facts.input == "translation":
+    if any(one.name == "source" for one in facts.inputs):
         wanted |= {"source": ["batch", "source_time"], "source_lengths": ["batch"]}
     assert declared == wanted
     logits = session.get_outputs()[0].shape
     assert logits[0] == "batch"
-    assert name.endswith("classifier") or logits[1:] == ["time", facts.limits["vocab_size"]]
+    assert name.endswith("classifier") or logits[1:] == ["time", facts.inputs[0].below]
     for sizes in ((4, 12, 3), (1, 2, 9), (7, 5, 2)):
         assert sizes not in (TRACED, *TRIED)
         tokens, lengths, *more = given = example_of(facts, sizes, torch.Generator().manual_seed(3))
@@ -86,7 +86,7 @@ def test_onnx_runtime_agrees_at_batches_and_lengths_never_seen(
 
 def test_torch_programs_take_any_batch_and_length_up_to_the_context(plain: Path) -> None:
     model, facts = small("transformer-lm", layers=1)
-    assert facts.limits == {"vocab_size": 31, "context": 12}
+    assert (facts.inputs[0].below, facts.inputs[0].longest) == (31, 12)
     program = torch.export.load(write_export(model, facts, "torch", plain / "m.pt2").path).module()
     for sizes in ((4, 12, 0), (1, 2, 0)):
         tokens, lengths = example_of(facts, sizes, torch.Generator().manual_seed(3))
@@ -146,8 +146,9 @@ def test_the_file_of_a_run_holds_its_tokenizer(engines: None, moods: Run, plain:
 
     done = moods.export("onnx", plain / "moods.onnx")
     known = {entry.key: json.loads(entry.value) for entry in onnx.load(done.path).metadata_props}
-    assert known["input"] == "tokens"
-    assert known["limits"] == {"vocab_size": moods.model.config.vocab_size, "context": 32}  # type: ignore[union-attr]
+    tokens, lengths = known["inputs"]
+    assert (tokens["name"], lengths["name"], lengths["lengths_of"]) == ("tokens", "lengths", tokens["shape"][0])
+    assert (tokens["below"], tokens["longest"]) == (moods.model.config.vocab_size, 32)  # type: ignore[union-attr]
     assert known["tokenizer"]["model"]
     (got,) = lamina.open_exported(done.path).predict("cold and dark")
     (wanted,) = moods.predict("cold and dark")
@@ -166,9 +167,10 @@ def test_a_run_that_writes_texts_is_exported_and_not_predicted_with(engines: Non
         model_options={"embedding_dim": 8, "hidden_size": 8},
     )
     done = run.export("torch", tmp_path / "book.pt2")
-    assert done.facts.limits == {"vocab_size": run.model.config.vocab_size}  # type: ignore[union-attr]
+    tokens, _ = done.facts.inputs
+    assert (tokens.below, tokens.longest) == (run.model.config.vocab_size, None)  # type: ignore[union-attr]
     assert done.difference < 1e-5
-    with pytest.raises(UsageError, match="use generate"):
+    with pytest.raises(UsageError, match="has no predict: its task is language-modelling, it has evaluate, generate"):
         run.predict("so it", engine="onnxruntime")
     file = run.export("onnx", tmp_path / "book.onnx").path
     with pytest.raises(UsageError, match="of a model that generates text"):

@@ -153,7 +153,7 @@ def test_errors_are_one_line(writer: Run, critic: Run, translator: Run) -> None:
 def page_of(run: Run) -> tuple[ReportContent, str]:
     text = (run.path / "report.html").read_text()
     assert "<script" not in text
-    return report_content(run), text
+    return report_content(run.view), text
 
 
 def test_the_report_of_a_writer(writer: Run) -> None:
@@ -220,12 +220,12 @@ def test_the_report_of_a_translator(translator: Run) -> None:
 def test_a_half_written_line_of_samples_is_left_out(writer: Run) -> None:
     file = writer.directory.samples
     whole = file.read_text()
-    assert [one.text for one in writer.view.written()]
+    assert [one.text for one in writer.view.saved_samples()]
     try:
         file.write_text(whole + '{"epoch": 6, "st')
-        assert [one.epoch for one in writer.view.written()] == [1, 2, 3, 4, 5]
+        assert [one.epoch for one in writer.view.saved_samples()] == [1, 2, 3, 4, 5]
         file.unlink()
-        assert writer.view.written() == []
+        assert writer.view.saved_samples() == []
     finally:
         file.write_text(whole)
 
@@ -236,10 +236,10 @@ def test_a_long_text_has_no_word_effects(critic: Run, monkeypatch: pytest.Monkey
     told = reporting_text.text_sample(critic, "test", 0, 1)
     whole = critic.source.splits["test"].texts[0]
     assert told == {"where": "test text 0", "text": whole[:10] + " …"}
-    assert reporting_text.attribution_outcome(critic, "test").judged == 0
+    assert reporting_text.attribution_outcome(critic, "test").attributed == 0
     monkeypatch.setattr(reporting_text, "LONG", 10_000)
     told = reporting_text.text_sample(critic, "test", 0, 1)
     assert max(end for _, end in told["words"]) <= 10
     assert len(told["words"]) == len(told["effects"]) > 0
     monkeypatch.setattr(reporting_text, "TOKENS", 300)
-    assert 1 <= reporting_text.attribution_outcome(critic, "test").judged <= 5
+    assert 1 <= reporting_text.attribution_outcome(critic, "test").attributed <= 5

@@ -1,4 +1,5 @@
-"""Train once undisturbed and once killed again and again, then compare every bit: ``kill_child.py CASE FOLDER SEED``.
+"""Train once undisturbed and once killed again and again, then compare every bit:
+``kill_child.py CASE[,CASE...] FOLDER SEED [KILLS]``.
 
 Imports happen once, in the parent; every training is a fork of it, so that a kill costs no start-up. The parent itself
 never computes, for a process with running threads must not fork.
@@ -23,13 +24,16 @@ import torch
 import torchmetrics.classification  # noqa: F401
 
 import lamina.runs.training
+from lamina.cli.main import main as command_line
 from lamina.training.checkpoints import Checkpoints, load_checkpoint
 
-KILLS = 20
 CASES: dict[str, dict[str, Any]] = {
     "memory": {"memory": "hold"},
     "stream-0": {"memory": "stream", "workers": 0},
     "stream-2": {"memory": "stream", "workers": 2},
+    # of other packages, which toy_install puts where they are found
+    "players": {"model": "toy-gan", "data": "digits"},
+    "sides": {"model": "toy-dense", "data": "breast-cancer", "task": "toy-unpaired"},
 }
 ASKED = {
     "data": "digits",
@@ -44,17 +48,36 @@ ASKED = {
     "flip": True,
     "shift": 1,
     "checkpoint_every": 7,
-    "model": {"hidden": (64,), "norm": "batch", "dropout": 0.3},
+}
+MLP = {"hidden": (64,), "norm": "batch", "dropout": 0.3}
+TOYS = {
+    "epochs": 4,
+    "batch_size": 16,
+    "lr": 0.01,
+    "ema": 0.95,
+    "clip": 1.0,
+    "checkpoint_every": 3,
+    "schedule": "linear",
 }
 
 
 def train(case: str, folder: Path) -> None:
     torch.set_num_threads(1)
     begun = (folder / "run" / "config.yaml").exists()
+    name, _, way = case.partition("-by-")
+    options = dict(CASES[name])
+    model = options.pop("model", None)
+    options = {**ASKED, **options} if model is None else {**TOYS, **options}
+    if way == "command":
+        words = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        more = ["--resume"] if begun else []
+        status = command_line(["train", str(model), *words, "--name=run", f"--runs={folder}", "--quiet", *more])
+        assert status == 0, status
+        return
+    hidden = MLP if model is None else {}
     lamina.runs.training.train(
-        "mlp", directory=folder, name="run", resume=begun, report=False, model_options=ASKED["model"],
-        **{key: value for key, value in ASKED.items() if key != "model"}, **CASES[case],
-    )  # fmt: skip
+        model or "mlp", directory=folder, name="run", resume=begun, report=False, model_options=hidden, **options
+    )
 
 
 def fork(case: str, folder: Path, prepare: Callable[[], None] | None = None) -> int:
@@ -89,13 +112,9 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def anywhere(seconds: float) -> None:
-    """Die somewhere in start-up or the first steps."""
-    die_in(seconds)
-
-
-def after_a_checkpoint(seconds: float, last: int) -> None:
-    """Die some time after this life's first checkpoint, at step ``last`` at the latest, however slow the clock is."""
+def in_time(seconds: float, last: int, *, after_a_checkpoint: bool) -> None:
+    """Die some time after the start, or after this life's first checkpoint; at step ``last`` at the latest, so that
+    no clock matters."""
     save = Checkpoints.save
 
     def saved(self: Checkpoints, step: int, state: dict[str, Any]) -> Path:
@@ -107,6 +126,8 @@ def after_a_checkpoint(seconds: float, last: int) -> None:
         return path
 
     Checkpoints.save = saved  # type: ignore[method-assign]
+    if not after_a_checkpoint:
+        die_in(seconds)
 
 
 def while_writing(syncs: int) -> None:
@@ -122,18 +143,18 @@ def while_writing(syncs: int) -> None:
     os.fsync = fsync
 
 
-def killed_run(case: str, folder: Path, whole: float) -> list[int]:
-    """Train with KILLS kills at random moments; the steps of the newest checkpoint after each.
+def killed_run(case: str, folder: Path, whole: float, kills: int) -> list[int]:
+    """Train with so many kills at random moments; the steps of the newest checkpoint after each.
 
-    Of five lives one is cut short wherever it is, start-up included, two some time after their first checkpoint, at
-    their share of the steps at the latest, and two while they write. So all kills fall before the end.
+    Of five lives one is cut short wherever it is, start-up included, two some time after their first checkpoint, and
+    two while they write; none gets far beyond its share of the steps. So all kills fall before the end.
     """
     total, steps = last_step(folder.parent / "undisturbed"), []
-    for kill in range(KILLS):
-        last = total * (kill + 1) // (KILLS + 1)
+    for kill in range(kills):
+        last = total * (kill + 1) // (kills + 1)
         prepare: Callable[[], None] = [
-            partial(anywhere, random.uniform(0, 0.1) * whole),
-            partial(after_a_checkpoint, random.uniform(0, 0.03) * whole, last),
+            partial(in_time, random.uniform(0, 0.1) * whole, last, after_a_checkpoint=False),
+            partial(in_time, random.uniform(0, 0.03) * whole, last, after_a_checkpoint=True),
             partial(while_writing, random.randint(2, 14)),
         ][(0, 1, 2, 1, 2)[kill % 5]]
         pid = fork(case, folder, prepare)
@@ -179,15 +200,17 @@ def differences(a: Path, b: Path) -> list[str]:
 
 
 def main() -> None:
-    case, folder = sys.argv[1], Path(sys.argv[2])
-    random.seed(int(sys.argv[3]))
+    folder, seed = Path(sys.argv[2]), int(sys.argv[3])
+    kills = int(sys.argv[4]) if len(sys.argv) > 4 else 20
     os.fsync = lambda file: None  # processes are killed here, not machines: what is written stays
-    start = time.monotonic()
-    finish(fork(case, folder / "undisturbed"))
-    whole = time.monotonic() - start
-    steps = killed_run(case, folder / "killed", whole)
-    different = differences(folder / "undisturbed" / "run", folder / "killed" / "run")
-    print(f"kills={len(steps)} distinct={len(set(steps))} different={len(different)}", steps, different)
+    for case in sys.argv[1].split(","):
+        random.seed(seed)
+        whole, killed = folder / case / "undisturbed", folder / case / "killed"
+        start = time.monotonic()
+        finish(fork(case, whole))
+        steps = killed_run(case, killed, time.monotonic() - start, kills)
+        different = differences(whole / "run", killed / "run")
+        print(f"kills={len(steps)} distinct={len(set(steps))} different={len(different)}", case, steps, different)
 
 
 if __name__ == "__main__":

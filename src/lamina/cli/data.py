@@ -18,7 +18,7 @@ PICTURES = ("channels", "height", "width", "value_range")
 """what is said of images"""
 KNOWN = {
     "name", "kind", "task", "sizes", "counted", "targets", "languages", "licence", "fingerprint", "skipped", "classes",
-    "target_range", "columns", "texts", "example", *PICTURES,
+    "target_range", "columns", "texts", "example", "hint", *PICTURES,
 }  # fmt: skip
 """what has a place of its own; anything else that a modality says of its data is a line"""
 
@@ -67,11 +67,11 @@ def show(described: Mapping[str, Any]) -> None:
         {
             "data": described["name"],
             "kind": described["kind"],
-            "task": described["task"],
+            "task": described["task"] if "hint" not in described else "",
             described["counted"]: ", ".join(f"{split} {n:,}" for split, n in described["sizes"].items()),
             "images": _images(described) if described.keys() >= set(PICTURES) else "",
             "languages": " to ".join(described.get("languages", ())),
-            "targets": ", ".join(described["targets"]),
+            "targets": _targets(described),
             **{name.replace("_", " "): _listed(value) for name, value in described.items() if name not in KNOWN},
             "licence": described["licence"],
             "fingerprint": described["fingerprint"],
@@ -108,6 +108,12 @@ def show(described: Mapping[str, Any]) -> None:
 
 def _listed(value: object) -> object:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _targets(described: Mapping[str, Any]) -> str:
+    if "hint" not in described:
+        return ", ".join(described["targets"])
+    return f"none ({described['hint']})" if described["hint"] else "none"
 
 
 def _images(described: Mapping[str, Any]) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamina.cards import Card
+from lamina.cards import Card, Variant
 from lamina.cli.output import as_json, count, facts, note, shapes, size, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import add_run, run_or_model
-from lamina.registry import canonical, card
+from lamina.registry import canonical
 
 if TYPE_CHECKING:
     from lamina.inspection.layers import LayerRow
@@ -55,16 +55,24 @@ def _of_model(name: str) -> Found:
     row = variant(name)
     with torch.device("meta"):  # no weights are needed, and they may be large
         model = create_model(name)
-    if not row.players:
-        given: Any = row.input_shape if row.example is None else row.example(row.config, 1)
-        return {"model": name}, row.card, layer_table(model, given)
+    if row.players:
+        return {"model": name}, row.card, _of_players(row, model, row.config)
+    given: Any = row.input_shape if row.example is None else row.example(row.config, 1)
+    return {"model": name}, row.card, layer_table(model, given)
+
+
+def _of_players(row: Variant, model: Any, config: Any) -> list[LayerRow]:
+    """The layers of each player, called as its example or its card says."""
+    from lamina.export.example import input_shape
+    from lamina.inspection.layers import layer_table
+
     rows: list[LayerRow] = []
     for player in row.players:
         one = row.player(player)
-        given = one.input_shape if one.example is None else one.example(one.config, 1)
+        given: Any = input_shape(one, config) if one.example is None else one.example(config, 1)
         own = layer_table(getattr(model, player), given)
         rows += [dataclasses.replace(layer, name=f"{player}.{layer.name}") for layer in own]
-    return {"model": name}, row.card, rows
+    return rows
 
 
 def _of_run(path: Path) -> Found:
@@ -87,9 +95,11 @@ def _of_run(path: Path) -> Found:
     if not options:
         note("the run holds a module of your own, which only your code can build: its layers are not listed")
         return title, None, []
-    model, example = run.untrained(), variant(run.config.name).example
-    given: Any = run.preprocess.signature()[0].shape if example is None else example(model.config, 1)
-    return title, card(run.config.name), layer_table(model, given)
+    model, row = run.untrained(), variant(run.config.name)
+    if row.players:
+        return title, row.card, _of_players(row, model, model.config)
+    given: Any = run.preprocess.signature()[0].shape if row.example is None else row.example(model.config, 1)
+    return title, row.card, layer_table(model, given)
 
 
 def _of_card(card: Card) -> dict[str, object]:

@@ -19,6 +19,7 @@ from lamina.cli.parser import LATER, Parser, dashed
 from lamina.cli.run_argument import RUNS, add_runs, resume_command, run_path
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
+from lamina.data.spec import NO_TARGETS
 from lamina.errors import UsageError
 from lamina.options.recipe import Augmentation, Recipe, grouped
 from lamina.registry import canonical, card
@@ -261,12 +262,14 @@ def _plan(training: Training, args: Namespace) -> int:
     if args.json:
         plan = {"run": path, "parameters": parameters, "sizes": dict(spec.sizes), "length": [amount, unit]}
         plan |= {"sides": sides} if len(sides) > 1 else {}
+        plan |= {"task": training.task_name}
         as_json({**plan, "batches_per_epoch": batches, "config": training.config.to_dict()})
         return 0
     facts(
         {
             "model": f"{training.config.name}, {count(parameters)} parameters",
-            "data": f"{spec.name}, {spec.task}",
+            "task": training.task_name,
+            "data": f"{spec.name}, {'no targets' if spec.task == NO_TARGETS else spec.task}",
             spec.counted: ", ".join(f"{split} {n:,}" for split, n in spec.sizes.items()),
             "length": f"{amount:,} {unit}; an epoch is {batches:,} batches of {recipe.batch_size}",
             "sides": ", ".join(f"{name} {count:,} batches" for name, count in sides.items()) if len(sides) > 1 else "",

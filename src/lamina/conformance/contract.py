@@ -74,16 +74,18 @@ def check_odd_sizes(model: str | Variant, sizes: tuple[int, ...] | None = None) 
         raise NotApplicableError("inputs are not one tensor of numbers")
     options = {field.name for field in fields(row.config)}
     shape, outputs = input_shape(row), run(build(row), random_inputs(row, 2)).shape
-    side = shape[-1]
+    image, side = len(shape) == 3, shape[-1]
+    stated = ("image_size", "in_features") if image else ("in_features",)  # an image's size is not that of noise
+    option = next((name for name in stated if name in options), None)
+    if option is None and not image:
+        raise NotApplicableError("no option states the size of the input")
     accepted = 0
     for size in sizes or (side - 4, side + 1, side + 13):
-        option = next((name for name in ("image_size", "in_features") if name in options), None)
         try:
             net = build(row, {option: size} if option else {})
         except UsageError as error:
             require(str(size) in str(error), f"size {size} is rejected with an error that does not name it: {error}")
             continue
-        image = len(shape) == 3
         shapes = [(shape[0], size, size)] if image and option else [] if image else [(*shape[:-1], size)]
         if image and _accepts(net, random_inputs(row, 2, shape=(shape[0], size, size + 2))):
             shapes.append((shape[0], size, size + 2))

@@ -66,7 +66,7 @@ def build(
 
 def input_shape(row: Variant) -> tuple[int, ...]:
     """The shape of one input, without the batch: that of the card, or of the variant's small form."""
-    if not row.small.keys() & {"image_size", "in_channels"}:
+    if len(row.input_shape) != 3 or not row.small.keys() & {"image_size", "in_channels"}:
         return row.input_shape
     config = registry.configure(row, row.small)
     return (config.in_channels, config.image_size, config.image_size)

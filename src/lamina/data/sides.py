@@ -37,7 +37,10 @@ def sides_of(source: Source, names: tuple[str, ...]) -> dict[str, Source]:
             if chosen:
                 splits[split] = part.subset(chosen)
         if "train" not in splits:
-            raise DataError(f"'{spec.name}' has no training data of side {name} ({spec.classes[number]})")
+            raise DataError(
+                f"'{spec.name}' has no training data of side {name} ({spec.classes[number]}): each side needs some, "
+                "from a source of its own with --data for each of them"
+            )
         sizes = {split: len(part) for split, part in splits.items()}
         found[name] = Source(replace(spec, name=f"{spec.name}, side {name}", sizes=sizes), splits)
     return found

@@ -62,3 +62,8 @@ class DataSpec:
     """without targets: how the user can provide them"""
     licence: str = ""
     """licence or origin, if known"""
+
+    @property
+    def advice(self) -> str:
+        """The hint, without the source's name before it."""
+        return self.hint.removeprefix(f"{self.name}: ")

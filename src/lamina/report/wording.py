@@ -40,7 +40,7 @@ def is_share(name: str) -> bool:
 
 
 def metric(name: str, value: float | None, samples: int) -> str:
-    """A metric's value; per cent gets two decimals only where there are samples enough to tell them apart."""
+    """A metric's value; per cent gets two decimals only where there are enough samples for them."""
     if name == "r2":
         return DASH if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", "−")
     return share(value, samples) if is_share(name) else number(value)

@@ -72,9 +72,13 @@ def build(
         raise UsageError("objective is for tasks of the table: a task of your own knows what it minimises")
     kind = choose_task(config, source.spec, card) if task is None else None
     objective = choose_objective(config, kind, card) if kind is not None else None
+    named = kind.name if kind is not None else "your own"
     if config.recipe.class_weights and not (source.spec.classes and kind is not None and kind.weighs_classes):
-        named = kind.name if kind is not None else "your own"
         raise UsageError(f"class_weights: the task is {named}, which has no classes")
+    if config.recipe.calibrate and not (kind is not None and kind.calibrates):
+        raise UsageError(f"calibrate: the task is {named}, which has neither probabilities nor labels to calibrate")
+    if config.recipe.calibrate and "validation" not in source.splits:
+        raise UsageError("calibrate fits on the validation split: set --validation above 0")
     needs = Needs(
         options=config.options,
         model=defaults,
@@ -144,7 +148,7 @@ def choose_objective(config: TrainConfig, kind: TaskKind, card: Card | None) -> 
     if given is None and usual is not None and usual not in kind.objectives and not _elsewhere(card, usual):
         raise unknown("objective", usual, kind.objectives)
     objective = kind.objective(given, usual)
-    if card is not None and card.differentiable_method != "forward" and objective.name != usual:
+    if given is not None and card is not None and card.differentiable_method != "forward" and objective.name != usual:
         raise UsageError(f"{config.name} is trained by '{usual}' alone: its output is a step, which has no gradient")
     return objective
 

@@ -183,7 +183,9 @@ class RunDirectory:
         if not self.metrics.exists():
             return []
         with open(self.metrics, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file, restval=""))
+            rows = list(csv.DictReader(file, restval=""))
+        # a file from before columns were added may have rows longer than its first
+        return [{name: value for name, value in row.items() if name is not None} for row in rows]
 
     def _add_columns(self, columns: Sequence[str]) -> None:
         """Write the file anew with more columns, the cells of the rows before empty."""

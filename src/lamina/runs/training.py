@@ -190,16 +190,23 @@ class Training:
             return found
 
     @property
+    def task_name(self) -> str:
+        """The task's name in the table, or the class of a task of the user's own."""
+        return type(self.parts.task).__name__ if self.parts.kind is None else self.parts.kind.name
+
+    @property
     def stream(self) -> Stream:
         """The stream that counts epochs: the only one, or the longest."""
         return next(iter(self.streams.values()))
 
     def _streams(self, options: BatchOptions) -> dict[str, Stream]:
         """Training batches by name: "train", or one stream for each side, the longest, which counts epochs, first."""
-        made = {
-            name: self.parts.preprocess.training_stream(samples, options)
-            for name, samples in self._samples("train").items()
-        }
+        made: dict[str, Stream] = {}
+        for name, samples in self._samples("train").items():
+            try:
+                made[name] = self.parts.preprocess.training_stream(samples, options)
+            except UsageError as error:
+                raise UsageError(f"side {name}: {error}") if self.parts.task.sides else error from None
         return dict(sorted(made.items(), key=lambda item: -item[1].per_epoch))
 
     def _samples(self, split: str) -> dict[str, Any]:
@@ -216,11 +223,12 @@ class Training:
         with the run."""
         if not self.fabric.is_global_zero or not self.directory.weights.is_file():
             return
-        run = self.run
-        if "validation" not in run.source.splits:
+        if "validation" not in self.source.splits or type(self.parts.task).finalize is Task.finalize:
             return
+        run = self.run
+        batches = run.batches("validation", self.source)
         with predicting(run.model):
-            fitted = run.task.finalize(run.model, (like(run.model, batch) for batch in run.batches("validation")))
+            fitted = run.task.finalize(run.model, (like(run.model, batch) for batch in batches))
         if fitted:
             save_tensors(fitted, self.directory.fitted)
 

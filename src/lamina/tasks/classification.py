@@ -141,10 +141,10 @@ class FocalClassification(Classification):
     ) -> Tensor:
         target_BK = target_B if target_B.ndim == 2 else F.one_hot(target_B, logits_BK.shape[1])
         log_BK = logits_BK.log_softmax(1)
-        # expm1 keeps the digits of 1 - p for p near 1
-        rest_BK = -torch.expm1(log_BK)
+        # expm1 keeps the digits of 1 - p for p near 1; kept above 0, where a power between 0 and 1 has no gradient
+        rest_BK = -torch.expm1(log_BK).clamp_max(-torch.finfo(log_BK.dtype).tiny)
         share_BK = target_BK.to(log_BK) if weights is None else target_BK.to(log_BK) * weights
-        cost = -(share_BK * rest_BK.clamp_min(torch.finfo(log_BK.dtype).tiny).pow(self.gamma) * log_BK).sum()
+        cost = -(share_BK * rest_BK.pow(self.gamma) * log_BK).sum()
         return cost / share_BK.sum()
 
 
@@ -236,4 +236,5 @@ KIND = TaskKind(
     },
     verbs=VERBS["classification"],
     weighs_classes=True,
+    calibrates=True,
 )

@@ -62,6 +62,8 @@ class TaskKind:
     needs_targets: bool = True
     weighs_classes: bool = False
     """whether it supports the recipe's ``class_weights``"""
+    calibrates: bool = False
+    """whether it supports the recipe's ``calibrate``"""
     sides: tuple[str, ...] = ()
     """names of the unpaired data sets to draw from; empty: one set"""
     predicts_at_once: bool = True
@@ -69,7 +71,6 @@ class TaskKind:
 
     def objective(self, given: str | Mapping[str, Any] | None, usual: str | None = None) -> Objective:
         """The objective in a configuration; without a name the model's ``usual`` one if the task has it, or the first.
-
 
         Raises UsageError, with the nearest name, for an unknown objective or option.
         """
@@ -96,8 +97,7 @@ def serves_targets(task: str) -> Callable[[DataSpec], str | None]:
         if spec.task == task:
             return None
         if spec.task == NO_TARGETS:
-            hint = spec.hint.removeprefix(f"{spec.name}: ")
-            return f"has no targets ({hint})" if hint else "has no targets"
+            return f"has no targets ({spec.advice})" if spec.advice else "has no targets"
         return f"is {spec.task} data"
 
     return serves

@@ -125,9 +125,9 @@ def best_thresholds(probability_NK: Tensor, target_NK: Tensor) -> Tensor:
     """For each label the probability threshold of maximal F1 score, midway between two samples; 0.5 for a label without
     samples."""
     found = []
-    for probability_N, target_N in zip(probability_NK.double().T, target_NK.double().T, strict=True):
+    for probability_N, target_N in zip(probability_NK.float().T, target_NK.double().T, strict=True):
         if not target_N.sum():
-            found.append(torch.tensor(0.5, dtype=torch.float64))
+            found.append(torch.tensor(0.5))
             continue
         order = probability_N.argsort(descending=True)
         sorted_N, right_N = probability_N[order], target_N[order].cumsum(0)
@@ -135,7 +135,9 @@ def best_thresholds(probability_NK: Tensor, target_NK: Tensor) -> Tensor:
         below_N = torch.cat([sorted_N[1:], sorted_N.new_zeros(1)])
         f1_N = torch.where(below_N < sorted_N, f1_N, -1.0)  # equal probabilities stay on one side
         best = int(f1_N.argmax())
-        found.append((sorted_N[best] + below_N[best]) / 2)
+        halfway = (sorted_N[best] + below_N[best]) / 2
+        # of two neighbouring numbers half the way may be the upper one, which is to lie above
+        found.append(torch.where(halfway < sorted_N[best], halfway, below_N[best]))
     return torch.stack(found)
 
 
@@ -157,4 +159,5 @@ KIND = TaskKind(
     objectives={"binary-cross-entropy": NoOptions},
     verbs=VERBS["multilabel"],
     weighs_classes=True,
+    calibrates=True,
 )

@@ -140,18 +140,33 @@ class Engine:
         self.fabric.backward(loss / self.accumulate)
         for player in players:
             self._pending[player] += 1
-        return all([self._step(player) for player in players if self._pending[player] >= self.accumulate] or [False])
+        due = [player for player in players if self._pending[player] >= self.accumulate]
+        # fp16: gradients are unscaled here, as Fabric refuses to do it for fused optimisers, and the scale changes once
+        # all players have stepped, as their gradients are of one scale
+        scaler = getattr(precision_plugin(self.fabric), "scaler", None)
+        for player in due:
+            self._step(player, scaler)
+        if scaler is not None and due:
+            scaler.update()
+        return bool(due)
 
-    def _step(self, player: str) -> bool:
+    def _step(self, player: str, scaler: torch.amp.GradScaler | None) -> None:
         """Clip, step and average one player."""
         recipe, model, optimiser = self.recipes[player], self.models[player], self.optimisers[player]
-        if recipe.clip is not None:
-            # An infinite norm raises no error here: fp16 skips such a step, otherwise the next loss is not finite.
+        # An infinite norm raises no error here: fp16 skips such a step, otherwise the next loss is not finite.
+        if scaler is not None:
+            scaler.unscale_(optimiser.optimizer)
+            if recipe.clip is not None:
+                nn.utils.clip_grad_norm_(self.raw[player].parameters(), recipe.clip)
+        elif recipe.clip is not None:
             self.fabric.clip_gradients(model, optimiser, max_norm=recipe.clip, error_if_nonfinite=False)
         share = self._rate(recipe) / recipe.lr
         for group in optimiser.param_groups:
             group["lr"] = group["base_lr"] * share
-        optimiser.step()
+        if scaler is not None:
+            scaler.step(optimiser.optimizer)
+        else:
+            optimiser.step()
         self._pending[player] = 0
         if player in self.average:
             # a ramp, so that the average forgets the initial weights
@@ -160,7 +175,6 @@ class Engine:
             with torch.no_grad():
                 foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - decay)
             self.averaged_updates[player] = updates + 1
-        return True
 
     @contextmanager
     def frozen(self, player: str) -> Iterator[None]:
@@ -279,7 +293,10 @@ def _compile_notes(task: Task, recipe: Recipe) -> tuple[str, ...]:
     eager = [player for player in task.differentiated_twice if player in task.players]
     if not recipe.compile or not eager:
         return ()
-    return (f"{' and '.join(eager)} is not compiled: torch.compile does not support gradients of its gradients",)
+    verb, whose = ("is", "its") if len(eager) == 1 else ("are", "their")
+    return (
+        f"{' and '.join(eager)} {verb} not compiled: torch.compile does not support gradients of {whose} gradients",
+    )
 
 
 def _compile(module: nn.Module, device: str) -> None:

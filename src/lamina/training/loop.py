@@ -177,11 +177,18 @@ def _evaluate_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | No
         score, loss = _score(engine, validation), validation.get("loss")
         improved = best is None or score > best
         # among epochs of equal metric the lower loss is kept; patience considers the metric alone
-        tied = score == best and loss is not None and best_loss is not None and loss < best_loss
+        tied = score == best and _lower(loss, best_loss)
         better = improved or tied
         best, best_loss = (score, loss) if better else (best, best_loss)
     event = EpochDone(progress.rows + 1, engine.step, progress.means(), validation, engine.rate, better, improved)
     return event, _Progress(event.epoch, best, best_loss, 0 if improved else progress.waited + 1)
+
+
+def _lower(loss: float | None, than: float | None) -> bool:
+    """Whether one loss is lower than another; NaN is worse than any, a missing loss is never lower."""
+    if loss is None or than is None or math.isnan(loss):
+        return False
+    return loss < than or math.isnan(than)
 
 
 def _average_over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor]:

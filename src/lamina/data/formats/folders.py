@@ -49,7 +49,7 @@ def open_folder(name: str, root: Path, options: DataOptions) -> Source:
         return open_parallel(name, parallel, options)
     if texts := split_texts(files):
         return open_text(name, texts, options)
-    if sides := _side_folders(folders):
+    if sides := _side_folders(name, folders):
         return _two_sides(name, root, sides, options)
     if splits := _split_folders(root, folders):
         return _class_folders(name, root, splits, options)
@@ -119,15 +119,30 @@ def _unlabelled_splits(root: Path, folders: list[Path], files: list[Path]) -> di
     return {split: images_under(named[split]) for split in ORDER if split in named}
 
 
-def _side_folders(folders: list[Path]) -> dict[str, dict[str, Path]]:
-    """Folders called trainA, trainB, testA, ... by split and side; empty if there are other folders."""
+def _side_folders(name: str, folders: list[Path]) -> dict[str, dict[str, Path]]:
+    """Folders called trainA, trainB, testA, ... by split and side; empty if there are other folders.
+
+    Raises DataError if one side of train is missing or empty.
+    """
     found: dict[str, dict[str, Path]] = {}
     for folder in folders:
         split, side = SPLIT_NAMES.get(folder.name[:-1].casefold()), folder.name[-1:].upper()
-        if split is None or side not in SIDES or not images_under(folder):
+        if split is None or side not in SIDES:
             return {}
         found.setdefault(split, {})[side] = folder
-    return found if set(found.get("train", ())) == set(SIDES) else {}
+    train = found.get("train")
+    if train is None:
+        return {}
+    have = [side for side in SIDES if side in train and images_under(train[side])]
+    if not have:
+        return {}
+    if missing := [side for side in SIDES if side not in have]:
+        other = train[have[0]].name
+        raise DataError(
+            f"{name}: there are images in '{other}' and none in '{other[:-1]}{missing[0]}': put those of the other "
+            "side there, or name each side's folder with --data"
+        )
+    return found
 
 
 def _two_sides(name: str, root: Path, sides: dict[str, dict[str, Path]], options: DataOptions) -> Source:

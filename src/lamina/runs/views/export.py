@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -84,6 +85,8 @@ def open_exported(path: str | Path, engine: str | None = None) -> ExportedModel:
 def export_run(run: Opened, to: str, path: str | Path | None = None) -> Exported:
     """See ``Run.export``."""
     kind = format_named(to)
+    if len(run.task.players) > 1:
+        raise several_players(str(run.path), run.task.players)
     target = _own_path(run, kind.suffix) if path is None else Path(path)
     check_path(target, to)
     return write_export(run.model, _facts_of(run), to, target)
@@ -100,6 +103,8 @@ def export_variant(
     target = Path(f"{name}{kind.suffix}") if path is None else Path(path)
     check_path(target, to)
     row = registry.variant(name)
+    if row.players:
+        raise several_players(name, row.players)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = registry.build(row, row.config)
@@ -113,6 +118,11 @@ def export_variant(
         version=__version__,
     )
     return write_export(model, facts, to, target)
+
+
+def several_players(what: str, players: Iterable[str]) -> UsageError:
+    """The error for a model of several players, of which no file can hold more than one."""
+    return UsageError(f"{what} has several players, {' and '.join(players)}: a file holds one model, which is called")
 
 
 def run_in_engine(run: Opened, engine: str) -> ExportedModel:
