@@ -28,9 +28,9 @@ Files = Mapping[str, Mapping[str, Path]]
 def parallel_files(files: Sequence[Path]) -> Files:
     """Files named as ``train.de`` and ``train.en``, by split and language; empty without two of train.
 
-    ``src-train.txt`` and ``tgt-train.txt`` are such files, too. The other splits are ``val``, ``valid``, ``validation``, ``dev`` and ``test``; names may have suffixes
-    (``test_2016_flickr.de``), and files may be gzipped. Of several test sets the one called test is used, or the first
-    by name.
+    ``src-train.txt`` and ``tgt-train.txt`` are such files, too. The other splits are ``val``, ``valid``,
+    ``validation``, ``dev`` and ``test``; names may have suffixes (``test_2016_flickr.de``), and files may be gzipped. Of
+    several test sets the one called test is used, or the first by name.
     """
     found: dict[str, dict[str, Path]] = {}
     for path in files:
