@@ -439,7 +439,7 @@ def _first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict
     if config.weights is None or (found is not None and found.checkpoints.latest() is not None):
         return None
     state = read_state_dict(config.weights)
-    if found is not None and found.read("card.json")["weights"]["sha256"] != digest(state.path):
+    if found is not None and found.read("card.json")["weights"]["sha256"] != digest(*state.files):
         raise RunError(f"{state.path} is not the file of weights that {found.path} was started from: it has changed")
     return state
 
@@ -464,7 +464,7 @@ def _origin(loaded: Loaded | None) -> dict[str, Any]:
     """The origin of the initial weights."""
     if loaded is None:
         return {}
-    return {"weights": {"file": str(loaded.file), "sha256": digest(loaded.file), "names": loaded.source}}
+    return {"weights": {"file": str(loaded.file), "sha256": digest(*loaded.files), "names": loaded.source}}
 
 
 def _card(config: TrainConfig, training: Training) -> dict[str, Any]:
