@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from lamina.cards import Card, Reported, Variant
+from lamina.cards import Card, Reported, Variant, timm_names
 from lamina.errors import LaminaError, UsageError, nearest, unknown
 from lamina.options.conversion import typed
 from lamina.plugins import package_of, points_of
@@ -53,12 +53,20 @@ def list_models(pattern: str = "*", *, task: str | None = None) -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """The variant's own name: case, ``-`` and ``_`` are folded, aliases followed. Raises UsageError."""
-    found = _names().get(_fold(name))
+    """The variant's own name: case, ``-`` and ``_`` are folded, aliases followed, tags of timm's dropped.
+
+        canonical("LeNet"), canonical("resnet50.a1_in1k")   # "lenet5", "resnet50"
+
+    Raises UsageError, which names the nearest, or says why a name of timm's is no variant here.
+    """
+    found = _found(name)
     if found is not None:
         if _fold(name) in _extra().conflicts and name != found:  # a name of its own can be asked for its card
             raise UsageError(_extra().conflicts[_fold(name)])
         return found
+    reason = timm_names.why_not(name)
+    if reason is not None:
+        raise UsageError(reason)
     spellings = {spelling: own for own, card_ in _cards().items() for spelling in (own, *card_.aliases)}
     near = nearest(name, spellings)
     if near is None:
@@ -70,7 +78,19 @@ def canonical(name: str) -> str:
 
 def is_model(name: str) -> bool:
     """Whether ``name``, or an alias of it, is a variant: ``is_model("resnet50")``."""
-    return _fold(name) in _names()
+    return _found(name) is not None
+
+
+def remark(name: str) -> str | None:
+    """What to mind of a name that is timm's: ``remark("resnet50.a1_in1k")`` tells of the dropped tag. Mostly None."""
+    return timm_names.remark(name) if is_model(name) else None
+
+
+def _found(name: str) -> str | None:
+    """The variant's own name, or None."""
+    names = _names()
+    plain = name if _fold(name) in names else timm_names.plain_name(name, lambda bare: _fold(bare) in names)
+    return None if plain is None else names[_fold(plain)]
 
 
 def card(name: str) -> Card:

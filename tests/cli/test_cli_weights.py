@@ -58,7 +58,7 @@ def test_convert_writes_our_names(lamina: Lamina, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     assert json.loads(out) == {
         "model": "alexnet", "file": "half.pth", "part": "state_dict", "names": "torchvision", "tensors": 16,
-        "unused": [], "dtype": "float16", "out": "ours.safetensors",
+        "unused": [], "notes": ["without the prefix 'module.'"], "dtype": "float16", "out": "ours.safetensors",
     }  # fmt: skip
     converted = load_file("ours.safetensors")
     with torch.device("meta"):
@@ -73,6 +73,25 @@ def test_convert_writes_our_names(lamina: Lamina, tmp_path: Path) -> None:
     single = load_file("float.safetensors")
     assert all(torch.equal(single[name], tensor.float()) for name, tensor in converted.items())
     assert {tensor.dtype for tensor in single.values()} == {torch.float32}
+
+
+def test_an_entry_is_chosen_on_the_command_line(lamina: Lamina, tmp_path: Path) -> None:
+    raw, averaged = state(image_size=16), {name: tensor + 1 for name, tensor in state(image_size=16).items()}
+    torch.save({"model": raw, "model_ema": averaged, "epoch": 3}, "both.pth")
+    for entry, wanted in (((), averaged), (("--entry", "model"), raw)):
+        assert (
+            lamina("convert", "lenet5", "both.pth", "--model.image-size", "16", "--out", "x.safetensors", *entry)[0]
+            == 0
+        )
+        assert torch.equal(load_file("x.safetensors")["head.bias"], wanted["head.bias"])
+    line = ("train", "lenet5", *SHORT, "--dry-run", "--model.image-size", "16", "--weights", "both.pth")
+    status, _, err = lamina(*line, "--entry", "model")
+    assert (status, "both.pth in its 'model', named as lamina" in err) == (0, True)
+    assert "both.pth has no entry 'ema' with weights: it has model, model_ema" in one_line(
+        lamina(*line, "--entry", "ema")
+    )
+    says = one_line(lamina("train", "lenet5", *SHORT, "--entry", "model"))
+    assert "entry (--entry) is of a file of weights: give --weights too" in says
 
 
 def test_convert_fills_in_the_counters_of_old_files(lamina: Lamina, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -67,11 +67,11 @@ def written(folder: Path, tensors: dict[str, Tensor]) -> Path:
     return folder / "x.pth"
 
 
-def refused(model: nn.Module, file: Path, **options: bool) -> str:
+def refused(model: nn.Module, file: Path | Mapping[str, object], reset_head: bool = False) -> str:
     """What is said; the model is as before, to the bit."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(LaminaError) as caught:
-        load_weights(model, file, **options)
+        load_weights(model, file, reset_head=reset_head)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert "\n" not in str(caught.value)
@@ -165,12 +165,30 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_floating_point_numbers_are_refused_with_the_way_out(dtype: torch.dtype, tmp_path: Path) -> None:
-    path = written(tmp_path, {name: tensor.to(dtype) for name, tensor in theirs().items() if name != "mlp.index"})
+def test_other_floating_point_numbers_are_loaded_where_none_of_them_changes(dtype: torch.dtype, tmp_path: Path) -> None:
+    file = {name: tensor.to(dtype) for name, tensor in theirs().items() if name != "mlp.index"}
+    exact = {name: tensor.half().to(dtype) for name, tensor in file.items()}
     short = str(dtype).removeprefix("torch.")
-    expected = f"{path} holds {short} weights, the model float32: convert the file with lamina convert --dtype float32"
-    assert refused(toy(), path) == expected
-    assert load_weights(toy().to(dtype), path).count == 11
+    loaded = load_weights(model := toy(), written(tmp_path, exact))
+    assert loaded.notes == (f"{short} numbers held exactly as float32",)
+    assert torch.equal(model.stem.weight, exact["conv1.weight"].float())
+    file = {name: (tensor.double() / 3).to(dtype) for name, tensor in theirs().items() if name != "mlp.index"}
+    narrow = torch.float32 if dtype == torch.float64 else dtype
+    wide = dtype if dtype == torch.float64 else torch.float32
+    path = written(tmp_path, {name: (tensor.double() / 3).to(wide) for name, tensor in file.items()})
+    there, here = (str(one).removeprefix("torch.") for one in (wide, narrow))
+    expected = f"{path} holds {there} weights, the model {here}: convert the file with lamina convert --dtype {here}"
+    assert refused(toy().to(narrow), path) == expected
+    assert load_weights(toy().to(dtype), written(tmp_path, file)).notes == ()
+
+
+def test_counters_of_another_dtype_are_counters(tmp_path: Path) -> None:
+    for dtype in (torch.int32, torch.float32, torch.float16):
+        counted = {"bn1.num_batches_tracked": torch.tensor(12).to(dtype)}
+        load_weights(model := toy(), written(tmp_path, theirs() | counted))
+        assert torch.equal(model.norm.num_batches_tracked, torch.tensor(12))  # type: ignore[arg-type]
+    says = refused(toy(), written(tmp_path, theirs() | {"bn1.num_batches_tracked": torch.tensor(0.5)}))
+    assert says.endswith("bn1.num_batches_tracked (here norm.num_batches_tracked) is float32, expected int64")
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.bool])

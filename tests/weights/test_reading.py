@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lamina.errors import DataError, UsageError
-from lamina.weights.reading import PARTS, read_state_dict
+from lamina.weights.entries import PARTS
+from lamina.weights.reading import read_state_dict
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.5, -2.0]), "n": torch.tensor(7)}
 
@@ -68,15 +69,6 @@ def test_averaged_weights_are_taken_before_others(tmp_path: Path) -> None:
     state = read_state_dict(tmp_path / "x.pth")
     expect_weights(state.tensors)
     assert state.part == "model_ema"
-
-
-def test_what_stands_before_every_name_is_taken_off(tmp_path: Path) -> None:
-    for before in ("module.", "_orig_mod.", "module._orig_mod."):
-        torch.save({before + name: tensor for name, tensor in WEIGHTS.items()}, tmp_path / "x.pth")
-        expect_weights(read_state_dict(tmp_path / "x.pth").tensors)
-    some = {"module.weight": torch.ones(1), "weight": torch.ones(1)}
-    torch.save(some, tmp_path / "x.pth")
-    assert list(read_state_dict(tmp_path / "x.pth").tensors) == list(some)
 
 
 @pytest.mark.parametrize("way", ["zip", "old", "protocol 4", "plain pickle"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from lamina.cli.fields import fields_of, given
 from lamina.cli.output import as_json, count, facts
 from lamina.cli.parser import LATER, Parser, dashed
+from lamina.cli.run_argument import model_named
 from lamina.errors import DataError, UsageError
 from lamina.registry import canonical
 
@@ -22,7 +23,8 @@ TEXT = """Write published weights (torchvision, timm, official repositories; .sa
 lamina convert MODEL --help also shows the options of the model."""
 EXAMPLES = """resnet50 resnet50-0676ba61.pth --out resnet50.safetensors
 resnet50 ten.pth --model.num-classes 10 --out ten.safetensors
-resnet50 half.pth --dtype float32 --out single.safetensors"""
+resnet50 half.pth --dtype float32 --out single.safetensors
+resnet50 both.pth --entry model --out raw.safetensors"""
 ADVICE = "set --model.num-classes to the number of classes in the file"
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -33,6 +35,9 @@ def parser(name: str | None = None) -> Parser:
     parser.add_argument("variant", metavar="MODEL", help="the model of the weights; lamina models lists them")
     parser.add_argument("file", metavar="FILE", help="the weights, or a run's folder")
     parser.add_argument("--out", type=str, metavar="FILE", required=True, help="where to write: .safetensors")
+    parser.add_argument(
+        "--entry", type=str, metavar="NAME", help="the entry of a checkpoint with the weights (default: averaged ones)"
+    )
     parser.add_argument(
         "--dtype",
         type=Dtype,
@@ -54,7 +59,7 @@ def command(argv: Sequence[str]) -> int:
     reader = parser()
     reader.check_options(words, later=True)
     positionals, values = reader.scan(words)
-    name = canonical(positionals[0]) if positionals else None
+    name = model_named(positionals[0]) if positionals else None
     if values.keys() & {"-h", "--help"} or any(option.startswith(LATER) for option in values):
         reader = parser(name)
     args = reader.read(words)
@@ -73,7 +78,7 @@ def command(argv: Sequence[str]) -> int:
 
     name = canonical(args.variant)
     options = given(reader.fields, args.as_dict().get("model") or {}, under="model")
-    state = read_state_dict(args.file)
+    state = read_state_dict(args.file, entry=args.entry)
     dtype = _dtype(state, args.dtype)
     with torch.device("meta"):
         model = create_model(name, **options).to(dtype)
@@ -87,6 +92,7 @@ def command(argv: Sequence[str]) -> int:
         "names": loaded.source,
         "tensors": loaded.count,
         "unused": list(loaded.unused),
+        "notes": list(loaded.notes),
         "dtype": str(dtype).removeprefix("torch."),
         "out": str(out),
     }
@@ -107,7 +113,7 @@ def _dtype(state: StateDict, requested: str | None) -> torch.dtype:
     found = {tensor.dtype for tensor in state.tensors.values() if tensor.is_floating_point()}
     if len(found) > 1:
         names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found))
-        raise UsageError(f"{state.path} holds {names} numbers: choose one with --dtype")
+        raise UsageError(f"{state.label} holds {names} numbers: choose one with --dtype")
     return found.pop() if found else torch.float32
 
 
@@ -117,5 +123,5 @@ def _cast(state: StateDict, dtype: torch.dtype) -> StateDict:
     for name, tensor in state.tensors.items():
         tensors[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
         if tensors[name].dtype != tensor.dtype and not tensors[name].isfinite().all() and tensor.isfinite().all():
-            raise DataError(f"{state.path}: {name} holds numbers too large for {str(dtype).removeprefix('torch.')}")
+            raise DataError(f"{state.label}: {name} holds numbers too large for {str(dtype).removeprefix('torch.')}")
     return dataclasses.replace(state, tensors=tensors)

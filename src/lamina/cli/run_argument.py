@@ -6,9 +6,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from lamina.cards.timm_names import why_not
+from lamina.cli.output import note
 from lamina.cli.parser import Parser
 from lamina.errors import UsageError, nearest, unknown
-from lamina.registry import canonical, list_models
+from lamina.registry import canonical, list_models, remark
 from lamina.runs.folders import run_folders
 
 RUNS = "runs"
@@ -43,12 +45,23 @@ def run_path(name: str, runs: str) -> Path:
 def run_or_model(name: str, runs: str) -> Path | None:
     """The folder of the run that ``name`` names, or None where it names a model. Raises UsageError for neither."""
     try:
-        canonical(name)
+        model_named(name)
         return None
     except UsageError:
         if "/" in name or Path(name).is_dir() or name in run_names(runs):
             return run_path(name, runs)
+        reason = why_not(name)
+        if reason is not None:
+            raise UsageError(reason) from None
         raise unknown("model or run", name, [*list_models(), *run_names(runs)]) from None
+
+
+def model_named(name: str) -> str:
+    """The variant of this name; what to mind of the name is noted on stderr. Raises UsageError."""
+    own, said = canonical(name), remark(name)
+    if said is not None:
+        note(f"{name}: {said}")
+    return own
 
 
 def run_names(runs: str | Path) -> list[str]:

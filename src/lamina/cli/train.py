@@ -16,7 +16,7 @@ from lamina.cards import Card
 from lamina.cli.fields import Field, fields_of, given
 from lamina.cli.output import as_json, clean, count, facts, note, number
 from lamina.cli.parser import LATER, Parser, dashed
-from lamina.cli.run_argument import RUNS, add_runs, resume_command, run_path
+from lamina.cli.run_argument import RUNS, add_runs, model_named, resume_command, run_path
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
 from lamina.data.spec import NO_TARGETS
@@ -64,6 +64,7 @@ def parser(name: str | None = None) -> Parser:
     )
     what.add_argument("--weights", type=str, metavar="FILE", help="published weights, or a run, to start from")
     what.add_argument("--reset-head", action="store_true", help="skip the output layer of --weights")
+    what.add_argument("--entry", type=str, metavar="NAME", help="the entry of --weights, a checkpoint, that holds them")
     what.add_argument("--name", type=str, metavar="RUN", help="name of the run (default: MODEL-DATA)")
     add_runs(what)
     what.add_argument("--resume", action="store_true", help="continue from the run's latest checkpoint")
@@ -97,7 +98,7 @@ def command(argv: Sequence[str]) -> int:
     values = args.as_dict()
     data = args.data[0] if args.data and len(args.data) == 1 else args.data
     requested = {**given(reader.fields, values), "data": data, "weights": args.weights}
-    requested["reset_head"] = args.reset_head or None
+    requested |= {"reset_head": args.reset_head or None, "entry": args.entry}
     requested["model"] = given(reader.fields, values.get("model") or {}, under="model")
     requested["objective"] = given(reader.fields, values.get("objective") or {}, under="objective") or None
     _expect_enough(args)
@@ -180,7 +181,7 @@ def _read(words: list[str]) -> tuple[Parser, Namespace]:
     reader = parser()
     reader.check_options(words, later=True)
     positionals, values = reader.scan(words)
-    name = canonical(positionals[0]) if positionals else None
+    name = model_named(positionals[0]) if positionals else None
     late = [option for option in values if option.startswith(LATER)]
     if late or values.keys() & {"-h", "--help"}:
         name = name or _name_in_files(values)

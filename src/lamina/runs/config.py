@@ -46,10 +46,14 @@ class TrainConfig:
     """a file of weights, or a run's folder, to start from; None: random weights"""
     reset_head: bool = False
     """load these weights without the output layer"""
+    entry: str | None = None
+    """the entry of a checkpoint that holds the weights; None: averaged ones, or else the usual"""
 
     def __post_init__(self) -> None:
         if self.reset_head and self.weights is None:
             raise UsageError("reset_head (--reset-head) is for loaded weights: give --weights too")
+        if self.entry is not None and self.weights is None:
+            raise UsageError("entry (--entry) is of a file of weights: give --weights too")
 
     @property
     def data_name(self) -> str:
@@ -61,7 +65,7 @@ class TrainConfig:
         options, recipe, model = (
             _plain(part) for part in (dataclasses.asdict(self.options), dataclasses.asdict(self.recipe), self.model)
         )
-        begun = {"objective": self.objective, "weights": self.weights, "reset_head": self.reset_head}
+        begun = {name: getattr(self, name) for name in ("objective", "weights", "reset_head", "entry")}
         data = self.data if isinstance(self.data, str) else list(self.data)
         return {"format": FORMAT, "name": self.name, "data": data, "model": model, **begun, **options, **recipe}
 
@@ -69,7 +73,7 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Raises UsageError for a key or value that does not belong."""
         values = {key: value for key, value in values.items() if key != "format"}
-        known = {"name", "data", "model", "objective", "weights", "reset_head"}
+        known = {"name", "data", "model", "objective", "weights", "reset_head", "entry"}
         known |= OPTION_FIELDS | RECIPE_FIELDS | AUGMENTATION_FIELDS
         for key in values:
             if key not in known:
@@ -82,12 +86,14 @@ class TrainConfig:
         model = values.get("model") or {}
         if not isinstance(model, Mapping):
             raise UsageError("key 'model': expected options of the model by name")
-        weights, reset_head = values.get("weights"), values.get("reset_head", False)
+        weights, reset_head, entry = values.get("weights"), values.get("reset_head", False), values.get("entry")
         objective = values.get("objective")
         if not isinstance(objective, str | Mapping | None):
             raise UsageError(f"key 'objective': expected a name, or name and options, got {objective!r}")
         if not isinstance(weights, str | None):
             raise UsageError(f"key 'weights': expected a file's name, got {weights!r}")
+        if not isinstance(entry, str | None):
+            raise UsageError(f"key 'entry': expected the name of a checkpoint's entry, got {entry!r}")
         if not isinstance(reset_head, bool):
             raise UsageError(f"key 'reset_head': expected true or false, got {reset_head!r}")
         options = {key: value for key, value in values.items() if key in OPTION_FIELDS}
@@ -101,6 +107,7 @@ class TrainConfig:
             objective=objective,
             weights=weights,
             reset_head=reset_head,
+            entry=entry,
         )
 
 

@@ -304,6 +304,7 @@ def train(
     report: bool = True,
     weights: str | Path | None = None,
     reset_head: bool = False,
+    entry: str | None = None,
     task: str | Task | None = None,
     **options: Any,
 ) -> Run:
@@ -318,8 +319,9 @@ def train(
     ``hf:<dataset>@<revision>``; several are the sides of a task with unpaired sets. ``options``: fields of ``Recipe``
     and ``DataOptions`` by name; ``model_options``: those of the model; ``recipe``: a whole recipe instead of the
     variant's default. ``weights``: a file of published weights or a run's folder to start from; ``reset_head`` skips
-    its output layer. The run is ``directory/name``; if it exists, ``-2`` is added. ``resume`` continues from the latest
-    checkpoint. Ctrl-C stops after the current step, saves and raises KeyboardInterrupt.
+    its output layer, ``entry`` chooses among the weights of a checkpoint. The run is ``directory/name``; if it exists,
+    ``-2`` is added. ``resume`` continues from the latest checkpoint. Ctrl-C stops after the current step, saves and
+    raises KeyboardInterrupt.
 
     Raises UsageError, DataError, RunError, TrainingError.
     """
@@ -327,7 +329,8 @@ def train(
     requested = {**whole, **options, "data": data, "model": dict(model_options or {})}
     own_task = task if isinstance(task, Task) else None
     requested |= {} if own_task is not None else {"task": task}
-    requested |= {"weights": None if weights is None else str(weights), "reset_head": reset_head or None}
+    begun = None if weights is None else str(weights)
+    requested |= {"weights": begun, "reset_head": reset_head or None, "entry": entry}
     training = prepare(model, requested, config=config, name=name, directory=directory, resume=resume, task=own_task)
     for text in training.resume_notes:
         warnings.warn(text, stacklevel=2)
@@ -464,8 +467,8 @@ def _first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict
     """
     if config.weights is None or (found is not None and found.checkpoints.latest() is not None):
         return None
-    state = read_state_dict(config.weights)
-    if found is not None and found.read("card.json")["weights"]["sha256"] != digest(state.path):
+    state = read_state_dict(config.weights, entry=config.entry)
+    if found is not None and found.read("card.json")["weights"]["sha256"] != digest(*state.files):
         raise RunError(f"{state.path} is not the file of weights that {found.path} was started from: it has changed")
     return state
 
@@ -490,7 +493,7 @@ def _origin(loaded: Loaded | None) -> dict[str, Any]:
     """The origin of the initial weights."""
     if loaded is None:
         return {}
-    return {"weights": {"file": str(loaded.file), "sha256": digest(loaded.file), "names": loaded.source}}
+    return {"weights": {"file": str(loaded.file), "sha256": digest(*loaded.files), "names": loaded.source}}
 
 
 def _card(config: TrainConfig, training: Training) -> dict[str, Any]:

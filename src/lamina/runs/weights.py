@@ -35,10 +35,13 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     write_whole(path, lambda file: file.write(data))
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def digest(*paths: Path) -> str:
+    """The SHA-256 of a file; of several (an index and its shards) that of theirs, in this order."""
+    found = []
+    for path in paths:
+        with path.open("rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ def create_model(name: str, *, weights: str | Path | None = None, **overrides: A
     """Build a variant, its config's fields replaced by ``overrides``: ``create_model("lenet5", num_classes=26)``.
 
     ``weights`` is a file of published weights, or a run's folder: ``create_model("resnet50", weights="resnet50.pth")``.
+    What to mind of a name that is timm's (``resnet50.a1_in1k``) is a warning.
     Raises UsageError for an unknown name or option, and for values the architecture cannot take; what ``load_weights``
     raises for weights that do not fit.
     """
@@ -24,6 +26,9 @@ def create_model(name: str, *, weights: str | Path | None = None, **overrides: A
             f"there is no option 'pretrained': nothing is downloaded. Give a file of published weights, "
             f"create_model('{name}', weights='FILE'), or load_weights(model, 'FILE') afterwards"
         )
+    said = registry.remark(name)
+    if said is not None:
+        warnings.warn(f"{name}: {said}", stacklevel=2)
     model = registry.create_model(name, **overrides)
     if weights is not None:
         from lamina.weights.loading import load_weights  # here: a misspelt name is answered without torch

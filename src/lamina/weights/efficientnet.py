@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from lamina.models.efficientnet import EfficientNet
 from lamina.weights.inverted_residual import blocks, timm_body, torchvision_block, unit
 from lamina.weights.layout import Layout
+from lamina.weights.origin import with_timms_epsilon
 
 
 def _torchvision(model: EfficientNet) -> Iterable[tuple[str, str]]:
@@ -27,4 +28,7 @@ def _timm(model: EfficientNet) -> Iterable[tuple[str, str]]:
     yield "bn2", "neck.conv.norm"
 
 
-LAYOUTS = (Layout(source="torchvision", names=_torchvision), Layout(source="timm", names=_timm))
+LAYOUTS = (
+    Layout(source="torchvision", names=_torchvision),
+    Layout(source="timm", names=_timm, remark=with_timms_epsilon()),
+)

@@ -1,4 +1,5 @@
-"""Parameter names of GPT-2 at Hugging Face: in its published files, and in those that GPT2LMHeadModel saves."""
+"""Parameter names of GPT-2 at Hugging Face, in its published files and in those that GPT2LMHeadModel saves, and in
+nanoGPT."""
 
 from __future__ import annotations
 
@@ -23,14 +24,23 @@ def _names(model: GPT2, prefix: str) -> Iterator[tuple[str, str]]:
         yield f"{theirs}.mlp.c_proj", f"{ours}.contract"
 
 
-def _layout(source: str, prefix: str) -> Layout:
+def _layout(source: str, prefix: str, *, conv1d: bool = True) -> Layout:
+    """``conv1d``: matrices are those of Hugging Face's Conv1D, which stores (in, out)."""
+    block = r"(transformer\.)?h\.\d+"
     return Layout(
         source=source,
         names=partial(_names, prefix=prefix),
         # causal masks of older versions; the output layer, which shares the embedding's weights
-        ignored=(r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight"),
-        transposed=(r"(transformer\.)?h\.\d+\.(attn|mlp)\.c_\w+\.weight",),  # its Conv1D stores (in, out)
+        ignored=(rf"{block}\.attn\.(bias|masked_bias)", r"lm_head\.weight"),
+        transposed=(rf"{block}\.(attn|mlp)\.c_\w+\.weight",) if conv1d else (),
+        tied=(("lm_head.weight", f"{prefix}wte.weight"),),
+        # nanoGPT's bias=False
+        zeros=() if conv1d else (rf"{block}\.(ln_\d|(attn|mlp)\.c_\w+)\.bias", r"transformer\.ln_f\.bias"),
     )
 
 
-LAYOUTS = (_layout("openai-community/gpt2", ""), _layout("transformers.GPT2LMHeadModel", "transformer."))
+LAYOUTS = (
+    _layout("openai-community/gpt2", ""),
+    _layout("transformers.GPT2LMHeadModel", "transformer."),
+    _layout("karpathy/nanoGPT", "transformer.", conv1d=False),
+)

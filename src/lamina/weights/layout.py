@@ -25,11 +25,18 @@ class Layout:
     """regular expressions (full match) of tensors without information: buffers that our model computes itself"""
     transposed: tuple[str, ...] = ()
     """regular expressions (full match) of matrices that are stored (in, out), where a linear layer has (out, in)"""
+    tied: tuple[tuple[str, str], ...] = ()
+    """pairs of their names: a tensor that our model does not have, and the one whose values it must repeat"""
+    zeros: tuple[str, ...] = ()
+    """regular expressions (full match) of their tensors that are 0 in files that have none of them"""
+    remark: Callable[[Any], str | None] = lambda model: None
+    """what to say of weights in this layout, for one of our models: an option under which it is the same function"""
 
     def translation(self, model: Any) -> Translation:
         """The layout's translation of names for this model."""
-        ignored, transposed = (tuple(map(re.compile, patterns)) for patterns in (self.ignored, self.transposed))
-        return Translation(dict(self.names(model)), ignored, transposed)
+        rules = (self.ignored, self.transposed, self.zeros)
+        ignored, transposed, zeros = (tuple(map(re.compile, patterns)) for patterns in rules)
+        return Translation(dict(self.names(model)), ignored, transposed, zeros)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Translation:
     pairs: dict[str, str]
     ignored: tuple[re.Pattern[str], ...]
     transposed: tuple[re.Pattern[str], ...] = ()
+    zeros: tuple[re.Pattern[str], ...] = ()
 
     @cached_property
     def reversed(self) -> dict[str, str]:
@@ -56,6 +64,10 @@ class Translation:
     def ignores(self, theirs: str) -> bool:
         """Whether their tensor is in ``Layout.ignored``."""
         return any(pattern.fullmatch(theirs) for pattern in self.ignored)
+
+    def may_be_zero(self, theirs: str) -> bool:
+        """Whether their tensor is in ``Layout.zeros``."""
+        return any(pattern.fullmatch(theirs) for pattern in self.zeros)
 
     def transpose(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Their tensors by name, with the matrices of ``Layout.transposed`` transposed."""

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lamina.errors import DataError, UsageError
 from lamina.plugins import package_of, points_of
-from lamina.weights.layout import Layout, Translation
-from lamina.weights.reading import StateDict, read_state_dict
+from lamina.weights.casting import held_exactly
+from lamina.weights.layout import Layout
+from lamina.weights.matching import COUNTERS, Match, cut_vocabulary, expect_fit, expect_tied, in_head, match, with_ours
+from lamina.weights.origin import expect_same_function
+from lamina.weights.prefixes import readings
+from lamina.weights.reading import StateDict, given_state_dict, read_state_dict
 
 OWN = Layout(source="lamina", names=lambda model: ((name, name) for name in model.state_dict()))
 """our own parameter names"""
-COUNTERS = re.compile(r"(.*\.)?num_batches_tracked")
-"""counters of batch normalisation, missing in files from before torch 0.4.1: the model then keeps its own"""
 NEW_HEAD = "reset_head=True (--reset-head) loads the rest and keeps the model's new head"
-SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
     """What ``load_weights`` loaded from a file."""
 
-    file: Path
+    file: Path | None
+    """the file, or the index of its shards; None for a state dict that was given without one"""
     part: str | None
     """the checkpoint's entry with the weights; None if the file holds nothing else"""
     source: str
@@ -39,29 +41,44 @@ class Loaded:
     """the file's names of tensors not loaded: a replaced head, buffers that the model computes itself"""
     kept: tuple[str, ...]
     """our names of tensors that the model keeps: a new head, counters that old files do not have"""
+    notes: tuple[str, ...] = ()
+    """what was done to fit them, in words: a prefix taken off, another dtype, rows cut; and what to mind"""
+    files: tuple[Path, ...] = ()
+    """all files that were read: an index and its shards"""
 
     def __str__(self) -> str:
         part = f" in its '{self.part}'" if self.part else ""
-        head = "; the head is new" if any(_in_head(name) for name in self.kept) else ""
-        return f"{self.count:,} tensors of {self.file}{part}, named as {self.source} names them{head}"
+        what = "the given state dict" if self.file is None else self.file
+        head = ("the head is new",) if any(in_head(name) for name in self.kept) else ()
+        named = f"{self.count:,} tensors of {what}{part}, named as {self.source} names them"
+        return "; ".join((named, *self.notes, *head))
 
 
-def load_weights(model: nn.Module, file: str | Path | StateDict, *, reset_head: bool = False) -> Loaded:
+def load_weights(
+    model: nn.Module,
+    weights: str | Path | Mapping[str, Any] | StateDict,
+    *,
+    reset_head: bool = False,
+    entry: str | None = None,
+) -> Loaded:
     """Load published weights, or those of a run, into a model.
 
     Args:
-        model: the model, which is changed in place; if the file does not fit it is left as it was.
-        file: a safetensors or ``.pth`` file, or the folder of a run, with our parameter names or those of a project in
-            the architecture's ``LAYOUTS``; the best fit is used.
+        model: the model, which is changed in place; if the weights do not fit it is left as it was.
+        weights: a safetensors or ``.pth`` file, the index of shards, a folder with one of them (such as a run's), or a
+            state dict; with our parameter names or those of a project in the architecture's ``LAYOUTS``. The best fit
+            is used, prefixes that wrappers leave (``module.``, ``model.``) are taken off where that makes it better.
         reset_head: do not load the output layer: the model keeps its own, which is new if it was just built.
+        entry: the entry of a checkpoint that holds the weights, where it has several (averaged ones are preferred).
 
-    Raises UsageError where file and model do not fit (missing, unexpected and misshapen tensors, another number of
-    classes, another dtype), DataError for a file that is damaged or holds code.
+    Raises UsageError where weights and model do not fit (missing, unexpected and misshapen tensors, another number of
+    classes, a dtype that would change numbers), DataError for a file that is damaged or holds code.
 
         model = lamina.create_model("resnet50", num_classes=10)
         print(lamina.load_weights(model, "resnet50.pth", reset_head=True))
+        lamina.load_weights(model, other.state_dict())
     """
-    state = file if isinstance(file, StateDict) else read_state_dict(file)
+    state = _state(weights, entry)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise UsageError("the model is on the meta device, where it holds no numbers: build it on another one")
     tensors, loaded = fitted(model, state, reset_head=reset_head)
@@ -69,32 +86,76 @@ def load_weights(model: nn.Module, file: str | Path | StateDict, *, reset_head: 
     return loaded
 
 
+def _state(weights: object, entry: str | None) -> StateDict:
+    if isinstance(weights, StateDict):
+        return weights
+    if isinstance(weights, str | Path):
+        return read_state_dict(weights, entry=entry)
+    return given_state_dict(weights, entry=entry)
+
+
 def fitted(
     model: nn.Module, state: StateDict, *, reset_head: bool = False, advice: str = NEW_HEAD
 ) -> tuple[dict[str, Tensor], Loaded]:
-    """The tensors of a file under our names and in the shapes of ``model`` (on any device), and what they are.
+    """The tensors of a file under our names, in the shapes and dtypes of ``model`` (on any device), and what they are.
 
     ``advice`` is added to the message if only the head does not fit. Raises as ``load_weights`` does.
     """
     ours = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    layouts = [OWN, *(layout for layout in layouts_of(model) if list(layout.names(model)))]
-    matches = [_match(layout.source, layout.translation(model), ours, state.tensors, reset_head) for layout in layouts]
-    best = max(matches, key=lambda match: (len(match.fitting), -len(match.unexpected)))  # the first of equals
-    _expect_fit(best, ours, state, type(model).__name__, advice)
-    _expect_numbers(best, ours, state)
-    tensors = {
-        name: best.theirs[theirs].detach().reshape(ours[name].shape).contiguous()
-        for name, theirs in best.fitting.items()
-    }
+    kind = type(model).__name__
+    best = _best(model, ours, state, reset_head)
+    expect_same_function(best.layout.source, state, kind)
+    vocabulary = getattr(model, "vocab_size", None)
+    cut_vocabulary(best, ours, vocabulary if isinstance(vocabulary, int) else None)
+    expect_fit(best, ours, state.label, kind, advice)
+    expect_tied(best, state.label, kind)
+    tensors, other = {}, set()
+    for name, theirs in best.fitting.items():
+        tensor = _numbers(best.theirs[theirs].detach(), ours[name], state.label, name, theirs)
+        tensor = tensor[: len(ours[name])] if name in best.padded else tensor
+        tensors[name] = tensor.reshape(ours[name].shape).contiguous()
+        if best.theirs[theirs].dtype != tensor.dtype:
+            other.add(f"{short(best.theirs[theirs].dtype)} numbers held exactly as {short(tensor.dtype)}")
+    taken = {best.reading.names[theirs] for theirs in best.fitting.values()}
     loaded = Loaded(
         file=state.path,
         part=state.part,
-        source=best.source,
+        source=best.layout.source,
         count=len(tensors),
-        unused=tuple(name for name in state.tensors if name not in best.fitting.values()),
-        kept=tuple(name for name in ours if name not in tensors),
+        unused=tuple(name for name in state.tensors if name not in taken),
+        kept=tuple(name for name in ours if name not in tensors and name not in best.zeros),
+        notes=(*_notes(best, ours, model), *sorted(other)),
+        files=state.files,
     )
-    return tensors, loaded
+    return tensors | {name: torch.zeros_like(ours[name], device="cpu") for name in best.zeros}, loaded
+
+
+def _best(model: nn.Module, ours: Mapping[str, Tensor], state: StateDict, reset_head: bool) -> Match:
+    """The layout, and the reading of the file's names, that fit best: the first of equals."""
+    layouts = [OWN, *(layout for layout in layouts_of(model) if list(layout.names(model)))]
+    translated = [(layout, layout.translation(model)) for layout in layouts]
+    best: Match | None = None
+    for reading in readings(state.tensors):
+        for layout, translation in translated:
+            found = match(layout, translation, ours, state.tensors, reading, reset_head)
+            if best is None or found.score > best.score:
+                best = found
+        if best is not None and best.whole:
+            break
+    assert best is not None
+    return best
+
+
+def _notes(best: Match, ours: Mapping[str, Tensor], model: nn.Module) -> tuple[str, ...]:
+    """What was done to fit the names and shapes, and the layout's remark."""
+    notes = [f"without the prefix '{best.reading.prefix}'"] if best.reading.prefix else []
+    for name, theirs in best.padded.items():
+        rows, kept = len(best.theirs[theirs]), len(ours[name])
+        notes.append(f"{rows:,} rows of {theirs} cut to the {kept:,} of the vocabulary (the others pad it)")
+    if best.zeros:
+        notes.append(f"{len(best.zeros):,} biases that the file has not are 0")
+    remark = best.layout.remark(model)
+    return (*notes, remark) if remark else tuple(notes)
 
 
 def layouts_of(model: nn.Module) -> Sequence[Layout]:
@@ -132,135 +193,26 @@ def _layouts_of_package(module: str) -> Sequence[Layout]:
     return found
 
 
-@dataclass(kw_only=True)
-class _Match:
-    """How the names and shapes of a file fit a model under one layout, without the head if it is to be reset."""
-
-    source: str
-    translation: Translation
-    theirs: Mapping[str, Tensor]
-    """the file's tensors, matrices as (out, in)"""
-    fitting: dict[str, str] = field(default_factory=dict)
-    """their name by ours, of equal shape"""
-    misshapen: dict[str, str] = field(default_factory=dict)
-    """their name by ours, of different shape"""
-    missing: list[str] = field(default_factory=list)
-    """our names that the file lacks"""
-    unexpected: list[str] = field(default_factory=list)
-    """their names that the model lacks"""
-
-    @property
-    def only_head(self) -> bool:
-        """Whether the head, and nothing else, does not fit."""
-        wrong = [*self.misshapen, *self.missing, *(self.translation.ours(name) or "" for name in self.unexpected)]
-        return bool(wrong) and all(_in_head(name) for name in wrong)
-
-
-def _match(
-    source: str,
-    translation: Translation,
-    ours: Mapping[str, Tensor],
-    theirs: Mapping[str, Tensor],
-    reset_head: bool,
-) -> _Match:
-    match = _Match(source=source, translation=translation, theirs=translation.transpose(theirs))
-    for their_name, tensor in match.theirs.items():
-        name = translation.ours(their_name)
-        if (name is None and translation.ignores(their_name)) or (reset_head and name is not None and _in_head(name)):
-            continue
-        if name is None or name not in ours or name in match.fitting or name in match.misshapen:
-            match.unexpected.append(their_name)
-        elif _trimmed(tensor) == _trimmed(ours[name]) or _covers(tensor, ours[name]):
-            match.fitting[name] = their_name
-        else:
-            match.misshapen[name] = their_name
-    found = match.fitting.keys() | match.misshapen.keys()
-    for name in ours:
-        if name not in found and not COUNTERS.fullmatch(name) and not (reset_head and _in_head(name)):
-            match.missing.append(name)
-    return match
-
-
-def _in_head(ours: str) -> bool:
-    """Whether a tensor of ours belongs to the output layer."""
-    return ours.partition(".")[0].startswith("head")
-
-
-def _trimmed(tensor: Tensor) -> list[int]:
-    """The shape without trailing ones: a 1x1 convolution is a linear layer, scales (C, 1, 1) are (C,)."""
-    shape = list(tensor.shape)
-    while shape and shape[-1] == 1:
-        shape.pop()
-    return shape
-
-
-def _covers(kernel: Tensor, linear: Tensor) -> bool:
-    """Whether a convolution over whole maps has the size of our linear layer of the flattened maps (timm's VGG)."""
-    return kernel.ndim == 4 and linear.shape == (len(kernel), kernel.shape[1:].numel())
-
-
-def _expect_fit(match: _Match, ours: Mapping[str, Tensor], state: StateDict, model: str, advice: str) -> None:
-    """Raise UsageError for tensors that are missing, unexpected or misshapen."""
-    if not (match.missing or match.unexpected or match.misshapen):
-        return
-    theirs = match.theirs
-    if 3 * (len(match.fitting) + len(match.misshapen)) < len(theirs):  # hardly any names fit: another architecture
+def _numbers(tensor: Tensor, ours: Tensor, label: str, name: str, theirs: str) -> Tensor:
+    """The tensor in the dtype of ours. Raises UsageError for floating-point numbers that would change, DataError for
+    other numbers and for a tensor that holds none."""
+    there, here = tensor.dtype, ours.dtype
+    if tensor.is_meta or tensor.layout is not torch.strided:
+        raise DataError(f"{label}: {with_ours(theirs, name)} holds no dense numbers")
+    if there == here:
+        return tensor
+    both = there.is_floating_point and here.is_floating_point
+    cast = held_exactly(tensor, here) if both or COUNTERS.fullmatch(name) else None
+    if cast is not None:
+        return cast
+    if both:
         raise UsageError(
-            f"{state.path} does not fit this {model}: {len(match.fitting)} of its {len(theirs)} tensors do; "
-            f"it holds {_listed(list(theirs))}"
+            f"{label} holds {short(there)} weights, the model {short(here)}: "
+            f"convert the file with lamina convert --dtype {short(here)}"
         )
-    if match.only_head:
-        raise UsageError(f"{state.path} {_head_differs(match, ours, theirs)}: {advice}")
-    faults = {
-        "missing": [_with_ours(match.translation.theirs(name) or name, name) for name in match.missing],
-        "unexpected": match.unexpected,
-        "misshapen": [
-            f"{_with_ours(their_name, name)} is {_shape(theirs[their_name])}, not {_shape(ours[name])}"
-            for name, their_name in match.misshapen.items()
-        ],
-    }
-    listed = "; ".join(f"{fault} {_listed(names)}" for fault, names in faults.items() if names)
-    raise UsageError(f"{state.path} (names of {match.source}) does not fit this {model}: {listed}")
+    raise DataError(f"{label}: {with_ours(theirs, name)} is {short(there)}, expected {short(here)}")
 
 
-def _head_differs(match: _Match, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
-    for name, their_name in match.misshapen.items():
-        if ours[name].ndim and theirs[their_name].ndim and ours[name].shape[0] != theirs[their_name].shape[0]:
-            return f"has {theirs[their_name].shape[0]} classes, the model {ours[name].shape[0]}"
-    head = [name for name in ours if _in_head(name)]
-    if not head:
-        return "has an output layer, the model has none"
-    if match.missing == head:
-        return "has no output layer, the model has one"
-    return "has another output layer than the model"
-
-
-def _expect_numbers(match: _Match, ours: Mapping[str, Tensor], state: StateDict) -> None:
-    """Raise UsageError for floating-point numbers of another dtype than the model's, DataError for other numbers."""
-    for name, their_name in match.fitting.items():
-        there, here = state.tensors[their_name].dtype, ours[name].dtype
-        if there == here:
-            continue
-        if there.is_floating_point and here.is_floating_point:
-            raise UsageError(
-                f"{state.path} holds {_short(there)} weights, the model {_short(here)}: "
-                f"convert the file with lamina convert --dtype {_short(here)}"
-            )
-        raise DataError(f"{state.path}: {_with_ours(their_name, name)} is {_short(there)}, expected {_short(here)}")
-
-
-def _with_ours(theirs: str, ours: str) -> str:
-    return theirs if theirs == ours else f"{theirs} (here {ours})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
-def _shape(tensor: Tensor) -> str:
-    return " x ".join(map(str, tensor.shape)) or "a single number"
-
-
-def _short(dtype: torch.dtype) -> str:
+def short(dtype: torch.dtype) -> str:
+    """The name of a dtype: ``short(torch.float16)`` is "float16"."""
     return str(dtype).removeprefix("torch.")

@@ -20,4 +20,10 @@ def _timm(model: MobileNetV1) -> Iterable[tuple[str, str]]:
             yield f"{theirs}.bn2", f"{ours}.pointwise.norm"
 
 
-LAYOUTS = (Layout(source="timm", names=_timm),)
+def _remark(model: MobileNetV1) -> str | None:
+    if model.config.activation == "relu6":
+        return None
+    return "timm's has ReLU6, this model ReLU: build it with activation='relu6'"
+
+
+LAYOUTS = (Layout(source="timm", names=_timm, remark=_remark),)

@@ -8,6 +8,7 @@ from itertools import groupby
 from lamina.models.mobilenet_v3 import MobileNetV3
 from lamina.weights.inverted_residual import blocks, timm_body, torchvision_block, unit
 from lamina.weights.layout import Layout
+from lamina.weights.origin import with_timms_epsilon
 
 
 def _torchvision(model: MobileNetV3) -> Iterable[tuple[str, str]]:
@@ -29,4 +30,7 @@ def _timm(model: MobileNetV3) -> Iterable[tuple[str, str]]:
     yield "conv_head", "neck.linear"
 
 
-LAYOUTS = (Layout(source="torchvision", names=_torchvision), Layout(source="timm", names=_timm))
+LAYOUTS = (
+    Layout(source="torchvision", names=_torchvision),
+    Layout(source="timm", names=_timm, remark=with_timms_epsilon()),
+)

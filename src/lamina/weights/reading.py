@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lamina.errors import DataError, UsageError
+from lamina.weights.entries import weights_in
+from lamina.weights.shards import expect_whole, is_index, joined
 
-FOLDER_HOLDS = "model.safetensors"
-PARTS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state", "net")
-"""entries of a checkpoint that may hold the weights, in order of preference: averaged weights come first because
-published results are theirs"""
-PREFIXES = ("module.", "_orig_mod.")
-"""the prefixes that DistributedDataParallel and torch.compile put before every name"""
+FOLDER_HOLDS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"
+)  # fmt: skip
+"""the files of a folder that may hold its weights; the first that is there is read"""
 HARMLESS = re.compile(
     r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.(set|bytearray)|_codecs\.encode"
     r"|torch\.\w+|torch\.(_utils|_tensor|storage|serialization|nn\.parameter)\..+"
@@ -35,34 +35,78 @@ HARMLESS = re.compile(
 class StateDict:
     """The tensors of a file, by name."""
 
-    path: Path
+    path: Path | None
+    """the file, or the index of its shards; None for tensors that were given without one"""
     tensors: dict[str, Tensor]
     part: str | None = None
     """the checkpoint's entry that they were in; None if the file holds nothing else"""
+    shards: tuple[Path, ...] = ()
+    """the files that an index names"""
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return "the given state dict" if self.path is None else str(self.path)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the tensors are from."""
+        return () if self.path is None else (self.path, *self.shards)
 
 
-def read_state_dict(where: str | Path) -> StateDict:
-    """The tensors of a file, or of the ``model.safetensors`` in a folder (such as a run's), on the CPU.
+def read_state_dict(where: str | Path, *, entry: str | None = None) -> StateDict:
+    """The tensors of a file, of an index and its shards, or of those in a folder (such as a run's), on the CPU.
 
-    A ``.safetensors`` file is read as such; any other file as a checkpoint of ``torch.save``, from which one of
-    ``PARTS`` is used if it holds more than tensors. Raises UsageError for a file that does not exist, DataError for one
-    that is damaged, holds no weights, or holds code.
+        read_state_dict("checkpoint.pth", entry="model")
+
+    A ``.safetensors`` file is read as such, ``.index.json`` as an index of shards; any other file as a checkpoint of
+    ``torch.save``, from which the ``entry``, or else one of ``PARTS``, is used if it holds more than tensors. Raises
+    UsageError for a file that does not exist, one shard of several and an unknown entry, DataError for a file that is
+    damaged, holds no weights, or holds code.
     """
-    path = Path(where).expanduser()
+    path = _file(Path(where).expanduser())
+    if is_index(path):
+        tensors, files = joined(path, lambda shard: weights_in(_content(shard), str(shard))[0])
+        if entry is not None:
+            raise UsageError(f"{path} has no entry '{entry}' with weights: its weights are in no entry")
+        return StateDict(path, tensors, shards=files[1:])
+    expect_whole(path)
+    tensors, part = weights_in(_content(path), str(path), entry)
+    return StateDict(path, tensors, part)
+
+
+def given_state_dict(content: object, *, entry: str | None = None) -> StateDict:
+    """The tensors of a mapping, or of an entry of one: ``given_state_dict(model.state_dict())``.
+
+    Raises UsageError for what is no mapping of tensors, or of entries that hold some.
+    """
+    if not isinstance(content, Mapping):
+        what = "a model: give its state_dict()" if isinstance(content, nn.Module) else f"a {type(content).__name__}"
+        raise UsageError(f"weights are a file, a folder or a state dict, not {what}")
+    try:
+        tensors, part = weights_in(content, "the given state dict", entry)
+    except DataError as error:
+        raise UsageError(str(error)) from None
+    return StateDict(None, tensors, part)
+
+
+def _file(path: Path) -> Path:
+    """The file that a path stands for. Raises UsageError where there is none, DataError for an empty one."""
     if path.is_dir():
-        if not (path / FOLDER_HOLDS).is_file():
-            raise UsageError(f"{path} is a folder without a {FOLDER_HOLDS}: name a weight file")
-        path /= FOLDER_HOLDS
+        held = [path / name for name in FOLDER_HOLDS if (path / name).is_file()]
+        if not held:
+            raise UsageError(f"{path} is a folder without a {FOLDER_HOLDS[0]}: name a weight file")
+        path = held[0]
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty")
-    read = _safetensors if path.suffix == ".safetensors" else _checkpoint
-    tensors, part = _weights(read(path), path)
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return StateDict(path, tensors, part)
+    return path
+
+
+def _content(path: Path) -> Any:
+    """What a file holds, tensors and plain values. Raises DataError."""
+    return _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -146,24 +190,3 @@ def _globals(stream: IO[bytes]) -> Iterator[str]:
             top = memo.get(value) if opcode.name.endswith("GET") else value
             if isinstance(top, str):
                 texts.append(top)
-
-
-def _weights(loaded: Any, path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The tensors by name in a file's content, and the entry that they were in. Raises DataError."""
-    if _all_tensors(loaded):
-        return dict(loaded), None
-    if isinstance(loaded, Mapping):
-        for part in PARTS:
-            if _all_tensors(loaded.get(part)):
-                return dict(loaded[part]), part
-        held = ", ".join(str(key) for key in list(loaded)[:8]) or "nothing"
-        raise DataError(f"{path} holds no named weights, but {held}")
-    raise DataError(f"{path} holds no named weights, but a {type(loaded).__name__}")
-
-
-def _all_tensors(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and bool(value)
-        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())
-    )
