@@ -162,7 +162,7 @@ def drawn(stream: Stream) -> Iterator[tuple[Tensor, Tensor]]:
 def expect_same_loss(ours: nn.Module, theirs: GPT2LMHeadModel, tokens_BT: Tensor, target_BT: Tensor) -> None:
     """Give our model their weights; raise where the two are not the same function then."""
     translation = LAYOUTS[-1].translation(ours)
-    state = translation.turned(theirs.state_dict())
+    state = translation.transpose(theirs.state_dict())
     ours.load_state_dict({translation.ours(name): t for name, t in state.items() if not translation.ignores(name)})
     with torch.no_grad():
         losses = [

@@ -100,7 +100,7 @@ def _distances(ours: nn.Module, theirs: GPT2LMHeadModel, tokens_BT: Tensor, sour
     got = ours(tokens_BT)[0]
     scale = torch.linspace(-1, 2, wanted.numel(), dtype=wanted.dtype).view_as(wanted)
     of_theirs = torch.autograd.grad((wanted * scale).sum(), [named[name] for name in chosen])
-    turned = translation.turned(dict(zip(chosen, of_theirs, strict=True)))
+    turned = translation.transpose(dict(zip(chosen, of_theirs, strict=True)))
     of_ours = torch.autograd.grad((got * scale).sum(), [own[translation.ours(name) or name] for name in chosen])
     apart = max(distance(one, other) for one, other in zip(of_ours, turned.values(), strict=True))
     return distance(got.detach(), wanted.detach()), apart

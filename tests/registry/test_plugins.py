@@ -137,7 +137,7 @@ def test_a_model_of_a_task_that_cannot_be_loaded_is_trained_for_its_others(insta
     status, _, err = call("train", "tiny-net", "--data", "diabetes", "--dry-run")
     assert (status, err) == (
         2,
-        "lamina: tiny-net can be trained for ranking or classification, but 'diabetes' calls for regression; the task "
+        "lamina: tiny-net can be trained for ranking or classification, but 'diabetes' is regression data; the task "
         "'ranking' of package 'broken' cannot be loaded: ZeroDivisionError: division by zero\n",
     )
 
@@ -213,7 +213,7 @@ def test_what_objective_and_task_can_be_asked_for(install: Install, call: Called
         ("--objective.margin", "-1"): "option of the objective hinge: margin must not be negative, got -1.0",
         ("--task", "rankng"): "unknown task 'rankng'; did you mean 'ranking'?",
         ("--task", "translation"): "tiny-net can be trained for ranking, not for translation; nor can 'iris' serve it: "
-        "it holds no pairs of texts",
+        "it has no pairs of texts",
         ("--task", "classification"): "tiny-net can be trained for ranking, not for classification",
     }
     for words, message in told.items():
@@ -228,7 +228,7 @@ def test_what_objective_and_task_can_be_asked_for(install: Install, call: Called
     assert (status, err) == (
         2,
         "lamina: mlp can be trained for classification, multilabel or regression, not for ranking; nor can 'diabetes' "
-        "serve it: it calls for regression\n",
+        "serve it: it is regression data\n",
     )
 
 
@@ -373,9 +373,9 @@ def test_a_training_for_a_task_of_the_users_own_is_resumed_with_it(tmp_path: Pat
     own: dict[str, Any] = {"data": "iris", "directory": tmp_path, "report": False}
     lamina.train("mlp", name="own", task=Squared(), epochs=1, **own)
     lamina.train("mlp", name="table", epochs=1, **own)
-    with pytest.raises(UsageError, match="begun with a task of your own, Squared; it cannot be resumed without one"):
+    with pytest.raises(UsageError, match="started with a task of your own, Squared; it cannot be resumed without one"):
         lamina.train(name="own", resume=True, epochs=2, directory=tmp_path)
-    with pytest.raises(UsageError, match="begun with 'classification'; it cannot be resumed with Squared"):
+    with pytest.raises(UsageError, match="started with 'classification'; it cannot be resumed with Squared"):
         lamina.train(name="table", resume=True, epochs=2, directory=tmp_path, task=Squared())
     run = lamina.train(name="own", resume=True, epochs=2, directory=tmp_path, task=Squared(), report=False)
     assert len(run.history) == 2

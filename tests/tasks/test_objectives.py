@@ -24,10 +24,10 @@ def _one_thread() -> None:
 
 
 def test_every_objective_of_a_card_has_a_task() -> None:
-    cards = [card for name in lamina.list_models() if (card := lamina.card(name)).objective is not None]
-    assert {card.objective for card in cards} == {"perceptron-rule", "rbf-map"}
-    for card in cards:
-        assert any(card.objective in TASKS[task].objectives for task in card.tasks), card.name
+    cards = {name: card for name in lamina.list_models() if (card := lamina.card(name)).objective is not None}
+    assert {card.objective for card in cards.values()} == {"perceptron-rule", "rbf-map"}
+    for name, card in cards.items():
+        assert any(card.objective in TASKS[task].objectives for task in card.tasks), name
 
 
 def test_a_perceptron_learns_tumours_and_its_run_opens_as_one(tmp_path: Path) -> None:
