@@ -233,7 +233,7 @@ BROKEN: dict[str, tuple[str, object, str, Callable[..., Any], dict[str, Any]]] =
     "attention that looks everywhere": (
         "copy-and-reverse",
         additive_attention,
-        "_look_up",
+        "_attend",
         looking_everywhere,
         {
             "seeds": (0,),

@@ -52,7 +52,7 @@ def test_data_without_targets_are_shown_as_such(lamina: Lamina, tmp_path: Path) 
     pictures(tmp_path / "photos")
     (tmp_path / "houses.csv").write_text("area,price\n" + "".join(f"{i},{i * i}\n" for i in range(40)))
     for data, way in (
-        ("photos", "'photos' holds images but no folder for each class, nor a table that labels them"),
+        ("photos", "'photos' holds images, but neither class folders nor a table of labels"),
         ("houses.csv", "name the target column with --target, one of: area, price"),
     ):
         status, out, err = lamina("data", data)
@@ -82,7 +82,7 @@ def test_numbers_as_classes_are_learnt_as_values(lamina: Lamina, tmp_path: Path)
 
 def test_classes_that_are_no_numbers_are_refused_with_the_way_out(lamina: Lamina, tmp_path: Path) -> None:
     pictures(tmp_path / "pets", ("3", "cat"))
-    way = "has classes that are no numbers, such as 'cat': a regression needs numbers; use --task classification"
+    way = "has non-numeric classes, such as 'cat', but regression needs numbers; use --task classification"
     for words in (("train", "mlp", "--data", "pets"), ("data", "pets")):
         status, out, err = lamina(*words, "--task", "regression")
         assert (status, out, len(err.splitlines())) == (2, "", 1)
@@ -100,7 +100,7 @@ def test_an_unknown_task_is_told_the_nearest(lamina: Lamina, words: tuple[str, .
 def test_a_task_that_the_model_or_the_data_cannot_serve(lamina: Lamina, tmp_path: Path) -> None:
     pictures(tmp_path / "photos")
     for model, data, task, message in (
-        ("mlp", "digits", "toy-unpaired", "mlp can be trained for classification or multilabel or regression, not for"),
+        ("mlp", "digits", "toy-unpaired", "mlp can be trained for classification, multilabel or regression, not for"),
         ("mlp", "photos", "classification", "'photos' cannot serve classification: it has no targets ('photos' holds"),
         ("toy-dense", "digits", "toy-autoencodng", "did you mean 'toy-autoencoding'"),
     ):

@@ -175,7 +175,7 @@ def test_a_fault_is_found(fault: str, check: str, message: str) -> None:
     [
         ({"parameters": 155}, "the model has 154 parameters, its card says 155"),
         ({"parameters": {"net": 153}}, "net has 154 parameters, its card says 153"),
-        ({"macs": {"net": 8_772}}, "multiply-adds of each player cannot be counted"),
+        ({"macs": {"net": 8_772}}, "multiply-adds by player cannot be counted"),
         ({"macs": 8_771}, "one input takes 8,772 multiply-adds, the card says 8,771"),
     ],
 )

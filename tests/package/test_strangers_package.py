@@ -14,6 +14,8 @@ import pytest
 import torch
 from wheels import build_wheel, environment
 
+from waiting import CHILD_SECONDS
+
 PROJECT = Path(__file__).with_name("grades")
 DRIVER = """
 import contextlib, io, json, sys
@@ -80,8 +82,8 @@ def done(here: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     lines: dict[str, Any] = {name: ("lamina", words) for name, words in LINES.items()}
     lines["conformance"] = ("conformance", ("grade-net", "--onnx", "--backend", "eager"))
     found = subprocess.run(
-        [str(python), "-c", DRIVER], input=json.dumps(lines), cwd=here, capture_output=True, text=True, timeout=250,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        [str(python), "-c", DRIVER], input=json.dumps(lines), cwd=here, capture_output=True, text=True,
+        timeout=CHILD_SECONDS, env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     answers: dict[str, list[Any]] = json.loads(found.stdout)
@@ -107,7 +109,7 @@ def test_the_help_shows_its_options(done: dict[str, list[Any]]) -> None:
         in train
     )
     assert "--objective.power X of earth-mover: how much more large differences count (default: 2.0)" in train
-    assert "--epochs N passes over the training data; with neither steps nor images given, 10 (default: 12)" in train
+    assert "--epochs N passes over the training data; 10 if neither steps nor images are given (default: 12)" in train
     predict = " ".join(out_of(done, "predict help").split())
     assert "options of ordinal: --top N grades that are listed, the likeliest first (default: 1)" in predict
 
@@ -153,7 +155,7 @@ def test_what_is_wrong_is_said_in_its_words(done: dict[str, list[Any]]) -> None:
 
 def test_its_weights_are_read_by_their_names(done: dict[str, list[Any]]) -> None:
     assert "dry run" in out_of(done, "weights")
-    assert "note: begins with 4 tensors of office.pt, named as office names them\n" in done["weights"][2]
+    assert "note: starts from 4 tensors of office.pt, named as office names them\n" in done["weights"][2]
 
 
 def test_it_passes_conformance(done: dict[str, list[Any]]) -> None:

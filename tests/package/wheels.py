@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from waiting import CHILD_SECONDS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -22,7 +24,7 @@ def build_wheel(project: Path, out: Path) -> Path:
     words = ["wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(copy)]
     if int(metadata.version("setuptools").split(".")[0]) >= 77:  # else pip fetches one that reads pyproject.toml
         words.insert(1, "--no-build-isolation")
-    subprocess.run([sys.executable, "-m", "pip", *words], check=True, capture_output=True, timeout=200)
+    subprocess.run([sys.executable, "-m", "pip", *words], check=True, capture_output=True, timeout=CHILD_SECONDS)
     (path,) = out.glob("*.whl")
     return path
 

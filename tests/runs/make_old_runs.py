@@ -1,4 +1,5 @@
-"""Make the runs of ``old_runs`` again, by the package of a commit: ``python tests/runs/make_old_runs.py COMMIT``.
+"""Make the runs of ``old_runs`` again, by the package of a commit:
+``PYTHONPATH=tests python tests/runs/make_old_runs.py COMMIT``.
 
 They are small and of embedded data, so that no file names a place. Two are stopped in the middle of an epoch, by a
 signal to the command line, and keep their checkpoint; of the others the checkpoints are left out, reports of all.
@@ -17,7 +18,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 import lamina
+from waiting import until
 
 OLD_RUNS = Path(__file__).with_name("old_runs")
 FIGURES = OLD_RUNS / "figures.json"
@@ -110,19 +111,19 @@ def versions() -> dict[str, str]:
 # ---------------------------------------------------------------- making them
 
 
+def in_second_epoch(run: Path) -> bool:
+    rows = lamina.open_run(run).history if (run / "metrics.csv").exists() else []
+    steps = [int(path.stem.split("-")[1]) for path in run.glob("checkpoints/step-*.ckpt")]
+    return bool(rows) and max(steps, default=0) > rows[0]["step"]
+
+
 def stop_in_mid_epoch(folder: Path, name: str, words: list[str]) -> None:
     """Train by the command line, and stop it some steps into its second epoch."""
     run = folder / name
     command = [sys.executable, "-m", "lamina", "train", *words, *ALWAYS, "--name", name, "--runs", str(folder)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            rows = lamina.open_run(run).history if (run / "metrics.csv").exists() else []
-            steps = [int(path.stem.split("-")[1]) for path in run.glob("checkpoints/step-*.ckpt")]
-            if rows and max(steps, default=0) > rows[0]["step"]:
-                break
-            time.sleep(0.0005)
+        until(lambda: in_second_epoch(run), "a checkpoint of the second epoch")
         os.kill(child.pid, signal.SIGINT)
         child.wait(60)
     finally:

@@ -118,7 +118,7 @@ def test_thresholds_of_labels(tmp_path: Path) -> None:
         (
             "perceptron",
             {"data": "breast-cancer", "validation": 0.1},
-            "the temperature of logits, which 'perceptron-rule' has none of",
+            "calibrate fits the temperature of logits, but 'perceptron-rule' has no logits",
         ),
         ("mlp", {"data": "diabetes"}, "calibrate: the task is regression, which has neither probabilities nor labels"),
         (

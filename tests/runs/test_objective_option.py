@@ -81,7 +81,7 @@ def test_it_is_resumed_with(tmp_path: Path) -> None:
     assert parts.history == whole.history
     assert minimised(parts) == minimised(whole)
     with pytest.raises(
-        UsageError, match=r"was begun with objective=.*huber.*; it cannot be resumed with objective=mae"
+        UsageError, match=r"was started with objective=.*huber.*; it cannot be resumed with objective=mae"
     ):
         lamina.train("mlp", name="parts", directory=tmp_path, resume=True, epochs=3, objective="mae")
 
@@ -108,7 +108,7 @@ def test_options_alone_are_those_of_the_models_own_objective(tmp_path: Path) -> 
         ("mlp", "diabetes", {"name": "huber", "dleta": 1}, "unknown option of the objective huber 'dleta'.*'delta'"),
         ("mlp", "diabetes", {"name": "huber", "delta": 0}, "delta must be greater than 0, got 0"),
         ("mlp", "diabetes", {"delta": 2}, "the objective 'mse' has no options, got 'delta'"),
-        ("mlp", "iris", "perceptron-rule", "is for models with a method 'score', which mlp has not"),
+        ("mlp", "iris", "perceptron-rule", "is for models with a method 'score', which mlp does not have"),
         ("mlp", "iris", {"name": "focal", "gamma": -1}, "gamma must not be negative"),
     ],
 )

@@ -66,7 +66,10 @@ def test_two_processes_make_the_run_of_one(case: str, tmp_path: Path, monkeypatc
     with installed(tmp_path / "package"):
         train_with_two(tmp_path, case)
         assert main(words(1, case)) == 0
-    one, two = (lamina.open_run(tmp_path / devices / "run") for devices in "12")
+        expect_equal(case, *(lamina.open_run(tmp_path / devices / "run") for devices in "12"))
+
+
+def expect_equal(case: str, one: lamina.Run, two: lamina.Run) -> None:
     for name, weight in load_file(one.directory.weights).items():
         difference = (weight - load_file(two.directory.weights)[name]).abs().max().item()
         assert difference <= 1e-10, name

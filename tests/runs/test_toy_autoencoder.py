@@ -89,7 +89,7 @@ def test_it_predicts(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_models_that_need_targets_say_what_is_missing(tmp_path: Path) -> None:
-    for kind, way in (("pictures", "no folder for each class, nor a table that labels them"), ("table", "--target")):
+    for kind, way in (("pictures", "neither class folders nor a table of labels"), ("table", "--target")):
         with pytest.raises(UsageError, match=f"has no targets .*{way}") as refused:
             lamina.train("mlp", data=data(kind, tmp_path), directory=tmp_path)
         assert "\n" not in str(refused.value)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from toy_install import environment, write_distribution
 
+from waiting import CHILD_SECONDS
+
 CHILD = Path(__file__).with_name("kill_child.py")
 CASES = ["players", "players-by-command", "sides", "sides-by-command"]
 KILLS = 4
@@ -19,7 +21,7 @@ def test_kills_leave_no_trace(tmp_path: Path) -> None:
     write_distribution(tmp_path / "package")
     done = subprocess.run(
         [sys.executable, str(CHILD), ",".join(CASES), str(tmp_path), "20", str(KILLS)],
-        capture_output=True, text=True, timeout=280, env=environment(tmp_path / "package"),
+        capture_output=True, text=True, timeout=CHILD_SECONDS, env=environment(tmp_path / "package"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line for line in done.stdout.splitlines() if line.startswith("kills=")]

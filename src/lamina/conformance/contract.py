@@ -42,7 +42,7 @@ def check_meta(model: str | Variant) -> None:
         require(got == count, f"{player or 'the model'} has {got:,} parameters, its card says {count}")
     if row.card.macs is not None:
         require(
-            isinstance(row.card.macs, int), f"a variant of several players: check each, {' and '.join(row.players)}"
+            isinstance(row.card.macs, int), "multiply-adds by player cannot be counted: give one number on the card"
         )
         got = _macs(net, row)
         require(got == row.card.macs, f"one input takes {got:,} multiply-adds, the card says {row.card.macs:,}")

@@ -49,7 +49,7 @@ class SpectrumPage:
         ]
         title = "Which wavelengths it looks at"
         sections = [says, Section(name="saliency", title=title, blocks=[Charts(charts=charts)])]
-        return render("look.html", content=self, sections=sections)
+        return render("inspection.html", content=self, sections=sections)
 
     def pictures(self) -> dict[str, bytes]:
         return {"saliency": draw_png(lines({"": self.seen.saliency}, self.seen.axis))}
