@@ -127,8 +127,8 @@ def test_cross_entropy_is_least_at_the_frequencies(weighted: bool, smoothing: fl
 
     def wanted(classes: np.ndarray) -> np.ndarray:
         counts = np.bincount(classes, minlength=4)
-        mixed = weights * ((1 - smoothing) * counts + smoothing * len(classes) / 4)
-        return mixed / mixed.sum()
+        shares = weights * counts / (weights * counts).sum()
+        return (1 - smoothing) * shares + smoothing / 4
 
     found = softmax(optimum(task, CLASSES, 4), 1)
     np.testing.assert_allclose(found, by_cell(wanted, CLASSES), atol=1e-5)
@@ -157,14 +157,14 @@ def test_focal_loss_is_least_where_another_implementation_finds_it(weighted: boo
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_binary_cross_entropy_is_least_at_each_labels_frequency(weighted: bool, smoothing: float) -> None:
-    """A weight stands on the positive ones."""
+    """Of the positive ones, which the weight multiplies; smoothing mixes in one half."""
     code = TargetCode(task="multilabel", classes=("p", "q"), names=("p", "q"))
     task = make(multilabel.KIND, code, LABELS, class_weights=weighted, label_smoothing=smoothing)
     weights = (1 - LABELS).sum(0) / LABELS.sum(0) if weighted else np.ones(2)
 
     def wanted(labels: np.ndarray) -> np.ndarray:
-        share = labels.mean(0) * (1 - smoothing) + smoothing / 2
-        return weights * share / (weights * share + 1 - share)
+        share = weights * labels.mean(0) / (weights * labels.mean(0) + 1 - labels.mean(0))
+        return share * (1 - smoothing) + smoothing / 2
 
     found = 1 / (1 + np.exp(-optimum(task, LABELS, 2)))
     np.testing.assert_allclose(found, by_cell(wanted, LABELS), atol=1e-5)

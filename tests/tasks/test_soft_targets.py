@@ -38,7 +38,7 @@ def test_a_mixture_costs_the_mixture(options: dict[str, Any]) -> None:
     smoothing = options.get("label_smoothing", 0.0)
     weights = options.get("class_weights", torch.ones(4, dtype=torch.float64))
     total = [
-        nn.functional.cross_entropy(LOGITS, t, weight=weights, label_smoothing=smoothing, reduction="sum")
+        (weights[t] * nn.functional.cross_entropy(LOGITS, t, label_smoothing=smoothing, reduction="none")).sum()
         for t in (TARGET, other)
     ]
     parts = [weights[TARGET].sum(), weights[other].sum()]
