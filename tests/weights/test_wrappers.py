@@ -22,12 +22,12 @@ from lamina.weights.reading import read_state_dict
 TINY: dict[str, Any] = {"vocab_size": 31, "context": 12, "layers": 2, "width": 16, "heads": 2}
 
 
-def net(seed: int = 0, **options: object) -> nn.Module:
+def net(seed: int = 0, **options: Any) -> nn.Module:
     torch.manual_seed(seed)
     return lamina.create_model("resnet20", **{"num_classes": 4, **options})
 
 
-def gpt2(seed: int = 0, **options: object) -> nn.Module:
+def gpt2(seed: int = 0, **options: Any) -> nn.Module:
     torch.manual_seed(seed)
     return lamina.create_model("gpt2", **{**TINY, **options})
 
@@ -105,7 +105,7 @@ def test_prefixes_are_taken_off_where_that_fits_better(prefix: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_wrappers_of_a_part_of_a_model_are_taken_out_of_the_middle() -> None:
-    compiled = net()
+    compiled: Any = net()
     compiled.stages = torch.compile(compiled.stages)
     compiled.load_state_dict({n.replace("stages.", "stages._orig_mod."): t for n, t in net(1).state_dict().items()})
     assert any("stages._orig_mod.0" in name for name in compiled.state_dict())
