@@ -39,7 +39,7 @@ def main() -> None:
     bars = {"import lamina": "<= 0.1 over nothing"}
     table = "| what | seconds | over nothing | bar |\n|---|---|---|---|\n"
     for name, seconds in found.items():
-        bar = bars.get(name, "" if name.startswith("python") else "<= 0.4")
+        bar = bars.get(name, "" if name.startswith("python") else "<= 0.3")
         table += f"| {name} | {seconds:.3f} | {seconds - found['python, nothing']:.3f} | {bar} |\n"
     write_result("startup", (__doc__ or "") + "\n" + table)
 
