@@ -107,7 +107,7 @@ def test_options_alone_are_those_of_the_models_own_objective(tmp_path: Path) -> 
         ("mlp", "diabetes", "hubre", "unknown objective of regression 'hubre'; did you mean 'huber'"),
         ("mlp", "diabetes", {"name": "huber", "dleta": 1}, "unknown option of the objective huber 'dleta'.*'delta'"),
         ("mlp", "diabetes", {"name": "huber", "delta": 0}, "delta must be greater than 0, got 0"),
-        ("mlp", "diabetes", {"delta": 2}, "the objective 'mse' has no options, got 'delta'"),
+        ("mlp", "diabetes", {"delta": 2}, "the objective 'mse' has no options, got 'delta'; it is one of 'huber'"),
         ("mlp", "iris", "perceptron-rule", "is for models with a method 'score', which mlp does not have"),
         ("mlp", "iris", {"name": "focal", "gamma": -1}, "gamma must not be negative"),
     ],

@@ -86,7 +86,10 @@ class TaskKind:
             raise unknown(f"objective of {self.name}", name, self.objectives)
         cls = self.objectives[name]
         if values and not vars(cls()):
-            raise UsageError(f"the objective '{name}' has no options, got '{next(iter(values))}'")
+            option = next(iter(values))
+            having = [other for other, cls in self.objectives.items() if option in vars(cls())]
+            hint = f"; it is one of '{having[0]}'" if having else ""
+            raise UsageError(f"the objective '{name}' has no options, got '{option}'{hint}")
         return Objective(name=name, options=made(cls, values, f"option of the objective {name}"))
 
 
