@@ -94,7 +94,7 @@ def written(content: Any, medium: str, folder: Path, tensors: Mapping[str, Tenso
     return folder
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_weights_wrapped_at_random_load_to_the_bit_or_say_what_differs(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(MODELS)))
