@@ -143,7 +143,7 @@ def test_weights_wrapped_at_random_load_to_the_bit_or_say_what_differs(data: st.
             assert torch.equal(tensor, wanted[key]), key
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, database=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_averaged_weights_come_before_raw_ones_and_each_can_be_chosen(data: st.DataObject) -> None:
     right, other = dict(made("mlp").state_dict()), {name: t + 1 for name, t in made("mlp").state_dict().items()}
@@ -183,7 +183,7 @@ WRAPS: dict[str, Any] = {
 }
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, database=None)
+@settings(max_examples=100)
 @given(
     wraps=st.lists(st.sampled_from(sorted(WRAPS)), max_size=4),
     way=st.sampled_from(["zip", "old", "protocol 4", "plain", "shard", "disguised"]),
