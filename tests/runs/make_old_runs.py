@@ -4,6 +4,9 @@
 They are small and of embedded data, so that no file names a place. Two are stopped in the middle of an epoch, by a
 signal to the command line, and keep their checkpoint; of the others the checkpoints are left out, reports of all.
 ``figures.json`` holds what that commit says of them, and with what the stopped ones end there.
+
+Moved since, on purpose: the text that ``stopped-text`` draws. Tokens that are no text are no longer drawn, and with
+them goes their share of the probability.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def beam_search(
     rows = read_prompts(model, prompts, max_new_tokens)
     decoder = Decoder(model, memory, rows, max_new_tokens)
     with evaluation_mode(model):
-        logits_BV = forbid(decoder.begin(), forbidden)
+        logits_BV = decoder.begin()
         if beams > logits_BV.shape[-1]:
             raise UsageError(f"{beams} beams are more than the {logits_BV.shape[-1]} tokens of the vocabulary")
         searches = [_Search(beams, length_penalty) for _ in rows]
@@ -83,7 +83,7 @@ def beam_search(
         sums_BK = torch.full((len(rows), beams), -math.inf, dtype=torch.float64, device=decoder.device)
         sums_BK[:, 0] = 0.0  # all beams of a row start equal: only the first counts
         for left in reversed(range(max_new_tokens)):
-            sums_BC, beam_BC, token_BC = _candidates(logits_NV, sums_BK)
+            sums_BC, beam_BC, token_BC = _candidates(logits_NV, sums_BK, forbidden)
             beams_of, tokens_of = beam_BC.tolist(), token_BC.tolist()
             chosen = [
                 search.advance(*candidates, end=end, last=not left)
@@ -98,17 +98,19 @@ def beam_search(
                 decoder.select(origin)
             place_BK = torch.tensor([chosen[row] for row in rows_on], device=decoder.device)
             sums_BK = sums_BC[rows_on].gather(1, place_BK)
-            logits_NV = forbid(decoder.step(token_BC[rows_on].gather(1, place_BK).flatten()), forbidden)
+            logits_NV = decoder.step(token_BC[rows_on].gather(1, place_BK).flatten())
     return [search.best() for search in searches]
 
 
-def _candidates(logits_NV: Tensor, sums_BK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(logits_NV: Tensor, sums_BK: Tensor, forbidden: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """The most probable continuations of each row, best first: log-probability, beam and token, (B, C) each.
 
-    Twice as many as beams, so that K remain unfinished where K end; fewer where there are no more.
+    Twice as many as beams, so that K remain unfinished where K end; fewer where there are no more. Log-probabilities are
+    the model's own, also of texts without ``forbidden`` tokens.
     """
     beams, vocabulary = sums_BK.shape[1], logits_NV.shape[-1]
-    sums_BKV = sums_BK[..., None] + logits_NV.double().log_softmax(-1).view(-1, beams, vocabulary)
+    logs_NV = forbid(logits_NV.double().log_softmax(-1), forbidden)
+    sums_BKV = sums_BK[..., None] + logs_NV.view(-1, beams, vocabulary)
     sums_BC, place_BC = sums_BKV.flatten(1).topk(min(2 * beams, beams * vocabulary))
     return sums_BC, place_BC // vocabulary, place_BC % vocabulary
 
