@@ -105,8 +105,8 @@ def beam_search(
 def _candidates(logits_NV: Tensor, sums_BK: Tensor, forbidden: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """The most probable continuations of each row, best first: log-probability, beam and token, (B, C) each.
 
-    Twice as many as beams, so that K remain unfinished where K end; fewer where there are no more. Log-probabilities are
-    the model's own, also of texts without ``forbidden`` tokens.
+    Twice as many as beams, so that K remain unfinished where K end; fewer where there are no more. Without
+    ``forbidden`` tokens, but log-probabilities are the model's own.
     """
     beams, vocabulary = sums_BK.shape[1], logits_NV.shape[-1]
     logs_NV = forbid(logits_NV.double().log_softmax(-1), forbidden)
