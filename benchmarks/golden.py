@@ -81,7 +81,7 @@ def digests(case: str, tree: Path) -> dict[str, str]:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         try:
-            said, _ = child.communicate(timeout=LIMIT)
+            output, _ = child.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"not done within {LIMIT} seconds") from None
         finally:
@@ -89,12 +89,12 @@ def digests(case: str, tree: Path) -> dict[str, str]:
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
         if child.returncode:
-            print(said, file=sys.stderr)
-            raise RuntimeError(said.strip().splitlines()[-1] if said.strip() else f"exit status {child.returncode}")
-        told = json.loads(file.read_text(encoding="utf-8"))
-    if not Path(told["lamina"]).is_relative_to((tree / "src").resolve()):
-        raise RuntimeError(f"it ran on another package: {told['lamina']}")
-    found: dict[str, str] = told["found"]
+            print(output, file=sys.stderr)
+            raise RuntimeError(output.strip().splitlines()[-1] if output.strip() else f"exit status {child.returncode}")
+        result = json.loads(file.read_text(encoding="utf-8"))
+    if not Path(result["lamina"]).is_relative_to((tree / "src").resolve()):
+        raise RuntimeError(f"it ran on another package: {result['lamina']}")
+    found: dict[str, str] = result["found"]
     return found
 
 
@@ -161,10 +161,12 @@ def main() -> None:
     changed = "with changes" if git("status", "--porcelain", "--", "src") else "without changes"
     with checked_out(args.base) as base:
         table, differing = compare(base, cases)
-    told = f"{len(cases) - differing} of {len(cases)} cases equal in every bit" if differing else "everything is equal"
+    verdict = (
+        f"{len(cases) - differing} of {len(cases)} cases equal in every bit" if differing else "everything is equal"
+    )
     body = f"Earlier commit: {named}. Working tree: src {changed} since the commit above. "
     minutes = processor_seconds() / 60
-    body += f"{told[0].upper()}{told[1:]}; {minutes:.1f} minutes of one processor.\n\n{table}"
+    body += f"{verdict[0].upper()}{verdict[1:]}; {minutes:.1f} minutes of one processor.\n\n{table}"
     if len(cases) == len(CASES):
         write_result("golden", f"{__doc__}\n{body}")
     else:

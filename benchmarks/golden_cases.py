@@ -33,20 +33,20 @@ Digests = dict[str, str]
 LIMIT = 240
 """seconds that a training of several processes may take"""
 SHORT = 70
-"""values up to so many characters are compared, and told, as they are"""
+"""values up to so many characters are compared and printed as they are"""
 ALWAYS = ("recipe", "card", "environment")
-"""sections of a report that say what was asked, and where: config.yaml says it"""
+"""sections of a report that repeat config.yaml, and where the data are"""
 
 # ---------------------------------------------------------------- digests
 
 
-def told(value: object) -> str:
+def as_text(value: object) -> str:
     """A value as it is, where it is short, else its hash. Numbers by repr: every bit counts."""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= SHORT else hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def told_tensor(tensor: torch.Tensor) -> str:
+def tensor_text(tensor: torch.Tensor) -> str:
     """Type, shape and a hash of the bytes."""
     content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     kind = str(tensor.dtype).removeprefix("torch.")
@@ -62,18 +62,18 @@ def leaves(value: Any, place: str) -> Iterator[tuple[str, str]]:
         for key, item in enumerate(value):
             yield from leaves(item, f"{place}/{key}")
     else:
-        yield place, told_tensor(value) if isinstance(value, torch.Tensor) else told(value)
+        yield place, tensor_text(value) if isinstance(value, torch.Tensor) else as_text(value)
 
 
 def numbered(name: str, values: Any) -> Digests:
-    return {f"{name} {number}": told(value) for number, value in enumerate(values, 1)}
+    return {f"{name} {number}": as_text(value) for number, value in enumerate(values, 1)}
 
 
 def of_folder(run: lamina.Run) -> Digests:
     """The files of a run: weights, the newest checkpoint, metrics, samples, and what describes them."""
     path, found = run.path, {}
     for name, tensor in load_file(path / "model.safetensors").items():
-        found[f"model.safetensors/{name}"] = told_tensor(tensor)
+        found[f"model.safetensors/{name}"] = tensor_text(tensor)
     newest = sorted((path / "checkpoints").glob("step-*.ckpt"))[-1]
     found |= leaves(torch.load(newest, weights_only=True), newest.name)
     for file in ("metrics.csv", "samples.jsonl"):
@@ -94,7 +94,7 @@ def of_run(run: lamina.Run) -> Digests:
     again = lamina.open_run(run.path)
     found |= numbered("history, row", again.history)
     for split in again.splits():
-        found |= {f"evaluate {split}, {name}": told(value) for name, value in again.evaluate(split).items()}
+        found |= {f"evaluate {split}, {name}": as_text(value) for name, value in again.evaluate(split).items()}
     return found
 
 
@@ -104,7 +104,7 @@ def of_report(run: lamina.Run) -> Digests:
     status.write_text(json.dumps(json.loads(status.read_text(encoding="utf-8")) | {"seconds": 0.0}), encoding="utf-8")
     page = run.report().read_text(encoding="utf-8")
     sections = dict(re.findall(r'<section id="(\w+)"(.*?)</section>', page, flags=re.DOTALL))
-    return {f"report, {name}": told(text) for name, text in sections.items() if name not in ALWAYS}
+    return {f"report, {name}": as_text(text) for name, text in sections.items() if name not in ALWAYS}
 
 
 def of_exported(run: lamina.Run, *items: Any) -> Digests:
@@ -154,10 +154,10 @@ def write_book(path: Path, lines: int = 220) -> None:
     """Sentences of a few words."""
     draw = random.Random(0)
     nouns, places, seen = ("cat", "dog", "bird"), ("mat", "roof", "tree"), ("sun", "moon")
-    said = (
+    lines = (
         f"The {draw.choice(nouns)} on the {draw.choice(places)} saw the {draw.choice(seen)}.\n" for _ in range(lines)
     )
-    path.write_text("".join(said), encoding="utf-8")
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def write_reviews(path: Path, rows: int = 160) -> None:
@@ -167,8 +167,8 @@ def write_reviews(path: Path, rows: int = 160) -> None:
     lines = ["text\tlabel"]
     for number in range(rows):
         words, label = (good, "positive") if number % 3 else (bad, "negative")
-        said = " and ".join(draw.choice(words) for _ in range(draw.randint(1, 4)))
-        lines.append(f"{draw.choice(('A', 'The', 'What a'))} {said} {draw.choice(('film', 'story'))}.\t{label}")
+        phrase = " and ".join(draw.choice(words) for _ in range(draw.randint(1, 4)))
+        lines.append(f"{draw.choice(('A', 'The', 'What a'))} {phrase} {draw.choice(('film', 'story'))}.\t{label}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -180,8 +180,8 @@ def some_digits(count: int = 4) -> list[np.ndarray[Any, Any]]:
     return list(np.rint(images[:count] * (255 / 16)).astype(np.uint8))
 
 
-def trained(model: str, data: str, **asked: Any) -> lamina.Run:
-    return lamina.train(model, data=data, directory="runs", report=False, **asked)
+def trained(model: str, data: str, **options: Any) -> lamina.Run:
+    return lamina.train(model, data=data, directory="runs", report=False, **options)
 
 
 # ---------------------------------------------------------------- the cases
@@ -192,7 +192,7 @@ def image() -> Digests:
     run = trained("lenet5", "digits", limit=500, epochs=2, label_smoothing=0.1)
     images = some_digits()
     found = of_run(run) | numbered("prediction", run.predict(*images)) | of_exported(run, *images)
-    found |= {"embed": told_tensor(run.embed()), "embed of images": told_tensor(run.embed(*images))}
+    found |= {"embed": tensor_text(run.embed()), "embed of images": tensor_text(run.embed(*images))}
     return found | of_report(run)
 
 
@@ -204,7 +204,7 @@ def streamed() -> Digests:
         rand_augment_std=0.5, mixup=0.2, cutmix=1.0, optimizer="sgd", lr=0.05, nesterov=True,
     )  # fmt: skip
     files = sorted(Path("photographs").rglob("00.png"))
-    return of_run(run) | numbered("prediction", run.predict(*files)) | {"embed": told_tensor(run.embed())}
+    return of_run(run) | numbered("prediction", run.predict(*files)) | {"embed": tensor_text(run.embed())}
 
 
 def streamed_by_workers() -> Digests:
@@ -215,7 +215,7 @@ def streamed_by_workers() -> Digests:
         flip=True, trivial_augment=True, colour_pca=0.1, erasing=0.3, resize="pad", schedule="step", warmup=0.0,
     )  # fmt: skip
     files = sorted(Path("photographs").rglob("01.png"))
-    ten = {f"ten crops, {name}": told(value) for name, value in run.evaluate(crops=10).items()}
+    ten = {f"ten crops, {name}": as_text(value) for name, value in run.evaluate(crops=10).items()}
     return of_run(run) | ten | numbered("prediction", run.predict(*files))
 
 
@@ -226,7 +226,7 @@ def held_photographs() -> Digests:
         "resnet20", "photographs", epochs=2, batch_size=8, accumulate=2, memory="hold", precision="bf16", flip=True,
         schedule="plateau", plateau_patience=0, warmup=0.0, checkpointing=True,
     )  # fmt: skip
-    return of_run(run) | {"embed": told_tensor(run.embed())}
+    return of_run(run) | {"embed": tensor_text(run.embed())}
 
 
 def fine_tuned() -> Digests:
@@ -252,7 +252,7 @@ def regression() -> Digests:
         model_options={"hidden": (16, 8), "norm": "batch", "dropout": 0.2},
     )  # fmt: skip
     found = of_run(run) | numbered("prediction", run.predict(*ROWS)) | of_exported(run, *ROWS)
-    return found | {"embed": told_tensor(run.embed(*ROWS))} | of_report(run)
+    return found | {"embed": tensor_text(run.embed(*ROWS))} | of_report(run)
 
 
 def classification() -> Digests:
@@ -263,7 +263,7 @@ def classification() -> Digests:
         patience=2, optimizer="rmsprop", model_options={"hidden": (16,), "dropout": 0.1},
     )  # fmt: skip
     found = of_run(run) | numbered("prediction", run.predict(*ROWS)) | of_exported(run, *ROWS)
-    return found | {"predictions of the file": told(run.predict("table.csv"))}
+    return found | {"predictions of the file": as_text(run.predict("table.csv"))}
 
 
 def multilabel() -> Digests:
@@ -301,10 +301,12 @@ def recurrent_text() -> Digests:
 def written(run: lamina.Run) -> Digests:
     prompts = ("The cat ", "The b")
     return {
-        "greedy": told(run.generate(*prompts, max_new_tokens=60, greedy=True)),
-        "drawn": told(run.generate(*prompts, max_new_tokens=60, temperature=0.7, seed=3)),
-        "drawn among few": told(run.generate(*prompts, max_new_tokens=40, top_k=5, top_p=0.9, repetition_penalty=1.2)),
-        "streamed": told("".join(run.stream(prompts[0], max_new_tokens=60, stop=(".",)))),
+        "greedy": as_text(run.generate(*prompts, max_new_tokens=60, greedy=True)),
+        "drawn": as_text(run.generate(*prompts, max_new_tokens=60, temperature=0.7, seed=3)),
+        "drawn among few": as_text(
+            run.generate(*prompts, max_new_tokens=40, top_k=5, top_p=0.9, repetition_penalty=1.2)
+        ),
+        "streamed": as_text("".join(run.stream(prompts[0], max_new_tokens=60, stop=(".",)))),
     }
 
 
@@ -325,9 +327,9 @@ def labelled_texts() -> Digests:
         "lstm-classifier", "reviews.tsv", epochs=2, batch_size=16, lr=0.01, class_weights=True,
         model_options={"embedding_dim": 12, "hidden_size": 12, "bidirectional": True, "dropout": 0.2},
     )  # fmt: skip
-    said = ["A wonderful story.", "The awful film, and dull and weak.", "What a day"]
-    found = of_run(run) | numbered("prediction", run.predict(said)) | of_exported(run, said) | of_report(run)
-    return found | {"embed": told_tensor(run.embed(said)), "embed of the test split": told_tensor(run.embed())}
+    texts = ["A wonderful story.", "The awful film, and dull and weak.", "What a day"]
+    found = of_run(run) | numbered("prediction", run.predict(texts)) | of_exported(run, texts) | of_report(run)
+    return found | {"embed": tensor_text(run.embed(texts)), "embed of the test split": tensor_text(run.embed())}
 
 
 DATES = ("tisdag 3 mars 2015", "4. Juli 1999", "12 décembre 2040")
@@ -353,20 +355,20 @@ def attention_pairs() -> Digests:
 
 
 def resumed() -> Digests:
-    """Three trainings that go on in the middle of an epoch: longer than first asked, and from what a kill leaves."""
+    """Three trainings that go on in the middle of an epoch: longer than at first, and from what a kill leaves."""
     options = {"hidden": (24,), "norm": "batch", "dropout": 0.3}
     common = {"batch_size": 16, "limit": 200, "schedule": "constant", "warmup": 0.0, "ema": 0.9, "accumulate": 2}
     trained("mlp", "digits", steps=5, name="digits", model_options=options, **common)
     run = trained("mlp", "digits", steps=11, name="digits", resume=True)
     found = {f"digits: {key}": value for key, value in of_run(run).items()}
     write_book(Path("book.txt"))
-    asked: dict[str, Any] = {"epochs": 2, "batch_size": 8, "window": 25, "checkpoint_every": 4, "accumulate": 2}
+    recipe: dict[str, Any] = {"epochs": 2, "batch_size": 8, "window": 25, "checkpoint_every": 4, "accumulate": 2}
     texts = {"embedding_dim": 12, "hidden_size": 16, "dropout": 0.2}
     for model, options in (("lstm-lm-small", texts), ("mlp", {"hidden": (16,), "dropout": 0.3})):
         if model == "mlp":
-            asked = {"epochs": 2, "batch_size": 16, "checkpoint_every": 4, "limit": 700, "flip": True}
+            recipe = {"epochs": 2, "batch_size": 16, "checkpoint_every": 4, "limit": 700, "flip": True}
         data = "book.txt" if model != "mlp" else "digits"
-        whole = trained(model, data, name=model, model_options=options, **asked)
+        whole = trained(model, data, name=model, model_options=options, **recipe)
         newest = sorted((whole.path / "checkpoints").glob("step-*.ckpt"))[-1]
         newest.unlink()  # the one before it is of the middle of the epoch
         run = trained(model, data, name=model, resume=True)
@@ -390,13 +392,13 @@ def command_line(*words: str) -> str:
         stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        said, wrong = child.communicate(timeout=LIMIT)
+        output, wrong = child.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         raise RuntimeError(f"lamina {words[0]} did not end within {LIMIT} seconds") from None
     if child.returncode:
         raise RuntimeError(f"lamina {' '.join(words)}: {wrong[-2000:]}")
-    return said
+    return output
 
 
 CASES: dict[str, Callable[[], Digests]] = {

@@ -46,3 +46,4 @@ def test_the_metric_that_chooses_is_an_option(tmp_path: Path) -> None:
 def test_an_unknown_metric_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(lamina.UsageError, match="did you mean 'accuracy'"):
         train(tmp_path, epochs=1, monitor="acuracy")
+    assert not list(tmp_path.iterdir()), "it is refused before a run begins"

@@ -302,7 +302,6 @@ UNPAIRED = TaskKind(
     name="toy-unpaired",
     make=lambda setup: Unpaired(setup.preprocess.call),
     serves=serves_anything,
-    sides=("A", "B"),
     needs_targets=False,
 )
 

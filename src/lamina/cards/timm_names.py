@@ -53,13 +53,13 @@ def remark(name: str) -> str | None:
     """
     bare = re.sub(r"^(hf[-_]hub:)?timm/", "", name)
     model, _, tag = bare.partition(".")
-    said = []
+    remarks = []
     if re.search("[a-z]", tag):
-        said.append(f"the tag '{tag}' names weights, not a model: nothing is downloaded, give their file")
+        remarks.append(f"the tag '{tag}' names weights, not a model: nothing is downloaded, give their file")
         if OTHER_CLASSES.search(tag) and "ft_in1k" not in tag:
-            said.append("which have more classes than 1000: num_classes=")
+            remarks.append("which have more classes than 1000: num_classes=")
     if re.fullmatch(r"mobilenetv3_(small|large)_\d{3}", model) or (tag and re.fullmatch(r"efficientnet_b[567]", model)):
-        said.append("timm's batch norm has epsilon 1e-5: eps=1e-5")
+        remarks.append("timm's batch norm has epsilon 1e-5: eps=1e-5")
     if re.fullmatch(r"mobilenetv1_\d{3}", model):
-        said.append("timm's has ReLU6: activation='relu6'")
-    return "; ".join(said) or None
+        remarks.append("timm's has ReLU6: activation='relu6'")
+    return "; ".join(remarks) or None

@@ -15,7 +15,7 @@ from lamina.data.options import DataOptions
 MOST = 20
 """classes or columns listed; all of them are in the JSON"""
 PICTURES = ("channels", "height", "width", "value_range")
-"""what is said of images"""
+"""lines about images"""
 KNOWN = {
     "name", "kind", "task", "sizes", "counted", "targets", "languages", "licence", "fingerprint", "skipped", "classes",
     "target_range", "columns", "texts", "example", "hint", *PICTURES,

@@ -58,9 +58,9 @@ def run_or_model(name: str, runs: str) -> Path | None:
 
 def model_named(name: str) -> str:
     """The variant of this name; what to mind of the name is noted on stderr. Raises UsageError."""
-    own, said = canonical(name), remark(name)
-    if said is not None:
-        note(f"{name}: {said}")
+    own, about = canonical(name), remark(name)
+    if about is not None:
+        note(f"{name}: {about}")
     return own
 
 

@@ -38,8 +38,8 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         open_source("houses.csv", options=DataOptions(target="price"))
         open_source("hf:mnist@main")
     """
-    asked = options or DataOptions()
-    options = asked if asked.task in READ_FOR else replace(asked, task="auto")
+    given = options or DataOptions()
+    options = given if given.task in READ_FOR else replace(given, task="auto")
     if data.startswith("hf:"):
         return open_hub(data, options)
     if name := embedded_name(data):
@@ -49,7 +49,7 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
     for kind in MODALITIES.points:  # of other packages, which may add formats
         modality = MODALITIES.find(kind)
         opener = None if modality is None else modality.open
-        if opener is not None and (source := opener(data, path, asked)) is not None:
+        if opener is not None and (source := opener(data, path, given)) is not None:
             return source
     if path.is_dir():
         return open_folder(data, path, options)

@@ -15,10 +15,11 @@ from lamina.data.targets.labels import CLASSES, strata
 from lamina.errors import DataError, UsageError
 
 
-def sides_of(source: Source, names: tuple[str, ...]) -> dict[str, Source]:
+def sides_of(source: Source, names: tuple[str, ...], only: str | None = None) -> dict[str, Source]:
     """The classes of a source as separate sources, in order: ``sides_of(source, ("A", "B"))``.
 
-    The targets of a side are its index. Raises UsageError for another number of classes.
+    The targets of a side are its index. ``only`` is the one split to take. Raises UsageError for another number of
+    classes, DataError for a side without training data.
     """
     spec = source.spec
     numbers = {split: strata(spec, targets_of(whole)) for split, whole in source.splits.items()}
@@ -30,18 +31,18 @@ def sides_of(source: Source, names: tuple[str, ...]) -> dict[str, Source]:
         )
     found = {}
     for number, name in enumerate(names):
-        splits: dict[str, Split] = {}
-        for split, whole in source.splits.items():
-            part = cast(Samples, whole)
-            chosen = torch.nonzero(cast(Tensor, numbers[split]) == number)[:, 0].tolist()
-            if chosen:
-                splits[split] = part.subset(chosen)
-        if "train" not in splits:
+        places = {split: torch.nonzero(cast(Tensor, of) == number)[:, 0].tolist() for split, of in numbers.items()}
+        if not places["train"]:
             raise DataError(
                 f"'{spec.name}' has no training data of side {name} ({spec.classes[number]}): each side needs some, "
                 "from a source of its own with --data for each of them"
             )
-        sizes = {split: len(part) for split, part in splits.items()}
+        splits: dict[str, Split] = {
+            split: cast(Samples, source.splits[split]).subset(chosen)
+            for split, chosen in places.items()
+            if chosen and only in (None, split)
+        }
+        sizes = {split: len(chosen) for split, chosen in places.items() if chosen}
         found[name] = Source(replace(spec, name=f"{spec.name}, side {name}", sizes=sizes), splits)
     return found
 

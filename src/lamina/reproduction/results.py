@@ -18,9 +18,9 @@ from lamina.options.conversion import typed
 from lamina.reproduction.baselines import BASELINES
 from lamina.runs.config import published, published_recipes, published_result
 from lamina.runs.training import train
+from lamina.tasks.base import LOWER_IS_BETTER
 from lamina.version import __version__
 
-LESS_IS_BETTER = ("loss", "perplexity", "bits_per_character", "rmse", "mae")
 SIGNED = ("bleu", "chrf")
 """metrics that are comparable only with sacrebleu's signature"""
 
@@ -84,7 +84,7 @@ class Result:
         """None where there is no bar."""
         if self.bar is None:
             return None
-        return self.mean <= self.bar if self.expected.metric in LESS_IS_BETTER else self.mean >= self.bar
+        return self.mean <= self.bar if self.expected.metric in LOWER_IS_BETTER else self.mean >= self.bar
 
 
 def results_expected() -> list[str]:
@@ -110,13 +110,13 @@ def expected(recipe: str) -> Expected:
 def goal_of(recipe: str) -> tuple[str, str, str]:
     """(recipe, data, goal)."""
     criteria = expected(recipe)
-    sign = "<=" if criteria.metric in LESS_IS_BETTER else ">="
+    sign = "<=" if criteria.metric in LOWER_IS_BETTER else ">="
     goal = _baseline_goal(criteria) if criteria.baseline else f"{criteria.bar}"
     return recipe, str(published(recipe)["data"]), f"{criteria.split} {criteria.metric} {sign} {goal}"
 
 
 def _baseline_goal(criteria: Expected) -> str:
-    sign = "+" if criteria.metric in LESS_IS_BETTER else "-"
+    sign = "+" if criteria.metric in LOWER_IS_BETTER else "-"
     return f"{criteria.baseline} {sign} {criteria.margin:g}" if criteria.margin else f"{criteria.baseline}"
 
 
@@ -137,7 +137,7 @@ def reproduce(recipe: str, *, log: Callable[[str], None] = print) -> Result:
     criteria = expected(recipe)
     values, bars, seconds = [], [], 0.0
     beside: dict[str, list[float]] = {name: [] for name in criteria.beside}
-    worse = 1 if criteria.metric in LESS_IS_BETTER else -1
+    worse = 1 if criteria.metric in LOWER_IS_BETTER else -1
     with tempfile.TemporaryDirectory() as folder:
         for i, seed in enumerate(criteria.seeds):
             options: dict[str, Any] = {"split_seed": criteria.split_seeds[i]} if criteria.split_seeds else {}

@@ -21,7 +21,7 @@ from lamina.options.conversion import typed
 from lamina.options.recipe import AUGMENTATION_FIELDS, Recipe, grouped
 from lamina.plugins import package_of, points_of
 from lamina.registry import card
-from lamina.runs.directory import FORMAT
+from lamina.runs.directory import FORMAT, RunDirectory
 
 OPTION_FIELDS = frozenset(field.name for field in dataclasses.fields(DataOptions))
 RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
@@ -65,9 +65,14 @@ class TrainConfig:
         options, recipe, model = (
             _plain(part) for part in (dataclasses.asdict(self.options), dataclasses.asdict(self.recipe), self.model)
         )
-        begun = {name: getattr(self, name) for name in ("objective", "weights", "reset_head", "entry")}
+        start = {name: getattr(self, name) for name in ("objective", "weights", "reset_head", "entry")}
         data = self.data if isinstance(self.data, str) else list(self.data)
-        return {"format": FORMAT, "name": self.name, "data": data, "model": model, **begun, **options, **recipe}
+        return {"format": FORMAT, "name": self.name, "data": data, "model": model, **start, **options, **recipe}
+
+    @classmethod
+    def of_run(cls, directory: RunDirectory) -> TrainConfig:
+        """The saved configuration of a run."""
+        return cls.from_dict(directory.read("config.yaml"))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -79,6 +84,8 @@ class TrainConfig:
             if key not in known:
                 raise unknown("key", key, known)
         data = values.get("data")
+        if isinstance(data, list | tuple) and len(data) == 1:
+            data = data[0]
         several = isinstance(data, list | tuple) and len(data) > 1 and all(isinstance(one, str) for one in data)
         for key, stated in (("name", isinstance(values.get("name"), str)), ("data", several or isinstance(data, str))):
             if not stated:

@@ -25,7 +25,7 @@ def parts_of(source: Source, split: str, task: Task) -> dict[str, Split]:
     """The parts of a split that a task draws from: the split itself, or one part for each side. Raises UsageError."""
     if not task.sides:
         return {split: source.splits[split]}
-    sides = sides_of(source, task.sides)
+    sides = sides_of(source, task.sides, split)
     return {side: one.splits[split] for side, one in sides.items() if split in one.splits}
 
 

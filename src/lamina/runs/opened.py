@@ -39,7 +39,7 @@ class Opened:
 
     def __init__(self, path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> None:
         self.directory = RunDirectory.open(Path(path))
-        self.config = TrainConfig.from_dict(self.directory.read("config.yaml"))
+        self.config = TrainConfig.of_run(self.directory)
         self._model, self._task = model, task
 
     @property

@@ -21,13 +21,14 @@ from lamina.data.modality import MODALITIES, holds
 from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source
 from lamina.data.streams import Batch, Place, Stream
-from lamina.errors import RunError, UsageError
+from lamina.errors import RunError, UsageError, unknown
 from lamina.options.recipe import Recipe
 from lamina.runs.build import Parts, batch_options, build
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import like, measure, predicting
+from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
 from lamina.runs.views.base import View
 from lamina.runs.views.table import view_of
@@ -39,13 +40,8 @@ from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
 from lamina.training.loop import expect_watched, fit
-from lamina.training.schedules import rate_factor
 from lamina.weights.loading import Loaded, load_weights
 from lamina.weights.reading import StateDict, read_state_dict
-
-LENGTHS = ("epochs", "steps", "images")
-MAY_CHANGE = (*LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
-"""recipe options that may change when a run is resumed"""
 
 
 class Training:
@@ -73,6 +69,7 @@ class Training:
         self.fabric, self.resume, self.loaded = fabric, resume, loaded
         # the model's own, counted before the recipe freezes some
         self.parameters = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
+        self._positions: dict[Path, Position] = {}
         self.engine = Engine(fabric, parts.task, _players(parts), config.recipe)
         self.place = Place(fabric.device, fabric.global_rank, fabric.world_size)
         recipe, preprocess = config.recipe, parts.preprocess
@@ -84,9 +81,11 @@ class Training:
                 preprocess.evaluation_batches(samples, options, workers=recipe.workers)
                 for samples in self._samples("validation").values()
             )
+            _expect_metric(parts, config.recipe)
         self.samples = view_for(parts).training_samples(parts.task, preprocess, source, recipe.seed)
         expect_watched(self.engine, self.validation is not None)
-        self.resume_notes = list(self._resume_notes())
+        before = TrainConfig.of_run(directory).recipe if resume else config.recipe
+        self.resume_notes = resume_notes(str(directory.path), before, config.recipe, self._position().share)
         self.notes = [*parts.preprocess.notes, *self.engine.notes, *self.resume_notes]
         """what the user should read"""
 
@@ -103,7 +102,7 @@ class Training:
         with self.directory.locked():
             self.directory.remove_temporaries()
             self.directory.fitted.unlink(missing_ok=True)  # it may belong to weights that are no longer the best
-            self.directory.keep_rows(self._rows_of_checkpoint())
+            self.directory.keep_rows(self._position().rows)
             began, before = time.monotonic(), self.directory.status().get("seconds", 0.0)
             finished = False
             try:
@@ -124,29 +123,15 @@ class Training:
             self.fabric.barrier()
             torch.distributed.destroy_process_group()
 
-    def _resume_notes(self) -> Iterator[str]:
-        """What a resumed training does otherwise than its options let expect."""
+    def _position(self) -> Position:
+        """What the latest checkpoint reached; each checkpoint is read once."""
         latest = self.directory.checkpoints.latest() if self.resume else None
         if latest is None:
-            return
-        begun = TrainConfig.from_dict(self.directory.read("config.yaml")).recipe
-        before, now = begun.length, self.config.recipe.length
-        share = load_checkpoint(latest)["engine"]["progress"][1]
-        if before[0] != now[0]:
-            return
-        then, new = share, min(1.0, share * before[1] / now[1])
-        if share * before[1] >= now[1]:
-            done = f"{share * before[1]:g} {now[0]}"
-            yield f"nothing to train: {self.directory.path} has {done} already, --{now[0]} must be more"
-            return
-        rates = [
-            recipe.lr * rate_factor(recipe, part, part) for recipe, part in ((begun, then), (self.config.recipe, new))
-        ]
-        if rates[1] > 1.001 * rates[0]:
-            yield (
-                f"the schedule '{begun.schedule}' follows the share of training done: with {now[1]} {now[0]} the rate "
-                f"goes up again, from {rates[0]:.3g} to {rates[1]:.3g}"
-            )
+            return Position()
+        if latest not in self._positions:
+            state = load_checkpoint(latest)
+            self._positions[latest] = Position(rows=state["rows"], share=state["engine"]["progress"][1])
+        return self._positions[latest]
 
     def _fit(self) -> Generator[Event]:
         with freed_memory_kept(self.fabric.device):
@@ -168,10 +153,6 @@ class Training:
                 with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
                     when = {"epoch": event.epoch, "step": event.step}
                     self.directory.add_samples({**when, **row} for row in self.samples.rows(self.parts.model))
-
-    def _rows_of_checkpoint(self) -> int:
-        latest = self.directory.checkpoints.latest() if self.resume else None
-        return 0 if latest is None else int(load_checkpoint(latest)["rows"])
 
     def _evaluate(self) -> dict[str, float]:
         assert self.validation is not None
@@ -261,13 +242,13 @@ def prepare(
     if resume:
         if config is not None:
             raise UsageError("--resume uses the run's own configuration: leave --config out")
-        found = _find(parent, name, label, options)
-        _expect_same_task(found, own, task)
-        settings = _resumed(found, label, options)
+        found = find_run(parent, name, label, options)
+        expect_same_task(found, own, task)
+        settings = resumed_config(found, label, options)
     else:
         settings = make_config(label, options, config=config, default_recipe=own is None)
         found = None
-    planned = found or RunDirectory(parent / (name or f"{settings.name}-{_short(settings.data)}"))
+    planned = found or RunDirectory(parent / (name or f"{settings.name}-{short_name(settings.data)}"))
     check_name(planned.name if name is None else name)
     fabric = _fabric(settings.recipe)
     begin = _first_weights(settings, found)
@@ -329,8 +310,8 @@ def train(
     requested = {**whole, **options, "data": data, "model": dict(model_options or {})}
     own_task = task if isinstance(task, Task) else None
     requested |= {} if own_task is not None else {"task": task}
-    begun = None if weights is None else str(weights)
-    requested |= {"weights": begun, "reset_head": reset_head or None, "entry": entry}
+    start = None if weights is None else str(weights)
+    requested |= {"weights": start, "reset_head": reset_head or None, "entry": entry}
     training = prepare(model, requested, config=config, name=name, directory=directory, resume=resume, task=own_task)
     for text in training.resume_notes:
         warnings.warn(text, stacklevel=2)
@@ -379,6 +360,15 @@ def view_for(parts: Parts) -> type[View]:
     return view_of("" if parts.kind is None else parts.kind.name, parts.preprocess.kind)
 
 
+def _expect_metric(parts: Parts, recipe: Recipe) -> None:
+    """Raise UsageError for a metric to monitor that evaluation will not have, where its names are known before."""
+    names = getattr(parts.task.metrics(), "keys", None) if recipe.monitor is not None else None
+    if names is not None:
+        known = [*names(), *view_for(parts).validation_metrics]
+        if recipe.monitor not in known:
+            raise unknown("metric to monitor", str(recipe.monitor), known)
+
+
 def _players(parts: Parts) -> dict[str, nn.Module]:
     if parts.task.players == ("model",):
         return {"model": parts.model}
@@ -412,52 +402,6 @@ def _fabric(recipe: Recipe) -> Fabric:
     if recipe.devices > 1:
         fabric.launch()
     return fabric
-
-
-def _short(data: str | Sequence[str]) -> str:
-    """The last part of a data source's name as part of a folder name; several sources are joined."""
-    if not isinstance(data, str):
-        return "-".join(map(_short, data))
-    stem = data.removeprefix("hf:").split("@")[0].rstrip("/").split("/")[-1].split(".")[0]
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "data"
-
-
-def _find(parent: Path, name: str | None, label: str | None, options: Mapping[str, Any]) -> RunDirectory:
-    if name is None:
-        if label is None or not options.get("data"):
-            raise UsageError("--resume needs the run's --name, or the model and --data it was started with")
-        name = f"{label}-{_short(options['data'])}"
-    return RunDirectory.open(parent / name)
-
-
-def _expect_same_task(found: RunDirectory, own: nn.Module | None, task: Task | None) -> None:
-    """Raise RunError where the run is of packages that are not installed, UsageError where it was started with a task
-    of the user's own and another is given, or none, or the other way round."""
-    run = Run(found.path, model=own, task=task)
-    run.expect_installed()
-    given = None if task is None else type(task).__name__
-    if run.card.get("own_task") != given:
-        begun = f"a task of your own, {run.card['own_task']}" if "own_task" in run.card else f"'{run.task_name}'"
-        now = "without one: give task=..." if given is None else f"with {given}"
-        raise UsageError(f"{found.path} was started with {begun}; it cannot be resumed {now}")
-
-
-def _resumed(found: RunDirectory, label: str | None, options: Mapping[str, Any]) -> TrainConfig:
-    """The run's configuration with the changes in ``options``. Raises UsageError for one that may not change."""
-    begun = TrainConfig.from_dict(found.read("config.yaml"))
-    if label is not None and label != begun.name:
-        raise UsageError(f"{found.path} trains {begun.name}, not {label}")
-    stated = {key: value for key, value in begun.to_dict().items() if key != "format"}
-    given = {key: value for key, value in options.items() if value is not None}
-    longer = any(key in given for key in LENGTHS)
-    base = {key: value for key, value in stated.items() if not (longer and key in LENGTHS)}
-    model = {**begun.model, **given.get("model", {})}
-    settings = make_config(begun.name, {**base, **given, "model": model}, default_recipe=False)
-    for key, value in settings.to_dict().items():
-        if key in stated and stated[key] != value and key not in MAY_CHANGE:
-            was = f"{key}={stated[key]}"
-            raise UsageError(f"{found.path} was started with {was}; it cannot be resumed with {key}={value}")
-    return settings
 
 
 def _first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict | None:
@@ -509,6 +453,6 @@ def _card(config: TrainConfig, training: Training) -> dict[str, Any]:
         "modality": MODALITIES.package(parts.preprocess.kind),
         "task": None if parts.kind is None else TASKS.package(parts.kind.name),
     }
-    if any(packages.values()):  # said where the run is opened without them
+    if any(packages.values()):  # named where the run is opened without them
         facts["packages"] = {what: package for what, package in packages.items() if package is not None}
     return facts

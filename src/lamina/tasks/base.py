@@ -14,6 +14,8 @@ from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
 
 Batch = dict[str, Tensor]
+LOWER_IS_BETTER = ("loss", "error", "perplexity", "bits_per_character", "rmse", "mae", "mse")
+"""metrics of our tasks of which less is better; of the others more"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,8 @@ class Task:
     """players with an exponential moving average, if the recipe has ``ema``"""
     monitor: tuple[str, Literal["min", "max"]] | None = None
     """the validation metric that selects the best weights; None: the last weights are kept"""
+    lower_is_better: tuple[str, ...] = LOWER_IS_BETTER
+    """metrics of which less is better, for a recipe's ``monitor``; of the others more"""
     mixes: bool = False
     """whether targets can be mixed, as mixup and CutMix require"""
     needs_method: str | None = None

@@ -64,8 +64,6 @@ class TaskKind:
     """whether it supports the recipe's ``class_weights``"""
     calibrates: bool = False
     """whether it supports the recipe's ``calibrate``"""
-    sides: tuple[str, ...] = ()
-    """names of the unpaired data sets to draw from; empty: one set"""
     predicts_at_once: bool = True
     """whether one forward pass gives a prediction, so that an exported file can predict"""
 

@@ -54,6 +54,10 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
             self.sums.append(torch.zeros(4, dtype=_precise(self.device), device=self.device))
         super().sync(*args, **kwargs)
 
+    def keys(self) -> tuple[str, ...]:
+        """The names of the metrics, as those of a MetricCollection."""
+        return ("loss", "accuracy") + (("perplexity", "bits_per_character") if self.characters_V is not None else ())
+
     def compute(self) -> dict[str, Tensor]:
         rows: Tensor = dim_zero_cat(self.sums)
         nats, tokens, right, characters = rows.cpu().double().view(-1, 4).sum(0)

@@ -32,8 +32,6 @@ from lamina.training.schedules import Plateau, check_schedule, rate_factor
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed", "fp64": "32-true"}
 # fp64: Fabric's "64-true" casts every output back to fp32; its no-op "32-true" over a double model keeps all digits.
 
-LESS_IS_BETTER = ("loss", "error", "perplexity", "bits_per_character", "rmse", "mae", "mse")
-"""metrics of which less is better; of others more"""
 NO_RAMP = 10**12
 """number of EMA updates beyond which the decay has reached the recipe's"""
 
@@ -285,7 +283,7 @@ def monitored(task: Task, recipe: Recipe) -> tuple[str, str] | None:
         return task.monitor
     if task.monitor is not None and task.monitor[0] == recipe.monitor:
         return task.monitor
-    return recipe.monitor, "min" if recipe.monitor in LESS_IS_BETTER else "max"
+    return recipe.monitor, "min" if recipe.monitor in task.lower_is_better else "max"
 
 
 def _compile_notes(task: Task, recipe: Recipe) -> tuple[str, ...]:

@@ -26,9 +26,9 @@ def create_model(name: str, *, weights: str | Path | None = None, **overrides: A
             f"there is no option 'pretrained': nothing is downloaded. Give a file of published weights, "
             f"create_model('{name}', weights='FILE'), or load_weights(model, 'FILE') afterwards"
         )
-    said = registry.remark(name)
-    if said is not None:
-        warnings.warn(f"{name}: {said}", stacklevel=2)
+    remark = registry.remark(name)
+    if remark is not None:
+        warnings.warn(f"{name}: {remark}", stacklevel=2)
     model = registry.create_model(name, **overrides)
     if weights is not None:
         from lamina.weights.loading import load_weights  # here: a misspelt name is answered without torch

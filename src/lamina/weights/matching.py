@@ -1,4 +1,4 @@
-"""How the names and shapes of a file fit a model under one layout, and what is said where they do not."""
+"""How the names and shapes of a file fit a model under one layout, and the messages where they do not."""
 
 from __future__ import annotations
 

@@ -85,6 +85,7 @@ class TranslationView(TextView):
     """Pairs of texts: translations, their scores, alignments."""
 
     unit: ClassVar[str] = "pair"
+    validation_metrics: ClassVar[tuple[str, ...]] = ("exact_match", "bleu", "chrf")
     _scores: dict[tuple[Pairs, int], dict[str, float]] = field(default_factory=dict, repr=False, compare=False)
     """cache: a report needs them after evaluation"""
 

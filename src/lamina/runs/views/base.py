@@ -72,6 +72,9 @@ class View:
     has_stages: ClassVar[bool] = False
     """whether an inspection takes a ``stage``"""
 
+    validation_metrics: ClassVar[tuple[str, ...]] = ()
+    """the names that ``validation_scores`` computes"""
+
     # ------------------------------------------------------------------ before and during training
 
     @classmethod
