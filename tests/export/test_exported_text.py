@@ -155,6 +155,24 @@ def test_the_file_of_a_run_holds_its_tokenizer(engines: None, moods: Run, plain:
     assert got["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-4)
 
 
+def test_the_lines_of_a_file_are_texts_in_every_engine(
+    engines: None, moods: Run, plain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name of a file is no text, and a blank line keeps its row."""
+    file, lines = plain / "new.txt", ["", "cold and dark", "", "fine"]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    wanted = [moods.predict(line)[0]["class"] if line else None for line in lines]
+    exported = str(moods.export("onnx", plain / "moods.onnx").path)
+    for given in (
+        [str(moods.path), str(file)],
+        [str(moods.path), str(file), "--engine", "onnxruntime"],
+        [exported, str(file)],
+    ):
+        capsys.readouterr()
+        assert main(["predict", *given, "--json"]) == 0
+        assert [one["class"] for one in json.loads(capsys.readouterr().out)] == wanted
+
+
 def test_a_run_that_writes_texts_is_exported_and_not_predicted_with(engines: None, tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("so it goes on and on. " * 60, encoding="utf-8")
     run = lamina.train(

@@ -25,7 +25,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
     """With the option ``fields`` of a task, or else those of all tasks."""
     text = (
         "The predictions of a run, or of a file exported from one, for image files, table files (one for each row), "
-        "rows as JSON, or texts. A .txt file holds one text per line. "
+        "rows as JSON, or texts. A .txt file holds one text per line; a blank line keeps its row. "
         "lamina predict RUN --help shows the options of the run's task."
     )
     examples = (
@@ -56,8 +56,10 @@ def command(argv: Sequence[str]) -> int:
     model, texts = _opener(args.run, args.runs, args.engine)
     if options and args.engine not in (None, "torch"):
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for the engine torch, not {args.engine}")
-    items = items_of(args.item, texts)
+    items = items_of(args.item, texts) if texts is not None else []
     run = model()
+    if texts is None:
+        items = items_of(args.item, "tokenizer.json" in run.preprocess.files())
     predictions = [(label, one) for text, item in items for label, one in labelled(text, run.predict(item, **options))]
     if args.json:
         as_json([{"item": label, **one} for label, one in predictions])
@@ -73,16 +75,16 @@ Predictions = list[tuple[str, dict[str, Any]]]
 
 def _show_translations(predictions: Predictions) -> None:
     for _, one in predictions:
-        print(clean(one["translation"]))
+        print(clean(one["translation"] or ""))
 
 
 def _show_classes(predictions: Predictions) -> None:
-    rows = [(label, one["class"], f"{one['probability']:.4f}", _next(one)) for label, one in predictions]
+    rows = [(label, one["class"] or "-", number(one["probability"]), _next(one)) for label, one in predictions]
     table(("item", "class", "probability", "then"), rows, right=(2,))
 
 
 def _show_labels(predictions: Predictions) -> None:
-    rows = [(label, ", ".join(one["labels"]) or "-", _next(one, 3)) for label, one in predictions]
+    rows = [(label, ", ".join(one["labels"] or ()) or "-", _next(one, 3)) for label, one in predictions]
     table(("item", "labels", "most probable"), rows)
 
 
@@ -96,7 +98,7 @@ def _value(value: Any) -> object:
         return ", ".join(f"{name} {_value(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(str(_value(one)) for one in value)
-    return number(value) if isinstance(value, float) else value
+    return number(value) if isinstance(value, float) or value is None else value
 
 
 SHOWN: dict[tuple[str, ...], Callable[[Predictions], None]] = {
@@ -111,8 +113,9 @@ def _is_file(name: str) -> bool:
     return Path(name).expanduser().is_file()
 
 
-def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run | ExportedModel], bool]:
-    """A function that opens the run or the exported file (and imports torch), and whether it is a run on text."""
+def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run | ExportedModel], bool | None]:
+    """A function that opens the run or the exported file (and imports torch), and whether it is a run on text: None for
+    a file, which has to be opened to know."""
     if Path(name).expanduser().is_file():
         file = Path(name).expanduser()
         engine = engine_of(file, engine)
@@ -122,7 +125,7 @@ def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run 
 
             return open_exported(file, engine)
 
-        return open_file, False
+        return open_file, None
     path = run_path(name, runs)
     engine = "torch" if engine is None else engine
     check_engine(engine)
@@ -134,7 +137,7 @@ def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run 
         run = open_run(path)
         return run if engine == "torch" else run_in_engine(run, engine)
 
-    return open_it, takes_texts(path) and engine == "torch"
+    return open_it, takes_texts(path)
 
 
 def items_of(words: Sequence[str], texts: bool) -> list[tuple[str, Any]]:
@@ -163,6 +166,6 @@ def labelled(text: str, predictions: Sequence[Any]) -> list[tuple[str, Any]]:
 
 def _next(prediction: Mapping[str, Any], most: int = 2) -> str:
     """The most probable classes after the one predicted, or of all labels."""
-    ranked = sorted(prediction["probabilities"].items(), key=lambda pair: -pair[1])
+    ranked = sorted((prediction["probabilities"] or {}).items(), key=lambda pair: -pair[1])
     ranked = [pair for pair in ranked if pair[0] != prediction.get("class")]
     return ", ".join(f"{name} {probability:.4f}" for name, probability in ranked[:most])

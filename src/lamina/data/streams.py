@@ -22,6 +22,8 @@ Batch = dict[str, Tensor]
 CPU = torch.device("cpu")
 IGNORED = -100
 """target without a prediction, ignored by torch's losses"""
+BLANK = "blank"
+"""(B,) bool in a batch of user input: rows without content, which have no prediction but keep their place"""
 
 
 @dataclass(frozen=True)

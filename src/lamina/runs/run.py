@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.data.source import Source
+from lamina.data.streams import BLANK, Batch
 from lamina.errors import UsageError, nearest
 from lamina.options.conversion import made
 from lamina.runs.folders import run_folders
@@ -97,7 +98,8 @@ class Run(Opened):
 
     def predict(self, *items: Any, engine: str = "torch", **options: Any) -> list[dict[str, Any]]:
         """Predictions for items: image files, PIL images, arrays; rows as dicts, a data frame, a table
-        file; texts, as str, as lists, or as a Path to a file of one a line.
+        file; texts, as str, as lists, or as a Path to a file of one a line. A blank line of a file has a prediction of
+        None, so that the i-th one is that of line i.
 
             run.predict("digit.png")  # [{"class": "3", "probability": 0.98, "probabilities": {...}}]
             run.predict({"age": 31, "city": "Turin"})
@@ -135,12 +137,18 @@ class Run(Opened):
         return self.view.stream(prompt, self._options("generate", options))
 
     def embed(self, *items: Any) -> Tensor:
-        """The inputs (N, D) of the output layer for items as in ``predict``, or for the final split.
+        """The inputs (N, D) of the output layer for items as in ``predict``, or for the final split; not-a-number for a
+        blank line of a text file.
 
         run.embed("a.png", "b.png").shape  # (2, 84)
         """
         inputs = (batch for item in items for batch in self.preprocess.input_batches(item))
-        return torch.cat([self.embed_batch(batch) for batch in (inputs if items else self.batches(None))])
+        return torch.cat([self._embedded(batch) for batch in (inputs if items else self.batches(None))])
+
+    def _embedded(self, batch: Batch) -> Tensor:
+        blank = batch.pop(BLANK, None)
+        features = self.embed_batch(batch)
+        return features if blank is None else features.masked_fill(blank.to(features.device)[:, None], torch.nan)
 
     def export(self, to: str, path: str | Path | None = None) -> Exported:
         """Write the model with its best weights: ``run.export("onnx").path``.

@@ -156,7 +156,7 @@ def test_a_classifier_judges_sentences(critic: Run, texts: Path) -> None:
     together = critic.predict(["A wonderful story, truly moving.", "The awful cast, at times boring."])
     assert [one["probability"] for one in together] == pytest.approx([good["probability"], bad["probability"]])
     (texts / "new.txt").write_text("A wonderful story, truly moving.\n\nThe awful cast, at times boring.\n")
-    assert [one["class"] for one in critic.predict(texts / "new.txt")] == ["positive", "negative"]
+    assert [one["class"] for one in critic.predict(texts / "new.txt")] == ["positive", None, "negative"]
     embedded = critic.embed("A wonderful story, truly moving.")
     assert embedded.shape == (1, 32)
     said = critic.model.head(embedded).softmax(1)[0, 1].item()  # type: ignore[operator]

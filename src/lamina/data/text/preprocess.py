@@ -17,7 +17,7 @@ from torch import Tensor
 from lamina.data.options import DataOptions
 from lamina.data.protocols import BatchOptions, Input, Signature
 from lamina.data.source import Source, Split
-from lamina.data.streams import Batch, InMemory, Stream
+from lamina.data.streams import BLANK, Batch, InMemory, Stream
 from lamina.data.targets.code import TargetCode, fit_targets
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.streams import (
@@ -30,7 +30,7 @@ from lamina.data.text.streams import (
     WindowsInOrder,
 )
 from lamina.data.text.tokenizing import TextCode, TokenKind
-from lamina.data.text_files import lines_of, read_text
+from lamina.data.text_files import read_lines
 from lamina.errors import DataError, RunError, UsageError
 
 TEXTS_AT_ONCE = 64
@@ -129,9 +129,7 @@ class TextPreprocess:
         if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
             raise UsageError(f"expected a str or a list of str, not {type(item).__name__}")
         for text in texts:
-            self.code.expect_known(text)
-            if not text or not self.code.encode(text):
-                raise UsageError("the text is empty")
+            self._expect_tokens(text)
         match self.target.task:
             case "language-modelling":
                 rows = self.code.encode_batch(texts)
@@ -147,13 +145,53 @@ class TextPreprocess:
         return self.code.decode(ids)
 
     def input_batches(self, item: object) -> Iterator[Batch]:
-        """Texts in batches: a text, several as a list, or the lines of a text file, given as a Path.
+        """Texts in batches: a text, several as a list, or the lines of a text file, given as a Path. Blank lines are
+        rows, too, marked in "blank" (n,) bool.
 
         Raises UsageError or DataError.
         """
-        texts = texts_of(item)
+        texts = self.texts_of(item)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            yield self.encode_input(texts[start : start + TEXTS_AT_ONCE])
+            yield self._with_gaps(texts[start : start + TEXTS_AT_ONCE])
+
+    def texts_of(self, item: Any) -> list[str | None]:
+        """A text, several as a list, or the lines of a text file, given as a Path, with None for a blank line.
+
+        Raises UsageError for other types, a missing file, and a line that the tokenizer cannot encode, DataError for a
+        file that is empty or not UTF-8.
+        """
+        if isinstance(item, Path):
+            return self._lines(item)
+        texts = [item] if isinstance(item, str) else item
+        if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
+            what = "a str, a list of str, or the Path of a file with one text on each line"
+            raise UsageError(f"expected {what}, not {type(item).__name__}")
+        return list(texts)
+
+    def _lines(self, path: Path) -> list[str | None]:
+        if not path.is_file():
+            raise UsageError(f"no such file: {path}")
+        lines = read_lines(path, DataOptions().max_extracted_bytes)
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip():
+                    self._expect_tokens(line)
+            except UsageError as error:
+                raise UsageError(f"{path.name}, line {number}: {error}") from None
+        return [line if line.strip() else None for line in lines]
+
+    def _with_gaps(self, texts: Sequence[str | None]) -> Batch:
+        """A batch in which every None is a row of padding."""
+        present = [text for text in texts if text is not None]
+        if len(present) == len(texts):
+            return self.encode_input(present)
+        given = self.encode_input(present) if present else {"tokens": torch.zeros(0, 1, dtype=torch.int64)}
+        blank = torch.tensor([text is None for text in texts])
+        tokens = given["tokens"].new_zeros(len(texts), given["tokens"].shape[1])
+        lengths = tokens.new_ones(len(texts))
+        if present:
+            tokens[~blank], lengths[~blank] = given["tokens"], given["lengths"]
+        return {"tokens": tokens, "lengths": lengths, BLANK: blank}
 
     def undo(self, value: Tensor) -> str:
         """The text of tokens (T,)."""
@@ -212,6 +250,11 @@ class TextPreprocess:
         target = TargetCode.from_dict(data["target"])
         return cls(target=target, code=code, max_tokens=data["max_tokens"], notes=tuple(data["notes"]))
 
+    def _expect_tokens(self, text: str) -> None:
+        self.code.expect_known(text)
+        if not text or not self.code.encode(text):
+            raise UsageError("the text is empty")
+
     def _sources(self, texts: Sequence[str]) -> list[list[int]]:
         end = cast(int, self.code.end)
         return [[*row, end] for row in self.code.encode_batch(texts)]
@@ -229,22 +272,6 @@ def window_of(options: BatchOptions) -> int:
     if context is not None and window > context:
         raise UsageError(f"window {window} is longer than the model's context of {context}")
     return window
-
-
-def texts_of(item: Any) -> list[str]:
-    """A text, several as a list, or the lines of a text file, given as a Path.
-
-    Raises UsageError for other types and a missing file, DataError for a file that is empty or not UTF-8.
-    """
-    if isinstance(item, Path):
-        if not item.is_file():
-            raise UsageError(f"no such file: {item}")
-        return [line for line in lines_of(read_text(item, DataOptions().max_extracted_bytes)) if line.strip()]
-    texts = [item] if isinstance(item, str) else item
-    if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
-        kind = type(item).__name__
-        raise UsageError(f"expected a str, a list of str, or the Path of a file with one text on each line, not {kind}")
-    return list(texts)
 
 
 def fit_text(source: Source, options: DataOptions, context: int | None = None) -> TextPreprocess:

@@ -11,11 +11,12 @@ from torch import nn
 from lamina.data.options import DataOptions
 from lamina.data.protocols import Preprocess
 from lamina.data.source import Source, Split
-from lamina.data.text.preprocess import TextPreprocess, texts_of
+from lamina.data.text.preprocess import TextPreprocess
 from lamina.data.text.samples import Pairs
 from lamina.report.content import Internals, Outcome
 from lamina.report.text.inspection import TextPage
 from lamina.runs.opened import final_split
+from lamina.runs.prediction import with_gaps
 from lamina.runs.text.generation import continue_text, continue_texts
 from lamina.runs.text.inspection import expect_no_class, inspect_classified, inspect_running, inspect_translated
 from lamina.runs.text.report import attribution_outcome, running_outcome, text_sample, translated_outcome
@@ -123,9 +124,12 @@ class TranslationView(TextView):
         return signatures(self.run.config.options.lowercase, tokenizer)
 
     def predict(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
-        texts = [text for item in items for text in texts_of(item)]
+        texts = [text for item in items for text in self.texts.texts_of(item)]
+        present = [text for text in texts if text is not None]
         task = cast(Translator, self.run.task)
-        return translate_items(self.run.model, task, self.texts, texts, options.beam, options.length_penalty)
+        found = translate_items(self.run.model, task, self.texts, present, options.beam, options.length_penalty)
+        translations = iter(found)
+        return with_gaps([None if text is None else next(translations) for text in texts])
 
     def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> TextPage:
         expect_no_class(self.run, target)
