@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -22,11 +21,12 @@ def of_tensors(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def of_files(files: Iterable[tuple[str, Path]], targets: Tensor | None) -> str:
-    """Hash of the given names, the file sizes and the targets; the files are not read."""
+def of_files(files: Iterable[tuple[str, int | str]], targets: Tensor | None) -> str:
+    """Hash of names, the size of each file (or a hash of its content, where it is in memory) and the targets; the
+    files are not read."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, path in files:
-        digest.update(f"{name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+    for name, mark in files:
+        digest.update(f"{name}\0{mark}\0".encode("utf-8", "surrogateescape"))
     if targets is not None:
         digest.update(of_tensors({"targets": targets}).encode())
     return digest.hexdigest()

@@ -6,21 +6,17 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lamina.data.image.arrays import image_arrays_source, stored
+from lamina.data.formats.arrays import Array, arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.splits import ORDER, SPLIT_NAMES
-from lamina.data.table.source import table_source
-from lamina.data.targets.labels import Labels, encode_targets, unlabelled
 from lamina.errors import DataError, UsageError
 
 INPUTS = ("images", "image", "x", "features", "data")
 LABELS = ("labels", "label", "y", "targets", "target")
-Array = np.ndarray[Any, Any]
 
 
 def open_npz(name: str, path: Path, options: DataOptions) -> Source:
@@ -30,40 +26,10 @@ def open_npz(name: str, path: Path, options: DataOptions) -> Source:
 
     Raises DataError, naming file and array, for pickled objects (never loaded), damage and different lengths.
     """
-    if options.targets:
-        raise UsageError(f"{name} has no columns to choose a target from, got target '{options.targets[0]}'")
     arrays = _load(path, options.max_extracted_bytes)
     pairs = _pairs(arrays, name)
-    for split, (x, y) in pairs.items():
-        if y is not None and len(x) != len(y):
-            raise DataError(f"{name}: {split} has {len(x)} inputs and {len(y)} labels")
-
-    import pandas as pd
-
-    counts = [len(x) for x, _ in pairs.values()]
-    labels = _labels(name, [y for _, y in pairs.values() if y is not None], options)
-    if all(x.ndim == 2 for x, _ in pairs.values()):
-        inputs = np.concatenate([x for x, _ in pairs.values()])
-        features = pd.DataFrame(inputs, columns=[f"x{k}" for k in range(inputs.shape[1])])
-        place = lambda row: f"{name}, sample {row + 1}"  # noqa: E731
-        return table_source(name, features, dict(zip(pairs, counts, strict=True)), labels, place, options)
-    images = {split: stored(x, f"{name}: images of {split}", layout=options.layout) for split, (x, _) in pairs.items()}
-    return image_arrays_source(name, images, labels, options)
-
-
-def _labels(name: str, parts: list[Array], options: DataOptions) -> Labels:
-    """The targets of all splits, concatenated."""
-    import pandas as pd
-
-    if not parts:
-        return unlabelled(f"{name}: add an array called labels (or y), or y_train, y_test, for targets")
-    values = np.concatenate([y.reshape(len(y), -1) for y in parts])
-    columns = ["label"] if values.shape[1] == 1 else [f"label{k}" for k in range(values.shape[1])]
-    frame = pd.DataFrame(values, columns=columns)
-    missing = frame.isna().any(axis=1).to_numpy()
-    if missing.any():
-        raise DataError(f"{name}: the label of sample {int(missing.argmax()) + 1} is not a number")
-    return encode_targets(frame, options, lambda row: f"{name}, sample {row + 1}")
+    hint = f"{name}: add an array called labels (or y), or y_train, y_test, for targets"
+    return arrays_source(name, pairs, options, hint=hint)
 
 
 def _load(path: Path, max_bytes: int) -> dict[str, Array]:

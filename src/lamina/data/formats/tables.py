@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,15 +39,21 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
         opened = open_tabbed if without_header(paths, options) else open_pair_table
         return opened(name, paths, options)
     rows = read_rows(paths, options, () if options.text is None else (options.text,))
+    if looks_tabbed(rows.frame, paths, options):
+        return open_tabbed(name, paths, options)
     root = next(iter(paths.values())).parent
+    return rows_source(name, rows, root, options, lambda column: _as_read(rows, column, paths, options))
+
+
+def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read: Callable[[str], Rows]) -> Source:
+    """Rows as a source: see ``open_table``. Image files are relative to ``root``; ``as_read`` gives the rows with the
+    column of texts as it was written."""
     image_paths = image_column(rows.frame, rows.place, root)
     columns = [str(column) for column in rows.frame.columns]
     if image_paths is not None:
         targets = label_columns(rows.frame, image_paths, options, name)
     elif (running := running_column(rows.frame, options)) is not None:
-        return running_table(name, _as_read(rows, running, paths, options).frame[running], rows.sizes, options)
-    elif looks_tabbed(rows.frame, paths, options):
-        return open_tabbed(name, paths, options)
+        return running_table(name, as_read(running).frame[running], rows.sizes, options)
     else:
         targets = target_columns(columns, options, name)
     hint = targets if isinstance(targets, str) else ""
@@ -56,7 +62,7 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
     inputs = [column for column in columns if column not in targets]
     texts = text_column(rows.frame, inputs, options) if image_paths is None else None
     if texts is not None:
-        rows, skipped = without_empty(_as_read(rows, texts, paths, options), texts, options)
+        rows, skipped = without_empty(as_read(texts), texts, options)
     if targets:
         rows, without_target, whole = with_targets(rows, targets, options)
         skipped += without_target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +39,28 @@ CHUNKS_AHEAD = 16
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "I;16N")
+"""modes of PIL images that a PNG holds as they are"""
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image in memory, encoded as in a file.
+
+    Example: ``encoded(Image.open("cat.png"), "picture 1")``
+    """
+
+    name: str
+    content: bytes
+    digest: str
+    """hash of what was given: of the pixels, whatever encoded them, or of a file's content"""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ImageFile = Path | EncodedImage
+"""what ``header`` and ``decode`` read"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +75,7 @@ class Header:
     """more than 8 bits per value"""
 
 
-def header(path: Path) -> Header:
+def header(path: ImageFile) -> Header:
     """The header of an image file, rotated by its EXIF tag. Raises DataError naming the file."""
     with _guard(path), _open(path) as image:
         channels = 1 if image.mode in ("1", "L", "LA", "La", "F", "I") or image.mode.startswith("I;16") else 3
@@ -61,7 +85,7 @@ def header(path: Path) -> Header:
         return Header(channels, height, width, image.mode == "I" or image.mode.startswith("I;16"))
 
 
-def decode(path: Path, channels: int, *, deep: bool = False, min_size: int | None = None) -> Tensor:
+def decode(path: ImageFile, channels: int, *, deep: bool = False, min_size: int | None = None) -> Tensor:
     """An image file as (C, H, W): uint8, or uint16 if ``deep``. Raises DataError naming the file.
 
     With ``min_size`` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides have at least twice
@@ -104,6 +128,32 @@ def to_tensor(image: Image.Image, channels: int, *, deep: bool = False) -> Tenso
     planes = bytearray().join(band.tobytes() for band in image.split())
     out_CHW = np.frombuffer(planes, dtype=np.uint8).reshape(channels, image.height, image.width)
     return torch.from_numpy(out_CHW.astype(np.uint16) * np.uint16(257) if deep else out_CHW)
+
+
+def encoded(picture: Image.Image, name: str) -> EncodedImage:
+    """A PIL image (or its first frame) as a PNG in memory, without loss; its EXIF orientation is applied.
+
+    Raises DataError for floating-point values, and for integers that 16 bits cannot hold.
+    """
+    from PIL import Image, ImageOps
+
+    if picture.getexif().get(0x0112, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode not in PNG_MODES:
+        if picture.mode == "F":
+            raise DataError(f"{name} holds floating-point values; give an array")
+        picture = picture.convert("RGBA" if picture.mode in ("RGBa", "La") else "RGB")
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"{name} holds values outside 0 to 65535; give an array")
+        picture = Image.fromarray(values.astype(np.uint16))
+    digest = hashlib.blake2b(f"{picture.mode} {picture.size} {picture.info.get('transparency')}".encode(), digest_size=16)
+    digest.update(repr(picture.getpalette()).encode())
+    digest.update(picture.tobytes())
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return EncodedImage(name, file.getvalue(), digest.hexdigest())
 
 
 def attempt(work: Callable[[In], Out], items: Sequence[In], threads: int = THREADS) -> Iterator[Out | DataError]:
@@ -152,7 +202,7 @@ def decode_all(items: Sequence[In], work: Callable[[In], Out]) -> Iterator[Out]:
 class _guard:  # noqa: N801  (used like a function)
     """Converts any exception of a decoder to a one-line DataError that names the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: ImageFile) -> None:
         self.path = path
 
     def __enter__(self) -> None:
@@ -167,7 +217,7 @@ class _guard:  # noqa: N801  (used like a function)
 
         if isinstance(error, FileNotFoundError):
             return "no such file"
-        if self.path.is_file() and self.path.stat().st_size == 0:
+        if size_of(self.path) == 0:
             return "the file is empty"
         if isinstance(error, UnidentifiedImageError):
             return "not an image in a known format"
@@ -176,15 +226,22 @@ class _guard:  # noqa: N801  (used like a function)
         return " ".join(str(error).split()) or type(error).__name__
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: ImageFile) -> Image.Image:
     from PIL import Image
 
-    image = Image.open(path)
+    image = Image.open(path if isinstance(path, Path) else io.BytesIO(path.content))
     # PIL only warns up to twice its limit (and warning filters are not thread-safe)
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
         raise Image.DecompressionBombError
     return image
+
+
+def size_of(path: ImageFile) -> int:
+    """The size in bytes; -1 for a file that does not exist."""
+    if isinstance(path, EncodedImage):
+        return len(path.content)
+    return path.stat().st_size if path.is_file() else -1
 
 
 def image_files(paths: Iterable[Path]) -> list[Path]:

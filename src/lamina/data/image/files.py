@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lamina.data.fingerprints import of_files
-from lamina.data.image.decoding import THREADS, Header, attempt, decode, header, unreadable
+from lamina.data.image.decoding import THREADS, EncodedImage, Header, ImageFile, attempt, decode, header, size_of, unreadable
 from lamina.data.image.samples import ImageFiles
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
@@ -20,9 +20,9 @@ from lamina.errors import DataError
 
 
 def image_files_source(
-    name: str, root: Path, paths: Mapping[str, Sequence[Path]], labels: Labels, options: DataOptions, licence: str = ""
+    name: str, root: Path, paths: Mapping[str, Sequence[ImageFile]], labels: Labels, options: DataOptions, licence: str = ""
 ) -> Source:
-    """A source of the files of each split; ``labels`` holds their targets, concatenated over splits.
+    """A source of the files of each split, or of images encoded in memory; ``labels`` holds their targets, concatenated over splits.
 
     Every header is read. With ``skip_bad`` every file is also decoded once, to find truncated ones; unreadable files
     are skipped and listed in ``spec.skipped``. Otherwise they raise DataError. Names in ``spec.skipped`` and in the
@@ -59,20 +59,26 @@ def image_files_source(
         height=heights.pop() if same_size else None,
         width=widths.pop() if same_size else None,
         value_range=(0.0, 65535.0 if any(one.deep for one in headers) else 255.0),
-        fingerprint=of_files(((names[i], every[i]) for i in chosen), labels.take(torch.tensor(chosen))),
+        fingerprint=of_files(((names[i], _mark(every[i])) for i in chosen), labels.take(torch.tensor(chosen))),
         skipped=tuple(name for name, is_good in zip(names, good, strict=True) if not is_good),
         licence=licence,
     )
     return complete(spec, splits, options)
 
 
-def _inspect(path: Path, *, whole: bool) -> Header:
+def _inspect(path: ImageFile, *, whole: bool) -> Header:
     found = header(path)
     if whole:
         decode(path, found.channels)
     return found
 
 
-def _relative(path: Path, root: str) -> str:
+def _mark(path: ImageFile) -> int | str:
+    return path.digest if isinstance(path, EncodedImage) else size_of(path)
+
+
+def _relative(path: ImageFile, root: str) -> str:
+    if isinstance(path, EncodedImage):
+        return path.name
     text = path.as_posix()
     return text[len(root) :] if text.startswith(root) else str(path)

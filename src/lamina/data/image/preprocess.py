@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lamina.data.image.augment.recipe import make_augment
-from lamina.data.image.decoding import decode, decode_all, unreadable
+from lamina.data.image.decoding import ImageFile, decode, decode_all, unreadable
 from lamina.data.image.items import image_item
 from lamina.data.image.resizing import Resize, centre, convert_channels, resize
 from lamina.data.image.samples import ImageArrays, ImageFiles
@@ -158,7 +157,7 @@ class ImagePreprocess:
         """Every image once, in order."""
         return in_order(samples, options.recipe, options.place, self.prepare, workers)
 
-    def load_file(self, path: Path) -> Tensor:
+    def load_file(self, path: ImageFile) -> Tensor:
         """The encoded image (C, H, W) of a file. Raises DataError naming it."""
         image_CHW = decode(path, self.channels, deep=self.dtype == "int32", min_size=max(self.held))
         return self.adapt(image_CHW[None])[0]
@@ -234,7 +233,7 @@ class FileLoader:
     """Loads sample i from image files; a picklable object for workers."""
 
     preprocess: ImagePreprocess
-    paths: tuple[Path, ...]
+    paths: tuple[ImageFile, ...]
     targets: Batch
 
     def __call__(self, index: int) -> Batch:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lamina.data.image.decoding import ImageFile
 from lamina.data.source import as_index, chosen_targets
 from lamina.errors import DataError
 
@@ -41,9 +41,9 @@ class ImageArrays:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images as files, decoded on demand."""
+    """Images as files, or encoded in memory, decoded on demand."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[ImageFile, ...]
     targets: Tensor | None = None
 
     def __len__(self) -> int:

@@ -43,12 +43,9 @@ def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str,
     Every file has the columns of train, in any order; a single free-text column of another name is renamed. Raises
     DataError for a file that lacks a column, UsageError for an unknown column in ``drop``.
     """
-    import pandas as pd
-
     frames = {split: read_frame(path, options.missing, texts) for split, path in paths.items()}
     train = frames["train"]
     columns = [str(column) for column in train.columns]
-    known_columns(options.drop, columns)
     for split, frame in frames.items():
         absent = [column for column in columns if column not in frame.columns and column not in options.drop]
         more = [str(column) for column in frame.columns if column not in columns]
@@ -56,14 +53,29 @@ def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str,
             if texts == (absent[0],):
                 frame = read_frame(paths[split], options.missing, (more[0],))
             frames[split] = frame.rename(columns={more[0]: absent[0]})
-        elif absent:
-            raise DataError(f"'{paths[split]}' lacks the column '{absent[0]}' of '{paths['train']}'")
+    return joined_rows(frames, {split: path.name for split, path in paths.items()}, options)
+
+
+def joined_rows(frames: Mapping[str, pd.DataFrame], names: Mapping[str, str], options: DataOptions) -> Rows:
+    """The rows of a frame for each split, as in ``train`` but for the columns in ``drop``; ``names`` are those of the
+    frames in messages.
+
+    Raises DataError for a frame that lacks a column, UsageError for an unknown column in ``drop``.
+    """
+    import pandas as pd
+
+    columns = [str(column) for column in frames["train"].columns]
+    known_columns(options.drop, columns)
     kept = [column for column in columns if column not in options.drop]
+    for split, frame in frames.items():
+        for column in kept:
+            if column not in frame.columns:
+                raise DataError(f"'{names[split]}' lacks the column '{column}' of '{names['train']}'")
     sizes = {split: len(frame) for split, frame in frames.items()}
     joined = pd.concat([frame[[*kept]] for frame in frames.values()], ignore_index=True)
-    names = np.repeat([path.name for path in paths.values()], list(sizes.values()))
+    files = np.repeat([names[split] for split in frames], list(sizes.values()))
     numbers = np.concatenate([np.arange(1, count + 1) for count in sizes.values()])
-    return Rows(joined, sizes, lambda row: f"{names[row]}, row {numbers[row]}")
+    return Rows(joined, sizes, lambda row: f"{files[row]}, row {numbers[row]}")
 
 
 def with_targets(
