@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal
 
 from lamina.errors import UsageError
 
@@ -17,6 +17,8 @@ class DataOptions:
     Example: ``DataOptions(target="price", validation=0.1, test=0.2, split_seed=1)``
     """
 
+    teaches: ClassVar[bool] = True
+    """whether a model is to learn from the data, for which they need more than one class"""
     target: str | tuple[str, ...] | None = None
     """target column of a table, or several; default: the column called target, label, class or y"""
     task: str = "auto"
@@ -83,3 +85,19 @@ class DataOptions:
         if self.target is None:
             return ()
         return (self.target,) if isinstance(self.target, str) else tuple(self.target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(DataOptions):
+    """How data are read to evaluate a model that is trained already: a single class is enough, nothing is divided.
+
+    Example: ``EvaluationOptions.of(DataOptions(target="price"), task="regression")``
+    """
+
+    teaches: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, options: DataOptions, task: str) -> EvaluationOptions:
+        """The options of the training data, for data read for ``task``."""
+        given = {field.name: getattr(options, field.name) for field in fields(options)}
+        return cls(**{**given, "validation": 0.0, "test": 0.0, "limit": None, "task": task})

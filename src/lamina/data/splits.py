@@ -40,7 +40,7 @@ def complete(spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions
     """
     if not len(splits["train"]):
         raise DataError(f"{spec.name}: the train split is empty")
-    check_targets(spec, {name: split.targets for name, split in splits.items()})
+    check_targets(spec, {name: split.targets for name, split in splits.items()}, options)
     pool = splits["train"]
     order = random_order(strata(spec, pool.targets), len(pool), options.split_seed)
     chosen = set_aside(spec, splits, order, options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +13,12 @@ from torch import Tensor, nn
 from lamina import registry
 from lamina.data.modality import MODALITIES
 from lamina.data.opening import open_source
+from lamina.data.options import EvaluationOptions
 from lamina.data.protocols import BatchOptions, Modality, Preprocess
 from lamina.data.source import Source, targets_of
 from lamina.data.streams import Batch
 from lamina.data.targets.code import align
+from lamina.data.targets.labels import READ_FOR
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.build import batch_options, make_model, task_of
 from lamina.runs.config import TrainConfig
@@ -183,11 +184,12 @@ class Opened:
 
         Raises UsageError or DataError for data that cannot be read, or that do not fit the model.
         """
-        options = dataclasses.replace(self.config.options, validation=0.0, test=0.0, limit=None)
-        source = open_source(data, options=options)
+        target = self.preprocess.target
+        task = target.task if target.task in READ_FOR else self.config.options.task
+        source = open_source(data, options=EvaluationOptions.of(self.config.options, task))
         if source.spec.kind != self.preprocess.kind:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
-        return align(source, self.preprocess.target)
+        return align(source, target)
 
     def batches(
         self, split: str | None, source: Source | None = None, preprocess: Preprocess | None = None

@@ -148,7 +148,9 @@ def encoded(picture: Image.Image, name: str) -> EncodedImage:
         if values.min() < 0 or values.max() > 65535:
             raise DataError(f"{name} holds values outside 0 to 65535; give an array")
         picture = Image.fromarray(values.astype(np.uint16))
-    digest = hashlib.blake2b(f"{picture.mode} {picture.size} {picture.info.get('transparency')}".encode(), digest_size=16)
+    digest = hashlib.blake2b(
+        f"{picture.mode} {picture.size} {picture.info.get('transparency')}".encode(), digest_size=16
+    )
     digest.update(repr(picture.getpalette()).encode())
     digest.update(picture.tobytes())
     file = io.BytesIO()

@@ -9,7 +9,17 @@ from pathlib import Path
 import torch
 
 from lamina.data.fingerprints import of_files
-from lamina.data.image.decoding import THREADS, EncodedImage, Header, ImageFile, attempt, decode, header, size_of, unreadable
+from lamina.data.image.decoding import (
+    THREADS,
+    EncodedImage,
+    Header,
+    ImageFile,
+    attempt,
+    decode,
+    header,
+    size_of,
+    unreadable,
+)
 from lamina.data.image.samples import ImageFiles
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
@@ -20,7 +30,12 @@ from lamina.errors import DataError
 
 
 def image_files_source(
-    name: str, root: Path, paths: Mapping[str, Sequence[ImageFile]], labels: Labels, options: DataOptions, licence: str = ""
+    name: str,
+    root: Path,
+    paths: Mapping[str, Sequence[ImageFile]],
+    labels: Labels,
+    options: DataOptions,
+    licence: str = "",
 ) -> Source:
     """A source of the files of each split, or of images encoded in memory; ``labels`` holds their targets, concatenated over splits.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lamina.data.source import Samples, Source, Split, targets_of
 from lamina.data.spec import NO_TARGETS
-from lamina.data.targets.labels import PREDICTED
+from lamina.data.targets.labels import PREDICTED, same_name
 from lamina.errors import DataError
 
 WITHOUT_CODE = (NO_TARGETS, "language-modelling")
@@ -112,6 +112,8 @@ def align(source: Source, code: TargetCode) -> Source:
     spec = source.spec
     if code.task == NO_TARGETS:
         return source
+    if spec.task == NO_TARGETS:
+        raise DataError(f"{spec.advice}: there is nothing to compare predictions with ({spec.name})")
     if spec.task != code.task:
         raise DataError(f"{spec.name} is {spec.task} data, but the model was trained for {code.task}")
     if code.task in WITHOUT_CODE:
@@ -130,10 +132,11 @@ def align(source: Source, code: TargetCode) -> Source:
         if spec.classes != code.classes:
             raise DataError(f"{spec.name} has other classes than those that the model was trained with")
         return source
+    number = {same_name(name): k for k, name in enumerate(code.classes)}
     for name in spec.classes:
-        if name not in code.classes:
+        if same_name(name) not in number:
             raise DataError(f"{spec.name} has the class '{name}', which the model does not know")
-    place = torch.tensor([code.classes.index(name) for name in spec.classes])
+    place = torch.tensor([number[same_name(name)] for name in spec.classes])
 
     def renumbered(targets: Tensor) -> Tensor:
         if code.task == "classification":

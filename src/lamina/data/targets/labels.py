@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,11 @@ def _as_requested(
     if options.task == "multilabel":
         raise UsageError(f"{source} has one class for each sample: its task is classification, not multilabel")
     return Labels("classification", tuple(classes), (name,), torch.from_numpy(indices))
+
+
+def same_name(name: str) -> str:
+    """A class name to compare with others: composed and decomposed letters are equal."""
+    return unicodedata.normalize("NFC", name)
 
 
 def is_number(text: str) -> bool:
@@ -209,12 +215,23 @@ def strata(spec: DataSpec, targets: Tensor | None) -> Tensor | None:
     return targets if spec.task == "classification" else None
 
 
-def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
-    """Raise DataError for targets with a single class or value, or with a class that is not in train. Targets of other
-    packages' tasks are not checked."""
+def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None], options: DataOptions) -> None:
+    """Raise DataError for targets with a single class or value, if a model is to learn from them, and for a class that
+    is not in train. Targets of other packages' tasks are not checked."""
     targets = splits["train"]
     if targets is None or spec.task not in PREDICTED:
         return
+    if options.teaches:
+        _expect_variety(spec, targets)
+    if spec.task == CLASSES:
+        present = set(targets.tolist())
+        for name, values in splits.items():
+            for index in sorted(set([] if values is None else values.tolist())):
+                if index not in present:
+                    raise DataError(f"{spec.name}: class '{spec.classes[index]}' is in {name} but not in train")
+
+
+def _expect_variety(spec: DataSpec, targets: Tensor) -> None:
     if spec.task == "regression":
         constant = [name for k, name in enumerate(spec.targets) if bool((targets[:, k] == targets[0, k]).all())]
         if constant:
@@ -223,14 +240,8 @@ def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None]) -> None:
     if len(spec.classes) < 2:
         only = f"only one class ('{spec.classes[0]}')" if spec.classes else "no class at all"
         raise DataError(f"{spec.name}: {only}, but {spec.task} needs at least two")
-    if spec.task == "classification":
-        present = set(targets.tolist())
-        for name, values in splits.items():
-            for index in sorted(set([] if values is None else values.tolist())):
-                if index not in present:
-                    raise DataError(f"{spec.name}: class '{spec.classes[index]}' is in {name} but not in train")
-        if len(present) < 2:
-            raise DataError(f"{spec.name}: only one class ('{spec.classes[min(present)]}') in train")
+    if spec.task == CLASSES and len(present := set(targets.tolist())) < 2:
+        raise DataError(f"{spec.name}: only one class ('{spec.classes[min(present)]}') in train")
 
 
 def describe_targets(spec: DataSpec, targets: Mapping[str, Tensor]) -> dict[str, Any]:
