@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from torch import nn
 from lamina.data.streams import Batch, Place
 from lamina.evaluation_mode import evaluation_mode
 from lamina.randomness import derive
-from lamina.tasks.base import Task
+from lamina.tasks.base import EngineAtRest, Task
 from lamina.training.seeding import generators_restored, seed_generators
 
 
@@ -22,13 +23,39 @@ def measure(
 
     Random numbers drawn in evaluation depend on ``seed`` and the index of the batch only.
     """
+    metrics = evaluate_batches(task, model, batches, seed=seed, place=place)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def evaluate_batches(
+    task: Task, model: nn.Module, batches: Iterable[Batch], *, seed: int = 0, place: Place | None = None
+) -> Any:
+    """As ``measure``, before the metrics are computed."""
     place, device = place or Place(), next(model.parameters()).device
     metrics = task.metrics().to(device)
     with generators_restored(device):
         for number, batch in enumerate(batches):
             seed_generators(device, derive(seed, "evaluate", number * place.world + place.rank))
             task.evaluate_step(model, like(model, batch), metrics)
-    return {name: float(value) for name, value in metrics.compute().items()}
+    return metrics
+
+
+def calls_model(task: Task) -> bool:
+    """Whether ``forward_batches`` knows how the task calls its model."""
+    return type(task).evaluate_step is not Task.evaluate_step or type(task).loss is not Task.loss
+
+
+def forward_batches(task: Task, model: nn.Module, batches: Iterable[Batch], *, seed: int, place: Place) -> None:
+    """Call the model on batches as evaluation does (a task without evaluation: as training does), for what its layers
+    see of them."""
+    if type(task).evaluate_step is not Task.evaluate_step:
+        evaluate_batches(task, model, batches, seed=seed, place=place)
+        return
+    engine, device = EngineAtRest(), next(model.parameters()).device
+    with generators_restored(device):
+        for number, batch in enumerate(batches):
+            seed_generators(device, derive(seed, "evaluate", number * place.world + place.rank))
+            task.loss(model, like(model, batch), engine)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source
 from lamina.data.streams import Batch, Place, Stream
 from lamina.errors import RunError, UsageError, unknown
-from lamina.options.recipe import Recipe
+from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.build import Parts, batch_options, build
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory, check_name
-from lamina.runs.evaluation import like, measure, predicting
+from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
 from lamina.runs.views.base import View
@@ -40,6 +41,7 @@ from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
 from lamina.training.loop import expect_watched, fit
+from lamina.training.statistics import first_batches
 from lamina.weights.loading import Loaded, load_weights
 from lamina.weights.reading import StateDict, read_state_dict
 
@@ -74,7 +76,9 @@ class Training:
         self.place = Place(fabric.device, fabric.global_rank, fabric.world_size)
         recipe, preprocess = config.recipe, parts.preprocess
         options = batch_options(recipe, parts.task, parts.model, self.place)
-        self.streams = self._streams(options)
+        samples = self._samples("train")
+        self.streams = self._streams(samples, options)
+        self._as_judged = self._streams(samples, replace(options, recipe=replace(recipe, augmentation=Augmentation())))
         self.validation: Iterable[Batch] | None = None
         if "validation" in source.splits:
             self.validation = chained(
@@ -86,7 +90,8 @@ class Training:
         expect_watched(self.engine, self.validation is not None)
         before = TrainConfig.of_run(directory).recipe if resume else config.recipe
         self.resume_notes = resume_notes(str(directory.path), before, config.recipe, self._position().share)
-        self.notes = [*parts.preprocess.notes, *self.engine.notes, *self.resume_notes]
+        settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
+        self.notes = [*parts.preprocess.notes, *self.engine.notes, *settling, *self.resume_notes]
         """what the user should read"""
 
     @property
@@ -139,6 +144,7 @@ class Training:
                 self.engine,
                 self.streams,
                 evaluate=None if self.validation is None else self._evaluate,
+                forward=self._forward if calls_model(self.parts.task) else None,
                 checkpoints=self.directory.checkpoints,
                 resume=self.resume,
             )
@@ -170,6 +176,15 @@ class Training:
                 )
             return found
 
+    def _forward(self) -> None:
+        """Evaluate training batches, shuffled and without augmentation: for the running statistics."""
+        phase, recipe = self.engine.phase, self.config.recipe
+        batch_size = phase.batch_size if phase is not None and phase.batch_size is not None else recipe.batch_size
+        # its mode, of norms alone in training, would be compiled anew
+        with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
+            batches = first_batches(self._as_judged, batch_size)
+            forward_batches(self.parts.task, self.parts.model, batches, seed=recipe.seed, place=self.place)
+
     @property
     def task_name(self) -> str:
         """The task's name in the table, or the class of a task of the user's own."""
@@ -180,12 +195,12 @@ class Training:
         """The stream that counts epochs: the only one, or the longest."""
         return next(iter(self.streams.values()))
 
-    def _streams(self, options: BatchOptions) -> dict[str, Stream]:
+    def _streams(self, samples: Mapping[str, Any], options: BatchOptions) -> dict[str, Stream]:
         """Training batches by name: "train", or one stream for each side, the longest, which counts epochs, first."""
         made: dict[str, Stream] = {}
-        for name, samples in self._samples("train").items():
+        for name, part in samples.items():
             try:
-                made[name] = self.parts.preprocess.training_stream(samples, options)
+                made[name] = self.parts.preprocess.training_stream(part, options)
             except UsageError as error:
                 raise UsageError(f"side {name}: {error}") if self.parts.task.sides else error from None
         return dict(sorted(made.items(), key=lambda item: -item[1].per_epoch))

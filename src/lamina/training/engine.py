@@ -28,6 +28,7 @@ from lamina.training.compiling import compiled, leave_loops_out
 from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
 from lamina.training.schedules import Plateau, check_schedule, rate_factor
+from lamina.training.statistics import RunningStatistics
 
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed", "fp64": "32-true"}
 # fp64: Fabric's "64-true" casts every output back to fp32; its no-op "32-true" over a double model keeps all digits.
@@ -85,6 +86,7 @@ class Engine:
         self.carry: Any = None
         self.average = self._start_average() if recipe.ema else {}
         self.averaged_updates = dict.fromkeys(self.average, 0)
+        self.statistics = RunningStatistics(self.raw, self._frozen_modules)
         self._sources = {p: [_floating(self.raw[p])[name] for name in self.average[p]] for p in self.average}
         self._pending = dict.fromkeys(task.players, 0)  # backward passes since the last optimiser step
         self._waits_for_loss = fabric.device.type == "cpu"  # on other devices reading a value would stall
@@ -166,13 +168,38 @@ class Engine:
         else:
             optimiser.step()
         self._pending[player] = 0
+        self.statistics.measured = {}  # they were those of the weights before
         if player in self.average:
-            # a ramp, so that the average forgets the initial weights
-            updates = self.averaged_updates[player]
-            decay = min(recipe.ema, (1 + updates) / (10 + updates))
             with torch.no_grad():
-                foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - decay)
-            self.averaged_updates[player] = updates + 1
+                foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - self._decay(player))
+            self.averaged_updates[player] += 1
+
+    def _decay(self, player: str) -> float:
+        """The decay of the next update of a player's average: a ramp, so that it forgets the initial weights."""
+        updates = self.averaged_updates[player]
+        return min(self.recipes[player].ema, (1 + updates) / (10 + updates))
+
+    def settling_window(self, player: str, momentum: float) -> float:
+        """Number of batches that the running statistics of a norm are a mean of; averaged weights have a mean of
+        those."""
+        own = 1 / momentum if momentum else math.inf
+        return own + (self.accumulate / (1 - self._decay(player)) if player in self.average else 0.0)
+
+    def settling_notes(self, per_epoch: int, epochs_done: int, measurable: bool) -> list[str]:
+        """A note where running statistics will not have settled at the end of the next epoch."""
+        batches = per_epoch * (epochs_done + 1)
+        note = self.statistics.note(self.settling_window, batches, per_epoch, measurable)
+        return [] if note is None else [note]
+
+    def measure_statistics(self, forward: Callable[[], None]) -> None:
+        """Measure anew the running statistics that cannot have settled, for use in ``averaged``.
+
+        ``forward`` calls the models on training data, as they are evaluated. The models are in evaluation mode.
+        """
+        due = self.statistics.unsettled(self.settling_window)
+        if due:
+            with self.averaged(), torch.no_grad():
+                self.statistics.measure(due, forward)
 
     @contextmanager
     def frozen(self, player: str) -> Iterator[None]:
@@ -188,13 +215,15 @@ class Engine:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside the block averaged players use their EMA weights; the others are unchanged."""
+        """Inside the block averaged players use their EMA weights, and norms the statistics measured for these weights;
+        the others are unchanged."""
         own = {player: [t.detach().clone() for t in self._sources[player]] for player in self.average}
         with torch.no_grad():
             for player, average in self.average.items():
                 foreach_copy_(self._sources[player], list(average.values()))
         try:
-            yield
+            with self.statistics.applied():
+                yield
         finally:
             with torch.no_grad():
                 for player, values in own.items():
@@ -224,6 +253,7 @@ class Engine:
             "precision": precision_plugin(self.fabric).state_dict(),
             "plateau": self.plateau.state_dict(),
             "carried": self._carried(),
+            "norm_batches_before": self.statistics.state_dict(),
             "step": self.step,
             "images_seen": self.images_seen,
             "progress": [self.progress, self.progress_after],
@@ -248,6 +278,7 @@ class Engine:
         self.step, self.images_seen = state["step"], state["images_seen"]
         # checkpoints from before the ramp have no count: their average continues without a ramp
         self.averaged_updates = state.get("averaged_updates", dict.fromkeys(self.average, NO_RAMP))
+        self.statistics.load_state_dict(state.get("norm_batches_before", {}))
         self.progress, self.progress_after = state["progress"]
 
     def _start_average(self) -> dict[str, dict[str, Tensor]]:

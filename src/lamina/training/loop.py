@@ -36,12 +36,15 @@ def fit(
     streams: Mapping[str, Stream] | Stream,
     *,
     evaluate: Evaluate | None = None,
+    forward: Callable[[], None] | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
 ) -> Generator[Event]:
     """Train, as a generator of events; closing it stops after the current step and saves a checkpoint.
 
-    ``evaluate`` is called after every epoch, with the EMA weights in place and the models in evaluation mode. With
+    ``evaluate`` is called after every epoch, with the EMA weights in place and the models in evaluation mode. Before
+    that, where running statistics cannot have settled, ``forward`` is called to measure them anew: it calls the models
+    on training data as ``evaluate`` does on validation data; ``engine.averaged()`` then has what was measured. With
     ``checkpoints`` the state is saved after every epoch, every ``checkpoint_every`` steps and on closing; ``resume``
     continues from the latest. An EpochDone takes effect when the consumer asks for the next event: a consumer that
     writes one row for each, and on resuming truncates to the checkpoint's ``rows``, has every row exactly once.
@@ -66,7 +69,7 @@ def fit(
     else:
         raise RunError(f"{latest.parent} holds checkpoints of another training: resume it, or use another folder")
     try:
-        yield from _train(engine, feeds, progress, evaluate, checkpoints)
+        yield from _train(engine, feeds, progress, evaluate, forward, checkpoints)
     except TrainingError as error:
         last = checkpoints.latest() if checkpoints is not None else None
         advice = f"the last good checkpoint is {last}" if last else "no checkpoint was written before"
@@ -104,7 +107,12 @@ class _Progress:
 
 
 def _train(
-    engine: Engine, feeds: Feeds, progress: _Progress, evaluate: Evaluate | None, checkpoints: Checkpoints | None
+    engine: Engine,
+    feeds: Feeds,
+    progress: _Progress,
+    evaluate: Evaluate | None,
+    forward: Callable[[], None] | None,
+    checkpoints: Checkpoints | None,
 ) -> Iterator[Event]:
     recipe, task = engine.recipe, engine.task
     saved = (engine.step, progress.rows)  # state of the newest checkpoint; the state at step 0 need not be saved
@@ -115,7 +123,7 @@ def _train(
             phase_changes = phase is not None and engine.phase is not None and phase.index != engine.phase.index
             due = recipe.checkpoint_every is not None and engine.step % recipe.checkpoint_every == 0
             if not progress.fresh and (phase_changes or feeds.finished or feeds.epochs_done > progress.epoch):
-                event, next_progress = _evaluate_epoch(engine, progress, evaluate)
+                event, next_progress = _evaluate_epoch(engine, progress, evaluate, forward)
                 yield event
                 progress, due = next_progress, True  # only now: if closed earlier, resuming evaluates the epoch again
                 if recipe.schedule == "plateau":
@@ -161,14 +169,18 @@ def _update(engine: Engine, feeds: Feeds) -> dict[str, Tensor]:
     return logs
 
 
-def _evaluate_epoch(engine: Engine, progress: _Progress, evaluate: Evaluate | None) -> tuple[EpochDone, _Progress]:
+def _evaluate_epoch(
+    engine: Engine, progress: _Progress, evaluate: Evaluate | None, forward: Callable[[], None] | None
+) -> tuple[EpochDone, _Progress]:
     """Evaluate the finished epoch: the event to report, and the progress once it is reported."""
     engine.check_finite()
     validation: dict[str, float] = {}
+    _reseed(engine, "evaluate")
+    for module in engine.raw.values():
+        module.eval()
+    if forward is not None:
+        engine.measure_statistics(forward)
     if evaluate is not None:
-        _reseed(engine, "evaluate")
-        for module in engine.raw.values():
-            module.eval()
         with engine.averaged(), torch.no_grad():
             validation = {name: float(value) for name, value in evaluate().items()}
         validation = engine.fabric.broadcast(validation)  # every process must make the same decision
