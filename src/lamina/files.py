@@ -1,9 +1,10 @@
-"""Files that are either whole or as they were."""
+"""Files that are either whole or as they were, and the folder of a run as it is known by its files."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -34,6 +35,18 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run: a ``config.yaml`` that states its format, and a ``card.json``. A folder of
+    data may have a file of either name."""
+    config = folder / "config.yaml"
+    if not (config.is_file() and (folder / "card.json").is_file()):
+        return False
+    try:
+        return re.search(rb"^format: *\d", config.read_bytes(), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 def reason(error: BaseException) -> str:

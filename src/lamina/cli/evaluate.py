@@ -22,7 +22,9 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
     parser.add_argument(
         "--split", type=str, metavar="SPLIT", help="train, validation or test (default: test, or else validation)"
     )
-    parser.add_argument("--data", type=str, metavar="DATA", help="other data of the same kind instead of the run's own")
+    parser.add_argument(
+        "--data", type=str, metavar="DATA", help="other data of the same kind, or the new place of the run's own"
+    )
     parser.add_fields(title, every_field("evaluate") if fields is None else fields)
     parser.add_common()
     return parser
@@ -39,7 +41,7 @@ def command(argv: Sequence[str]) -> int:
     source = run.other_source(args.data) if args.data else run.source
     split = args.split or final_split(source)
     metrics = run.evaluate(split, data=source, **given(reader.fields, args.as_dict()))
-    counted, size, signed = source.spec.counted, source.spec.sizes[split], run.view.signatures()
+    counted, size, signed = source.spec.counted, source.spec.sizes[split], run.view.signatures(source)
     if args.json:
         as_json({"run": str(path), "split": split, counted: size, "metrics": metrics, "signatures": signed})
         return 0

@@ -11,7 +11,7 @@ from lamina.cli.output import note
 from lamina.cli.parser import Parser
 from lamina.errors import UsageError, nearest, unknown
 from lamina.registry import canonical, list_models, remark
-from lamina.runs.folders import run_folders
+from lamina.runs.folders import find_folder, run_folders
 
 RUNS = "runs"
 
@@ -32,9 +32,8 @@ def add_runs(group: Any) -> None:
 
 def run_path(name: str, runs: str) -> Path:
     """The folder of a run. Raises UsageError, with the nearest name, where there is none."""
-    for path in (Path(name).expanduser(), Path(runs) / name):
-        if path.is_dir():
-            return path
+    if (path := find_folder(name, runs)) is not None:
+        return path
     if Path(name).exists():
         raise UsageError(f"{name} is not a run: it is not a folder")
     near = nearest(Path(name).name, run_names(Path(name).parent if "/" in name else runs))

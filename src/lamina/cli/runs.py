@@ -11,6 +11,7 @@ from lamina.cli.output import as_json, clock, note, number, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import RUNS
 from lamina.errors import LaminaError, UsageError
+from lamina.runs.folders import find_folder
 
 if TYPE_CHECKING:
     from lamina.runs.run import Run
@@ -29,13 +30,14 @@ def parser() -> Parser:
 
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
-    for name in args.where:
-        if not Path(name).is_dir() and [name] != [RUNS]:
+    folders = [RUNS if name == RUNS else find_folder(name, RUNS) for name in args.where]
+    for name, folder in zip(args.where, folders, strict=True):
+        if folder is None:
             raise UsageError(f"no such folder: {name}")
 
     from lamina.runs.summary import differences, run_paths
 
-    paths = [path for name in args.where for path in run_paths(name)]
+    paths = [path for folder in folders if folder is not None for path in run_paths(folder)]
     opened = [pair for path in paths if (pair := _open(path)) is not None]
     summaries = [summary for _, summary in opened]
     compare = len(args.where) > 1 and len(opened) > 1

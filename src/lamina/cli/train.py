@@ -54,7 +54,8 @@ def parser(name: str | None = None) -> Parser:
         type=str,
         action="append",
         metavar="DATA",
-        help="an embedded set, a path, or hf:<dataset>@<revision>; given twice: the two sides of an unpaired task",
+        help="an embedded set, a path, or hf:<dataset>@<revision>; given twice: the two sides of an unpaired task; "
+        "with --resume: the new place of data that have moved",
     )
     what.add_argument(
         "--config",
@@ -214,7 +215,7 @@ def _expect_enough(args: Namespace) -> None:
     if args.resume and args.print_config:
         raise UsageError("--print-config shows the options of a new run: leave --resume out")
     for data in args.data or ():
-        if "$" not in data:  # else there is a variable to be filled in
+        if "$" not in data and not args.resume:  # else there is a variable to be filled in, or a run knows the place
             expect_known(data)
     if args.resume or args.config is not None:
         return

@@ -39,9 +39,14 @@ def embedded_name(data: str) -> str | None:
     return {name.replace("-", ""): name for name in EMBEDDED}.get(folded.replace("-", ""))
 
 
+def is_path(data: str) -> bool:
+    """Whether ``data`` names a file or folder, and neither an embedded set nor ``hf:...``."""
+    return not data.startswith("hf:") and embedded_name(data) is None
+
+
 def expect_known(data: str) -> None:
     """Raise UsageError unless ``data`` is an embedded set, ``hf:...``, or an existing file or folder."""
-    if data.startswith("hf:") or embedded_name(data) or (data and Path(data).expanduser().exists()):
+    if not is_path(data) or (data and Path(data).expanduser().exists()):
         return
     if "/" in data or "\\" in data or Path(data).suffix:
         raise UsageError(f"no such file or folder: {data}")

@@ -22,6 +22,7 @@ from lamina.options.recipe import AUGMENTATION_FIELDS, Recipe, grouped
 from lamina.plugins import package_of, points_of
 from lamina.registry import card
 from lamina.runs.directory import FORMAT, RunDirectory
+from lamina.runs.places import PLACES, relocated
 
 OPTION_FIELDS = frozenset(field.name for field in dataclasses.fields(DataOptions))
 RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
@@ -77,7 +78,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Raises UsageError for a key or value that does not belong."""
-        values = {key: value for key, value in values.items() if key != "format"}
+        values = {key: value for key, value in values.items() if key not in ("format", *PLACES)}
         known = {"name", "data", "model", "objective", "weights", "reset_head", "entry"}
         known |= OPTION_FIELDS | RECIPE_FIELDS | AUGMENTATION_FIELDS
         for key in values:
@@ -198,13 +199,14 @@ def _published(name: str) -> dict[str, Any]:
 
 
 def read_config(where: str) -> dict[str, Any]:
-    """A recipe file, or a published recipe by name. Raises UsageError."""
+    """A recipe file, or a published recipe by name. The data of a run's ``config.yaml`` are named by the place where
+    they are now. Raises UsageError."""
     path = Path(where)
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or "/" in where:
             raise UsageError(f"no such file: {where}")
         return published(where)
-    return _read_yaml(where, path)
+    return relocated(_read_yaml(where, path), path.parent)
 
 
 def _read_yaml(where: str, path: Path | Traversable) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lamina.files import is_run
+
 
 def task_of(run: Path) -> str:
     """The name of the task that a run was trained for; empty where it cannot be read."""
@@ -17,5 +19,21 @@ def task_of(run: Path) -> str:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The folders of the runs in a folder, in order of name."""
-    return [path.parent for path in sorted(folder.glob("*/config.yaml"))]
+    """The folders of the runs in a folder, in order of name, damaged ones among them."""
+    return [path.parent for path in sorted(folder.glob("*/config.yaml")) if may_be_run(path.parent)]
+
+
+def may_be_run(folder: Path) -> bool:
+    """Whether a folder holds a run, or what is left of one: opening it says what is missing."""
+    return is_run(folder) or all((folder / name).is_file() for name in ("config.yaml", "preprocess.json"))
+
+
+def find_folder(name: str, runs: str | Path) -> Path | None:
+    """The folder that ``name`` means: a path or a name in the folder ``runs``, whichever is a run. A folder of data of
+    the same name hides no run. None, where there is no folder at all."""
+    places = (Path(name).expanduser(), Path(runs) / name)
+    for fits in (is_run, may_be_run, Path.is_dir):
+        for place in places:
+            if fits(place):
+                return place
+    return None

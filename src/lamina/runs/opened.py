@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -22,9 +22,10 @@ from lamina.data.targets.labels import READ_FOR
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.build import batch_options, make_model, task_of
 from lamina.runs.config import TrainConfig
-from lamina.runs.data import chained, open_data, parts_of
+from lamina.runs.data import chained, parts_of
 from lamina.runs.directory import RunDirectory
 from lamina.runs.evaluation import like, measure, predicting, seeded
+from lamina.runs.finding import find_data
 from lamina.runs.weights import load_tensors, load_weights
 from lamina.tasks.base import OneOutput, Task
 from lamina.tasks.kind import Objective, TaskKind
@@ -35,13 +36,21 @@ from lamina.training.engine import monitored
 class Opened:
     """A run on disk, each part read on first use.
 
-    ``model`` is for a run of the user's own module, ``task`` for one of the user's own task.
+    ``model`` is for a run of the user's own module, ``task`` for one of the user's own task, ``data`` the new place of
+    data that have moved.
     """
 
-    def __init__(self, path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        model: nn.Module | None = None,
+        task: Task | None = None,
+        data: str | Sequence[str] | None = None,
+    ) -> None:
         self.directory = RunDirectory.open(Path(path))
         self.config = TrainConfig.of_run(self.directory)
         self._model, self._task = model, task
+        self._data = data if data is None or isinstance(data, str) else tuple(data)
 
     @property
     def path(self) -> Path:
@@ -152,13 +161,8 @@ class Opened:
 
     @cached_property
     def source(self) -> Source:
-        """The data the run was trained on, read again. Raises RunError where they have changed since."""
-        source = open_data(self.config.data, self.config.options)
-        if source.spec.fingerprint != self.directory.read("data.json")["fingerprint"]:
-            raise RunError(
-                f"the data of {self.path} are not those it was trained on: '{self.config.data_name}' has changed"
-            )
-        return source
+        """The data the run was trained on, read again. Raises RunError where they have changed since, or are gone."""
+        return find_data(self.directory, self.config.options, self._data)[1]
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -181,6 +185,7 @@ class Opened:
 
     def other_source(self, data: str) -> Source:
         """Other data of the same kind with the classes of this run; data without splits of their own are not divided.
+        Where they are the data of the run, at another place, their splits are those of the training.
 
         Raises UsageError or DataError for data that cannot be read, or that do not fit the model.
         """
@@ -189,6 +194,8 @@ class Opened:
         source = open_source(data, options=EvaluationOptions.of(self.config.options, task))
         if source.spec.kind != self.preprocess.kind:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
+        if source.spec.fingerprint == self.directory.read("data.json")["fingerprint"]:
+            return find_data(self.directory, self.config.options, data)[1]
         return align(source, target)
 
     def batches(

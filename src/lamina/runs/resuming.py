@@ -18,8 +18,8 @@ from lamina.tasks.base import Task
 from lamina.training.schedules import rate_factor
 
 LENGTHS = ("epochs", "steps", "images")
-MAY_CHANGE = (*LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
-"""recipe options that may change when a run is resumed"""
+MAY_CHANGE = ("data", *LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
+"""options that may change when a run is resumed: the data's place, and those of the recipe that change no update"""
 
 
 @dataclass(frozen=True)

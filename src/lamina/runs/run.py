@@ -72,7 +72,8 @@ class Run(Opened):
     def evaluate(
         self, split: str | None = None, *, data: str | Source | None = None, **options: Any
     ) -> dict[str, float]:
-        """The task's metrics on a split (default: test, else validation), or on other ``data``.
+        """The task's metrics on a split (default: test, else validation), or on other ``data``. Where these are the
+        run's own, which have moved, their splits are those of the training.
 
             run.evaluate()  # {"accuracy": 0.97, ...}
             run.evaluate("validation", crops=10)
@@ -228,14 +229,20 @@ class Run(Opened):
         return made(cls, given, f"option of {verb}")
 
 
-def open_run(path: str | Path, model: nn.Module | None = None, task: Task | None = None) -> Run:
+def open_run(
+    path: str | Path,
+    model: nn.Module | None = None,
+    task: Task | None = None,
+    data: str | Sequence[str] | None = None,
+) -> Run:
     """Open a run: ``open_run("runs/lenet5-digits").predict("photo.png")``.
 
     ``model`` is for a run of a module of your own, ``task`` for one of a task of your own: neither can be built again
-    from what the run keeps. Raises UsageError for any other folder, RunError for a run of packages that are not
-    installed.
+    from what the run keeps. ``data`` is the new place of data that have moved; without it they are looked for by the
+    path as it was given, the absolute one, and the one from the run's folder. Raises UsageError for any other folder,
+    RunError for a run of packages that are not installed.
     """
-    run = Run(path, model=model, task=task)
+    run = Run(path, model=model, task=task, data=data)
     run.expect_installed()
     return run
 

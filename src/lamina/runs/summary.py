@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lamina.runs.folders import run_folders
+from lamina.runs.folders import may_be_run, run_folders
 from lamina.runs.run import Run
 
 
@@ -68,6 +68,6 @@ def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
 def run_paths(where: str | Path) -> list[Path]:
     """``where`` if it is a run, else the runs in that folder, in order of name."""
     folder = Path(where)
-    if (folder / "config.yaml").is_file():
+    if may_be_run(folder):
         return [folder]
     return run_folders(folder)

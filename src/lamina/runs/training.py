@@ -29,6 +29,8 @@ from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
+from lamina.runs.finding import find_data
+from lamina.runs.places import with_places
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
 from lamina.runs.views.base import View
@@ -267,11 +269,12 @@ def prepare(
     check_name(planned.name if name is None else name)
     fabric = _fabric(settings.recipe)
     begin = _first_weights(settings, found)
-    source = open_data(settings.data, settings.options)
-    if found is not None and found.read("data.json")["fingerprint"] != source.spec.fingerprint:
-        raise RunError(
-            f"the data of {found.path} are not those it was started with: '{settings.data_name}' has changed"
-        )
+    place: str | tuple[str, ...] = settings.data
+    if found is None:
+        source = open_data(place, settings.options)
+    else:
+        moved = None if place == TrainConfig.of_run(found).data else place
+        place, source = find_data(found, settings.options, moved)
     parts = build(settings, source, own, None if found is None else found.preprocess(), task)
     view_for(parts).check_before_training()
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=settings.reset_head)
@@ -283,7 +286,7 @@ def prepare(
         training.directory = _begin(parent, planned.name, training)
     elif fabric.is_global_zero:
         with found.locked():  # raises where another process is training it
-            found.write("config.yaml", settings.to_dict())
+            found.write("config.yaml", with_places(settings.to_dict(), place, found.path))
     return training
 
 
@@ -437,7 +440,7 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
     path = ""
     if fabric.is_global_zero:
         files: dict[str, Mapping[str, Any]] = {
-            "config.yaml": config.to_dict(),
+            "config.yaml": with_places(config.to_dict(), config.data, parent / name),
             "data.json": dataclasses.asdict(training.source.spec),
             **training.parts.preprocess.files(),
             "card.json": _card(config, training) | _origin(training.loaded),

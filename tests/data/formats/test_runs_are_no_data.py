@@ -19,8 +19,8 @@ def pictures(folder: Path, count: int = 6) -> None:
 def run(folder: Path) -> None:
     """A folder as a run leaves it, with pictures in it."""
     pictures(folder / "inspect")
-    for name in ("config.yaml", "card.json"):
-        (folder / name).write_text("{}")
+    (folder / "config.yaml").write_text("format: 1\nname: lenet5\n")
+    (folder / "card.json").write_text("{}")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from lamina.data.image.decoding import image_files
 from lamina.data.text_files import is_text
 from lamina.errors import DataError
+from lamina.files import is_run
 
 NO_DATA = ("__macosx", "__pycache__", "@eadir", "lost+found", "$recycle.bin")
 """folders that systems leave beside data, in lower case"""
@@ -93,10 +94,6 @@ def _scan(path: Path, around: frozenset[str]) -> Folder:
 def _only_runs(folder: Folder) -> bool:
     """Whether a folder has runs directly in it, as training makes them: texts beside them are notes."""
     return any(path.is_dir() and is_run(path) for path in folder.path.iterdir())
-
-
-def is_run(folder: Path) -> bool:
-    return (folder / "config.yaml").is_file() and (folder / "card.json").is_file()
 
 
 def is_sample(path: Path) -> bool:

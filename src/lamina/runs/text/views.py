@@ -118,8 +118,9 @@ class TranslationView(TextView):
             self._scores[pairs, beam] = evaluate_translations(self.run.model, task, self.texts, pairs, beam, lowercase)
         return found | self._scores[pairs, beam]
 
-    def signatures(self) -> Mapping[str, str]:
-        texts = cast(Pairs, self.run.source.splits[self.run.final_split]).texts
+    def signatures(self, source: Source | None = None) -> Mapping[str, str]:
+        source = self.run.source if source is None else source
+        texts = cast(Pairs, source.splits[final_split(source)]).texts
         tokenizer = bleu_tokenizer(self.run.preprocess.target.names[1], texts)
         return signatures(self.run.config.options.lowercase, tokenizer)
 

@@ -108,8 +108,8 @@ class View:
             raise UsageError(f"ten crops are cut from images, but the run was trained on {self.run.modality.noun}")
         return self.run.measure(split, source)
 
-    def signatures(self) -> Mapping[str, str]:
-        """Signatures of metrics that are comparable only with one (BLEU, chrF)."""
+    def signatures(self, source: Source | None = None) -> Mapping[str, str]:
+        """Signatures of metrics that are comparable only with one (BLEU, chrF), for data other than the run's."""
         return {}
 
     def predict(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:

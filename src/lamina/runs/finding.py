@@ -1,0 +1,39 @@
+"""The data of a run, found again: where they were, or where they have moved to, and unchanged."""
+
+from __future__ import annotations
+
+from lamina.data.options import DataOptions
+from lamina.data.source import Source
+from lamina.errors import LaminaError, RunError
+from lamina.runs.data import open_data
+from lamina.runs.directory import RunDirectory
+from lamina.runs.places import Data, nowhere, where
+
+
+def find_data(directory: RunDirectory, options: DataOptions, data: Data | None = None) -> tuple[Data, Source]:
+    """The place of a run's data and their source: of the places where something is the first that holds the same data.
+
+    ``data``: their new place, instead of those in config.yaml. Raises RunError where there is nothing, and for other
+    data than those of the run.
+    """
+    config, wanted = directory.read("config.yaml"), directory.read("data.json")["fingerprint"]
+    places = list(where(config, directory.path)) if data is None else [data]
+    if not places:
+        looked = nowhere(config, directory.path)
+        raise RunError(
+            f"the data of {directory.path} are not where they were, {looked}: give their new place with --data "
+            "(evaluate, train --resume; in Python data=)"
+        )
+    failure: LaminaError | None = None
+    for place in places:
+        try:
+            source = open_data(place, options)
+        except LaminaError as error:
+            failure = failure or error
+            continue
+        if source.spec.fingerprint == wanted:
+            return place, source
+        named = place if isinstance(place, str) else " and ".join(place)
+        failure = RunError(f"the data of {directory.path} are not those it was trained on: '{named}' has changed")
+    assert failure is not None
+    raise failure
