@@ -40,9 +40,11 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run: a ``config.yaml`` that states its format, and a ``card.json``. A folder of
     data may have a file of either name."""
-    config = folder / "config.yaml"
-    if not (config.is_file() and (folder / "card.json").is_file()):
-        return False
+    return (folder / "card.json").is_file() and states_format(folder / "config.yaml")
+
+
+def states_format(config: Path) -> bool:
+    """Whether a file is the ``config.yaml`` of a run, by its line "format: 1"; it may be damaged."""
     try:
         return re.search(rb"^format: *\d", config.read_bytes(), re.MULTILINE) is not None
     except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lamina.files import is_run
+from lamina.files import is_run, states_format
 
 
 def task_of(run: Path) -> str:
@@ -25,7 +25,8 @@ def run_folders(folder: Path) -> list[Path]:
 
 def may_be_run(folder: Path) -> bool:
     """Whether a folder holds a run, or what is left of one: opening it says what is missing."""
-    return is_run(folder) or all((folder / name).is_file() for name in ("config.yaml", "preprocess.json"))
+    config = folder / "config.yaml"
+    return config.is_file() and (states_format(config) or (folder / "preprocess.json").is_file())
 
 
 def find_folder(name: str, runs: str | Path) -> Path | None:
