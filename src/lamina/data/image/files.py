@@ -37,7 +37,8 @@ def image_files_source(
     options: DataOptions,
     licence: str = "",
 ) -> Source:
-    """A source of the files of each split, or of images encoded in memory; ``labels`` holds their targets, concatenated over splits.
+    """A source of the files of each split, or of images encoded in memory; ``labels`` holds their targets, concatenated
+    over splits.
 
     Every header is read. With ``skip_bad`` every file is also decoded once, to find truncated ones; unreadable files
     are skipped and listed in ``spec.skipped``. Otherwise they raise DataError. Names in ``spec.skipped`` and in the
