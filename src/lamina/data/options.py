@@ -36,6 +36,10 @@ class DataOptions:
     """columns to ignore"""
     missing: tuple[str, ...] = ()
     """strings that mean a missing value in a table, in addition to the empty cell, NA, NaN and null"""
+    root: str | None = None
+    """folder of the images that a table names, beside the table or in the current folder; default: that of the table"""
+    suffix: str = ""
+    """ending of image files that a table leaves out: .jpg for the identifiers 0001, 0002, ..."""
     layout: Literal["auto", "NCHW", "NHWC"] = "auto"
     """axes of an image array; auto: the channel axis differs from two equal axes, or is the smaller one"""
     skip_bad: bool = False

@@ -81,3 +81,67 @@ def test_images_that_are_not_there(table: Callable[..., str], refused: Any) -> N
         open_source(table(file=[*FILES[:2], None, *FILES[3:]], label=["cat", "dog"] * 6))
     with refused(DataError, "row 4", "'label'"):
         open_source(table(file=FILES, label=["cat", "dog", "cat", None] * 3))
+
+
+IDS = [f"{i:04d}" for i in range(12)]
+
+
+@pytest.fixture
+def dogs(image_folder: Callable[..., Path], tmp_path: Path) -> Callable[..., str]:
+    """The layout of a competition: a table of identifiers beside folders of pictures."""
+    root = image_folder({"train": 12, "test": 2}, name="dogs")
+    for i, name in enumerate(IDS):
+        (root / "train" / f"{i}.png").rename(root / "train" / f"{name}.png")
+
+    def write(**columns: Any) -> str:
+        pd.DataFrame(columns).to_csv(root / "labels.csv", index=False)
+        return str(root / "labels.csv")
+
+    return write
+
+
+def names_of(source: Any) -> list[str]:
+    return [path.name for path in source.splits["train"].paths]
+
+
+@pytest.mark.parametrize("ids", [IDS, [f"{name}.png" for name in IDS], [f"{name}.png" if i % 2 else name for i, name in
+                         enumerate(IDS)]])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".png", "png"])
+@pytest.mark.parametrize("relative", [True, False])
+def test_identifiers_with_a_root_and_a_suffix(dogs: Any, ids: list[str], suffix: str, relative: bool) -> None:
+    path = dogs(id=ids, breed=["pug", "lab", "pug"] * 4)
+    root = "train" if relative else str(Path(path).parent / "train")
+    source = open_source(path, options=DataOptions(**WHOLE, root=root, suffix=suffix))
+    assert (source.spec.kind, source.spec.classes) == ("image", ("lab", "pug"))
+    assert names_of(source) == [f"{name}.png" for name in IDS]
+    assert source.splits["train"].targets.tolist() == [1, 0, 1] * 4
+
+
+def test_identifiers_are_not_taken_for_categories(dogs: Any, refused: Any) -> None:
+    path = dogs(id=IDS, breed=["pug", "lab", "pug"] * 4)
+    train = Path(path).parent / "train"
+    with refused(UsageError, "column 'id' names images in", f"--root {train} --suffix .png", "--drop id"):
+        open_source(path)
+    with refused(UsageError, "no column names a file", "--suffix"):
+        open_source(path, options=DataOptions(root="train"))
+    with refused(UsageError, "no such folder: trian"):
+        open_source(path, options=DataOptions(root="trian"))
+    named = dogs(file=[f"{name}.png" for name in IDS], breed=["pug", "lab", "pug"] * 4)
+    with refused(DataError, "row 1", "'0000.png'", f"--root {train}"):
+        open_source(named)
+    assert names_of(open_source(named, options=DataOptions(**WHOLE, root="train")))[3] == "0003.png"
+
+
+def test_a_missing_picture_of_an_identifier(dogs: Any, refused: Any) -> None:
+    path = dogs(id=[*IDS[:-1], "0099"], breed=["pug", "lab", "pug"] * 4)
+    options = {"root": "train", "suffix": ".png"}
+    with refused(DataError, "0099.png", "no such file"):
+        open_source(path, options=DataOptions(**options))
+    source = open_source(path, options=DataOptions(**WHOLE, **options, skip_bad=True))
+    assert source.spec.skipped == ("0099.png",)
+
+
+def test_a_folder_with_a_table_beside_pictures_says_how(dogs: Any) -> None:
+    path = dogs(id=IDS, breed=["pug", "lab", "pug"] * 4)
+    spec = open_source(str(Path(path).parent)).spec
+    assert (spec.task, f"--data {path} --root" in spec.hint) == ("none", True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lamina.data.image.tables import image_column, image_table_source, label_columns
+from lamina.data.image.tables import image_column, image_root, image_table_source, label_columns
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.table.source import table_source
@@ -41,16 +41,17 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
     rows = read_rows(paths, options, () if options.text is None else (options.text,))
     if looks_tabbed(rows.frame, paths, options):
         return open_tabbed(name, paths, options)
-    root = next(iter(paths.values())).parent
+    root = image_root(paths["train"], options)
     return rows_source(name, rows, root, options, lambda column: _as_read(rows, column, paths, options))
 
 
 def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read: Callable[[str], Rows]) -> Source:
     """Rows as a source: see ``open_table``. Image files are relative to ``root``; ``as_read`` gives the rows with the
     column of texts as it was written."""
-    image_paths = image_column(rows.frame, rows.place, root)
+    image_paths = image_column(rows.frame, rows.place, root, options, lambda column: as_read(column).frame[column])
     columns = [str(column) for column in rows.frame.columns]
     if image_paths is not None:
+        rows = as_read(image_paths)  # 0012 is a name, not a number
         targets = label_columns(rows.frame, image_paths, options, name)
     elif (running := running_column(rows.frame, options)) is not None:
         return running_table(name, as_read(running).frame[running], rows.sizes, options)
@@ -79,8 +80,9 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
 
 
 def _as_read(rows: Rows, texts: str, paths: Mapping[str, Path], options: DataOptions) -> Rows:
-    """The rows with a column read as text only, since a text may be a word such as NA."""
-    return read_rows(paths, options, (texts,)) if rows.frame[texts].isna().any() else rows
+    """The rows with a column read as text only, since a text may be a word such as NA, and a name 0012."""
+    written = rows.frame[texts].dtype == object and not rows.frame[texts].isna().any()
+    return rows if written else read_rows(paths, options, (texts,))
 
 
 def _with_skipped(source: Source, skipped: tuple[str, ...]) -> Source:

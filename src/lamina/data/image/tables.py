@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,29 +14,118 @@ from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.columns import Place, shown
 from lamina.data.targets.labels import USUAL_NAMES, Labels, target_columns
-from lamina.errors import DataError
+from lamina.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FEW = 20
+"""columns, and folders, that are searched for names of images without an ending"""
 
-def image_column(frame: pd.DataFrame, place: Place, root: Path) -> str | None:
-    """The first column that consists mostly of names of image files, or None.
 
-    Raises DataError if none of these files exists: the column would otherwise be treated as categorical.
+def image_root(table: Path, options: DataOptions) -> Path:
+    """The folder that paths in a table are relative to: the table's own, or ``root``, looked for beside the table, then
+    in the current folder. Raises UsageError for a missing one."""
+    if options.root is None:
+        return table.parent
+    given = Path(options.root).expanduser()
+    for folder in (table.parent / given, given):
+        if folder.is_dir():
+            return folder
+    raise UsageError(f"root: no such folder: {options.root}")
+
+
+def image_column(
+    frame: pd.DataFrame, place: Place, root: Path, options: DataOptions, as_read: Callable[[str], pd.Series[Any]]
+) -> str | None:
+    """The first column of names of image files, in ``root``; with ``suffix`` of names without this ending. None if
+    there is none. ``as_read`` gives a column as text.
+
+    Raises DataError if none of the files that a column names exists, since the column would otherwise be treated as
+    categorical, and UsageError for a column of names without an ending, and for ``root`` or ``suffix`` without a
+    column of names.
     """
-    for name in frame.columns:
-        present = frame[name].dropna()
-        texts = [value for value in present.tolist() if isinstance(value, str)]
-        if not texts or 2 * sum(_is_image_name(text) for text in texts) < len(present):
-            continue
+    columns = [str(name) for name in frame.columns if name not in options.targets]
+    named = [name for name in columns if _mostly_image_names(frame[name])]
+    if options.suffix:
+        suffix = dotted(options.suffix)
+        others = {name: texts for name in columns if name not in named and (texts := _first(frame[name], as_read))}
+        named += [name for name, texts in others.items() if any((root / f"{text}{suffix}").is_file() for text in texts)]
+    for name in named:
+        texts = [with_suffix(str(value), options) for value in as_read(name).dropna().tolist()]
         if not any((root / text).is_file() for text in texts):
-            first = place(int(present.index[0]))
+            first, folder = place(int(frame[name].first_valid_index())), _folder_of(root, texts[0])
+            advice = "--root names the images' folder" if folder is None else f"--root {folder} reads those in there"
             raise DataError(
-                f"{first}: no image {shown(texts[0])} in '{root}' (nor any other that column '{name}' names)"
+                f"{first}: no image {shown(texts[0])} in '{root}' (nor any other that column '{name}' names); {advice}"
             )
-        return str(name)
+        return name
+    if options.root is not None or options.suffix:
+        given = "root" if options.root is not None else "suffix"
+        advice = "" if options.suffix else "; --suffix .jpg adds an ending to names without one"
+        raise UsageError(f"{given} is for tables of images, but no column names a file in '{root}'{advice}")
+    folders = [folder for folder in (root, *_folders(root)) if _holds_images(folder)]
+    for name in columns[:FEW] if folders else []:
+        if found := _without_suffix(_first(frame[name], as_read), folders):
+            folder, suffix = found
+            where = "" if folder == root else f" --root {folder}"
+            raise UsageError(
+                f"{place(0)}: column '{name}' names images in '{folder}' without their ending: read them with{where} "
+                f"--suffix {suffix}, or leave the column out with --drop {name}"
+            )
     return None
+
+
+def with_suffix(text: str, options: DataOptions) -> str:
+    """The name of an image file: with ``suffix``, if it has none of an image."""
+    text = text.strip()
+    return text if not options.suffix or _is_image_name(text) else text + dotted(options.suffix)
+
+
+def dotted(suffix: str) -> str:
+    """An ending as it stands in names of files: "jpg" is ".jpg"."""
+    return suffix if "." in suffix else f".{suffix}"
+
+
+def _mostly_image_names(series: pd.Series[Any]) -> bool:
+    texts = [value for value in series.dropna().tolist() if isinstance(value, str)]
+    return bool(texts) and 2 * sum(_is_image_name(text) for text in texts) >= int(series.notna().sum())
+
+
+def _without_suffix(texts: list[str], folders: list[Path]) -> tuple[Path, str] | None:
+    """Folder and ending of the images that names are those of."""
+    if len(set(texts)) < 2:
+        return None
+    for folder in folders:
+        for suffix in sorted(IMAGE_SUFFIXES | {suffix.upper() for suffix in IMAGE_SUFFIXES}):
+            if all((folder / f"{text}{suffix}").is_file() for text in texts):
+                return folder, suffix
+    return None
+
+
+def _first(series: pd.Series[Any], as_read: Callable[[str], pd.Series[Any]]) -> list[str]:
+    """The first values of a column as text, if they can be names of files: texts or whole numbers."""
+    values = series.dropna().head(3)
+    if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in values.tolist()):
+        return []
+    texts = [str(value).strip() for value in as_read(str(series.name)).loc[values.index].tolist()]
+    return texts if all(0 < len(text) < 200 and "\0" not in text for text in texts) else []
+
+
+def _folder_of(root: Path, file: str) -> Path | None:
+    """The folder beside a table that holds a file."""
+    return next((folder for folder in _folders(root) if (folder / file).is_file()), None)
+
+
+def _folders(root: Path) -> list[Path]:
+    found = sorted(path for path in root.iterdir() if not path.name.startswith(".") and path.is_dir())
+    return found[:FEW]
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether an image is among the first files of a folder."""
+    with os.scandir(folder) as found:
+        return any(Path(entry.name).suffix.lower() in IMAGE_SUFFIXES for entry in islice(found, 100))
 
 
 def label_columns(frame: pd.DataFrame, pictures: str, options: DataOptions, source: str) -> tuple[str, ...] | str:
@@ -61,14 +152,14 @@ def image_table_source(
     place: Place,
     options: DataOptions,
 ) -> Source:
-    """A source of the image files in a column, relative to ``root``, the folder of the table.
+    """A source of the image files in a column, relative to ``root``, with ``suffix`` after names without an ending.
 
     Raises DataError, naming the row, for an empty cell; a missing file counts as unreadable.
     """
-    is_missing = column.isna().to_numpy()
+    is_missing = (column.isna() | column.map(lambda value: not str(value).strip())).to_numpy()
     if is_missing.any():
         raise DataError(f"{place(int(is_missing.argmax()))}: there is no image in column '{column.name}'")
-    every = [root / str(value) for value in column.tolist()]
+    every = [root / with_suffix(str(value), options) for value in column.tolist()]
     paths, start = {}, 0
     for split, count in sizes.items():
         paths[split] = every[start : start + count]
