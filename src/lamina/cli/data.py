@@ -18,7 +18,7 @@ PICTURES = ("channels", "height", "width", "value_range")
 """lines about images"""
 KNOWN = {
     "name", "kind", "task", "sizes", "counted", "targets", "languages", "licence", "fingerprint", "skipped", "classes",
-    "target_range", "columns", "texts", "example", "hint", *PICTURES,
+    "target_range", "columns", "notes", "texts", "example", "hint", *PICTURES,
 }  # fmt: skip
 """what has a place of its own; anything else that a modality says of its data is a line"""
 
@@ -102,6 +102,8 @@ def show(described: Mapping[str, Any]) -> None:
         table(("split", *(head.replace("_", " ") for head in heads)), rows, right=range(1, len(heads) + 1))
         print()
         facts({"for example": shorten(" -> ".join(described["example"]), 100, placeholder=" ...")})
+    for text in described["notes"]:
+        note(text)
     for name in described["skipped"]:
         note(f"left out: {name}")
 

@@ -31,4 +31,5 @@ def describe(source: Source) -> dict[str, Any]:
     if spec.task == NO_TARGETS:
         out["hint"] = spec.advice
     out |= MODALITIES[spec.kind].describe(source)
-    return out | {"fingerprint": spec.fingerprint, "skipped": list(spec.skipped), "licence": spec.licence}
+    out |= {"notes": list(spec.notes), "skipped": list(spec.skipped)}
+    return out | {"fingerprint": spec.fingerprint, "licence": spec.licence}

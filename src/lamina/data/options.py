@@ -34,6 +34,11 @@ class DataOptions:
     """columns to treat as categories although they look numeric"""
     drop: tuple[str, ...] = ()
     """columns to ignore"""
+    keep: tuple[str, ...] = ()
+    """columns to use as inputs although they look like row numbers or a division into splits"""
+    split_column: str = "auto"
+    """column with the split of each row: train, validation (val, valid, dev) or test; auto: the one that holds these
+    words alone; none: no column"""
     missing: tuple[str, ...] = ()
     """strings that mean a missing value in a table, in addition to the empty cell, NA, NaN and null"""
     root: str | None = None
@@ -104,4 +109,5 @@ class EvaluationOptions(DataOptions):
     def of(cls, options: DataOptions, task: str) -> EvaluationOptions:
         """The options of the training data, for data read for ``task``."""
         given = {field.name: getattr(options, field.name) for field in fields(options)}
-        return cls(**{**given, "validation": 0.0, "test": 0.0, "limit": None, "task": task})
+        undivided = {"validation": 0.0, "test": 0.0, "limit": None, "split_column": "auto"}
+        return cls(**{**given, **undivided, "task": task})

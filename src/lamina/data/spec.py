@@ -8,6 +8,19 @@ from typing import Literal
 
 NO_TARGETS = "none"
 """``DataSpec.task`` of data without targets"""
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""accepted names of the splits, in lower case"""
+ORDER: tuple[str, ...] = ("train", "validation", "test")
+"""the splits in standard order"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +28,8 @@ class Column:
     """A column of a table: its name and type."""
 
     name: str
-    kind: Literal["numeric", "categorical"]
+    kind: Literal["numeric", "categorical", "index"]
+    """index: it numbers the rows and is no input"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +72,8 @@ class DataSpec:
     """hash of the data (of file names and sizes for image files)"""
     skipped: tuple[str, ...] = ()
     """unreadable files and rows skipped with ``skip_bad``"""
+    notes: tuple[str, ...] = ()
+    """what the user should read about how the data were read and divided"""
     hint: str = ""
     """without targets: how the user can provide them"""
     licence: str = ""

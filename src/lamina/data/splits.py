@@ -10,25 +10,10 @@ from torch import Tensor
 
 from lamina.data.options import DataOptions
 from lamina.data.source import Samples, Source, Split
-from lamina.data.spec import DataSpec
+from lamina.data.spec import ORDER, DataSpec
 from lamina.data.targets.labels import check_targets, strata
 from lamina.errors import DataError, UsageError
 from lamina.randomness import derive
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""accepted names of the splits, in lower case"""
-
-
-ORDER: tuple[str, ...] = ("train", "validation", "test")
 
 
 def complete(spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions) -> Source:

@@ -73,7 +73,8 @@ class TrainConfig:
     @classmethod
     def of_run(cls, directory: RunDirectory) -> TrainConfig:
         """The saved configuration of a run."""
-        return cls.from_dict(directory.read("config.yaml"))
+        # a run from before there were split columns has used all columns as inputs
+        return cls.from_dict({"split_column": "none", **directory.read("config.yaml")})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:

@@ -93,7 +93,7 @@ class Training:
         before = TrainConfig.of_run(directory).recipe if resume else config.recipe
         self.resume_notes = resume_notes(str(directory.path), before, config.recipe, self._position().share)
         settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
-        self.notes = [*parts.preprocess.notes, *self.engine.notes, *settling, *self.resume_notes]
+        self.notes = [*source.spec.notes, *parts.preprocess.notes, *self.engine.notes, *settling, *self.resume_notes]
         """what the user should read"""
 
     @property

@@ -11,7 +11,7 @@ from lamina.data.image.decoding import IMAGE_SUFFIXES
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.data.targets.labels import PREDICTED, Labels, class_labels, same_name, unlabelled
 from lamina.data.text.files import joined_files_source, text_files_source
 from lamina.errors import DataError, UsageError, nearest

@@ -16,7 +16,7 @@ from lamina.data.image.decoding import IMAGE_SUFFIXES, image_files
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.data.tabular.frames import is_table
 from lamina.data.targets.labels import PREDICTED, class_labels, unlabelled
 from lamina.data.text.parallel import open_parallel, parallel_files

@@ -18,10 +18,10 @@ from lamina.data.formats.archives import cache_root, fill
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.data.table.source import table_source
 from lamina.data.tabular.columns import Place
-from lamina.data.tabular.rows import Rows
+from lamina.data.tabular.rows import Rows, divided
 from lamina.data.targets.labels import PREDICTED, Labels, class_labels, encode_targets, target_columns, unlabelled
 from lamina.data.text.sources import empty_texts, texts_source
 from lamina.data.text.tables import TRANSLATION, pair_table, running_column, running_table, text_column
@@ -125,10 +125,11 @@ def _unlabelled_text(data: str, parts: Mapping[str, Any], options: DataOptions) 
     if not translates and TRANSLATION not in columns and options.task != "language-modelling" and len(columns) > 1:
         return None
     frame = _frame(parts, columns)
+    rows = divided(Rows(frame, _sizes(parts), _place(data)), options)
     if translates or (TRANSLATION in columns and options.task == "auto" and not options.targets):
-        return pair_table(data, frame, _sizes(parts), _place(data), options)
-    running = running_column(frame, options)
-    return None if running is None else running_table(data, frame[running], _sizes(parts), options)
+        return pair_table(data, rows, options)
+    running = running_column(rows.frame, options)
+    return None if running is None else running_table(data, rows, running, options)
 
 
 def _sizes(parts: Mapping[str, Any]) -> dict[str, int]:

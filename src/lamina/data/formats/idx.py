@@ -17,7 +17,7 @@ import torch
 from lamina.data.image.arrays import image_arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.splits import SPLIT_NAMES
+from lamina.data.spec import SPLIT_NAMES
 from lamina.data.targets.labels import class_labels
 from lamina.errors import DataError, UsageError
 

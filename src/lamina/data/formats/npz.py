@@ -12,7 +12,7 @@ import numpy as np
 from lamina.data.formats.arrays import Array, arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.errors import DataError, UsageError
 
 INPUTS = ("images", "image", "x", "features", "data")

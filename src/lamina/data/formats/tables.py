@@ -10,6 +10,7 @@ from lamina.data.image.tables import image_column, image_root, image_table_sourc
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.table.source import table_source
+from lamina.data.tabular.roles import without_row_numbers
 from lamina.data.tabular.rows import Rows, read_rows, with_targets
 from lamina.data.targets.labels import encode_targets, target_columns, unlabelled
 from lamina.data.text.parallel import open_tabbed
@@ -48,19 +49,20 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
 def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read: Callable[[str], Rows]) -> Source:
     """Rows as a source: see ``open_table``. Image files are relative to ``root``; ``as_read`` gives the rows with the
     column of texts as it was written."""
-    image_paths = image_column(rows.frame, rows.place, root, options, lambda column: as_read(column).frame[column])
-    columns = [str(column) for column in rows.frame.columns]
+    frame = without_row_numbers(rows.frame, options)
+    image_paths = image_column(frame, rows.place, root, options, lambda column: as_read(column).frame[column])
+    columns = [str(column) for column in frame.columns]
     if image_paths is not None:
         rows = as_read(image_paths)  # 0012 is a name, not a number
-        targets = label_columns(rows.frame, image_paths, options, name)
-    elif (running := running_column(rows.frame, options)) is not None:
-        return running_table(name, as_read(running).frame[running], rows.sizes, options)
+        targets = label_columns(rows.frame[columns], image_paths, options, name)
+    elif (running := running_column(frame, options)) is not None:
+        return running_table(name, as_read(running), running, options)
     else:
         targets = target_columns(columns, options, name)
     hint = targets if isinstance(targets, str) else ""
     targets = () if isinstance(targets, str) else targets
     skipped: tuple[str, ...] = ()
-    inputs = [column for column in columns if column not in targets]
+    inputs = [str(column) for column in rows.frame.columns if column not in targets]
     texts = text_column(rows.frame, inputs, options) if image_paths is None else None
     if texts is not None:
         rows, skipped = without_empty(as_read(texts), texts, options)
@@ -70,6 +72,7 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
         labels = encode_targets(whole, options, rows.place)
     else:
         labels = unlabelled(hint)
+    labels = replace(labels, notes=rows.notes)
     if image_paths is not None:
         source = image_table_source(name, root, rows.frame[image_paths], rows.sizes, labels, rows.place, options)
     elif texts is not None:

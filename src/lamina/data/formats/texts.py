@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.data.text.parallel import is_tabbed, open_tabbed, tabbed_lines
 from lamina.data.text.sources import running_text
 from lamina.data.text_files import is_text, read_lines, read_text

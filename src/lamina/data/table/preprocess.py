@@ -230,6 +230,8 @@ def fit_table(source: Source) -> TablePreprocess:
     columns: list[Number | Category] = []
     notes: list[str] = []
     for column in source.spec.columns:
+        if column.kind == "index":
+            continue
         series = frame[column.name]
         present = series.dropna()
         if column.kind == "numeric":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamina.data.options import DataOptions
+from lamina.data.spec import ORDER
 from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.tabular.frames import read_frame
-from lamina.errors import DataError, unknown
+from lamina.data.tabular.roles import split_column, splits_of, undivided_notes
+from lamina.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,8 @@ class Rows:
     frame: pd.DataFrame
     sizes: Mapping[str, int]
     place: Place
+    notes: tuple[str, ...] = ()
+    """what the user should read about how they were divided"""
 
     def without(self, bad: Mask) -> Rows:
         """The rows without the marked ones; a split without any left is dropped."""
@@ -34,7 +38,12 @@ class Rows:
         ends = np.cumsum(list(self.sizes.values()))
         counts = np.bincount(np.searchsorted(ends, kept, side="right"), minlength=len(ends))
         sizes = {split: int(count) for split, count in zip(self.sizes, counts, strict=True) if count}
-        return Rows(self.frame.iloc[kept].reset_index(drop=True), sizes, lambda row: self.place(int(kept[row])))
+        return self.at(kept, sizes)
+
+    def at(self, index: np.ndarray[Any, Any], sizes: Mapping[str, int]) -> Rows:
+        """The rows at ``index`` as splits of these sizes."""
+        frame = self.frame.iloc[index].reset_index(drop=True)
+        return replace(self, frame=frame, sizes=sizes, place=lambda row: self.place(int(index[row])))
 
 
 def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str, ...] = ()) -> Rows:
@@ -75,7 +84,49 @@ def joined_rows(frames: Mapping[str, pd.DataFrame], names: Mapping[str, str], op
     joined = pd.concat([frame[[*kept]] for frame in frames.values()], ignore_index=True)
     files = np.repeat([names[split] for split in frames], list(sizes.values()))
     numbers = np.concatenate([np.arange(1, count + 1) for count in sizes.values()])
-    return Rows(joined, sizes, lambda row: f"{files[row]}, row {numbers[row]}")
+    return divided(Rows(joined, sizes, lambda row: f"{files[row]}, row {numbers[row]}"), options)
+
+
+def divided(rows: Rows, options: DataOptions) -> Rows:
+    """The rows in the splits that a column names (see ``roles.split_column``), without this column, and with a note.
+
+    Raises UsageError if no row is in train and if the column contradicts a division into files, DataError for an empty
+    cell without ``skip_bad``.
+    """
+    name = split_column(rows.frame, options, rows.place)
+    if name is None:
+        return replace(rows, notes=(*rows.notes, *undivided_notes(rows.frame, options)))
+    splits, notes = splits_of(rows.frame[name], rows.place), rows.notes
+    rows = replace(rows, frame=rows.frame.drop(columns=[name]))
+    empty = np.array([split is None for split in splits], dtype=bool)
+    if empty.any():
+        if not options.skip_bad or empty.all():
+            at = rows.place(int(empty.argmax()))
+            raise DataError(
+                f"{at}: column '{name}', which divides the data, is empty ({int(empty.sum())} rows in all; --skip-bad "
+                f"leaves them out, --drop {name} the column)"
+            )
+        rows, splits = rows.without(empty), splits[~empty]
+        notes = (*notes, f"{int(empty.sum())} rows without a split in column '{name}' are left out")
+    files = np.repeat(list(rows.sizes), list(rows.sizes.values()))
+    against = (files != "train") & (files != splits)
+    if against.any():
+        row = int(against.argmax())
+        raise UsageError(
+            f"{rows.place(row)}: column '{name}' says {splits[row]}, but the row is in the file of {files[row]}: "
+            f"--drop {name} leaves the column out"
+        )
+    order = np.concatenate([np.flatnonzero(splits == split) for split in ORDER])
+    sizes = {split: count for split in ORDER if (count := int((splits == split).sum()))}
+    if len(sizes) == 1 or (not options.teaches and "train" not in sizes):
+        note = f"column '{name}' holds '{' and '.join(sizes)}' alone and divides nothing: left out"
+        return replace(rows, notes=(*notes, note))
+    if "train" not in sizes:
+        raise UsageError(
+            f"{rows.place(0)}: column '{name}', which divides the data, holds no 'train': --drop {name} leaves it out"
+        )
+    parts = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
+    return replace(rows.at(order, sizes), notes=(*notes, f"the data are divided by column '{name}': {parts}"))
 
 
 def with_targets(

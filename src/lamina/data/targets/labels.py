@@ -42,6 +42,8 @@ class Labels:
     """(N,) int64 class indices, or (N, K) float32; None without targets"""
     hint: str = ""
     """without targets: how the user can provide them"""
+    notes: tuple[str, ...] = ()
+    """what the user should read about how the samples were divided"""
 
     def take(self, index: Tensor | slice) -> Tensor | None:
         """The values at ``index``."""
@@ -54,8 +56,9 @@ class Labels:
         return dict(zip(sizes, self.values.split_with_sizes(list(sizes.values())), strict=True))
 
     def facts(self) -> dict[str, Any]:
-        """The fields of ``DataSpec`` about targets."""
-        return {"task": self.task, "classes": self.classes, "targets": self.names, "hint": self.hint}
+        """The fields of ``DataSpec`` about the targets and the division."""
+        facts = {"task": self.task, "classes": self.classes, "targets": self.names, "hint": self.hint}
+        return {**facts, "notes": self.notes}
 
 
 def unlabelled(hint: str) -> Labels:

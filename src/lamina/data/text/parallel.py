@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.splits import ORDER, SPLIT_NAMES
+from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import empty_texts, pairs_source

@@ -20,7 +20,13 @@ from lamina.errors import DataError, UsageError
 
 
 def running_text(
-    name: str, parts: Mapping[str, str], options: DataOptions, *, licence: str = "", tokenizer: str = ""
+    name: str,
+    parts: Mapping[str, str],
+    options: DataOptions,
+    *,
+    licence: str = "",
+    tokenizer: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Source:
     """A source of running text, for language models. Raises UsageError for another task."""
     _expect_task(name, "running text without labels", "language-modelling", options)
@@ -31,6 +37,7 @@ def running_text(
         counted="characters",
         tokenizer=tokenizer,
         fingerprint=of_texts(parts.values()),
+        notes=notes,
         licence=licence,
     )
     return complete_text(spec, {split: Text(text) for split, text in parts.items()}, options)
@@ -63,6 +70,7 @@ def pairs_source(
     licence: str = "",
     tokenizer: str = "",
     skipped: int = 0,
+    notes: tuple[str, ...] = (),
 ) -> Source:
     """A source of texts with translations from the first language into the second. Raises UsageError for another
     task."""
@@ -75,6 +83,7 @@ def pairs_source(
         languages=languages,
         tokenizer=tokenizer,
         fingerprint=of_texts(texts),
+        notes=notes,
         skipped=(f"{skipped:,} pairs with an empty text",) if skipped else (),
         licence=licence,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.columns import Place, is_free_text
+from lamina.data.tabular.roles import is_row_number
 from lamina.data.tabular.rows import Rows, read_rows
 from lamina.data.targets.labels import USUAL_NAMES
 from lamina.data.text.parallel import direction, is_tabbed, paired
@@ -19,8 +20,6 @@ from lamina.errors import DataError, UsageError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-ROW_NUMBERS = ("id", "idx", "index", "unnamed: 0")
-"""columns of row numbers, in lower case"""
 TABBED = (".tsv", ".tsv.gz")
 TRANSLATION = "translation"
 """a column of this name may hold all languages of a row: {"de": ..., "en": ...}"""
@@ -33,7 +32,7 @@ def text_column(frame: pd.DataFrame, inputs: list[str], options: DataOptions) ->
         if options.text not in inputs:
             raise unknown("text column", options.text, inputs)
         return options.text
-    left = [column for column in inputs if column.casefold() not in ROW_NUMBERS]
+    left = [column for column in inputs if not is_row_number(column)]
     if len(left) == 1 and left[0] not in options.categorical and is_free_text(frame[left[0]]):
         return left[0]
     return None
@@ -58,32 +57,33 @@ def without_empty(rows: Rows, column: str, options: DataOptions) -> tuple[Rows, 
     return (rows.without(empty), (f"{int(empty.sum())} rows without a text",)) if empty.any() else (rows, ())
 
 
-def running_table(name: str, texts: pd.Series[Any], sizes: Mapping[str, int], options: DataOptions) -> Source:
+def running_table(name: str, rows: Rows, column: str, options: DataOptions) -> Source:
     """A source of running text with one or more lines from each row; an empty cell is an empty line.
 
     Raises DataError for a split without text.
     """
-    lines = [text.removesuffix("\n") if isinstance(text, str) else "" for text in texts.tolist()]
+    lines = [text.removesuffix("\n") if isinstance(text, str) else "" for text in rows.frame[column].tolist()]
     parts, start = {}, 0
-    for split, count in sizes.items():
+    for split, count in rows.sizes.items():
         parts[split] = "\n".join(lines[start : start + count]) + "\n"
         start += count
         if not parts[split].strip():
-            raise DataError(f"{name}: column '{texts.name}' has no text in {split}")
-    return running_text(name, parts, options)
+            raise DataError(f"{name}: column '{column}' has no text in {split}")
+    return running_text(name, parts, options, notes=rows.notes)
 
 
 def open_pair_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
     """A source of pairs from a table, or one for each split, with a column for each language."""
     rows = read_rows(paths, options, options.languages)
-    return pair_table(name, rows.frame, rows.sizes, rows.place, options)
+    return pair_table(name, rows, options)
 
 
-def pair_table(name: str, frame: pd.DataFrame, sizes: Mapping[str, int], place: Place, options: DataOptions) -> Source:
+def pair_table(name: str, rows: Rows, options: DataOptions) -> Source:
     """A source of pairs from the columns in ``languages``, or from the only two text columns (see ``direction``); a
     column called translation may hold all languages. Raises UsageError for unknown languages."""
     import pandas as pd
 
+    frame, place = rows.frame, rows.place
     if TRANSLATION in frame.columns and isinstance(frame[TRANSLATION].iloc[0], dict):
         frame = pd.DataFrame(frame[TRANSLATION].tolist())
     columns = [str(column) for column in frame.columns]
@@ -92,12 +92,12 @@ def pair_table(name: str, frame: pd.DataFrame, sizes: Mapping[str, int], place: 
     languages = direction(columns, options, name)
     sources, texts = (frame[language].tolist() for language in languages)
     parts, skipped, start = {}, 0, 0
-    for split, count in sizes.items():
+    for split, count in rows.sizes.items():
         end = start + count
         places = [_shifted(place, start, language) for language in languages]
         parts[split], left_out = paired(sources[start:end], texts[start:end], places, options)
         start, skipped = end, skipped + left_out
-    return pairs_source(name, parts, languages, options, skipped=skipped)
+    return pairs_source(name, parts, languages, options, skipped=skipped, notes=rows.notes)
 
 
 def without_header(paths: Mapping[str, Path], options: DataOptions) -> bool:

@@ -40,7 +40,7 @@ def report_content(view: View) -> ReportContent:
         "data hash": spec.fingerprint,
         "command": f"lamina train --config {shlex.quote(str(run.path / 'config.yaml'))}",
     }
-    notes = [*run.preprocess.notes, *(f"left out: {name}" for name in spec.skipped)]
+    notes = [*spec.notes, *run.preprocess.notes, *(f"left out: {name}" for name in spec.skipped)]
     splits = [split for split in ("test", "validation") if split in run.source.splits][:1] or ["train"]
     return ReportContent(
         run=run.directory.name,
