@@ -12,7 +12,7 @@ from lamina.data.formats.folders import ARCHIVE_SUFFIXES, is_archive, open_folde
 from lamina.data.formats.hub import open_hub
 from lamina.data.formats.npz import open_npz
 from lamina.data.formats.tables import open_table
-from lamina.data.formats.texts import open_text
+from lamina.data.formats.texts import open_other_text, open_text
 from lamina.data.modality import MODALITIES
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
@@ -25,11 +25,12 @@ from lamina.errors import UsageError
 def open_source(data: str, *, options: DataOptions | None = None) -> Source:
     """Raw splits and their spec, from an embedded name, a path, or ``hf:<dataset>@<revision>``.
 
-    Paths: a folder for each class (optionally in train, val and test folders), a folder of idx or CIFAR-10 files, a
-    table (CSV, TSV, Parquet, JSON lines) of rows, of image files or of texts, an .npz file, a text file or one for each
-    split, parallel text in ``train.de`` and ``train.en`` or with a tab in each line, or a zip or tar archive of any of
-    the folders. An embedded name takes precedence over a path: write ``./digits`` for a folder called digits. Raises
-    UsageError for missing data and unknown formats, DataError for faults in the data.
+    Paths: a folder for each class of images or texts (optionally in train, val and test folders), a folder of idx or
+    CIFAR-10 files, a table (CSV, TSV, Parquet, JSON lines) of rows, of image files or of texts, an .npz file, a text
+    file or one for each split, lines with ``__label__NAME`` before them, parallel text in ``train.de`` and ``train.en``
+    or with a tab in each line, or a zip or tar archive of any of the folders. An embedded name takes precedence over a
+    path: write ``./digits`` for a folder called digits. Raises UsageError for missing data and unknown formats,
+    DataError for faults in the data.
 
     Examples::
 
@@ -61,6 +62,8 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         return open_text(data, {"train": path}, options)
     if is_archive(path):
         return open_folder(data, extract(path, options.max_extracted_bytes), options)
+    if (source := open_other_text(data, path, options)) is not None:
+        return source
     known = ", ".join((*TABLE_SUFFIXES, ".npz", *TEXT_SUFFIXES, *ARCHIVE_SUFFIXES))
     broken = "".join(f"; {fault}" for fault in MODALITIES.faults.values())
     raise UsageError(f"'{data}' is in no known format (folders, and files ending in {known}){broken}")

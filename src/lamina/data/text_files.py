@@ -1,18 +1,30 @@
-"""Reading of text files: UTF-8, plain or gzipped."""
+"""Reading of text files: UTF-8, plain or compressed."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lamina.errors import DataError
 
-TEXT_SUFFIXES = (".txt", ".txt.gz")
+TEXT_SUFFIXES = (".txt", ".tokens")
+OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
+"""by the suffix of a compressed file"""
 
 
 def is_text(path: Path) -> bool:
-    return path.name.casefold().endswith(TEXT_SUFFIXES)
+    return unpacked_name(path).endswith(TEXT_SUFFIXES)
+
+
+def unpacked_name(path: Path) -> str:
+    """The name of a file in lower case, without the suffix of a compressed one."""
+    name = path.name.casefold()
+    return next((name.removesuffix(suffix) for suffix in OPENERS if name.endswith(suffix)), name)
 
 
 def read_text(path: Path, max_bytes: int) -> str:
@@ -28,13 +40,14 @@ def read_text(path: Path, max_bytes: int) -> str:
 
 
 def read_bytes(path: Path, max_bytes: int | None = None) -> bytes:
-    """The contents of a file, unpacked if gzipped. Raises DataError for damage and for more than ``max_bytes``."""
+    """The contents of a file, unpacked if compressed. Raises DataError for damage and for more than ``max_bytes``."""
+    opener = OPENERS.get(path.suffix.casefold())
     try:
-        if path.suffix.casefold() != ".gz":
+        if opener is None:
             return path.read_bytes()
-        with gzip.open(path) as file:
+        with opener(path) as file:
             data: bytes = file.read(-1 if max_bytes is None else max_bytes + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
         raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
@@ -45,11 +58,12 @@ def read_bytes(path: Path, max_bytes: int | None = None) -> bytes:
 
 def read_lines(path: Path, max_bytes: int) -> list[str]:
     """The lines of a file whose lines belong to those of another. They end at a newline, with or without a carriage
-    return before it; a carriage return alone is part of a line. Raises DataError as ``read_text`` does."""
+    return before it; a carriage return alone is part of a line, unless the file has no newline at all. Raises DataError
+    as ``read_text`` does."""
     text = _decode(read_bytes(path, max_bytes), path).removeprefix("\ufeff").replace("\r\n", "\n")
     if not text.strip():
         raise DataError(f"'{path}' is empty: it holds no text")
-    return lines_of(text)
+    return lines_of(text if "\n" in text else text.replace("\r", "\n"))
 
 
 def decoded(data: bytes, path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
 
 from lamina.data.opening import open_source
@@ -11,7 +11,10 @@ from lamina.data.options import DataOptions
 from lamina.data.sides import joined, sides_of
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch
+from lamina.data.targets.labels import READ_FOR_MODELS
+from lamina.errors import LaminaError, UsageError
 from lamina.tasks.base import Task
+from lamina.tasks.table import AUTO
 
 
 def open_data(data: str | tuple[str, ...], options: DataOptions) -> Source:
@@ -19,6 +22,22 @@ def open_data(data: str | tuple[str, ...], options: DataOptions) -> Source:
     if isinstance(data, str):
         return open_source(data, options=options)
     return joined({side: open_source(one, options=options) for side, one in zip(ascii_uppercase, data, strict=False)})
+
+
+def open_for(data: str | tuple[str, ...], options: DataOptions, tasks: Sequence[str]) -> tuple[Source, DataOptions]:
+    """The data to train a model of these ``tasks`` on, and the options with the task that they were read for.
+
+    Data left to themselves may be of another task than the only one of the model: then they are read for the model's,
+    as a table of two columns of words is pairs for a translator. Raises UsageError and DataError.
+    """
+    source = open_data(data, options)
+    if len(tasks) != 1 or tasks[0] not in READ_FOR_MODELS or options.task != AUTO or source.spec.task == tasks[0]:
+        return source, options
+    options = replace(options, task=tasks[0])
+    try:
+        return open_data(data, options), options
+    except LaminaError as error:
+        raise UsageError(f"the model is trained for {tasks[0]}, but {error}") from error
 
 
 def parts_of(source: Source, split: str, task: Task) -> dict[str, Split]:

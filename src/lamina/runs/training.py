@@ -26,7 +26,7 @@ from lamina.errors import RunError, UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.build import Parts, batch_options, build
 from lamina.runs.config import TrainConfig, make_config
-from lamina.runs.data import chained, open_data, parts_of
+from lamina.runs.data import chained, open_for, parts_of
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.finding import find_data
@@ -271,7 +271,9 @@ def prepare(
     begin = _first_weights(settings, found)
     place: str | tuple[str, ...] = settings.data
     if found is None:
-        source = open_data(place, settings.options)
+        tasks = registry.card(settings.name).tasks if own is None else ()
+        source, options_for = open_for(place, settings.options, tasks)
+        settings = dataclasses.replace(settings, options=options_for)
     else:
         moved = None if place == TrainConfig.of_run(found).data else place
         place, source = find_data(found, settings.options, moved)

@@ -46,14 +46,14 @@ def class_source(name: str, root: Folder, splits: Splits, options: DataOptions) 
     """
     content = _content_of([folder for by_name in splits.values() for folder in by_name.values()])
     notes = _outside(root, splits, content)
-    splits = {split: dict(by_name) for split, by_name in splits.items()}
-    for split, by_name in splits.items():
+    kept = {split: dict(by_name) for split, by_name in splits.items()}
+    for split, by_name in kept.items():
         filled = [one for one, folder in by_name.items() if content.files(folder)]
         for one in [one for one in filled if one.casefold() in UNLABELLED] if len(filled) > 2 else []:
             notes.append(
                 f"{split}, folder '{one}': {len(content.files(by_name.pop(one))):,} {content.noun} without a label"
             )
-    train = splits["train"]
+    train = kept["train"]
     if not any(content.files(folder) for folder in train.values()):
         known = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
         where = next(iter(train.values())).path.parent if train else root.path
@@ -68,7 +68,7 @@ def class_source(name: str, root: Folder, splits: Splits, options: DataOptions) 
     number = {same_name(one): k for k, one in enumerate(classes)}
     paths: dict[str, list[Path]] = {}
     indices: list[int] = []
-    for split, by_name in splits.items():
+    for split, by_name in kept.items():
         paths[split] = []
         for one in sorted(by_name):
             found = content.files(by_name[one])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lamina.data.formats.cifar import cifar_batches, open_cifar
-from lamina.data.formats.classes import class_source, named_splits, splits_within
+from lamina.data.formats.classes import Splits, class_source, named_splits, splits_within
 from lamina.data.formats.idx import idx_pairs, open_idx
 from lamina.data.formats.tables import open_table
 from lamina.data.formats.texts import only_text, open_text, split_texts
@@ -19,7 +19,8 @@ from lamina.data.source import Source
 from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.data.tabular.frames import is_table
 from lamina.data.targets.labels import PREDICTED, class_labels, unlabelled
-from lamina.data.text.parallel import open_parallel, parallel_files
+from lamina.data.text.names import parallel_files
+from lamina.data.text.parallel import open_parallel
 from lamina.data.text_files import is_text
 from lamina.errors import DataError, UsageError, nearest
 
@@ -50,9 +51,7 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
     holding = [folder for folder in folders if folder.images] or [folder for folder in folders if folder.texts]
     if sides := _side_folders(name, folders):
         return _two_sides(name, root, sides, options)
-    if splits := _split_folders(root):
-        return class_source(name, root, splits, options)
-    if len(holding) > 1 and (splits := splits_within(root)):
+    if splits := _split_folders(root) or (splits_within(root) if len(holding) > 1 else {}):
         return class_source(name, root, splits, options)
     if parallel := parallel_files(files):
         return open_parallel(name, parallel, options)
@@ -153,7 +152,7 @@ def _two_sides(name: str, root: Folder, sides: dict[str, dict[str, Folder]], opt
     return image_files_source(name, root.path, paths, class_labels(indices, SIDES, name, options, "side"), options)
 
 
-def _split_folders(root: Folder) -> dict[str, dict[str, Folder]]:
+def _split_folders(root: Folder) -> Splits:
     """The class folders by split, if "train" is a folder that contains class folders (a class may also be called
     train). Folders may be called by a part of their names: 20news-bydate-train."""
     named = named_splits(root.folders)

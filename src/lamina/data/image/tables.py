@@ -54,7 +54,7 @@ def image_column(
     for name in named:
         texts = [with_suffix(str(value), options) for value in as_read(name).dropna().tolist()]
         if not any((root / text).is_file() for text in texts):
-            first, folder = place(int(frame[name].first_valid_index())), _folder_of(root, texts[0])
+            first, folder = place(int(frame[name].notna().to_numpy().argmax())), _folder_of(root, texts[0])
             advice = "--root names the images' folder" if folder is None else f"--root {folder} reads those in there"
             raise DataError(
                 f"{first}: no image {shown(texts[0])} in '{root}' (nor any other that column '{name}' names); {advice}"

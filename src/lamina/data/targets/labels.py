@@ -27,6 +27,8 @@ PREDICTED = ("classification", "multilabel", "regression")
 """tasks with targets separate from the inputs"""
 READ_FOR = (*PREDICTED, "language-modelling", "translation")
 """tasks that decide how data are read; others leave it to the data"""
+READ_FOR_MODELS = ("translation",)
+"""tasks that data are read for, too, where it is the only one of the model"""
 
 
 @dataclass(frozen=True)

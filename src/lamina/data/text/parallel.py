@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
-from lamina.data.spec import ORDER, SPLIT_NAMES
-from lamina.data.tabular.columns import Place, is_free_text
+from lamina.data.tabular.columns import Place
+from lamina.data.text.names import Files, is_language
 from lamina.data.text.samples import Pairs
 from lamina.data.text.sources import empty_texts, pairs_source
-from lamina.data.text_files import is_text, read_lines
+from lamina.data.text.tabbed import pair_columns, usual_width
+from lamina.data.text_files import read_lines
 from lamina.errors import DataError, UsageError, unknown
 
-LANGUAGE = re.compile(r"[A-Za-z]{2,8}([_-]\w{1,8})*")
-NO_LANGUAGES = ("txt", "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "pq", "npz", "bin", "zip", "tar")
 COLUMNS = ("first", "second")
 """names of the languages of a file without a header"""
-SIDES = ("src", "tgt")
-"""the sides of a translation in names such as src-train.txt and tgt-train.txt"""
-Files = Mapping[str, Mapping[str, Path]]
-"""the file of each language, by split"""
-
-
-def parallel_files(files: Sequence[Path]) -> Files:
-    """Files named as ``train.de`` and ``train.en``, by split and language; empty without two of train.
-
-    ``src-train.txt`` and ``tgt-train.txt`` are such files, too. The other splits are ``val``, ``valid``,
-    ``validation``, ``dev`` and ``test``; names may have suffixes (``test_2016_flickr.de``), and files may be gzipped.
-    Of several test sets the one called test is used, or the first by name.
-    """
-    found: dict[str, dict[str, Path]] = {}
-    for path in files:
-        side, _, rest = path.name.partition("-")
-        if side in SIDES and rest and is_text(path):
-            found.setdefault(rest.split(".")[0], {})[side] = path
-            continue
-        stem, _, language = path.name.removesuffix(".gz").rpartition(".")
-        if stem and LANGUAGE.fullmatch(language) and language.casefold() not in NO_LANGUAGES:
-            found.setdefault(stem, {})[language] = path
-    splits: dict[str, dict[str, Path]] = {}
-    for stem in sorted(found, key=lambda stem: (stem.casefold() not in SPLIT_NAMES, stem)):
-        split = SPLIT_NAMES.get(re.split(r"[._-]", stem)[0].casefold())
-        if split is not None and len(found[stem]) > 1:
-            splits.setdefault(split, found[stem])
-    return {split: splits[split] for split in ORDER if split in splits} if "train" in splits else {}
 
 
 def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
@@ -63,13 +34,23 @@ def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
             if language not in by_language:
                 raise DataError(f"{name} has a file of {split} in {', '.join(by_language)}, but none in {language}")
         paths = [by_language[language] for language in languages]
-        sources, texts = (read_lines(path, options.max_extracted_bytes) for path in paths)
+        sources, texts = _aligned(*(read_lines(path, options.max_extracted_bytes) for path in paths))
         if len(sources) != len(texts):
             counts = f"'{paths[0]}' has {len(sources):,} lines, '{paths[1]}' {len(texts):,}"
-            raise DataError(f"parallel files must have the same number of lines, but {counts}")
+            longer, line = paths[len(texts) > len(sources)], min(len(sources), len(texts)) + 1
+            raise DataError(
+                f"parallel files must have the same number of lines, but {counts}: line {line:,} of '{longer.name}' "
+                "has no partner, and where a line is missing before it, all that follow are shifted"
+            )
         parts[split], left_out = paired(sources, texts, [lines_from(path.name) for path in paths], options)
         skipped += left_out
     return pairs_source(name, parts, languages, options, skipped=skipped)
+
+
+def _aligned(first: list[str], second: list[str]) -> tuple[list[str], list[str]]:
+    """The lines without blank ones at the end that both files, or only the longer one, have."""
+    ends = [next((k for k in range(len(lines), 0, -1) if lines[k - 1].strip()), 0) for lines in (first, second)]
+    return first[: max(ends)], second[: max(ends)]
 
 
 def paired(
@@ -84,7 +65,8 @@ def paired(
 
 
 def direction(found: Sequence[str], options: DataOptions, name: str) -> tuple[str, str]:
-    """Source and target language: ``languages``, or the two found in order of name, English last.
+    """Source and target language: ``languages``, or the two found in order of name, English last; names of no language
+    (question, answer) in the order found.
 
     Raises UsageError for unknown languages, and unless exactly two are found.
     """
@@ -97,38 +79,46 @@ def direction(found: Sequence[str], options: DataOptions, name: str) -> tuple[st
     if len(found) != 2:
         listed = ", ".join(found) or "none"
         raise UsageError(f"{name}: set --languages to source and target language; available: {listed}")
-    first, second = sorted(found, key=lambda language: (language.startswith("en"), language))
+    if not all(map(is_language, found)):
+        return found[0], found[1]
+    first, second = sorted(found, key=lambda language: (language.casefold().startswith("en"), language))
     return first, second
 
 
-def is_tabbed(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether columns without a header look like pairs: two of free text, optionally with an attribution."""
-    return len(columns) in (2, 3) and is_free_text(columns[0]) and is_free_text(columns[1])
-
-
-def tabbed_lines(lines: Sequence[str]) -> list[list[str]]:
-    """The columns of tab-separated lines; empty if their numbers of tabs differ."""
-    rows = [line.split("\t") for line in lines]
-    return [list(column) for column in zip(*rows, strict=True)] if len({len(row) for row in rows}) == 1 else []
-
-
 def open_tabbed(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
-    """A source of pairs from a file, or one for each split, of two tab-separated texts in each line (and optionally an
-    attribution): ``first`` is translated into ``second``, or as in ``languages``.
+    """A source of pairs from a file, or one for each split, of two tab-separated texts in each line, optionally with
+    numbers before them or an attribution after them (see ``pair_columns``): ``first`` is translated into ``second``, or
+    as in ``languages``. Blank lines are no pairs.
 
-    Raises DataError for other lines.
+    Raises DataError for other lines; with ``skip_bad`` they are left out and counted.
     """
     languages = direction(COLUMNS, options, name)
-    parts, skipped = {}, 0
+    parts, skipped, bad = {}, 0, 0
     for split, path in paths.items():
-        rows = [line.split("\t") for line in read_lines(path, options.max_extracted_bytes)]
-        for number, row in enumerate(rows, 1):
-            if len(row) not in (2, 3):
-                raise DataError(f"'{path}', line {number}: expected two texts separated by a tab, got {len(row)}")
-        columns = [[row[COLUMNS.index(language)] for row in rows] for language in languages]
-        parts[split], left_out = paired(columns[0], columns[1], [lines_from(path.name)] * 2, options)
+        lines = enumerate(read_lines(path, options.max_extracted_bytes), 1)
+        rows = [(number, line.split("\t")) for number, line in lines if line.strip()]
+        width = usual_width([row for _, row in rows])
+        widths = (2, 3) if width in (2, 3) else (width,)
+        alike = [(number, row) for number, row in rows if len(row) in widths]
+        places = pair_columns(list(zip(*(row for _, row in alike if len(row) == width), strict=True)))
+        wrong = next(((number, row) for number, row in rows if len(row) not in widths or places is None), None)
+        if wrong is not None and (places is None or not options.skip_bad):
+            raise DataError(
+                f"'{path}', line {wrong[0]}: expected two texts separated by a tab, got {len(wrong[1])}"
+                + ("; skip_bad (--skip-bad) leaves such lines out" if places is not None else "")
+            )
+        assert places is not None
+        bad += len(rows) - len(alike)
+        columns = [[row[places[COLUMNS.index(language)]] for _, row in alike] for language in languages]
+        parts[split], left_out = paired(columns[0], columns[1], [_lines_at(path.name, alike)] * 2, options)
         skipped += left_out
-    return pairs_source(name, parts, languages, options, skipped=skipped)
+    source = pairs_source(name, parts, languages, options, skipped=skipped)
+    notes = (f"{bad:,} lines that are not two texts",) if bad else ()
+    return replace(source, spec=replace(source.spec, skipped=(*notes, *source.spec.skipped)))
+
+
+def _lines_at(name: str, rows: Sequence[tuple[int, list[str]]]) -> Place:
+    return lambda row: f"{name}, line {rows[row][0]}"
 
 
 def lines_from(name: str) -> Place:

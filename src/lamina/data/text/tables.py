@@ -12,8 +12,9 @@ from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.tabular.roles import is_row_number
 from lamina.data.tabular.rows import Rows, read_rows
 from lamina.data.targets.labels import USUAL_NAMES
-from lamina.data.text.parallel import direction, is_tabbed, paired
+from lamina.data.text.parallel import direction, paired
 from lamina.data.text.sources import empty_texts, pairs_source, running_text
+from lamina.data.text.tabbed import is_tabbed
 from lamina.data.text_files import lines_of, read_text
 from lamina.errors import DataError, UsageError, unknown
 
