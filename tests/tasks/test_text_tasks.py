@@ -48,7 +48,9 @@ def windows() -> tuple[Tensor, Tensor, list[dict[str, Tensor]]]:
     text = tokens(ROWS, TIME + 1)
     x, y = text[:, :-1], text[:, 1:].clone()
     y[1, -2:] = IGNORED
-    return x, y, [{"tokens": a, "target": b} for a, b in zip(x.split(WINDOW, 1), y.split(WINDOW, 1), strict=True)]
+    counts = torch.where(y == IGNORED, 0, CHARACTERS[y.clamp(min=0)])
+    parts = (tensor.split(WINDOW, 1) for tensor in (x, y, counts))
+    return x, y, [{"tokens": a, "target": b, "characters": c} for a, b, c in zip(*parts, strict=True)]
 
 
 def measured(
@@ -64,7 +66,7 @@ def measured(
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
 def test_carried_state_is_one_long_pass_and_the_figures_are_the_plain_ones(kind: str) -> None:
     x, y, batches = windows()
-    model, task = recurrent(kind), LanguageModelling(CHARACTERS)
+    model, task = recurrent(kind), LanguageModelling()
     found = measured(task, model, batches)
     with torch.no_grad():
         log_probability = model(x)[0].log_softmax(-1)
@@ -93,7 +95,7 @@ def test_carried_state_is_one_long_pass_and_the_figures_are_the_plain_ones(kind:
 
 def test_in_training_the_state_goes_on_without_its_gradient() -> None:
     x, y, batches = windows()
-    model, task, engine = recurrent(), LanguageModelling(CHARACTERS), EngineAtRest()
+    model, task, engine = recurrent(), LanguageModelling(), EngineAtRest()
     losses = [task.loss(model, batch, engine)[0] for batch in batches[:2]]
     assert type(engine.carry) is tuple, "a checkpoint holds plain values only"
     assert not any(tensor.requires_grad for tensor in engine.carry)
@@ -108,7 +110,7 @@ def test_a_model_without_a_state_carries_none_and_reads_each_batch_by_itself() -
     torch.manual_seed(1)
     model = TransformerLM(TransformerLMConfig(vocab_size=V, context=WINDOW, layers=1, width=8, heads=2)).double().eval()
     _, _, batches = windows()
-    task, engine = LanguageModelling(CHARACTERS), EngineAtRest()
+    task, engine = LanguageModelling(), EngineAtRest()
     loss, _ = task.loss(model, batches[0], engine)
     assert engine.carry is None
     assert measured(task, model, batches[:1])["loss"] == pytest.approx(loss.item(), rel=1e-12)

@@ -74,7 +74,7 @@ def command(argv: Sequence[str]) -> int:
     from lamina.registry import create_model
     from lamina.runs.weights import save_tensors
     from lamina.weights.loading import fitted
-    from lamina.weights.reading import read_state_dict
+    from lamina.weights.reading import VOCABULARY, read_state_dict
 
     name = canonical(args.variant)
     options = given(reader.fields, args.as_dict().get("model") or {}, under="model")
@@ -84,7 +84,7 @@ def command(argv: Sequence[str]) -> int:
         model = create_model(name, **options).to(dtype)
     tensors, loaded = fitted(model, _cast(state, dtype), advice=ADVICE)
     fresh = {name: torch.zeros_like(model.state_dict()[name], device="cpu") for name in loaded.kept}  # counters only
-    save_tensors({**tensors, **fresh}, out)
+    save_tensors({**tensors, **fresh}, out, {} if state.vocabulary is None else {VOCABULARY: state.vocabulary})
     summary = {
         "model": name,
         "file": str(loaded.file),

@@ -57,9 +57,10 @@ class DataOptions:
     """maximum number of training samples, classes in proportion; for running text, of characters"""
     split_seed: int = 0
     """seed of the splits and of the samples that a limit keeps"""
-    tokenizer: Literal["auto", "character", "word", "bpe"] = "auto"
-    """kind of tokens; auto: the source's own, or characters for language models, words for classification, bpe (byte
-    pairs) for translation"""
+    tokenizer: str = "auto"
+    """kind of tokens: character, word, bpe (byte pairs), or the file of a tokenizer: tokenizer.json, vocab.json beside
+    merges.txt, or their folder; auto: that of given weights, the source's own, or characters for language models, words
+    for classification, bpe for translation"""
     vocabulary: int | None = None
     """maximum vocabulary size; default: 20,000 words, 8,000 byte pairs, any number of characters"""
     lowercase: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
@@ -89,6 +90,12 @@ class Needs:
     """whether training starts from given weights"""
     origin: Preprocess | None = None
     """the preprocess of those weights, if they are from a run"""
+    beside: Path | None = None
+    """the folder that those weights lie in: of a run, or of another project"""
+    vocabulary: str | None = None
+    """the hash of the vocabulary that those weights were trained with, if their file carries it"""
+    judged: bool = False
+    """whether those weights are judged as they are: nothing that they depend on is fitted on the data"""
     resumed: Preprocess | None = None
     """the preprocess of a resumed run"""
 

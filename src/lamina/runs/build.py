@@ -50,11 +50,15 @@ def build(
     module: nn.Module | None = None,
     resumed: Preprocess | None = None,
     task: Task | None = None,
+    *,
+    vocabulary: str | None = None,
+    judged: bool = False,
 ) -> Parts:
     """Choose the task, fit the preprocessing, then build model and task for it.
 
     ``module`` replaces a variant by name, ``task`` a task by name. ``resumed`` is the saved
-    preprocessing of a run that is resumed: its mean and standard deviation stay, and its tokenizer.
+    preprocessing of a run that is resumed: its mean and standard deviation stay, and its tokenizer. ``vocabulary`` is
+    the hash of that of the given weights, which are ``judged`` as they are, or trained on.
 
     Raises UsageError where model, task and data do not fit each other.
     """
@@ -88,7 +92,10 @@ def build(
         context=context,
         memory=config.recipe.memory,
         pretrained=config.weights is not None,
-        origin=_origin(config),
+        origin=origin_of(config),
+        beside=None if config.weights is None else _folder(config.weights),
+        vocabulary=vocabulary,
+        judged=judged,
         resumed=resumed,
     )
     preprocess = fit_preprocess(source, needs)
@@ -167,16 +174,22 @@ def _expect_methods(task: Task, model: nn.Module, name: str) -> None:
         )
 
 
-def _origin(config: TrainConfig) -> Preprocess | None:
+def origin_of(config: TrainConfig) -> Preprocess | None:
     """The preprocessing that the initial weights were trained with, where they are a run's.
 
     Raises RunError for a run that cannot be read.
     """
     if config.weights is None:
         return None
-    path = Path(config.weights)
-    run = path if path.is_dir() else path.parent
+    run = _folder(config.weights)
     return RunDirectory.open(run).preprocess() if (run / "preprocess.json").is_file() else None
+
+
+def _folder(weights: str) -> Path:
+    """The folder that weights are in; of a run's checkpoint, the run."""
+    path = Path(weights).expanduser()
+    folder = path if path.is_dir() else path.parent
+    return folder.parent if folder.name == "checkpoints" else folder
 
 
 def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:

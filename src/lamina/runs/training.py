@@ -155,7 +155,8 @@ class Training:
         self.directory.add_row(_row(event))
         with self.engine.averaged():
             if event.best:
-                save_weights(self.parts.model, self.directory.weights)
+                vocabulary = getattr(self.parts.preprocess, "vocabulary", None)
+                save_weights(self.parts.model, self.directory.weights, vocabulary)
             if self.samples is not None:
                 # growing sequences would be compiled again for every length
                 with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
@@ -277,7 +278,8 @@ def prepare(
     else:
         moved = None if place == TrainConfig.of_run(found).data else place
         place, source = find_data(found, settings.options, moved)
-    parts = build(settings, source, own, None if found is None else found.preprocess(), task)
+    resumed = None if found is None else found.preprocess()
+    parts = build(settings, source, own, resumed, task, vocabulary=None if begin is None else begin.vocabulary)
     view_for(parts).check_before_training()
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=settings.reset_head)
     # errors are raised before anything is written

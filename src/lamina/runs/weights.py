@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,15 +11,19 @@ from torch import Tensor, nn
 
 from lamina.errors import RunError
 from lamina.files import write_whole
+from lamina.weights.reading import VOCABULARY
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Raises RunError where the file cannot be written; then the old one stands."""
-    save_tensors(model.state_dict(), path)
+def save_weights(model: nn.Module, path: Path, vocabulary: str | None = None) -> None:
+    """``vocabulary``: the hash of the vocabulary that it is trained with, which the file is to carry.
+
+    Raises RunError where the file cannot be written; then the old one stands.
+    """
+    save_tensors(model.state_dict(), path, {} if vocabulary is None else {VOCABULARY: vocabulary})
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """A tensor of two names (tied weights) is written under both.
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, facts: Mapping[str, str] | None = None) -> None:
+    """A tensor of two names (tied weights) is written under both; ``facts`` are the file's metadata.
 
     Raises RunError where the file cannot be written; then the old one stands.
     """
@@ -31,8 +36,20 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         place = held.untyped_storage().data_ptr()
         apart[name] = held.clone() if place in seen else held
         seen.add(place)
-    data = save(apart, {"format": "pt"})
+    data = _in_order(save(apart, {"format": "pt", **(facts or {})}))
     write_whole(path, lambda file: file.write(data))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with its metadata in order of name: safetensors writes them in another order each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    if len(header["__metadata__"]) < 2:
+        return data
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def digest(*paths: Path) -> str:

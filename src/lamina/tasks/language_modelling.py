@@ -23,16 +23,17 @@ class LanguageModelling(Task):
 
     The detached state is carried from batch to batch (truncated back-propagation through time: row b continues row b of
     the previous batch), in training until the end of the epoch, in evaluation to the end. Models without a state treat
-    every batch separately. ``characters_V`` (V,): characters of text for each token.
+    every batch separately. In evaluation batches also hold "characters" (B, T), those of the text that each target
+    stands for.
 
-    Example: ``LanguageModelling(preprocess.code.characters_V)``
+    Example: ``LanguageModelling(label_smoothing=0.1)``
     """
 
     name = "language-modelling"
     monitor = ("perplexity", "min")
 
-    def __init__(self, characters_V: Tensor, *, label_smoothing: float = 0.0) -> None:
-        self.characters_V, self.label_smoothing = characters_V, label_smoothing
+    def __init__(self, *, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         logits_BTV, engine.carry = _forward_with_state(model, batch["tokens"], engine.carry)
@@ -43,11 +44,11 @@ class LanguageModelling(Task):
         """Metrics without a carried state: "loss" in nats per token, "perplexity", "bits_per_character", "accuracy"."""
         from lamina.tasks.token_metrics import TokenMetrics
 
-        return TokenMetrics(self.characters_V)
+        return TokenMetrics(running=True)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
         logits_BTV, metrics.carried = _forward_with_state(model, batch["tokens"], metrics.carried)
-        metrics.update(logits_BTV, batch["target"])
+        metrics.update(logits_BTV, batch["target"], batch.get("characters"))
 
 
 def _forward_with_state(model: Any, tokens_BT: Tensor, carried: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
@@ -70,8 +71,7 @@ def serves(spec: DataSpec) -> str | None:
 
 
 def make(setup: TaskSetup) -> Task:
-    preprocess: Any = setup.preprocess  # a TextPreprocess, as ``serves`` ensures
-    return LanguageModelling(preprocess.code.characters_V, label_smoothing=setup.recipe.label_smoothing)
+    return LanguageModelling(label_smoothing=setup.recipe.label_smoothing)
 
 
 KIND = TaskKind(

@@ -18,33 +18,30 @@ from lamina.data.streams import IGNORED
 
 
 class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
-    """Computes "loss" (nats per token) and "accuracy"; with ``characters_V`` also "perplexity" and
-    "bits_per_character".
+    """Computes "loss" (nats per token) and "accuracy"; for ``running`` text also "perplexity" and
+    "bits_per_character", over the characters of the text itself, whatever its tokens are.
 
-    ``characters_V`` is the number of characters of text for each token. ``carried`` is for the task: the model's state
-    after the previous batch.
+    ``carried`` is for the task: the model's state after the previous batch.
     """
 
     full_state_update = False
     sums: list[Tensor]
 
-    def __init__(self, characters_V: Tensor | None = None) -> None:
+    def __init__(self, *, running: bool = False) -> None:
         super().__init__()
         # sums of each batch, added up in double precision at the end
         self.add_state("sums", default=[], dist_reduce_fx="cat")
-        self.characters_V = characters_V
+        self.running = running
         self.carried: Any = None
 
-    def update(self, logits_BTV: Tensor, target_BT: Tensor) -> None:
-        """Add a batch; targets of -100 are ignored."""
+    def update(self, logits_BTV: Tensor, target_BT: Tensor, characters_BT: Tensor | None = None) -> None:
+        """Add a batch; targets of -100 are ignored. ``characters_BT``: the characters of the text that each target
+        stands for, 0 where it is ignored."""
         real_BT = target_BT != IGNORED
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=IGNORED, reduction="sum")
         tokens = real_BT.sum()
         right = ((logits_BTV.argmax(-1) == target_BT) & real_BT).sum()
-        characters = tokens.new_zeros(())
-        if self.characters_V is not None:
-            self.characters_V = self.characters_V.to(target_BT.device)
-            characters = self.characters_V[target_BT[real_BT]].sum()
+        characters = tokens.new_zeros(()) if characters_BT is None else characters_BT.sum()
         dtype = _precise(nats.device)
         self.sums.append(torch.stack([value.to(dtype) for value in (nats, tokens, right, characters)]))
 
@@ -56,13 +53,13 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
 
     def keys(self) -> tuple[str, ...]:
         """The names of the metrics, as those of a MetricCollection."""
-        return ("loss", "accuracy") + (("perplexity", "bits_per_character") if self.characters_V is not None else ())
+        return ("loss", "accuracy") + (("perplexity", "bits_per_character") if self.running else ())
 
     def compute(self) -> dict[str, Tensor]:
         rows: Tensor = dim_zero_cat(self.sums)
         nats, tokens, right, characters = rows.cpu().double().view(-1, 4).sum(0)
         found = {"loss": nats / tokens, "accuracy": right / tokens}
-        if self.characters_V is not None:
+        if self.running:
             found |= {"perplexity": found["loss"].exp(), "bits_per_character": nats / math.log(2) / characters}
         return found
 

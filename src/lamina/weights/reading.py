@@ -24,6 +24,8 @@ FOLDER_HOLDS = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"
 )  # fmt: skip
 """the files of a folder that may hold its weights; the first that is there is read"""
+VOCABULARY = "lamina.vocabulary"
+"""the metadata of a safetensors file that hold the hash of the vocabulary which its weights were trained with"""
 HARMLESS = re.compile(
     r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.(set|bytearray)|_codecs\.encode"
     r"|torch\.\w+|torch\.(_utils|_tensor|storage|serialization|nn\.parameter)\..+"
@@ -42,6 +44,8 @@ class StateDict:
     """the checkpoint's entry that they were in; None if the file holds nothing else"""
     shards: tuple[Path, ...] = ()
     """the files that an index names"""
+    vocabulary: str | None = None
+    """the hash of the vocabulary that they were trained with, if the file carries it"""
 
     @property
     def label(self) -> str:
@@ -72,7 +76,7 @@ def read_state_dict(where: str | Path, *, entry: str | None = None) -> StateDict
         return StateDict(path, tensors, shards=files[1:])
     expect_whole(path)
     tensors, part = weights_in(_content(path), str(path), entry)
-    return StateDict(path, tensors, part)
+    return StateDict(path, tensors, part, vocabulary=_vocabulary(path) if path.suffix == ".safetensors" else None)
 
 
 def given_state_dict(content: object, *, entry: str | None = None) -> StateDict:
@@ -118,6 +122,14 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is damaged, or not a safetensors file: {error}") from None
     return tensors
+
+
+def _vocabulary(path: Path) -> str | None:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        found: str | None = (file.metadata() or {}).get(VOCABULARY)
+    return found
 
 
 def _checkpoint(path: Path) -> Any:

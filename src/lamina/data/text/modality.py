@@ -19,7 +19,7 @@ def fit(source: Source, needs: Needs) -> TextPreprocess:
         return cast(TextPreprocess, needs.resumed)
     if needs.channels is not None or needs.size is not None:
         raise UsageError(f"{source.spec.name} is text, but the model takes images")
-    return fit_text(source, needs.options, needs.context)
+    return fit_text(source, needs)
 
 
 def load(files: Mapping[str, Mapping[str, Any]]) -> TextPreprocess:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -15,21 +16,23 @@ import torch
 from torch import Tensor
 
 from lamina.data.options import DataOptions
-from lamina.data.protocols import BatchOptions, Input, Signature
+from lamina.data.protocols import BatchOptions, Input, Needs, Signature
 from lamina.data.source import Source, Split
-from lamina.data.streams import BLANK, Batch, InMemory, Stream
+from lamina.data.streams import BLANK, Batch, Stream
 from lamina.data.targets.code import TargetCode, fit_targets
+from lamina.data.text.choosing import code_for
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.streams import (
     ByLength,
     Contiguous,
     Ragged,
     RaggedInOrder,
+    Running,
     TextInOrder,
     Windows,
     WindowsInOrder,
 )
-from lamina.data.text.tokenizing import TextCode, TokenKind
+from lamina.data.text.tokenizing import TextCode
 from lamina.data.text_files import read_lines
 from lamina.errors import DataError, RunError, UsageError
 
@@ -37,8 +40,6 @@ TEXTS_AT_ONCE = 64
 """texts in a batch for prediction"""
 WINDOW = 35
 """default length of truncated back-propagation in tokens (Zaremba et al. 2014)"""
-USUAL: dict[str, TokenKind] = {"language-modelling": "character", "translation": "bpe"}
-"""default tokenizers by task; words for the others"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,28 +89,26 @@ class TextPreprocess:
 
     def bytes_of(self, split: Split) -> int:
         """Estimated bytes of memory of a split, which is always held."""
-        match split:
-            case Text():
-                return 4 * len(split)
-            case Pairs():
-                return sum(4 * len(text) for text in chain(split.sources, split.texts))
-            case Texts():
-                return sum(4 * len(text) for text in split.texts)
-        return 0
+        return sum(4 * len(text) for text in _texts(split))
 
-    def encode(self, split: Split, hold: bool = True) -> Ragged | InMemory:
+    def encode(self, split: Split, hold: bool = True) -> Ragged | Running:
         """A split as tokens; always held. Running text: {"tokens": (N,) int32}. Texts: truncated to ``max_tokens``,
         with their targets. Pairs: not truncated, the source followed by ``<eos>``, the translation between ``<bos>``
         and ``<eos>``. Unknown tokens are ``<unk>``.
 
-        Raises DataError for a text without tokens, and a running text of less than two tokens.
+        Raises DataError for a text without tokens, a running text of less than two tokens, and a text of which the
+        tokenizer would leave something out.
         """
+        try:
+            self.code.expect_whole(_texts(split))
+        except UsageError as error:
+            raise DataError(str(error)) from None
         match split:
             case Text():
                 tokens = self.code.encode_running(split.text)
                 if len(tokens) < 2:
                     raise DataError(f"a running text needs at least 2 tokens, got {len(tokens)}")
-                return InMemory({"tokens": tokens})
+                return Running({"tokens": tokens}, partial(self.code.characters, split.text))
             case Pairs():
                 return Ragged(*_joined(self._sources(split.sources)), {}, _joined(self._translations(split.texts)))
         texts = cast(Texts, split)
@@ -143,6 +142,11 @@ class TextPreprocess:
     def decode(self, ids: Sequence[int] | Tensor) -> str:
         """The text of tokens."""
         return self.code.decode(ids)
+
+    @property
+    def vocabulary(self) -> str:
+        """A hash of the vocabulary, which weights trained with it carry."""
+        return self.code.digest
 
     def input_batches(self, item: object) -> Iterator[Batch]:
         """Texts in batches: a text, several as a list, or the lines of a text file, given as a Path. Blank lines are
@@ -197,7 +201,7 @@ class TextPreprocess:
         """The text of tokens (T,)."""
         return self.decode(value)
 
-    def training_stream(self, samples: Ragged | InMemory, options: BatchOptions) -> Stream:
+    def training_stream(self, samples: Ragged | Running, options: BatchOptions) -> Stream:
         """Texts and pairs batched by length; running text in contiguous rows for models with a state, in shuffled
         windows for models with a context. Raises UsageError for an unsuitable batch size or window."""
         recipe, place = options.recipe, options.place
@@ -213,9 +217,7 @@ class TextPreprocess:
             return Contiguous(tokens_N, size, window, seed, **shared)
         return Windows(tokens_N, size, window, seed, **shared)
 
-    def evaluation_batches(
-        self, samples: Ragged | InMemory, options: BatchOptions, workers: int = 0
-    ) -> Iterable[Batch]:
+    def evaluation_batches(self, samples: Ragged | Running, options: BatchOptions, workers: int = 0) -> Iterable[Batch]:
         """Every text once, in order; every token but the first of running text."""
         recipe, place = options.recipe, options.place
         shared: dict[str, int] = {"rank": place.rank, "world": place.world}
@@ -224,8 +226,8 @@ class TextPreprocess:
             return RaggedInOrder(samples, size, **shared)
         tokens_N, window = samples.tensors["tokens"], window_of(options)
         if options.context is None:
-            return TextInOrder(tokens_N, recipe.batch_size, window, **shared)
-        return WindowsInOrder(tokens_N, size, window, **shared)
+            return TextInOrder(tokens_N, recipe.batch_size, window, **shared, characters_N=samples.characters_N)
+        return WindowsInOrder(tokens_N, size, window, **shared, characters_N=samples.characters_N)
 
     def files(self) -> dict[str, dict[str, Any]]:
         return {"preprocess.json": self.to_dict(), "tokenizer.json": json.loads(self.code.to_json())}
@@ -274,22 +276,24 @@ def window_of(options: BatchOptions) -> int:
     return window
 
 
-def fit_text(source: Source, options: DataOptions, context: int | None = None) -> TextPreprocess:
-    """The preprocess of text; see ``modality.fit_preprocess``. ``context`` is the model's maximum number of tokens."""
-    spec, train = source.spec, source.splits["train"]
-    kind = cast(TokenKind, spec.tokenizer or USUAL.get(spec.task, "word"))
-    if options.tokenizer != "auto":
-        kind = options.tokenizer
-    match train:
+def fit_text(source: Source, needs: Needs) -> TextPreprocess:
+    """The preprocess of text; see ``modality.fit_preprocess``."""
+    train = source.splits["train"]
+    code, notes = code_for(source.spec, _texts(train), needs)
+    most, context = needs.options.max_tokens, needs.context
+    limit = most if context is None else min(most, context)
+    notes = (*notes, *_notes(code, train, limit))
+    return TextPreprocess(target=fit_targets(source), code=code, max_tokens=limit, notes=notes)
+
+
+def _texts(split: Split) -> Sequence[str]:
+    """All texts of a split."""
+    match split:
         case Text():
-            texts: Sequence[str] = [train.text]
+            return [split.text]
         case Pairs():
-            texts = train.sources + train.texts
-        case _:
-            texts = cast(Texts, train).texts
-    code = TextCode.fit(texts, kind, spec.task, vocabulary=options.vocabulary, lowercase=options.lowercase)
-    limit = options.max_tokens if context is None else min(options.max_tokens, context)
-    return TextPreprocess(target=fit_targets(source), code=code, max_tokens=limit, notes=_notes(code, train, limit))
+            return [*split.sources, *split.texts]
+    return cast(Texts, split).texts
 
 
 def _notes(code: TextCode, train: Split, limit: int) -> tuple[str, ...]:

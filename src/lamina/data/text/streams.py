@@ -7,14 +7,14 @@ Legend: N tokens in all or samples, B rows of a batch, T tokens of a row, S toke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from lamina.data.streams import IGNORED, Batch
+from lamina.data.streams import IGNORED, Batch, InMemory
 from lamina.errors import UsageError
 from lamina.randomness import derive
 
@@ -82,6 +82,21 @@ def _rows(tokens: Tensor, offsets: Tensor, index: Tensor, share: slice) -> tuple
     lengths_B = lengths_B1[:, 0].to(tokens.device)
     real_BT = steps_T.to(tokens.device) < lengths_B[:, None]
     return torch.where(real_BT, tokens[place_BT].long(), 0), lengths_B
+
+
+@dataclass(frozen=True)
+class Running(InMemory):
+    """The tokens of running text, {"tokens": (N,) int32}, and, counted when it is evaluated, their characters."""
+
+    count: Callable[[], Tensor] = lambda: torch.zeros(0)
+
+    @cached_property
+    def characters_N(self) -> Tensor:  # noqa: N802
+        """The characters of the text that each token stands for, (N,) int32."""
+        return self.count().to(self.tensors["tokens"].device)
+
+    def to(self, device: torch.device) -> Running:
+        return Running({name: tensor.to(device) for name, tensor in self.tensors.items()}, self.count)
 
 
 @dataclass(frozen=True)
@@ -249,7 +264,8 @@ class TextInOrder:
     """Evaluation batches for models with a state: contiguous rows, every token but the first predicted once.
 
     Fewer rows than ``rows`` if they would have less than 10,000 tokens each. The last batch may be shorter; after the
-    end of a row the target is -100. Ranks divide the rows.
+    end of a row the target is -100. Ranks divide the rows. With ``characters_N`` batches have "characters" (B, T),
+    those of the targets.
     """
 
     tokens_N: Tensor
@@ -257,6 +273,7 @@ class TextInOrder:
     window: int
     rank: int = 0
     world: int = 1
+    characters_N: Tensor | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         predicted = len(self.tokens_N) - 1
@@ -265,14 +282,14 @@ class TextInOrder:
         begins = length * torch.arange(rows)[self.rank :: self.world]
         ends = (begins + length).clamp(max=predicted)
         for start in range(0, length if len(begins) else 0, self.window):
-            yield _window(self.tokens_N, begins + start, min(self.window, length - start), ends)
+            yield _window(self.tokens_N, begins + start, min(self.window, length - start), ends, self.characters_N)
 
 
 @dataclass(frozen=True)
 class WindowsInOrder:
     """Evaluation batches for models with a context: consecutive windows, every token but the first predicted once.
 
-    The last window is padded, its target with -100; ranks alternate.
+    The last window is padded, its target with -100; ranks alternate. "characters" as ``TextInOrder`` has them.
     """
 
     tokens_N: Tensor
@@ -280,12 +297,14 @@ class WindowsInOrder:
     window: int
     rank: int = 0
     world: int = 1
+    characters_N: Tensor | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         predicted = len(self.tokens_N) - 1
         begins = torch.arange(0, max(predicted, 0), self.window)
         for block in _blocks(begins, self.batch_size)[self.rank :: self.world]:
-            yield _window(self.tokens_N, block, min(self.window, predicted), torch.tensor(predicted))
+            ends = torch.tensor(predicted)
+            yield _window(self.tokens_N, block, min(self.window, predicted), ends, self.characters_N)
 
 
 @dataclass(frozen=True)
@@ -302,15 +321,24 @@ class RaggedInOrder:
             yield self.samples.take(block)
 
 
-def _window(tokens_N: Tensor, begins_B: Tensor, window: int, ends_B: Tensor | None = None) -> Batch:
-    """Tokens from each start, and targets shifted by one; padded from ``ends_B`` on."""
+def _window(
+    tokens_N: Tensor,
+    begins_B: Tensor,
+    window: int,
+    ends_B: Tensor | None = None,
+    characters_N: Tensor | None = None,
+) -> Batch:
+    """Tokens from each start, and targets shifted by one, with their characters; padded from ``ends_B`` on."""
     place_BT = (begins_B[:, None] + torch.arange(window)).to(tokens_N.device)
     if ends_B is None:
         return {"tokens": tokens_N[place_BT].long(), "target": tokens_N[place_BT + 1].long()}
     real_BT = place_BT < ends_B.reshape(-1, 1).to(tokens_N.device)
     place_BT = torch.where(real_BT, place_BT, 0)
     tokens_BT, target_BT = tokens_N[place_BT].long(), tokens_N[place_BT + 1].long()
-    return {"tokens": torch.where(real_BT, tokens_BT, 0), "target": torch.where(real_BT, target_BT, IGNORED)}
+    batch = {"tokens": torch.where(real_BT, tokens_BT, 0), "target": torch.where(real_BT, target_BT, IGNORED)}
+    if characters_N is not None:
+        batch["characters"] = torch.where(real_BT, characters_N[place_BT + 1], 0)
+    return batch
 
 
 def _blocks(index: Tensor, size: int) -> list[Tensor]:

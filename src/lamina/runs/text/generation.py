@@ -33,6 +33,7 @@ def continue_texts(
         model,
         rows,
         max_new_tokens=options.max_new_tokens,
+        end=preprocess.code.stop,
         stop_text=options.stop,
         text=preprocess.decode,
         seed=options.seed,
@@ -75,6 +76,7 @@ def continue_tokens(
             tokens.append(token)
             text = preprocess.decode(tokens[len(prompt) :]) if options.stop else ""
             ends = any(stop in text for stop in options.stop) or len(tokens) - len(prompt) == options.max_new_tokens
+            ends = ends or token == preprocess.code.stop
             first = max(0, read - LOOK_BACK)
             before, after = preprocess.decode(tokens[first:read]), preprocess.decode(tokens[first:])
             if not after.endswith(PART) or ends:  # else a character that is not whole yet
@@ -90,7 +92,7 @@ def _tokens(
     """The new tokens one by one, over as many contexts as needed."""
     context, known, left, part = limits(model)[1], list(prompt), options.max_new_tokens, 0
     while left:
-        if context is not None and part:
+        if context is not None and (part or len(known) >= context):
             known = known[-max(1, context // 2) :]
         most = left if context is None else min(left, context - len(known))
         # the first part draws as ``generate`` does, so that streaming gives the same text

@@ -82,7 +82,7 @@ def inspect_classified(run: Opened, text: Any, target: str | int | None) -> Text
     words = words_of(part.text, code.spans(part.text)[: len(tokens_T)])
     number = class_number(target, preprocess.target.labels)
     places = [word.places for word in words]
-    seen = inspect_classified_text(run.model, tokens_T, places, predictor(run), code.unknown or 0)
+    seen = inspect_classified_text(run.model, tokens_T, places, predictor(run), code.blank)
     assert seen.outputs_K is not None
     if number is None:
         number = int(seen.outputs_K.argmax()) if preprocess.target.probable else 0

@@ -162,7 +162,7 @@ def _effects(run: Opened, text: str, most: int) -> tuple[list[tuple[int, int]], 
     places = [(word.begin, word.end) for word in words]
     if cost > most:
         return places, None, cost
-    effects_WK = word_effects(predictor(run), tokens, [word.places for word in words], preprocess.code.unknown or 0)
+    effects_WK = word_effects(predictor(run), tokens, [word.places for word in words], preprocess.code.blank)
     return places, effects_WK, cost
 
 
