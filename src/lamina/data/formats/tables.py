@@ -49,8 +49,8 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
 def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read: Callable[[str], Rows]) -> Source:
     """Rows as a source: see ``open_table``. Image files are relative to ``root``; ``as_read`` gives the rows with the
     column of texts as it was written."""
-    frame = without_row_numbers(rows.frame, options)
-    image_paths = image_column(frame, rows.place, root, options, lambda column: as_read(column).frame[column])
+    image_paths = image_column(rows.frame, rows.place, root, options, lambda column: as_read(column).frame[column])
+    frame = without_row_numbers(rows.frame, options, image_paths)
     columns = [str(column) for column in frame.columns]
     if image_paths is not None:
         rows = as_read(image_paths)  # 0012 is a name, not a number

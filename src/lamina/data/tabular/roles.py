@@ -87,9 +87,9 @@ def is_row_number(name: str) -> bool:
     return _plain(name) in ROW_NUMBERS or _plain(name).startswith(UNNAMED)
 
 
-def without_row_numbers(frame: pd.DataFrame, options: DataOptions) -> pd.DataFrame:
-    """The columns that are not called like row numbers, or that the options name."""
-    wanted = {*_named(options), *options.targets}
+def without_row_numbers(frame: pd.DataFrame, options: DataOptions, used: str | None) -> pd.DataFrame:
+    """The columns that are not called like row numbers, or that the options name, or ``used``."""
+    wanted = {*_named(options), used}
     return frame[[name for name in frame.columns if str(name) in wanted or not is_row_number(str(name))]]
 
 
