@@ -52,9 +52,15 @@ class DataOptions:
     validation: float = 0.1
     """share of the data for validation, if the source has no validation split"""
     test: float = 0.2
-    """share of the data for testing, if the source has no test split"""
+    """share of the data for testing, if the source has no test split and there are no folds"""
     limit: int | None = None
     """maximum number of training samples, classes in proportion; for running text, of characters"""
+    group: str | None = None
+    """column of groups, such as patients: rows of a group are never in two splits, and the column is no input"""
+    folds: int | None = None
+    """number of folds of a cross-validation: each in turn is the test split"""
+    fold: int | None = None
+    """the one of the folds to test, from 1; default: lamina train trains on each in turn"""
     split_seed: int = 0
     """seed of the splits and of the samples that a limit keeps"""
     tokenizer: str = "auto"
@@ -76,6 +82,13 @@ class DataOptions:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.validation + self.test >= 1:
             raise UsageError("validation and test leave nothing to train on: their shares must add up to less than 1")
+        if self.folds is not None and self.folds < 2:
+            raise UsageError(
+                f"folds must be at least 2, got {self.folds}: --test sets the share of a single test split"
+            )
+        if self.fold is not None and not 1 <= self.fold <= (self.folds or 0):
+            known = "give --folds too" if self.folds is None else f"it must be 1 to {self.folds}"
+            raise UsageError(f"fold is {self.fold}: {known}")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit must be at least 1, got {self.limit}")
         if len(self.languages) not in (0, 2) or len(set(self.languages)) != len(self.languages):
@@ -110,5 +123,5 @@ class EvaluationOptions(DataOptions):
     def of(cls, options: DataOptions, task: str) -> EvaluationOptions:
         """The options of the training data, for data read for ``task``."""
         given = {field.name: getattr(options, field.name) for field in fields(options)}
-        undivided = {"validation": 0.0, "test": 0.0, "limit": None, "split_column": "auto"}
+        undivided = {"validation": 0.0, "test": 0.0, "limit": None, "split_column": "auto", "folds": None, "fold": None}
         return cls(**{**given, **undivided, "task": task})

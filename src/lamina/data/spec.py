@@ -74,6 +74,10 @@ class DataSpec:
     """unreadable files and rows skipped with ``skip_bad``"""
     notes: tuple[str, ...] = ()
     """what the user should read about how the data were read and divided"""
+    group: str = ""
+    """the column whose groups are each in one split"""
+    fold: str = ""
+    """the fold that is tested: "2 of 5" """
     hint: str = ""
     """without targets: how the user can provide them"""
     licence: str = ""

@@ -9,31 +9,142 @@ import torch
 from torch import Tensor
 
 from lamina.data.options import DataOptions
+from lamina.data.partition import equal_parts, grouped_parts, random_order
 from lamina.data.source import Samples, Source, Split
 from lamina.data.spec import ORDER, DataSpec
+from lamina.data.tabular.groups import Groups
 from lamina.data.targets.labels import check_targets, strata
 from lamina.errors import DataError, UsageError
-from lamina.randomness import derive
 
 
-def complete(spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions) -> Source:
+def complete(
+    spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions, groups: Groups | None = None
+) -> Source:
     """A source with test and validation splits; missing ones are drawn from train, unless their share is 0.
 
     Shares refer to the original train split; ``limit`` applies to the rest. Splits are stratified by class and drawn
-    by ``split_seed``. Raises DataError for a single class or a class that is not in train, UsageError for too few
-    samples.
+    by ``split_seed``. With ``folds`` the test split is one of them, and the share of validation refers to the others.
+    The samples of one of the ``groups`` (in order of the splits) are in one split, and shares are met as closely as
+    that allows. Raises DataError for a single class, a class that is not in train and a group in two splits, UsageError
+    for too few samples or groups.
     """
     if not len(splits["train"]):
         raise DataError(f"{spec.name}: the train split is empty")
     check_targets(spec, {name: split.targets for name, split in splits.items()}, options)
+    of_train = None if groups is None else _apart(spec, splits, groups)
+    if options.folds is not None:
+        splits, of_train = _fold(spec, splits, options, of_train)
+        spec = replace(spec, fold=f"{options.fold} of {options.folds}")
     pool = splits["train"]
-    order = random_order(strata(spec, pool.targets), len(pool), options.split_seed)
-    chosen = set_aside(spec, splits, order, options)
-    return named(spec, {**splits, **{name: pool.subset(index) for name, index in chosen.items()}})
+    if of_train is not None:
+        spec = replace(spec, group=of_train.column)
+        chosen = _set_aside_groups(spec, splits, options, of_train)
+    else:
+        order = random_order(strata(spec, pool.targets), len(pool), options.split_seed)
+        chosen = set_aside(spec, splits, order, options)
+    return named(spec, {**splits, **{name: pool.subset(index) for name, index in chosen.items()}}, options)
 
 
-def named(spec: DataSpec, splits: Mapping[str, Split]) -> Source:
-    """A source with the splits in standard order and their sizes in the spec."""
+def _apart(spec: DataSpec, splits: Mapping[str, Samples], groups: Groups) -> Groups:
+    """The groups of the train split. Raises DataError for a group in two splits."""
+    first: dict[int, str] = {}
+    parts = dict(zip(splits, groups.numbers.split_with_sizes([len(split) for split in splits.values()]), strict=True))
+    for split, numbers in parts.items():
+        for number in set(numbers.tolist()):
+            if (before := first.setdefault(number, split)) != split:
+                raise DataError(
+                    f"{spec.name}: group '{groups.names[number]}' of column '{groups.column}' is in {before} and in "
+                    f"{split}, as the data are divided: leave --group out, or have them divided (--split-column none)"
+                )
+    return replace(groups, numbers=parts["train"])
+
+
+def _fold(
+    spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions, groups: Groups | None
+) -> tuple[dict[str, Samples], Groups | None]:
+    """The splits with one fold of train as test, and the groups of the rest."""
+    count, fold = options.folds or 0, options.fold
+    if "test" in splits:
+        raise UsageError(
+            f"{spec.name} has a test split of its own, and --folds tests each part of the data in turn: leave --folds "
+            "out, or the division (--split-column none, or one file of all data)"
+        )
+    if fold is None:
+        raise UsageError(f"--folds {count} divides the data {count} times: name one of them, --fold 1 to {count}")
+    pool = splits["train"]
+    classes = strata(spec, pool.targets)
+    kind, most = ("samples", len(pool)) if groups is None else ("groups", int(groups.compact().max()) + 1)
+    if count > most:
+        raise UsageError(f"{spec.name} has {most} {kind}, too few for {count} folds: --folds {most} at most")
+    if groups is None:
+        parts = equal_parts(classes, len(pool), count, options.split_seed)
+    else:
+        parts = grouped_parts(groups.compact(), (1 / count,) * count, classes, options.split_seed)
+    for part in range(count if classes is not None else 0):
+        _expect_classes(spec, classes, parts != part, groups)
+    is_test = parts == fold - 1
+    rest, test = (torch.nonzero(chosen)[:, 0] for chosen in (~is_test, is_test))
+    divided = {**splits, "train": pool.subset(rest.tolist()), "test": pool.subset(test.tolist())}
+    return divided, None if groups is None else groups.at(rest)
+
+
+def _set_aside_groups(
+    spec: DataSpec, splits: Mapping[str, Samples], options: DataOptions, groups: Groups
+) -> dict[str, list[int]]:
+    """Indices of train samples for each split as by ``set_aside``, no group in two of them."""
+    pool = splits["train"]
+    counts = split_counts(options, splits, len(pool))
+    classes = strata(spec, pool.targets)
+    parts = torch.zeros(len(pool), dtype=torch.int64)
+    if counts:
+        numbers = groups.compact()
+        found = int(numbers.max()) + 1
+        if found <= len(counts):
+            raise UsageError(
+                f"{spec.name}: column '{groups.column}' has {found} groups, too few for {', '.join(counts)} and train: "
+                f"--{next(reversed(counts))} 0 goes without one of them"
+            )
+        shares = [count / len(pool) for count in counts.values()]
+        parts = grouped_parts(numbers, (*shares, 1 - sum(shares)), classes, options.split_seed)
+    in_train = parts == len(counts)
+    if classes is not None:
+        _expect_classes(spec, classes, in_train, groups)
+    (train,) = torch.nonzero(in_train, as_tuple=True)
+    if options.limit is not None:
+        _expect_limit(spec, options.limit, len(train))
+        train_classes = None if classes is None else classes[train]
+        order = random_order(train_classes, len(train), options.split_seed)
+        train = train[order[: options.limit]].sort().values
+    chosen = {name: torch.nonzero(parts == number)[:, 0].tolist() for number, name in enumerate(counts)}
+    return {**chosen, "train": train.tolist()}
+
+
+def _expect_classes(spec: DataSpec, classes: Tensor | None, trained: Tensor, groups: Groups | None) -> None:
+    """Raise DataError for a class without training samples."""
+    if classes is None:
+        return
+    for lacking in sorted(set(classes.tolist()) - set(classes[trained].tolist())):
+        of = "one sample" if groups is None else f"too few groups of column '{groups.column}'"
+        raise DataError(
+            f"{spec.name}: class '{spec.classes[lacking]}' has {of}: it cannot be in train and be tested, too"
+        )
+
+
+def _expect_limit(spec: DataSpec, limit: int, left: int) -> None:
+    if limit > left:
+        raise UsageError(f"limit is {limit:,}, but {spec.name} has only {left:,} training samples")
+
+
+def named(spec: DataSpec, splits: Mapping[str, Split], options: DataOptions) -> Source:
+    """A source with the splits in standard order and their sizes in the spec. Raises UsageError for groups and folds
+    that the data cannot have."""
+    if options.group is not None and not spec.group and options.teaches:
+        raise UsageError(
+            f"group (--group {options.group}) is a column of a table of rows, images or labelled texts: {spec.name} "
+            "has no such column"
+        )
+    if options.folds is not None and not spec.fold:
+        raise UsageError(f"folds (--folds) are of rows, images or labelled texts: {spec.name} is {spec.task} data")
     named = {name: splits[name] for name in ORDER if name in splits}
     return Source(replace(spec, sizes={name: len(split) for name, split in named.items()}), named)
 
@@ -71,23 +182,7 @@ def set_aside(
             f"{spec.name} has {total} samples: too many are equal to split off {' and '.join(counts)} data"
         )
     end = total if options.limit is None else start + options.limit
-    if end > total:
-        left = total - start
-        raise UsageError(f"limit is {options.limit:,}, but {spec.name} has only {left:,} training samples")
+    if options.limit is not None:
+        _expect_limit(spec, options.limit, total - start)
     chosen["train"] = order[start:end].sort().values.tolist()
     return chosen
-
-
-def random_order(classes: Tensor | None, count: int, seed: int) -> Tensor:
-    """A random stratified order: every prefix has the class proportions of the whole, up to rounding."""
-    generator = torch.Generator().manual_seed(derive(seed, "split"))
-    shuffled = torch.randperm(count, generator=generator)
-    if classes is None:
-        return shuffled
-    place = torch.empty(count, dtype=torch.float64)
-    labels = classes[shuffled]
-    for label in range(int(classes.max()) + 1):
-        (members,) = torch.nonzero(labels == label, as_tuple=True)
-        # the k-th of n members of a class is placed at (k + 1/2)/n
-        place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
-    return shuffled[place.argsort(stable=True)]

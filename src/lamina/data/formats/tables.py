@@ -72,7 +72,7 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
         labels = encode_targets(whole, options, rows.place)
     else:
         labels = unlabelled(hint)
-    labels = replace(labels, notes=rows.notes)
+    labels = replace(labels, notes=rows.notes, groups=rows.groups)
     if image_paths is not None:
         source = image_table_source(name, root, rows.frame[image_paths], rows.sizes, labels, rows.place, options)
     elif texts is not None:

@@ -79,7 +79,8 @@ def image_files_source(
         skipped=tuple(name for name, is_good in zip(names, good, strict=True) if not is_good),
         licence=licence,
     )
-    return complete(spec, splits, options)
+    groups = None if labels.groups is None else labels.groups.at(torch.tensor(chosen))
+    return complete(spec, splits, options, groups)
 
 
 def _inspect(path: ImageFile, *, whole: bool) -> Header:

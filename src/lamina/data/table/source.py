@@ -58,7 +58,7 @@ def table_source(
         part = frame.iloc[start : start + count].reset_index(drop=True)
         splits[split] = Table(part, labels.take(slice(start, start + count)))
         start += count
-    return complete(spec, splits, options)
+    return complete(spec, splits, options, labels.groups)
 
 
 def _roles(

@@ -143,8 +143,8 @@ def _distinct(series: pd.Series[Any]) -> list[tuple[Any, bool]]:
 
 def _named(options: DataOptions) -> Sequence[str]:
     """Columns whose use is named by another option."""
-    text = () if options.text is None else (options.text,)
-    return (*options.targets, *text, *options.languages, *options.categorical, *options.keep)
+    named = [name for name in (options.text, options.group) if name is not None]
+    return (*options.targets, *named, *options.languages, *options.categorical, *options.keep)
 
 
 def _plain(value: object) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from lamina.data.options import DataOptions
 from lamina.data.spec import ORDER
 from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.tabular.frames import read_frame
+from lamina.data.tabular.groups import Groups
 from lamina.data.tabular.roles import split_column, splits_of, undivided_notes
 from lamina.errors import DataError, UsageError, unknown
 
@@ -31,6 +33,8 @@ class Rows:
     place: Place
     notes: tuple[str, ...] = ()
     """what the user should read about how they were divided"""
+    groups: Groups | None = None
+    """the rows that belong together; None: each is alone"""
 
     def without(self, bad: Mask) -> Rows:
         """The rows without the marked ones; a split without any left is dropped."""
@@ -43,7 +47,8 @@ class Rows:
     def at(self, index: np.ndarray[Any, Any], sizes: Mapping[str, int]) -> Rows:
         """The rows at ``index`` as splits of these sizes."""
         frame = self.frame.iloc[index].reset_index(drop=True)
-        return replace(self, frame=frame, sizes=sizes, place=lambda row: self.place(int(index[row])))
+        groups = None if self.groups is None else self.groups.at(torch.from_numpy(index))
+        return replace(self, frame=frame, sizes=sizes, place=lambda row: self.place(int(index[row])), groups=groups)
 
 
 def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str, ...] = ()) -> Rows:
@@ -84,7 +89,7 @@ def joined_rows(frames: Mapping[str, pd.DataFrame], names: Mapping[str, str], op
     joined = pd.concat([frame[[*kept]] for frame in frames.values()], ignore_index=True)
     files = np.repeat([names[split] for split in frames], list(sizes.values()))
     numbers = np.concatenate([np.arange(1, count + 1) for count in sizes.values()])
-    return divided(Rows(joined, sizes, lambda row: f"{files[row]}, row {numbers[row]}"), options)
+    return grouped(divided(Rows(joined, sizes, lambda row: f"{files[row]}, row {numbers[row]}"), options), options)
 
 
 def divided(rows: Rows, options: DataOptions) -> Rows:
@@ -96,18 +101,10 @@ def divided(rows: Rows, options: DataOptions) -> Rows:
     name = split_column(rows.frame, options, rows.place)
     if name is None:
         return replace(rows, notes=(*rows.notes, *undivided_notes(rows.frame, options)))
+    splits_of(rows.frame[name], rows.place)  # raises with the row where a value is no split
+    rows = _without_empty(rows, name, "which divides the data", options)
     splits, notes = splits_of(rows.frame[name], rows.place), rows.notes
     rows = replace(rows, frame=rows.frame.drop(columns=[name]))
-    empty = np.array([split is None for split in splits], dtype=bool)
-    if empty.any():
-        if not options.skip_bad or empty.all():
-            at = rows.place(int(empty.argmax()))
-            raise DataError(
-                f"{at}: column '{name}', which divides the data, is empty ({int(empty.sum())} rows in all; --skip-bad "
-                f"leaves them out, --drop {name} the column)"
-            )
-        rows, splits = rows.without(empty), splits[~empty]
-        notes = (*notes, f"{int(empty.sum())} rows without a split in column '{name}' are left out")
     files = np.repeat(list(rows.sizes), list(rows.sizes.values()))
     against = (files != "train") & (files != splits)
     if against.any():
@@ -127,6 +124,32 @@ def divided(rows: Rows, options: DataOptions) -> Rows:
         )
     parts = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
     return replace(rows.at(order, sizes), notes=(*notes, f"the data are divided by column '{name}': {parts}"))
+
+
+def grouped(rows: Rows, options: DataOptions) -> Rows:
+    """The rows with the groups that the column ``group`` names, without this column. Raises UsageError for an unknown
+    column, DataError for an empty cell without ``skip_bad``."""
+    name = options.group
+    if name is None or (name not in rows.frame.columns and not options.teaches):
+        return rows
+    if name not in rows.frame.columns or name in options.targets:
+        raise unknown("group column", name, [str(one) for one in rows.frame.columns if one not in options.targets])
+    rows = _without_empty(rows, name, "the group", options)
+    return replace(rows, frame=rows.frame.drop(columns=[name]), groups=Groups.of(rows.frame[name]))
+
+
+def _without_empty(rows: Rows, name: str, what: str, options: DataOptions) -> Rows:
+    """Rows with a value in a column that decides their split. Raises DataError for one without (see ``skip_bad``)."""
+    empty = rows.frame[name].isna().to_numpy()
+    if not empty.any():
+        return rows
+    if not options.skip_bad or empty.all():
+        raise DataError(
+            f"{rows.place(int(empty.argmax()))}: column '{name}', {what}, is empty ({int(empty.sum())} rows in all; "
+            "--skip-bad leaves them out)"
+        )
+    note = f"{int(empty.sum())} rows without a value in column '{name}', {what}, are left out"
+    return replace(rows.without(empty), notes=(*rows.notes, note))
 
 
 def with_targets(

@@ -14,6 +14,7 @@ from torch import Tensor
 from lamina.data.options import DataOptions
 from lamina.data.spec import NO_TARGETS, DataSpec
 from lamina.data.tabular.columns import Place, Typed, shown, typed
+from lamina.data.tabular.groups import Groups
 from lamina.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Labels:
     """without targets: how the user can provide them"""
     notes: tuple[str, ...] = ()
     """what the user should read about how the samples were divided"""
+    groups: Groups | None = None
+    """the samples that belong together; None: each is alone"""
 
     def take(self, index: Tensor | slice) -> Tensor | None:
         """The values at ``index``."""

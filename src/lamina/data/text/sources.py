@@ -58,7 +58,7 @@ def texts_source(
         end = start + count
         splits[split] = Texts(tuple(texts[start:end]), labels.take(slice(start, end)))
         start = end
-    return complete(spec, splits, options)
+    return complete(spec, splits, options, labels.groups)
 
 
 def pairs_source(

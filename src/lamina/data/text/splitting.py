@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from lamina.data.options import DataOptions
+from lamina.data.partition import random_order
 from lamina.data.source import Source, Split
 from lamina.data.spec import DataSpec
-from lamina.data.splits import named, random_order, set_aside, split_counts
+from lamina.data.splits import named, set_aside, split_counts
 from lamina.data.text.samples import Pairs, Text
 from lamina.errors import UsageError
 
@@ -25,7 +26,7 @@ def complete_pairs(spec: DataSpec, splits: Mapping[str, Pairs], options: DataOpt
     group = torch.tensor([number[source] for source in pool.sources])
     order = random_order(None, len(number), options.split_seed).argsort()[group].argsort(stable=True)
     chosen = set_aside(spec, splits, order, options, group[order])
-    return named(spec, {**splits, **{name: pool.subset(index) for name, index in chosen.items()}})
+    return named(spec, {**splits, **{name: pool.subset(index) for name, index in chosen.items()}}, options)
 
 
 def complete_text(spec: DataSpec, splits: Mapping[str, Text], options: DataOptions) -> Source:
@@ -47,7 +48,7 @@ def complete_text(spec: DataSpec, splits: Mapping[str, Text], options: DataOptio
             raise UsageError(f"limit is {options.limit:,}, but {spec.name} has only {end:,} training characters")
         end = _line_end(pool, options.limit)
     divided["train"] = Text(pool[:end])
-    return named(spec, divided)
+    return named(spec, divided, options)
 
 
 def _line_end(text: str, place: int) -> int:
