@@ -84,7 +84,9 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
 
 def _as_read(rows: Rows, texts: str, paths: Mapping[str, Path], options: DataOptions) -> Rows:
     """The rows with a column read as text only, since a text may be a word such as NA, and a name 0012."""
-    written = rows.frame[texts].dtype == object and not rows.frame[texts].isna().any()
+    from pandas.api.types import is_numeric_dtype
+
+    written = not is_numeric_dtype(rows.frame[texts].dtype) and not rows.frame[texts].isna().any()
     return rows if written else read_rows(paths, options, (texts,))
 
 
