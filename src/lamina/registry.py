@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 ENTRY_POINTS = "lamina.models"
+COMMON_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features")
+"""options of models that a composite may hand to any part: those that the part does not have are left out"""
 _REGISTERED: dict[str, Variant] = {}
 """variants registered by ``register_model``"""
 
@@ -145,7 +147,10 @@ def _parts_of(row: Variant, config: Any) -> dict[str, nn.Module]:
     modules = {}
     for part, named in row.parts(config).items():
         name, overrides = (named, {}) if isinstance(named, str) else named
-        modules[part] = create_model(name, **overrides)
+        own = variant(name)
+        has = {field.name for field in dataclasses.fields(own.config)}
+        options = {key: value for key, value in overrides.items() if key in has or key not in COMMON_OPTIONS}
+        modules[part] = build(own, configure(own, options))
     return modules
 
 

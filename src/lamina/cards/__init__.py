@@ -95,7 +95,8 @@ class Variant:
     numbers are always checked without them."""
     parts: Callable[[Any], Mapping[str, str | tuple[str, Mapping[str, Any]]]] | None = field(default=None, repr=False)
     """Of a composite: the variants that it is made of by name, each alone or with options of it, for a config. The
-    registry builds them and hands the modules to ``build`` by these names."""
+    registry builds them and hands the modules to ``build`` by these names. Of the options ``num_classes``,
+    ``in_channels``, ``image_size`` and ``in_features`` a part gets those that it has."""
     players: Mapping[str, Callable[[Any, int], dict[str, Any]] | None] = field(default_factory=dict, repr=False)
     """Of a model with several players, which it holds as attributes: the ``example`` of each, None for one tensor of
     numbers. The card's ``input``, ``parameters`` and ``macs`` have a value for each."""

@@ -19,13 +19,13 @@ from lamina.conformance.harness import (
     call_model,
     expect_close,
     expect_close_gradients,
-    first_tensor,
     gradients,
     inputs,
     is_sequence,
     other_token_lengths,
     require,
     run,
+    trained_tensor,
     variant_of,
     with_lengths,
     with_token_length,
@@ -47,8 +47,8 @@ def check_compile(model: str | Variant, backend: str = "aot_eager") -> None:
             batches = (inputs(row, 3, dtype=torch.float32), _other_inputs(row)[-1])  # the second makes sizes dynamic
             for x in batches:
                 how = f"compiled with {backend}, {_sizes(x)}"
-                expected = first_tensor(call_model(plain if whole else getattr(plain, method), x))
-                got = first_tensor(call_model(quick, x))
+                expected = trained_tensor(call_model(plain if whole else getattr(plain, method), x))
+                got = trained_tensor(call_model(quick, x))
                 expect_close(got, expected, 1e-5, f"outputs of {method} {how}")
                 if method == row.card.differentiable_method:
                     expect_close_gradients(gradients(net, got), gradients(plain, expected), 1e-4, how)

@@ -66,6 +66,8 @@ def build(
 
 def input_shape(row: Variant) -> tuple[int, ...]:
     """The shape of one input, without the batch: that of the card, or of the variant's small form."""
+    if len(row.input_shape) == 1 and "in_features" in row.small:
+        return (registry.configure(row, row.small).in_features,)
     if len(row.input_shape) != 3 or not row.small.keys() & {"image_size", "in_channels"}:
         return row.input_shape
     config = registry.configure(row, row.small)
@@ -157,10 +159,18 @@ def first_tensor(output: Any) -> Tensor:
     return tensors[0]
 
 
+def trained_tensor(output: Any) -> Tensor:
+    """The part of an output that training differentiates: the logits of ``(logits, state)``; of a NamedTuple, as
+    autoencoders with a distribution return it, all tensors, (B, everything)."""
+    if not hasattr(output, "_fields"):
+        return first_tensor(output)
+    return torch.cat([part.flatten(1) for part in tree_leaves(output)], 1)
+
+
 def differentiable_output(row: Variant, model: nn.Module, x: Inputs) -> Tensor:
-    """The first output tensor of the method that training differentiates: the card's ``differentiable_method``."""
+    """What training differentiates of the card's ``differentiable_method``; see ``trained_tensor``."""
     name = row.card.differentiable_method
-    return first_tensor(call_model(model if name == "forward" else getattr(model, name), x))
+    return trained_tensor(call_model(model if name == "forward" else getattr(model, name), x))
 
 
 def gradients(model: nn.Module, output: Tensor) -> dict[str, Tensor]:

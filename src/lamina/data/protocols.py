@@ -41,6 +41,8 @@ class Input:
     """name of the dimension whose unpadded length in each row this input holds"""
     longest: int | None = None
     """maximum size of dynamic dimensions; None: no limit"""
+    bounds: tuple[float, float] | None = None
+    """floats: the lowest and the highest value that the preprocessing gives; None: no bounds"""
 
     def __str__(self) -> str:
         return f"{self.name}, {self.dtype}, {' x '.join(map(str, ('batch', *self.shape)))}"
@@ -88,6 +90,8 @@ class Needs:
     memory: Memory = "auto"
     pretrained: bool = False
     """whether training starts from given weights"""
+    unit: bool = False
+    """whether the task wants images from 0 to 1, unless the options ask for another normalisation"""
     origin: Preprocess | None = None
     """the preprocess of those weights, if they are from a run"""
     beside: Path | None = None

@@ -68,10 +68,16 @@ class ExportFacts:
             later = dict.fromkeys(("fitted", "objective_options", "files"), "{}")  # than the first versions
             texts = {"task": '""', **later, "inputs": json.dumps(_first_format(texts)), **texts}
             values = {field.name: json.loads(texts[field.name]) for field in dataclasses.fields(cls)}
-            inputs = tuple(Input(**{**one, "shape": tuple(one["shape"])}) for one in values["inputs"])
+            inputs = tuple(_input(one) for one in values["inputs"])
             return cls(**{**values, "inputs": inputs, "classes": tuple(values["classes"])})
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(f"{path} cannot be used: its metadata is damaged ({error})") from None
+
+
+def _input(values: Mapping[str, Any]) -> Input:
+    """An input from its JSON, where tuples are lists."""
+    lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Input(**{**values, **lists})
 
 
 def _first_format(texts: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -97,9 +97,10 @@ def build(
         vocabulary=vocabulary,
         judged=judged,
         resumed=resumed,
+        unit=kind is not None and kind.unit_images,
     )
     preprocess = fit_preprocess(source, needs)
-    model = make_model(config, preprocess) if module is None else module
+    model = make_model(config, preprocess, kind, objective) if module is None else module
     if task is None:
         assert kind is not None
         assert objective is not None
@@ -130,7 +131,7 @@ def choose_task(config: TrainConfig, spec: DataSpec, card: Card | None) -> TaskK
     reasons: dict[str, str] = {}
     for name in able:
         found = TASKS.find(name)
-        if found is not None:
+        if found is not None and (found.automatic or card is not None):
             reason = found.serves(spec)
             if reason is None:
                 _expect_classes(config.name, card, spec)
@@ -192,8 +193,10 @@ def _folder(weights: str) -> Path:
     return folder.parent if folder.name == "checkpoints" else folder
 
 
-def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
-    """The variant that fits the preprocessed data, its weights drawn from the recipe's seed."""
+def make_model(
+    config: TrainConfig, preprocess: Preprocess, kind: TaskKind | None = None, objective: Objective | None = None
+) -> nn.Module:
+    """The variant that fits the preprocessed data and the objective, its weights drawn from the recipe's seed."""
     row = registry.variant(config.name)
     fields = {field.name for field in dataclasses.fields(row.config)}
     decided = {name: value for name, value in preprocess.model_options().items() if name in fields}
@@ -201,10 +204,31 @@ def make_model(config: TrainConfig, preprocess: Preprocess) -> nn.Module:
         requested: Any = config.model.get(name)
         if requested is not None and requested != value:
             raise UsageError(f"model option {name}={requested} does not fit the data, which need {value}")
+    if kind is not None and objective is not None:
+        decided |= _of_objective(config, kind, objective, preprocess, fields)
     options = registry.configure(row, {**decided, **config.model})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.recipe.seed, "weights"))
         return registry.build(row, options)
+
+
+def _of_objective(
+    config: TrainConfig, kind: TaskKind, objective: Objective, preprocess: Preprocess, fields: set[str]
+) -> dict[str, Any]:
+    """The model options that the objective decides. Raises UsageError where the model does not have them, or others
+    were given."""
+    decided = dict(kind.model_options(objective, preprocess))
+    for name, value in decided.items():
+        if name not in fields:
+            raise UsageError(
+                f"the objective '{objective.name}' is for models with an option '{name}', not {config.name}"
+            )
+        if config.model.get(name, value) != value:
+            raise UsageError(
+                f"model option {name}={config.model[name]} does not fit the objective '{objective.name}', "
+                f"whose options need {value}"
+            )
+    return decided
 
 
 def task_of(

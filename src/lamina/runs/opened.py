@@ -157,7 +157,7 @@ class Opened:
             raise UsageError(f"{self.path} holds a module of your own: open it with open_run(path, model=...)")
         if not registry.is_model(self.card["variant"]):
             raise RunError(f"{self.path} trains '{self.card['variant']}', which no installed package provides")
-        return make_model(self.config, self.preprocess)
+        return make_model(self.config, self.preprocess, self.kind, self.objective)
 
     @cached_property
     def source(self) -> Source:
@@ -222,12 +222,14 @@ class Opened:
         source: Source | None = None,
         model: nn.Module | None = None,
         preprocess: Preprocess | None = None,
+        task: Task | None = None,
     ) -> dict[str, float]:
         """The task's metrics on a split, by default of this model with this preprocessing."""
         batches = self.batches(split, source, preprocess)
         model = self.model if model is None else model
+        task = self.task if task is None else task
         with predicting(model):
-            return measure(self.task, model, batches, seed=self.config.recipe.seed)
+            return measure(task, model, batches, seed=self.config.recipe.seed)
 
     def predict_batch(self, batch: Batch, number: int = 0) -> Batch:
         """The task's predictions for a prepared batch; random numbers depend on the run's seed and ``number``."""

@@ -193,6 +193,10 @@ class Task:
         """Update the metrics with one batch; the model is in evaluation mode, gradients are off."""
         raise NotImplementedError
 
+    def evaluated_with(self, options: Any) -> Task:
+        """The task as ``evaluate`` uses it with these options, those of its verb: with another metric, say."""
+        return self
+
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Predictions for a batch: tensors by name, with the batch on dimension 0."""
         raise NotImplementedError

@@ -64,6 +64,12 @@ class TaskKind:
     """whether it supports the recipe's ``class_weights``"""
     calibrates: bool = False
     """whether it supports the recipe's ``calibrate``"""
+    automatic: bool = True
+    """whether it is chosen for a module of the user's own without being asked for"""
+    unit_images: bool = False
+    """whether images are from 0 to 1, unless another normalisation is asked for"""
+    model_options: Callable[[Objective, Preprocess], Mapping[str, Any]] = lambda objective, preprocess: {}
+    """options of the model that the objective decides, such as the variance of a decoder"""
     predicts_at_once: bool = True
     """whether one forward pass gives a prediction, so that an exported file can predict"""
 

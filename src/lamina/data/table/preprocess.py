@@ -81,7 +81,8 @@ class TablePreprocess:
         return {"in_features": len(self.feature_names), "num_classes": self.target.outputs}
 
     def signature(self) -> Signature:
-        return (Input(self.input_key, "float32", (len(self.feature_names),)),)
+        bounds = None if any(isinstance(column, Number) for column in self.columns) else (0.0, 1.0)
+        return (Input(self.input_key, "float32", (len(self.feature_names),), bounds=bounds),)
 
     def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """One tensor, by position."""

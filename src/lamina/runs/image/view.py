@@ -39,7 +39,7 @@ class ImageView(View):
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
         """``crops=10``: metrics of the mean over ten windows of each image (corners, centre, mirrored)."""
         if getattr(options, "crops", 1) == 1:
-            return self.run.measure(split, source)
+            return super().evaluate(split, source, options)
         model, larger = ten_cropped(self.run.model, self.images, self.run.task)
         return self.run.measure(split, source, model, larger)
 

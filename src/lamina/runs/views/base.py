@@ -106,7 +106,7 @@ class View:
         """The task's metrics on a split. Raises UsageError for ten crops on data that are not images."""
         if getattr(options, "crops", 1) != 1:
             raise UsageError(f"ten crops are cut from images, but the run was trained on {self.run.modality.noun}")
-        return self.run.measure(split, source)
+        return self.run.measure(split, source, task=self.run.task.evaluated_with(options))
 
     def signatures(self, source: Source | None = None) -> Mapping[str, str]:
         """Signatures of metrics that are comparable only with one (BLEU, chrF), for data other than the run's."""
