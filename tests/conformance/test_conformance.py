@@ -31,6 +31,7 @@ TRACED_ONLY = {  # what puts them, or each of their parts, through AOTAutograd w
     "transformer-classifier": "tests/models/test_transformer.py",
     "transformer-lm": "tests/models/test_transformer.py",
     "gpt2": "tests/models/test_transformer.py",
+    "autoencoder-lstm": "rnn-lm here, whose layers it has",
     "mobilenet-v2": "mobilenet-v3-small here",
     "efficientnet-b0": "mobilenet-v3-small here",
     "coatnet-0": "swin-tiny and mobilenet-v3-small here",

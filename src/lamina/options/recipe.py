@@ -51,6 +51,10 @@ class Augmentation:
     """mean and std of images: of the training data; of ImageNet; half: 0.5, to [-1, 1]; unit: none, to [0, 1]. auto:
     with --weights those of the weights' run, ImageNet's for published weights of colour images; otherwise the data's"""
 
+    binarise: Literal["none", "threshold", "once", "always"] = "none"
+    """make images black and white: by a threshold; once: one random draw for each pixel, its grey value the
+    probability of white; always: another draw in every epoch"""
+
     def __post_init__(self) -> None:
         for name in ("crop", "rand_augment_layers"):
             value = getattr(self, name)

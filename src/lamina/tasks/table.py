@@ -17,6 +17,8 @@ TASKS: Plugins[TaskKind] = Plugins(
         "regression": "lamina.tasks.regression:KIND",
         "language-modelling": "lamina.tasks.language_modelling:KIND",
         "translation": "lamina.tasks.translation:KIND",
+        "autoencoding": "lamina.tasks.autoencoding:KIND",
+        "variational": "lamina.tasks.variational:KIND",
     },
     TaskKind,
 )

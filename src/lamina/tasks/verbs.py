@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lamina.tasks.autoencoder_options import BoundOptions, NoisyOptions
 from lamina.tasks.generation_options import GenerationOptions
 from lamina.tasks.translation_options import BeamOptions, TranslationOptions
 from lamina.tasks.verb_options import CropOptions, NoOptions
@@ -20,5 +21,7 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "regression": PREDICTING,
     "language-modelling": {"evaluate": NoOptions, "generate": GenerationOptions},
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
+    "autoencoding": {"evaluate": NoisyOptions, "predict": NoOptions},
+    "variational": {"evaluate": BoundOptions, "predict": NoOptions},
 }
 """the frozen dataclass of a verb's options: ``VERBS[task][verb]``"""

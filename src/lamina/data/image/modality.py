@@ -29,6 +29,7 @@ def fit(source: Source, needs: Needs) -> ImagePreprocess:
         _moments(source.spec, needs),
         augmentation.colour_pca > 0,
         partial(_held, source=source, needs=needs),
+        augmentation.binarise if needs.resumed is None else cast(ImagePreprocess, needs.resumed).binarise,
     )
 
 
@@ -55,6 +56,8 @@ def _moments(spec: DataSpec, needs: Needs) -> Moments | None:
             if needs.origin.kind == ImagePreprocess.kind:
                 origin = cast(ImagePreprocess, needs.origin)
                 return origin.mean, origin.std
+        case "auto" if needs.unit:
+            return (0.0,) * channels, (1.0,) * channels
     return None
 
 

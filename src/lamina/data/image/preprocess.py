@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lamina.data.image.augment.recipe import make_augment
+from lamina.data.image.binarising import drawn, thresholded
 from lamina.data.image.decoding import ImageFile, decode, decode_all, unreadable
 from lamina.data.image.items import image_item
 from lamina.data.image.resizing import Resize, centre, convert_channels, resize
@@ -28,6 +29,7 @@ CHUNK_VALUES = 2**20
 """pixel values processed at once, to avoid a float copy of the whole data set"""
 FILES_MEASURED = 10_000
 """maximum number of evenly spaced files for mean and std: enough for five digits"""
+Binarise = Literal["none", "threshold", "once", "always"]
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 """(H, W, C)"""
 
@@ -59,6 +61,8 @@ class ImagePreprocess:
     std: tuple[float, ...]
     covariance: tuple[float, ...] = ()
     """of the channels over the same pixels, row by row, if requested; not saved, since only training needs it"""
+    binarise: Binarise = "none"
+    """how pixels become black or white: not; by a threshold; by one draw each; in training by another every epoch"""
     kept: tuple[ImageFiles, Tensor] | None = field(default=None, compare=False, repr=False)
     """files decoded for fitting and their encoded images, so that they are not decoded again"""
 
@@ -77,7 +81,9 @@ class ImagePreprocess:
         return options | ({"image_size": self.height} if self.height == self.width else {})
 
     def signature(self) -> Signature:
-        return (Input(self.input_key, "float32", (self.channels, self.height, self.width)),)
+        scaled = [[(value - mean) / std for mean, std in zip(self.mean, self.std, strict=True)] for value in (0, 1)]
+        bounds = min(scaled[0]), max(scaled[1])
+        return (Input(self.input_key, "float32", (self.channels, self.height, self.width), bounds=bounds),)
 
     def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """One tensor, by position."""
@@ -104,15 +110,29 @@ class ImagePreprocess:
         return InMemory({"image": self._held(split), **targets})
 
     def adapt(self, images_NCHW: Tensor) -> Tensor:
-        """Convert stored images to the model's channels and the held size; the type is unchanged (uint16 becomes
-        int32)."""
+        """Convert stored images to the model's channels and the held size, black and white where that is requested;
+        the type is unchanged (uint16 becomes int32)."""
         if images_NCHW.dtype == torch.uint16:
             images_NCHW = images_NCHW.to(torch.int32)
-        return resize(convert_channels(images_NCHW, self.channels), self.held, self.resize)
+        adapted = resize(convert_channels(images_NCHW, self.channels), self.held, self.resize)
+        return self._binary(adapted) if self.held_binary else adapted
+
+    @property
+    def held_binary(self) -> bool:
+        """Whether images are made black and white before they are held."""
+        return self.binarise in ("threshold", "once")
+
+    def _binary(self, images_NCHW: Tensor) -> Tensor:
+        make = thresholded if self.binarise == "threshold" else drawn
+        return make(images_NCHW, self.value_range)
 
     def prepare(self, batch: Batch) -> Batch:
-        """On the device: larger images centre-cropped, then normalised; other entries unchanged."""
-        return self.normalise({**batch, "image": centre(batch["image"], (self.height, self.width))})
+        """On the device: larger images centre-cropped, then normalised; other entries unchanged.
+
+        ``binarise="always"``: drawn here, unless they are in black and white already, drawn for training.
+        """
+        image = centre(batch["image"], (self.height, self.width))
+        return self.normalise({**batch, "image": self._binary(image) if self.binarise == "always" else image})
 
     def normalise(self, batch: Batch) -> Batch:
         """Images of any size as float32, scaled to [0, 1] and normalised; other entries unchanged."""
@@ -180,12 +200,14 @@ class ImagePreprocess:
             "value_range": list(self.value_range),
             "mean": list(self.mean),
             "std": list(self.std),
+            "binarise": self.binarise,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ImagePreprocess:
         values: dict[str, Any] = {key: data[key] for key in ("channels", "height", "width", "resize", "dtype")}
         values["crop"] = data.get("crop")  # runs of the first versions have none
+        values["binarise"] = data.get("binarise", "none")
         values |= {key: tuple(data[key]) for key in ("value_range", "mean", "std")}
         return cls(target=TargetCode.from_dict(data["target"]), **values)
 
@@ -207,7 +229,8 @@ class ImagePreprocess:
     def _held(self, split: Split) -> Tensor:
         if isinstance(split, ImageArrays):
             images = split.images_NCHW
-            if tuple(images.shape[1:]) == (self.channels, *self.held) and images.dtype != torch.uint16:
+            same = tuple(images.shape[1:]) == (self.channels, *self.held) and images.dtype != torch.uint16
+            if same and not self.held_binary:
                 return images
         elif self.kept is not None and self.kept[0] is split and self.kept[1].shape[2:] == self.held:
             return self.kept[1]
@@ -266,6 +289,7 @@ def fit_images(
     moments: Moments | None = None,
     covariance: bool = False,
     hold: Callable[[ImagePreprocess], bool] = lambda _: False,
+    binarise: Binarise = "none",
 ) -> ImagePreprocess:
     """The preprocess of an image source; see ``image.modality.fit``. ``hold`` decides whether its images are held."""
     spec = source.spec
@@ -299,6 +323,7 @@ def fit_images(
         value_range=spec.value_range,
         mean=(0.0,) * target,
         std=(1.0,) * target,
+        binarise=binarise,
     )
     if moments is not None and not covariance:
         return replace(draft, mean=moments[0], std=moments[1])

@@ -10,6 +10,7 @@ from lamina.data.image.augment.crop import Crop, ResizedCrop
 from lamina.data.image.augment.geometric import Geometric
 from lamina.data.image.augment.mix import Mix
 from lamina.data.image.augment.policy import RandAugment, TrivialAugment
+from lamina.data.image.binarising import Drawn
 from lamina.data.protocols import BatchOptions
 from lamina.data.streams import Augment
 from lamina.data.targets.code import TargetCode
@@ -37,7 +38,7 @@ class Images(Protocol):
 
 def make_augment(preprocess: Images, options: BatchOptions) -> Augment | None:
     """The recipe's augmentation, in this order: crop, flip and shift, RandAugment or TrivialAugment, colours, erasing,
-    mixing; or None.
+    mixing, binarising; or None.
 
     Raises UsageError for mixing with an unsuitable task or batch size.
     """
@@ -69,6 +70,8 @@ def make_augment(preprocess: Images, options: BatchOptions) -> Augment | None:
                 f"mixup and cutmix mix pairs of images: each process needs an even batch, got batch size {batch_size}"
             )
         colours.append(Mix(classes=preprocess.target.outputs, mixup=requested.mixup, cutmix=requested.cutmix))
+    if requested.binarise == "always":
+        colours.append(Drawn())
     if pixels == [geometric] and not colours:
         return geometric
     if not pixels and not colours:

@@ -1,0 +1,163 @@
+"""Autoencoding: restore the input, from itself or from a corrupted one.
+
+The error is a sum over the values of an input, the loss its mean over the batch. Targets, where there are some, stay in
+the batch and never reach the loss.
+
+Legend: B batch; x any shape after the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from lamina.data.protocols import Preprocess
+from lamina.data.spec import DataSpec
+from lamina.data.targets.code import TargetCode
+from lamina.errors import UsageError
+from lamina.tasks.base import Batch, Call, Engine, Task
+from lamina.tasks.corruption import Corruption, check_level, corrupted, expect_bounds
+from lamina.tasks.kind import TaskKind, TaskSetup
+from lamina.tasks.likelihoods import Bernoulli, SquaredError, expect_unit
+from lamina.tasks.verbs import VERBS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionOptions:
+    """Options of the objective "reconstruction"."""
+
+    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
+    """gaussian: the squared error; bernoulli: the cross-entropy, for values from 0 to 1"""
+    corruption: Corruption = "none"
+    """what is done to the input, which the clean one is restored from"""
+    level: float = 0.3
+    """of the corruption: the share of values set to 0 (masking) or to an extreme (salt-and-pepper); the standard
+    deviation (gaussian)"""
+
+    def __post_init__(self) -> None:
+        check_level(self.corruption, self.level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingOptions(ReconstructionOptions):
+    """Options of the objective "denoising"."""
+
+    corruption: Corruption = "gaussian"
+    """what is done to the input, which the clean one is restored from"""
+
+
+CORRUPTIONS = ("corruption", "level")
+"""options of evaluate that replace those of training"""
+
+
+class Autoencoding(Task):
+    """The error of the restored input, ``||x - x^||^2`` or the cross-entropy; models return x^, of the shape of x.
+
+    Example: ``Autoencoding(preprocess.call, ReconstructionOptions(corruption="masking", level=0.25))``
+    """
+
+    name = "autoencoding"
+    monitor = ("loss", "min")
+
+    def __init__(
+        self,
+        call: Call,
+        options: ReconstructionOptions | None = None,
+        bounds: tuple[float, float] | None = None,
+    ) -> None:
+        self.call, self.options, self.bounds = call, options or ReconstructionOptions(), bounds
+        self.error = Bernoulli() if self.options.likelihood == "bernoulli" else SquaredError()
+
+    def input(self, batch: Batch) -> Tensor:
+        """The model's input, (B, ...)."""
+        x: Tensor = self.call(batch)[0][0]
+        return x
+
+    def corrupt(self, x: Tensor) -> Tensor:
+        """x as the model sees it in training."""
+        return corrupted(x, self.options.corruption, self.options.level, self.bounds)
+
+    def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
+        x = self.input(batch)
+        return self.error.negative_log_likelihood(restored(model, self.corrupt(x)), x).mean(), {}
+
+    def metrics(self) -> Any:
+        """ "loss", as in training, corruption included; "mse", of the restored clean input, a mean over its values;
+        with a corruption "denoising_mse", of the clean input restored from the corrupted one."""
+        from lamina.tasks.means import Means
+
+        return Means("loss", "mse", *([] if self.options.corruption == "none" else ["denoising_mse"]))
+
+    def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
+        x = self.input(batch)
+        self.error.check(x)
+        out = restored(model, x)
+        values = {"mse": self.squared_error(out, x)}
+        if self.options.corruption != "none":
+            out = restored(model, self.corrupt(x))
+            values["denoising_mse"] = self.squared_error(out, x)
+        metrics.update(loss=self.error.negative_log_likelihood(out, x), **values)
+
+    def evaluated_with(self, options: Any) -> Task:
+        """With another ``corruption`` or ``level``. Raises UsageError for one that the data do not allow."""
+        changes = {name: value for name, value in vars(options).items() if name in CORRUPTIONS and value is not None}
+        task = copy(self)
+        task.options = replace(self.options, **changes)
+        expect_bounds(task.options.corruption, self.bounds)
+        return task
+
+    def squared_error(self, decoded: Tensor, x: Tensor) -> Tensor:
+        """(B,), a mean over the values of an input."""
+        return (self.error.mean(decoded) - x).square().flatten(1).mean(1)
+
+    def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """{"reconstruction": like x, "score": (B,)}: the error of the restored input, without corruption."""
+        x = self.input(batch)
+        self.error.check(x)
+        out = restored(model, x)
+        score_B = self.error.negative_log_likelihood(out, x)
+        return {"reconstruction": self.error.mean(out).float(), "score": score_B.float()}
+
+    def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
+        """{"score"}: the error of the restored input."""
+        return {"score": float(prediction["score"])}
+
+
+def restored(model: nn.Module, x: Tensor) -> Tensor:
+    """The model's output. Raises UsageError for a model that does not give its input again."""
+    out: Tensor = model(x)
+    if getattr(out, "shape", None) != x.shape:
+        gives = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
+        raise UsageError(f"the model gives {gives} for inputs of {tuple(x.shape)}: an autoencoder gives the same shape")
+    return out
+
+
+def serves(spec: DataSpec) -> str | None:
+    """Data of numbers."""
+    return "is text" if spec.kind == "text" else None
+
+
+def make(setup: TaskSetup) -> Task:
+    preprocess: Preprocess = setup.preprocess
+    options: ReconstructionOptions = setup.objective.options
+    if options.likelihood == "bernoulli":
+        expect_unit(preprocess)
+    bounds = preprocess.signature()[0].bounds
+    expect_bounds(options.corruption, bounds)
+    return Autoencoding(preprocess.call, options, bounds)
+
+
+KIND = TaskKind(
+    name="autoencoding",
+    make=make,
+    serves=serves,
+    objectives={"reconstruction": ReconstructionOptions, "denoising": DenoisingOptions},
+    verbs=VERBS["autoencoding"],
+    needs_targets=False,
+    automatic=False,
+    unit_images=True,
+)
