@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 from lamina.errors import UsageError
 
 GIB = 2**30
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " ", "pipe": "|", "\\t": "\t"}
+THOUSANDS = (".", ",", "'", "space", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,18 @@ class DataOptions:
     """column with the split of each row: train, validation (val, valid, dev) or test; auto: the one that holds these
     words alone; none: no column"""
     missing: tuple[str, ...] = ()
-    """strings that mean a missing value in a table, in addition to the empty cell, NA, NaN and null"""
+    """texts and numbers that mean a missing value in a table, besides the empty cell; default: NA, NaN, null, None and
+    their like in columns of numbers, and only the empty cell in columns of texts and labels"""
+    delimiter: str = "auto"
+    """mark between the cells of a CSV file: one character, or comma, semicolon, tab, space, pipe; auto: found"""
+    decimal: Literal["auto", ".", ","] = "auto"
+    """decimal mark of the numbers of a table where they leave it open; auto: found"""
+    thousands: str = "auto"
+    """mark between thousands: one of . , ' space none; auto: found"""
+    header: Literal["yes", "no"] = "yes"
+    """whether the first line of a CSV file holds the names of the columns; no: they are called 1, 2, 3, ..."""
+    encoding: str = "auto"
+    """encoding of text files, such as cp1252 or latin-1; auto: UTF-8, or as the byte order mark states"""
     root: str | None = None
     """folder of the images that a table names, beside the table or in the current folder; default: that of the table"""
     suffix: str = ""
@@ -101,6 +115,26 @@ class DataOptions:
             raise UsageError(f"max_tokens must be at least 1, got {self.max_tokens}")
         if not self.separator:
             raise UsageError("separator must not be empty")
+        if self.delimiter != "auto" and len(self.delimiter_mark) != 1:
+            raise UsageError(
+                f"delimiter must be one character or one of {', '.join(DELIMITERS)}, got {self.delimiter!r}"
+            )
+        if self.thousands not in ("auto", " ", *THOUSANDS):
+            raise UsageError(f"thousands must be auto or one of {' '.join(THOUSANDS)}, got {self.thousands!r}")
+        if self.thousands == self.decimal != "auto":
+            raise UsageError(f"decimal and thousands cannot both be '{self.decimal}'")
+        if self.encoding != "auto":
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError) as error:
+                raise UsageError(
+                    f"encoding: {error}, known are utf-8, utf-16, cp1252, latin-1 and Python's others"
+                ) from error
+
+    @property
+    def delimiter_mark(self) -> str:
+        """The delimiter itself; "" if it is to be found."""
+        return "" if self.delimiter == "auto" else DELIMITERS.get(self.delimiter, self.delimiter)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -108,6 +142,16 @@ class DataOptions:
         if self.target is None:
             return ()
         return (self.target,) if isinstance(self.target, str) else tuple(self.target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a run knows of the columns of its data, for reading other data as its own."""
+
+    texts: tuple[str, ...] = ()
+    """columns of texts, even if all of them look like numbers"""
+    notations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """decimal and thousands mark of columns of numbers"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +163,17 @@ class EvaluationOptions(DataOptions):
 
     teaches: ClassVar[bool] = False
 
+    columns: Known = field(default_factory=Known)
+    """what the run knows of the columns of a table"""
+
     @classmethod
     def of(cls, options: DataOptions, task: str) -> EvaluationOptions:
         """The options of the training data, for data read for ``task``."""
         given = {field.name: getattr(options, field.name) for field in fields(options)}
         undivided = {"validation": 0.0, "test": 0.0, "limit": None, "split_column": "auto", "folds": None, "fold": None}
         return cls(**{**given, **undivided, "task": task})
+
+
+def known(options: DataOptions) -> Known:
+    """What the options know of the columns: nothing, unless they are those of a run."""
+    return options.columns if isinstance(options, EvaluationOptions) else Known()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 NO_TARGETS = "none"
 """``DataSpec.task`` of data without targets"""
@@ -78,6 +78,9 @@ class DataSpec:
     """the column whose groups are each in one split"""
     fold: str = ""
     """the fold that is tested: "2 of 5" """
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """how a table was read: the options given, and under "notations" the decimal and thousands mark of columns whose
+    numbers have other marks than a decimal point"""
     hint: str = ""
     """without targets: how the user can provide them"""
     licence: str = ""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lamina import registry
 from lamina.data.modality import MODALITIES
 from lamina.data.opening import open_source
-from lamina.data.options import EvaluationOptions
+from lamina.data.options import DataOptions, EvaluationOptions
 from lamina.data.protocols import BatchOptions, Modality, Preprocess
 from lamina.data.source import Source, targets_of
 from lamina.data.streams import Batch
@@ -191,7 +191,10 @@ class Opened:
         """
         target = self.preprocess.target
         task = target.task if target.task in READ_FOR else self.config.options.task
-        source = open_source(data, options=EvaluationOptions.of(self.config.options, task))
+        options: DataOptions = EvaluationOptions.of(self.config.options, task)
+        if (reading_options := getattr(self.preprocess, "reading_options", None)) is not None:
+            options = reading_options(options)
+        source = open_source(data, options=options)
         if source.spec.kind != self.preprocess.kind:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
         if source.spec.fingerprint == self.directory.read("data.json")["fingerprint"]:

@@ -189,9 +189,13 @@ def test_text_where_numbers_were(tmp_path: Path, refused: Any) -> None:
     assert frame(forced)["visits"].tolist() == ["?" if i == 16 else str(i) for i in range(ROWS)]
     dropped = opened(path, drop=("visits",))
     assert "visits" not in frame(dropped).columns
-    # more texts than one in ten: a column of categories
+    # the same few texts again and again among numbers are no categories either
     table.loc[:5, "visits"] = "few"
-    assert opened(csv(tmp_path, table, "mixed.csv")).spec.columns[1].kind == "categorical"
+    with refused(DataError, "mixed.csv, row 1", "'few'", "--missing", "--categorical visits", "--drop visits"):
+        opened(csv(tmp_path, table, "mixed.csv"))
+    # texts that are all different are: a column of names, some of which are numbers
+    table["visits"] = [f"PC {i}" if i < 6 else str(i) for i in range(ROWS)]
+    assert opened(csv(tmp_path, table, "names.csv")).spec.columns[1].kind == "categorical"
     # in another format the numbers are texts themselves
     (tmp_path / "d.jsonl").write_text("\n".join(json.dumps({"a": str(i), "y": i % 2}) for i in range(ROWS)))
     assert opened(str(tmp_path / "d.jsonl")).spec.columns[0].kind == "numeric"

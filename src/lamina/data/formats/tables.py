@@ -49,6 +49,7 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
 def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read: Callable[[str], Rows]) -> Source:
     """Rows as a source: see ``open_table``. Image files are relative to ``root``; ``as_read`` gives the rows with the
     column of texts as it was written."""
+    options = rows.options or options
     image_paths = image_column(rows.frame, rows.place, root, options, lambda column: as_read(column).frame[column])
     frame = without_row_numbers(rows.frame, options, image_paths)
     columns = [str(column) for column in frame.columns]
@@ -59,7 +60,7 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
         return running_table(name, as_read(running), running, options)
     else:
         targets = target_columns(columns, options, name)
-    hint = targets if isinstance(targets, str) else ""
+    hint = "; ".join(filter(None, (targets, rows.hint))) if isinstance(targets, str) else ""
     targets = () if isinstance(targets, str) else targets
     skipped: tuple[str, ...] = ()
     inputs = [str(column) for column in rows.frame.columns if column not in targets]
@@ -79,18 +80,14 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
         source = texts_source(name, rows.frame[texts].map(str).tolist(), rows.sizes, labels, options)
     else:
         source = table_source(name, rows.frame[inputs], rows.sizes, labels, rows.place, options)
-    return _with_skipped(source, skipped)
+    spec = source.spec
+    spec = replace(spec, skipped=skipped + spec.skipped, reading=rows.reading)
+    return replace(source, spec=spec)
 
 
 def _as_read(rows: Rows, texts: str, paths: Mapping[str, Path], options: DataOptions) -> Rows:
-    """The rows with a column read as text only, since a text may be a word such as NA, and a name 0012."""
+    """The rows with a column as it is written: an empty cell is an empty text, and 0012 a name."""
     from pandas.api.types import is_numeric_dtype
 
     written = not is_numeric_dtype(rows.frame[texts].dtype) and not rows.frame[texts].isna().any()
     return rows if written else read_rows(paths, options, (texts,))
-
-
-def _with_skipped(source: Source, skipped: tuple[str, ...]) -> Source:
-    if not skipped:
-        return source
-    return replace(source, spec=replace(source.spec, skipped=skipped + source.spec.skipped))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.data.image.decoding import IMAGE_SUFFIXES
@@ -88,6 +88,10 @@ def dotted(suffix: str) -> str:
 
 
 def _mostly_image_names(series: pd.Series[Any]) -> bool:
+    from pandas.api.types import is_numeric_dtype
+
+    if is_numeric_dtype(series.dtype):
+        return False
     texts = [value for value in series.dropna().tolist() if isinstance(value, str)]
     return bool(texts) and 2 * sum(_is_image_name(text) for text in texts) >= int(series.notna().sum())
 
@@ -168,4 +172,4 @@ def image_table_source(
 
 
 def _is_image_name(text: str) -> bool:
-    return PurePosixPath(text.strip()).suffix.casefold() in IMAGE_SUFFIXES
+    return os.path.splitext(text.strip())[1].casefold() in IMAGE_SUFFIXES

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
 
+from lamina.data.options import DataOptions, EvaluationOptions, Known
 from lamina.data.protocols import BatchOptions, Input, Signature
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, InMemory, Stream, in_order, shuffled
 from lamina.data.table.samples import Table
-from lamina.data.tabular.columns import FEW_CATEGORIES, Place, shown, typed
+from lamina.data.tabular.cells import NO_NUMBERS, plain_number
+from lamina.data.tabular.columns import FEW_CATEGORIES, MISSING, UNSEEN, category_indices
 from lamina.data.tabular.frames import is_table, read_frame
+from lamina.data.tabular.reading import as_numbers, decimal_marks
 from lamina.data.targets.code import TargetCode, fit_targets
 from lamina.errors import DataError, UsageError, nearest
 
@@ -60,7 +63,10 @@ class TablePreprocess:
     target: TargetCode
     columns: tuple[Number | Category, ...]
     missing: tuple[str, ...] = ()
-    """strings that mean a missing value"""
+    """texts that mean a missing value"""
+    reading: Mapping[str, Any] | None = None
+    """options that a table is read with, and under "notations" the decimal and thousands mark of columns; None in runs
+    of versions without"""
     notes: tuple[str, ...] = ()
     """notes for the user on excluded columns"""
 
@@ -123,15 +129,26 @@ class TablePreprocess:
             if not path.is_file():
                 raise UsageError(f"no such file: {item}")
             if not is_table(path):
-                raise UsageError(f"'{item}' is not a table (CSV, TSV, Parquet or JSON lines)")
-            frame, name = read_frame(path, self.missing), path.name
+                raise UsageError(f"'{item}' is not a table (CSV, TSV, Parquet, JSON lines or JSON)")
+            frame, name = read_frame(path, self.reading_options())[0], path.name
         else:
             raise UsageError(
                 f"rows must be a dictionary, a DataFrame or the path of a table, not {type(item).__name__}"
             )
-        if self.missing:
-            frame = frame.mask(frame.isin(list(self.missing)))
         return {"features": torch.from_numpy(self._features(frame, name))}
+
+    def reading_options(self, options: DataOptions | None = None) -> DataOptions:
+        """The options for reading a table as the run read its own: those given, or those that the run keeps, with what
+        it knows of the columns and the targets."""
+        reading = dict(self.reading or {})
+        notations = {column.name: (".", "") for column in self.columns if isinstance(column, Number)}
+        notations |= {name: tuple(marks) for name, marks in reading.pop("notations", {}).items()}
+        texts = [column.name for column in self.columns if isinstance(column, Category)]
+        if self.target.exclusive and any(plain_number(name) is None for name in self.target.classes):
+            texts += self.target.names
+        options = DataOptions(missing=self.missing, **reading) if options is None else options
+        columns = Known(texts=tuple(texts), notations=notations)
+        return replace(EvaluationOptions.of(options, options.task), columns=columns)
 
     def input_batches(self, item: object) -> Iterator[Batch]:
         """``encode_input`` as a single batch. Raises UsageError or DataError."""
@@ -180,6 +197,7 @@ class TablePreprocess:
             "target": self.target.to_dict(),
             "columns": columns,
             "missing": list(self.missing),
+            "reading": None if self.reading is None else dict(self.reading),
             "notes": list(self.notes),
         }
 
@@ -193,7 +211,8 @@ class TablePreprocess:
             else:
                 columns.append(Category(**{**values, "categories": tuple(values["categories"])}))
         target = TargetCode.from_dict(data["target"])
-        return cls(target=target, columns=tuple(columns), missing=tuple(data["missing"]), notes=tuple(data["notes"]))
+        marks, notes = tuple(data["missing"]), tuple(data["notes"])
+        return cls(target=target, columns=tuple(columns), missing=marks, reading=data.get("reading"), notes=notes)
 
     def _features(self, frame: pd.DataFrame, name: str) -> Array:
         absent = [column.name for column in self.columns if column.name not in frame.columns]
@@ -205,23 +224,28 @@ class TablePreprocess:
         def place(row: int) -> str:
             return f"{name}, row {row + 1}"
 
+        options = self.reading_options()
+        numeric = [column.name for column in self.columns if isinstance(column, Number)]
+
+        def others() -> set[str]:
+            return decimal_marks(frame[numeric], options)
+
         out = np.zeros((len(frame), len(self.feature_names)), dtype=np.float32)
         start = 0
         for column in self.columns:
             series = frame[column.name]
             if isinstance(column, Number):
-                out[:, start] = (_numbers(series, place, column.median) - column.mean) / column.std
+                numbers = as_numbers(series, place, options, others)
+                numbers = np.where(np.isnan(numbers), column.median, numbers)
+                out[:, start] = (numbers - column.mean) / column.std
                 start += 1
                 continue
-            texts = typed(series, place, categorical=True).values
-            index = {category: start + k for k, category in enumerate(column.categories)}
-            start += len(index)
-            if column.missing:
-                index[None] = start  # type: ignore[index]
-                start += 1
-            for row, text in enumerate(texts.tolist()):
-                if (feature := index.get(text)) is not None:
-                    out[row, feature] = 1.0
+            words = NO_NUMBERS if self.reading is None else ()  # once missing values in every column
+            found = category_indices(series, column.categories, self.missing, words)
+            found[found == MISSING] = len(column.categories) if column.missing else UNSEEN
+            rows = np.flatnonzero(found >= 0)
+            out[rows, start + found[rows]] = 1.0
+            start += len(column.categories) + column.missing
         return out
 
 
@@ -252,24 +276,16 @@ def fit_table(source: Source) -> TablePreprocess:
             notes.append(f"column '{column.name}' has {len(found)} texts in {len(series)} rows, like a name: left out")
         else:
             columns.append(Category(name=column.name, categories=found, missing=missing))
+    spec = source.spec
     fitted = TablePreprocess(
-        target=fit_targets(source), columns=tuple(columns), missing=source.spec.missing, notes=tuple(notes)
+        target=fit_targets(source),
+        columns=tuple(columns),
+        missing=spec.missing,
+        reading=spec.reading,
+        notes=tuple(notes),
     )
     count = len(fitted.feature_names)
     if not 0 < count <= MOST_FEATURES:
         reason = "no column has usable values" if not count else f"{count} features, more than {MOST_FEATURES}"
         raise DataError(f"{source.spec.name}: {reason}" + (f" ({notes[0]})" if notes and not count else ""))
     return fitted
-
-
-def _numbers(series: pd.Series[Any], place: Place, median: float) -> Array:
-    """The values of a numeric column; raises DataError for any text."""
-    import pandas as pd
-
-    missing = series.isna().to_numpy()
-    numbers = pd.to_numeric(series.astype(object).where(~missing, np.nan), errors="coerce").to_numpy(dtype=np.float64)
-    wrong = (np.isnan(numbers) & ~missing) | np.isinf(numbers)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise DataError(f"{place(row)}: column '{series.name}' holds {shown(series.iloc[row])}, expected a number")
-    return np.where(missing, median, numbers)

@@ -38,7 +38,7 @@ def table_source(
         raise DataError(f"{name} has no column besides the target")
     known_columns(options.categorical + options.keep, [*inputs.columns, *labels.names])
     columns = {
-        str(column): typed(inputs[column], place, categorical=column in options.categorical)
+        str(column): typed(inputs[column], place, categorical=column in options.categorical, options=options)
         for column in inputs.columns
     }
     kinds, notes = _roles(columns, sizes, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,18 @@ import torch
 from lamina.data.options import DataOptions
 from lamina.data.spec import ORDER
 from lamina.data.tabular.columns import Place, is_free_text
-from lamina.data.tabular.frames import read_frame
+from lamina.data.tabular.frames import has_header, read_frame
 from lamina.data.tabular.groups import Groups
+from lamina.data.tabular.names import by_number, header_note, numbered
+from lamina.data.tabular.reading import read_columns
 from lamina.data.tabular.roles import split_column, splits_of, undivided_notes
 from lamina.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
+READING = ("delimiter", "decimal", "thousands", "header", "encoding")
+"""options of reading that prediction needs, too"""
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -31,8 +35,14 @@ class Rows:
     frame: pd.DataFrame
     sizes: Mapping[str, int]
     place: Place
+    options: DataOptions | None = None
+    """the options with the names of columns that were given by number"""
     notes: tuple[str, ...] = ()
-    """what the user should read about how they were divided"""
+    """what the user should read about how they were read and divided"""
+    hint: str = ""
+    """what the user should try if the target is not found"""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """see ``DataSpec.reading``"""
     groups: Groups | None = None
     """the rows that belong together; None: each is alone"""
 
@@ -52,33 +62,39 @@ class Rows:
 
 
 def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str, ...] = ()) -> Rows:
-    """A table, or one for each split. Columns in ``texts`` are read as text only, so that NA is an ordinary word.
+    """A table, or one for each split. Columns in ``texts`` are read as text only, so that 12 is an ordinary word.
 
     Every file has the columns of train, in any order; a single free-text column of another name is renamed. Raises
     DataError for a file that lacks a column, UsageError for an unknown column in ``drop``.
     """
-    frames = {split: read_frame(path, options.missing, texts) for split, path in paths.items()}
+    read = {split: read_frame(path, options) for split, path in paths.items()}
+    frames = {split: frame for split, (frame, _) in read.items()}
+    notes = tuple(dict.fromkeys(note for _, of in read.values() for note in of))
     train = frames["train"]
     columns = [str(column) for column in train.columns]
     for split, frame in frames.items():
         absent = [column for column in columns if column not in frame.columns and column not in options.drop]
         more = [str(column) for column in frame.columns if column not in columns]
         if len(absent) == len(more) == 1 and is_free_text(train[absent[0]]) and is_free_text(frame[more[0]]):
-            if texts == (absent[0],):
-                frame = read_frame(paths[split], options.missing, (more[0],))
             frames[split] = frame.rename(columns={more[0]: absent[0]})
-    return joined_rows(frames, {split: path.name for split, path in paths.items()}, options)
+    rows = joined_rows(frames, {split: path.name for split, path in paths.items()}, options, texts)
+    hint = header_note(rows.frame) if options.header == "yes" and has_header(paths["train"]) else ""
+    return replace(rows, notes=(*notes, *((hint,) if hint else ()), *rows.notes), hint=hint)
 
 
-def joined_rows(frames: Mapping[str, pd.DataFrame], names: Mapping[str, str], options: DataOptions) -> Rows:
-    """The rows of a frame for each split, as in ``train`` but for the columns in ``drop``; ``names`` are those of the
-    frames in messages.
+def joined_rows(
+    frames: Mapping[str, pd.DataFrame], names: Mapping[str, str], options: DataOptions, texts: tuple[str, ...] = ()
+) -> Rows:
+    """The rows of a frame for each split, as in ``train`` but for the columns in ``drop``, their cells as values (see
+    ``reading.read_columns``); ``names`` are those of the frames in messages.
 
     Raises DataError for a frame that lacks a column, UsageError for an unknown column in ``drop``.
     """
     import pandas as pd
 
     columns = [str(column) for column in frames["train"].columns]
+    options = by_number(options, columns)
+    texts = numbered(texts, columns)
     known_columns(options.drop, columns)
     kept = [column for column in columns if column not in options.drop]
     for split, frame in frames.items():
@@ -89,7 +105,15 @@ def joined_rows(frames: Mapping[str, pd.DataFrame], names: Mapping[str, str], op
     joined = pd.concat([frame[[*kept]] for frame in frames.values()], ignore_index=True)
     files = np.repeat([names[split] for split in frames], list(sizes.values()))
     numbers = np.concatenate([np.arange(1, count + 1) for count in sizes.values()])
-    return grouped(divided(Rows(joined, sizes, lambda row: f"{files[row]}, row {numbers[row]}"), options), options)
+
+    def place(row: int) -> str:
+        return f"{files[row]}, row {numbers[row]}"
+
+    values, notes, notations = read_columns(joined, place, options, texts)
+    reading = {name: value for name in READING if (value := getattr(options, name)) not in ("auto", "yes")}
+    if notations:
+        reading["notations"] = {name: [one.decimal, one.thousands] for name, one in notations.items()}
+    return grouped(divided(Rows(values, sizes, place, options, notes, reading=reading), options), options)
 
 
 def divided(rows: Rows, options: DataOptions) -> Rows:
@@ -167,14 +191,13 @@ def with_targets(
     if not options.skip_bad:
         row = int(bad.argmax())
         column = targets[int(is_missing.iloc[row].to_numpy().argmax())]
-        raise DataError(f"{rows.place(row)}: the target '{column}' is missing ({int(bad.sum())} rows in all)")
+        raise DataError(
+            f"{rows.place(row)}: the target '{column}' is missing ({int(bad.sum())} rows in all; --skip-bad leaves "
+            "them out)"
+        )
     if bad.all():
         raise DataError(f"{rows.place(0)}: the target '{targets[0]}' is missing, as in every row")
     kept = rows.without(bad)
-    for name in targets:  # an empty cell had turned integers into floats
-        numbers = kept.frame[name]
-        if numbers.dtype == np.float64 and bool((numbers % 1 == 0).all()):
-            kept.frame[name] = numbers.astype(np.int64)
     return kept, (f"{int(bad.sum())} rows without a target",), kept.frame[list(targets)]
 
 

@@ -20,6 +20,7 @@ from lamina.errors import DataError, UsageError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+Array = np.ndarray[Any, Any]
 USUAL_NAMES = ("target", "label", "class", "y")
 MOST_INTEGER_CLASSES = 20
 CLASSES = "classification"
@@ -152,7 +153,7 @@ def infer_task(columns: Sequence[Typed], separator: str) -> str:
     if column.kind == "categorical":
         several = any(separator in value for value in column.values)
         return "multilabel" if several else "classification"
-    if column.boolean or (column.integral and column.values.nunique() <= MOST_INTEGER_CLASSES):
+    if column.boolean or (column.integral and _distinct(column) <= MOST_INTEGER_CLASSES):
         return "classification"
     return "regression"
 
@@ -165,7 +166,10 @@ def encode_targets(frame: pd.DataFrame, options: DataOptions, place: Place) -> L
     the columns.
     """
     names = tuple(str(name) for name in frame.columns)
-    columns = [typed(frame[name], place, categorical=name in options.categorical) for name in names]
+    columns = [
+        typed(frame[name], place, categorical=name in options.categorical, options=options, target=True)
+        for name in names
+    ]
     task = options.task if options.task in PREDICTED else infer_task(columns, options.separator)
     if task == "classification":
         if len(columns) > 1:
@@ -190,15 +194,23 @@ def encode_targets(frame: pd.DataFrame, options: DataOptions, place: Place) -> L
     return Labels(task, names if task == "multilabel" else (), names, values)
 
 
+def _distinct(column: Typed) -> int:
+    return int((column.values if column.exact is None else column.exact).nunique())
+
+
 def _is_binary(column: Typed) -> bool:
     return column.kind == "numeric" and bool(column.values.isin([0.0, 1.0]).all())
 
 
 def _classes(column: Typed) -> tuple[Tensor, tuple[str, ...]]:
-    values = column.values.to_numpy() if column.kind == "numeric" else column.values.to_numpy(dtype=str)
+    values: Array = column.values.to_numpy(dtype=None if column.kind == "numeric" else str)
+    if column.exact is not None:  # whole numbers beyond 2^53
+        values = np.array([int(value) for value in column.exact], dtype=object)
     found, indices = np.unique(values, return_inverse=True)
     if column.boolean:
         names = tuple(str(bool(value)) for value in found)
+    elif column.exact is not None:
+        names = tuple(map(str, found))
     elif column.kind == "numeric":
         names = tuple(str(int(value)) if float(value).is_integer() else str(float(value)) for value in found)
     else:
