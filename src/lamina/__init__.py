@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.options.recipe import Augmentation, Recipe
     from lamina.registry import card, is_model, list_models, register_model
     from lamina.runs.config import list_recipes
+    from lamina.runs.folds import cross_validate
     from lamina.runs.run import Run, list_runs, open_run
     from lamina.runs.training import prepare, train
     from lamina.runs.views.export import open_exported
@@ -43,6 +44,7 @@ _HOME = {
     "UsageError": "lamina.errors",
     "Variant": "lamina.cards",
     "card": "lamina.registry",
+    "cross_validate": "lamina.runs.folds",
     "create_model": "lamina.weights.creation",
     "describe": "lamina.data.description",
     "is_model": "lamina.registry",
@@ -77,6 +79,7 @@ __all__ = [
     "__version__",
     "card",
     "create_model",
+    "cross_validate",
     "describe",
     "is_model",
     "list_data",

@@ -159,7 +159,7 @@ def test_empty_cells_and_contradictions(tmp_path: Path) -> None:
         opened(tmp_path, table)
     source = opened(tmp_path, table, skip_bad=True)
     assert sum(source.spec.sizes.values()) == ROWS - 1
-    assert any("1 rows without a split" in note for note in source.spec.notes)
+    assert any("1 rows without a value in column 'split'" in note for note in source.spec.notes)
     with pytest.raises(UsageError, match=r"holds no 'train'"):
         opened(tmp_path, frame(split=["val", "test"] * 30))
     source = opened(tmp_path, frame(split="test"))

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ EXAMPLES = """lenet5 --data digits
 lenet5 --data photos/ --epochs 30 --lr 0.001 --flip
 lenet5 --data photos/ --weights runs/lenet5-digits --reset-head
 mlp --data houses.csv --target price --model.hidden 64,64
+mlp --data visits.csv --target ill --folds 5 --group patient
 lstm-lm-small --data book.txt
 lstm-classifier --data reviews.tsv
 transformer-small --data dates
@@ -106,13 +108,16 @@ def command(argv: Sequence[str]) -> int:
     if args.print_config:
         return _print_config(args, requested)
 
-    from lamina.cli.progress import Progress
-    from lamina.runs.training import prepare, stoppable
+    from lamina.cli.folds import cross_validation, train_folds
+    from lamina.runs.training import prepare
 
     name, directory = args.name, args.runs
     if args.resume and name is not None:
         path = run_path(name, directory)
         name, directory = path.name, str(path.parent)
+    whole = cross_validation(args, requested, name, directory)
+    if whole is not None:
+        return train_folds(whole, args, _fit, partial(_plan, args=args), _notes)
     training = prepare(
         args.variant,
         requested,
@@ -127,6 +132,20 @@ def command(argv: Sequence[str]) -> int:
         _notes(training)
     if args.dry_run:
         return _plan(training, args) if is_main else 0
+    stopped = _fit(training, args, training.directory.path)
+    if stopped is not None:
+        return stopped
+    training.disband()
+    training.finalize()
+    return _finish(training, args) if is_main else 0
+
+
+def _fit(training: Training, args: Namespace, path: Path) -> int | None:
+    """Train with a display of progress. The exit status if it was stopped; ``path`` is what resumes."""
+    from lamina.cli.progress import Progress
+    from lamina.runs.training import stoppable
+
+    is_main = training.fabric.is_global_zero
     progress = Progress(training, quiet=args.quiet or not is_main)
     try:
         with closing(training.events()) as events, progress:
@@ -134,12 +153,10 @@ def command(argv: Sequence[str]) -> int:
                 progress.show(event)
     except KeyboardInterrupt as stop:
         if is_main:
-            how = resume_command(training.directory.path)
-            print(f"stopped at step {training.engine.step}; resume with: {how}", file=sys.stderr)
+            step = training.engine.step
+            print(f"stopped at step {step}; resume with: {resume_command(path)}", file=sys.stderr)
         return 128 + signal.Signals[str(stop) or "SIGINT"]
-    training.disband()
-    training.finalize()
-    return _finish(training, args) if is_main else 0
+    return None
 
 
 def _spelled_out(word: str) -> str:

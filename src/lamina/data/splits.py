@@ -70,7 +70,10 @@ def _fold(
             "out, or the division (--split-column none, or one file of all data)"
         )
     if fold is None:
-        raise UsageError(f"--folds {count} divides the data {count} times: name one of them, --fold 1 to {count}")
+        raise UsageError(
+            f"--folds {count} divides the data {count} times: name one, --fold 1 to {count} (lamina train and "
+            "lamina.cross_validate train on each)"
+        )
     pool = splits["train"]
     classes = strata(spec, pool.targets)
     kind, most = ("samples", len(pool)) if groups is None else ("groups", int(groups.compact().max()) + 1)

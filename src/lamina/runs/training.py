@@ -328,12 +328,8 @@ def train(
 
     Raises UsageError, DataError, RunError, TrainingError.
     """
-    whole = {} if recipe is None else dataclasses.asdict(recipe)
-    requested = {**whole, **options, "data": data, "model": dict(model_options or {})}
+    requested = requested_options(data, recipe, model_options, weights, reset_head, entry, task, options)
     own_task = task if isinstance(task, Task) else None
-    requested |= {} if own_task is not None else {"task": task}
-    start = None if weights is None else str(weights)
-    requested |= {"weights": start, "reset_head": reset_head or None, "entry": entry}
     training = prepare(model, requested, config=config, name=name, directory=directory, resume=resume, task=own_task)
     for text in training.resume_notes:
         warnings.warn(text, stacklevel=2)
@@ -345,6 +341,24 @@ def train(
     if report and training.fabric.is_global_zero:
         run.report()
     return run
+
+
+def requested_options(
+    data: Any,
+    recipe: Recipe | None,
+    model_options: Mapping[str, Any] | None,
+    weights: str | Path | None,
+    reset_head: bool,
+    entry: str | None,
+    task: str | Task | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The arguments of ``train`` as flat options, for ``prepare``."""
+    whole = {} if recipe is None else dataclasses.asdict(recipe)
+    requested = {**whole, **options, "data": data, "model": dict(model_options or {})}
+    requested |= {} if isinstance(task, Task) else {"task": task}
+    start = None if weights is None else str(weights)
+    return requested | {"weights": start, "reset_head": reset_head or None, "entry": entry}
 
 
 def stoppable(events: Generator[Event]) -> Iterator[Event]:
