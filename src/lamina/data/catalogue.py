@@ -28,6 +28,10 @@ LICENCES = {
 }
 
 
+MEMORY = "memory: "
+"""begins what a configuration has in place of a name for data that were in memory"""
+
+
 def list_data() -> list[str]:
     """The names of the embedded data sets: ``lamina.list_data()``."""
     return list(EMBEDDED)
@@ -40,14 +44,31 @@ def embedded_name(data: str) -> str | None:
 
 
 def is_path(data: str) -> bool:
-    """Whether ``data`` names a file or folder, and neither an embedded set nor ``hf:...``."""
-    return not data.startswith("hf:") and embedded_name(data) is None
+    """Whether ``data`` names a file or folder, and neither an embedded set nor ``hf:...`` nor data in memory."""
+    return not data.startswith(("hf:", MEMORY)) and embedded_name(data) is None
+
+
+def is_known(data: str) -> bool:
+    """Whether ``data`` is an embedded set, ``hf:...``, or an existing file or folder."""
+    return data.startswith("hf:") or embedded_name(data) is not None or _exists(data)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(path) and Path(path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL, an unknown home
+        return False
 
 
 def expect_known(data: str) -> None:
     """Raise UsageError unless ``data`` is an embedded set, ``hf:...``, or an existing file or folder."""
-    if not is_path(data) or (data and Path(data).expanduser().exists()):
+    if is_known(data):
         return
+    if data.startswith(MEMORY):
+        raise UsageError(
+            f"the data were in memory ({data.removeprefix(MEMORY)}): give them again, in Python with data=..., on the "
+            "command line from a file with --data FILE"
+        )
     if "/" in data or "\\" in data or Path(data).suffix:
         raise UsageError(f"no such file or folder: {data}")
     raise unknown("data", data, EMBEDDED)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from lamina.data.catalogue import embedded_name, expect_known
 from lamina.data.formats.archives import extract
 from lamina.data.formats.embedded import open_embedded
 from lamina.data.formats.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
 from lamina.data.formats.hub import open_hub
+from lamina.data.formats.memory import MemoryData
+from lamina.data.formats.memory_reading import in_memory
 from lamina.data.formats.npz import open_npz
 from lamina.data.formats.tables import open_table
 from lamina.data.formats.texts import open_other_text, open_text
@@ -21,9 +26,30 @@ from lamina.data.targets.labels import READ_FOR
 from lamina.data.text_files import TEXT_SUFFIXES, is_text
 from lamina.errors import UsageError
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from torch import Tensor
+    from torch.utils.data import Dataset
 
-def open_source(data: str, *, options: DataOptions | None = None) -> Source:
-    """Raw splits and their spec, from an embedded name, a path, or ``hf:<dataset>@<revision>``.
+Data: TypeAlias = (
+    "str | os.PathLike[str] | pd.DataFrame | np.ndarray[Any, Any] | Tensor | tuple[Any, Any] | Sequence[Any] | "
+    "Mapping[str, Any] | Dataset[Any] | MemoryData"
+)
+"""what data can be: a name (an embedded set, a path, ``hf:<dataset>@<revision>``), or in memory
+
+- a data frame (``target`` names its label column), or anything with ``to_pandas``
+- ``(inputs, labels)``: arrays or tensors of features (N, F) or images (N, H, W), NHWC or NCHW, a data frame, texts,
+  pictures; labels (N,), (N, K) or None
+- a list of texts, of pairs of texts, of PIL images, of arrays, of rows as dictionaries, of (input, label)
+- a data set with a length, as torch's, or of the ``datasets`` library
+- a dictionary of these by split: ``{"train": ..., "test": ...}``
+"""
+
+
+def open_source(data: Data, *, options: DataOptions | None = None) -> Source:
+    """Raw splits and their spec, from an embedded name, a path, ``hf:<dataset>@<revision>``, or data in memory (see
+    ``Data``).
 
     Paths: a folder for each class of images or texts (optionally in train, val and test folders), a folder of idx or
     CIFAR-10 files, a table (CSV, TSV, Parquet, JSON lines) of rows, of image files or of texts, an .npz file, a text
@@ -38,9 +64,32 @@ def open_source(data: str, *, options: DataOptions | None = None) -> Source:
         open_source("photos/")
         open_source("houses.csv", options=DataOptions(target="price"))
         open_source("hf:mnist@main")
+        open_source(frame, options=DataOptions(target="price"))
+        open_source((images, labels))
     """
-    given = options or DataOptions()
-    options = given if given.task in READ_FOR else replace(given, task="auto")
+    asked = options or DataOptions()
+    options = asked if asked.task in READ_FOR else replace(asked, task="auto")
+    given = given_data(data)
+    if isinstance(given, tuple):
+        raise UsageError(f"{' and '.join(given)} are several names: open them one by one")
+    if not isinstance(given, str):
+        return given.open(options)
+    return _open_named(given, asked, options)
+
+
+def given_data(data: Data) -> str | tuple[str, ...] | MemoryData:
+    """What was given as data: a name, several names, or data in memory. Raises UsageError for anything else.
+
+    Example: ``given_data(Path("houses.csv"))`` is "houses.csv".
+    """
+    if (memory := in_memory(data)) is not None:
+        return memory
+    if isinstance(data, str | os.PathLike):
+        return os.fspath(data)
+    return tuple(os.fspath(name) for name in cast(Sequence[Any], data))
+
+
+def _open_named(data: str, given: DataOptions, options: DataOptions) -> Source:
     if data.startswith("hf:"):
         return open_hub(data, options)
     if name := embedded_name(data):

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from lamina.data.catalogue import MEMORY
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError, unknown
 from lamina.options.conversion import typed
@@ -37,7 +38,8 @@ class TrainConfig:
     model: Mapping[str, Any] = field(default_factory=dict)
     """options of the model that were given; those derived from the data are not among them"""
     data: str | tuple[str, ...]
-    """an embedded set, a path, or hf:<dataset>@<revision>; several are the sides of one"""
+    """an embedded set, a path, or hf:<dataset>@<revision>; several are the sides of one; "memory: ..." for data that
+    were in memory, with what they were in words"""
     options: DataOptions
     """how the data are read and divided"""
     recipe: Recipe
@@ -59,7 +61,12 @@ class TrainConfig:
     @property
     def data_name(self) -> str:
         """The data source in words."""
-        return self.data if isinstance(self.data, str) else " and ".join(self.data)
+        return self.data.removeprefix(MEMORY) if isinstance(self.data, str) else " and ".join(self.data)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the data were in memory: nothing can read them again."""
+        return isinstance(self.data, str) and self.data.startswith(MEMORY)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``config.yaml`` holds it, and ``--config`` reads it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
 
+from lamina.data.formats.memory import MemoryData
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.sides import joined, sides_of
@@ -17,14 +18,16 @@ from lamina.tasks.base import Task
 from lamina.tasks.table import AUTO
 
 
-def open_data(data: str | tuple[str, ...], options: DataOptions) -> Source:
+def open_data(data: str | tuple[str, ...] | MemoryData, options: DataOptions) -> Source:
     """One source, or several as the sides "A", "B", ... of one. Raises UsageError and DataError."""
-    if isinstance(data, str):
+    if not isinstance(data, tuple):
         return open_source(data, options=options)
     return joined({side: open_source(one, options=options) for side, one in zip(ascii_uppercase, data, strict=False)})
 
 
-def open_for(data: str | tuple[str, ...], options: DataOptions, tasks: Sequence[str]) -> tuple[Source, DataOptions]:
+def open_for(
+    data: str | tuple[str, ...] | MemoryData, options: DataOptions, tasks: Sequence[str]
+) -> tuple[Source, DataOptions]:
     """The data to train a model of these ``tasks`` on, and the options with the task that they were read for.
 
     Data left to themselves may be of another task than the only one of the model: then they are read for the model's,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lamina.data.formats.memory import MemoryData
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.errors import LaminaError, RunError
@@ -10,14 +11,16 @@ from lamina.runs.directory import RunDirectory
 from lamina.runs.places import Data, nowhere, where
 
 
-def find_data(directory: RunDirectory, options: DataOptions, data: Data | None = None) -> tuple[Data, Source]:
+def find_data(
+    directory: RunDirectory, options: DataOptions, data: Data | MemoryData | None = None
+) -> tuple[Data | MemoryData, Source]:
     """The place of a run's data and their source: of the places where something is the first that holds the same data.
 
-    ``data``: their new place, instead of those in config.yaml. Raises RunError where there is nothing, and for other
-    data than those of the run.
+    ``data``: their new place, instead of those in config.yaml, or the data themselves. Raises RunError where there is
+    nothing, and for other data than those of the run.
     """
     config, wanted = directory.read("config.yaml"), directory.read("data.json")["fingerprint"]
-    places = list(where(config, directory.path)) if data is None else [data]
+    places: list[Data | MemoryData] = [*where(config, directory.path)] if data is None else [data]
     if not places:
         looked = nowhere(config, directory.path)
         raise RunError(
@@ -33,7 +36,7 @@ def find_data(directory: RunDirectory, options: DataOptions, data: Data | None =
             continue
         if source.spec.fingerprint == wanted:
             return place, source
-        named = place if isinstance(place, str) else " and ".join(place)
-        failure = RunError(f"the data of {directory.path} are not those it was trained on: '{named}' has changed")
+        what = f"'{source.spec.name}' has changed" if place is not data else f"'{source.spec.name}' holds others"
+        failure = RunError(f"the data of {directory.path} are not those it was trained on: {what}")
     assert failure is not None
     raise failure

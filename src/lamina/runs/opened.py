@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lamina import registry
 from lamina.data.modality import MODALITIES
-from lamina.data.opening import open_source
+from lamina.data.opening import Data, given_data
 from lamina.data.options import DataOptions, EvaluationOptions
 from lamina.data.protocols import BatchOptions, Modality, Preprocess
 from lamina.data.source import Source, targets_of
@@ -22,7 +22,7 @@ from lamina.data.targets.labels import READ_FOR
 from lamina.errors import RunError, UsageError, unknown
 from lamina.runs.build import batch_options, make_model, task_of
 from lamina.runs.config import TrainConfig
-from lamina.runs.data import chained, parts_of
+from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory
 from lamina.runs.evaluation import like, measure, predicting, seeded
 from lamina.runs.finding import find_data
@@ -36,8 +36,8 @@ from lamina.training.engine import monitored
 class Opened:
     """A run on disk, each part read on first use.
 
-    ``model`` is for a run of the user's own module, ``task`` for one of the user's own task, ``data`` the new place of
-    data that have moved.
+    ``model`` is for a run of the user's own module, ``task`` for one of the user's own task, ``data`` for data that
+    were in memory, or the new place of data that have moved.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Opened:
         path: str | Path,
         model: nn.Module | None = None,
         task: Task | None = None,
-        data: str | Sequence[str] | None = None,
+        data: Data | None = None,
     ) -> None:
         self.directory = RunDirectory.open(Path(path))
         self.config = TrainConfig.of_run(self.directory)
         self._model, self._task = model, task
-        self._data = data if data is None or isinstance(data, str) else tuple(data)
+        self._data = None if data is None else given_data(data)
 
     @property
     def path(self) -> Path:
@@ -161,7 +161,8 @@ class Opened:
 
     @cached_property
     def source(self) -> Source:
-        """The data the run was trained on, read again. Raises RunError where they have changed since, or are gone."""
+        """The data the run was trained on, read again. Raises RunError where they have changed since, or are gone,
+        UsageError where they were in memory and are not given again."""
         return find_data(self.directory, self.config.options, self._data)[1]
 
     @property
@@ -183,22 +184,26 @@ class Opened:
         """The split that results are reported for."""
         return final_split(self.source)
 
-    def other_source(self, data: str) -> Source:
+    def other_source(self, data: Data) -> Source:
         """Other data of the same kind with the classes of this run; data without splits of their own are not divided.
-        Where they are the data of the run, at another place, their splits are those of the training.
+        Where they are the data of the run, given again or at another place, their splits are those of the training.
 
         Raises UsageError or DataError for data that cannot be read, or that do not fit the model.
         """
-        target = self.preprocess.target
+        target, given = self.preprocess.target, given_data(data)
         task = target.task if target.task in READ_FOR else self.config.options.task
         options: DataOptions = EvaluationOptions.of(self.config.options, task)
         if (reading_options := getattr(self.preprocess, "reading_options", None)) is not None:
             options = reading_options(options)
-        source = open_source(data, options=options)
+        source = open_data(given, options)
         if source.spec.kind != self.preprocess.kind:
-            raise UsageError(f"{self.path} takes {self.preprocess.kind} data, but '{data}' is {source.spec.kind} data")
+            raise UsageError(
+                f"{self.path} takes {self.preprocess.kind} data, but '{source.spec.name}' is {source.spec.kind} data"
+            )
         if source.spec.fingerprint == self.directory.read("data.json")["fingerprint"]:
-            return find_data(self.directory, self.config.options, data)[1]
+            own = find_data(self.directory, self.config.options, given)[1]
+            self.__dict__.setdefault("source", own)  # a report needs them, too
+            return own
         return align(source, target)
 
     def batches(

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lamina.data.catalogue import MEMORY
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
 from lamina.runs.config import TrainConfig, make_config
@@ -31,9 +32,12 @@ class Position:
 
 
 def short_name(data: str | Sequence[str]) -> str:
-    """The last part of a data source's name as part of a folder name; several sources are joined."""
+    """The last part of a data source's name as part of a folder name; several sources are joined; "memory" for data
+    in memory."""
     if not isinstance(data, str):
         return "-".join(map(short_name, data))
+    if data.startswith(MEMORY):
+        return "memory"
     stem = data.removeprefix("hf:").split("@")[0].rstrip("/").split("/")[-1].split(".")[0]
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "data"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import torch
 from torch import Tensor, nn
 
+from lamina.data.opening import Data
 from lamina.data.source import Source
 from lamina.data.streams import BLANK, Batch
 from lamina.errors import UsageError, nearest
@@ -70,20 +71,25 @@ class Run(Opened):
         return self._verbs()[verb]
 
     def evaluate(
-        self, split: str | None = None, *, data: str | Source | None = None, **options: Any
+        self, split: str | None = None, *, data: Data | Source | None = None, **options: Any
     ) -> dict[str, float]:
         """The task's metrics on a split (default: test, else validation), or on other ``data``. Where these are the
         run's own, which have moved, their splits are those of the training.
 
             run.evaluate()  # {"accuracy": 0.97, ...}
             run.evaluate("validation", crops=10)
+            run.evaluate(data=(images, labels))
+
+        The run's own data, given again, are divided as they were for training: so a run is evaluated whose data were in
+        memory.
 
         ``options`` depend on the task. Images: ``crops=10``, metrics of the mean over ten windows of each image.
         Translation: ``beam``, the width of the beam search; its metrics include "exact_match", "bleu" and "chrf" of
         the translations. Raises UsageError for an option of another task.
         """
         given = self._options("evaluate", options)
-        return self.view.evaluate(split, self.other_source(data) if isinstance(data, str) else data, given)
+        source = data if data is None or isinstance(data, Source) else self.other_source(data)
+        return self.view.evaluate(split, source, given)
 
     def outcome(self, split: str | None = None) -> dict[str, Tensor]:
         """All predictions on a split with their targets: "probabilities" (N, K) or "values" (N, K), and "target".
@@ -233,14 +239,14 @@ def open_run(
     path: str | Path,
     model: nn.Module | None = None,
     task: Task | None = None,
-    data: str | Sequence[str] | None = None,
+    data: Data | None = None,
 ) -> Run:
     """Open a run: ``open_run("runs/lenet5-digits").predict("photo.png")``.
 
     ``model`` is for a run of a module of your own, ``task`` for one of a task of your own: neither can be built again
-    from what the run keeps. ``data`` is the new place of data that have moved; without it they are looked for by the
-    path as it was given, the absolute one, and the one from the run's folder. Raises UsageError for any other folder,
-    RunError for a run of packages that are not installed.
+    from what the run keeps. ``data`` are the run's own, where they were in memory, or the new place of data that have
+    moved; without it they are looked for by the path as it was given, the absolute one, and the one from the run's
+    folder. Raises UsageError for any other folder, RunError for a run of packages that are not installed.
     """
     run = Run(path, model=model, task=task, data=data)
     run.expect_installed()

@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,10 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from lamina import registry
+from lamina.data.catalogue import MEMORY
+from lamina.data.formats.memory import MemoryData
 from lamina.data.modality import MODALITIES, holds
+from lamina.data.opening import Data, given_data
 from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source
 from lamina.data.streams import Batch, Place, Stream
@@ -30,7 +33,7 @@ from lamina.runs.data import chained, open_for, parts_of
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.finding import find_data
-from lamina.runs.places import with_places
+from lamina.runs.places import PLACES, with_places
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
 from lamina.runs.views.base import View
@@ -68,9 +71,10 @@ class Training:
         fabric: Fabric,
         resume: bool,
         loaded: Loaded | None = None,
+        memory: MemoryData | None = None,
     ) -> None:
         self.directory, self.config, self.source, self.parts = directory, config, source, parts
-        self.fabric, self.resume, self.loaded = fabric, resume, loaded
+        self.fabric, self.resume, self.loaded, self.memory = fabric, resume, loaded, memory
         # the model's own, counted before the recipe freezes some
         self.parameters = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
         self._positions: dict[Path, Position] = {}
@@ -99,7 +103,7 @@ class Training:
     @property
     def run(self) -> Run:
         task = self.parts.task if self.parts.kind is None else None
-        return Run(self.directory.path, model=self.parts.model, task=task)
+        return Run(self.directory.path, model=self.parts.model, task=task, data=self.memory)
 
     def events(self) -> Generator[Event]:
         """Train; closing stops cleanly. An EpochDone is yielded once its row and the best weights are on disk."""
@@ -251,6 +255,7 @@ def prepare(
     ``model`` is a variant's name or a module; ``options`` is flat, like a recipe file. ``task`` is one of your own.
     ``dry`` writes nothing: the result is for inspection, not for training. Raises UsageError, DataError or RunError.
     """
+    options, memory = _named_data(options)
     own = model if isinstance(model, nn.Module) else None
     if own is not None:
         label: str | None = type(own).__name__.lower()
@@ -270,7 +275,7 @@ def prepare(
     check_name(planned.name if name is None else name)
     fabric = _fabric(settings.recipe)
     begin = _first_weights(settings, found)
-    place: str | tuple[str, ...] = settings.data
+    place: str | tuple[str, ...] | MemoryData = settings.data if memory is None else memory
     if found is None:
         tasks = registry.card(settings.name).tasks if own is None else ()
         source, options_for = open_for(place, settings.options, tasks)
@@ -278,25 +283,38 @@ def prepare(
     else:
         moved = None if place == TrainConfig.of_run(found).data else place
         place, source = find_data(found, settings.options, moved)
+    place = place if isinstance(place, str | tuple) else settings.data
     resumed = None if found is None else found.preprocess()
     parts = build(settings, source, own, resumed, task, vocabulary=None if begin is None else begin.vocabulary)
     view_for(parts).check_before_training()
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=settings.reset_head)
     # errors are raised before anything is written
-    training = Training(planned, settings, source, parts, fabric, resume, loaded)
+    training = Training(planned, settings, source, parts, fabric, resume, loaded, memory)
     if dry:
         return training
     if found is None:
         training.directory = _begin(parent, planned.name, training)
     elif fabric.is_global_zero:
         with found.locked():  # raises where another process is training it
-            found.write("config.yaml", with_places(settings.to_dict(), place, found.path))
+            saved = found.read("config.yaml")
+            kept = {key: saved[key] for key in ("data", *PLACES) if memory is not None and key in saved}
+            found.write("config.yaml", {**with_places(settings.to_dict(), place, found.path), **kept})
     return training
+
+
+def _named_data(options: Mapping[str, Any]) -> tuple[dict[str, Any], MemoryData | None]:
+    """The options with the data by name, and the data where they are in memory."""
+    if options.get("data") is None:
+        return dict(options), None
+    given = given_data(options["data"])
+    if isinstance(given, str | tuple):
+        return {**options, "data": given}, None
+    return {**options, "data": f"{MEMORY}{given.name}"}, given
 
 
 def train(
     model: str | nn.Module | None = None,
-    data: str | Sequence[str] | None = None,
+    data: Data | None = None,
     *,
     recipe: Recipe | None = None,
     model_options: Mapping[str, Any] | None = None,
@@ -316,15 +334,19 @@ def train(
         run = lamina.train("lenet5", data="digits", epochs=5)
         run = lamina.train("mlp", data="houses.csv", target="price", objective={"name": "huber", "delta": 2.0})
         run = lamina.train(module, data="iris", epochs=20, name="mine")  # any nn.Module
+        run = lamina.train("mlp", data=frame, target="price")
+        run = lamina.train("lenet5", data={"train": (images, labels), "test": (more_images, more_labels)})
 
     ``model``: a variant's name, or any ``nn.Module``. ``task``: a name in the table of tasks, or a ``Task`` of your own
     (default: the first of the model's tasks that the data can serve). ``data``: an embedded set, a path, or
-    ``hf:<dataset>@<revision>``; several are the sides of a task with unpaired sets. ``options``: fields of ``Recipe``
-    and ``DataOptions`` by name; ``model_options``: those of the model; ``recipe``: a whole recipe instead of the
-    variant's default. ``weights``: a file of published weights or a run's folder to start from; ``reset_head`` skips
-    its output layer, ``entry`` chooses among the weights of a checkpoint. The run is ``directory/name``; if it exists,
-    ``-2`` is added. ``resume`` continues from the latest checkpoint. Ctrl-C stops after the current step, saves and
-    raises KeyboardInterrupt.
+    ``hf:<dataset>@<revision>``; several are the sides of a task with unpaired sets; or data in memory
+    (``lamina.data.opening.Data``): a frame, (inputs, labels), lists of texts, pictures or pairs, a data set. Of data in
+    memory a run keeps the fingerprint: ``open_run``, ``evaluate`` and ``resume`` take them again as ``data``.
+    ``options``: fields of ``Recipe`` and ``DataOptions`` by name; ``model_options``: those of the model; ``recipe``: a
+    whole recipe instead of the variant's default. ``weights``: a file of published weights or a run's folder to start
+    from; ``reset_head`` skips its output layer, ``entry`` chooses among the weights of a checkpoint. The run is
+    ``directory/name``; if it exists, ``-2`` is added. ``resume`` continues from the latest checkpoint. Ctrl-C stops
+    after the current step, saves and raises KeyboardInterrupt.
 
     Raises UsageError, DataError, RunError, TrainingError.
     """

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from lamina.data.formats.archives import cache_root, fill
+from lamina.data.image.decoding import EncodedImage
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
@@ -67,6 +68,15 @@ def open_hub(data: str, options: DataOptions) -> Source:
     if "train" not in parts:
         raise UsageError(f"'{data}' has no train split, only {', '.join(loaded)}")
     parts = {split: parts[split] for split in ORDER if split in parts}
+    return dataset_source(hub, data, parts, options, cache=match["name"].replace("/", "--"))
+
+
+def dataset_source(
+    hub: Any, data: str, parts: Mapping[str, Any], options: DataOptions, *, cache: str | None = None
+) -> Source:
+    """A data set of the datasets library (the module ``hub``) by split; ``data`` is its name in messages. Images are
+    written to the cache in a folder called ``cache``, or kept in memory.
+    """
     features: Mapping[str, Any] = parts["train"].features
     image_columns = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
     if not image_columns and (source := _unlabelled_text(data, parts, options)) is not None:
@@ -74,18 +84,18 @@ def open_hub(data: str, options: DataOptions) -> Source:
     found = _targets(hub, features, [name for name in features if name not in image_columns], options, data)
     targets = () if isinstance(found, str) else found
     if isinstance(found, str):
-        return _source(hub, match["name"], data, parts, image_columns, targets, unlabelled(found), options)
+        return _source(hub, cache, data, parts, image_columns, targets, unlabelled(found), options)
     blank = tuple(split for split, part in parts.items() if split != "train" and _unlabelled(hub, part, targets))
     parts = {split: part for split, part in parts.items() if split not in blank}
     labels = _labels(hub, features, parts, targets, options, data)
-    source = _source(hub, match["name"], data, parts, image_columns, targets, labels, options)
+    source = _source(hub, cache, data, parts, image_columns, targets, labels, options)
     skipped = (*(f"{split}: no labels" for split in blank), *source.spec.skipped)
     return replace(source, spec=replace(source.spec, skipped=skipped))
 
 
 def _source(
     hub: Any,
-    dataset: str,
+    cache: str | None,
     data: str,
     parts: Mapping[str, Any],
     image_columns: list[str],
@@ -106,16 +116,30 @@ def _source(
 
     selected = {split: part.select_columns([image_columns[0]]) for split, part in parts.items()}
     raw = {split: part.cast_column(image_columns[0], hub.Image(decode=False)) for split, part in selected.items()}
+    images = {split: (row[image_columns[0]] for row in part) for split, part in raw.items()}
+    if cache is None:
+        kept = {
+            split: [_kept(image, f"{split} image {k}") for k, image in enumerate(images[split], 1)] for split in raw
+        }
+        return image_files_source(data, Path(), kept, labels, options)
     # a branch moves, so the fingerprint of the contents is part of the key
     key_parts = [data, image_columns[0], *(str(getattr(part, "_fingerprint", len(part))) for part in raw.values())]
     key = hashlib.blake2b(json.dumps(key_parts).encode(), digest_size=8).hexdigest()
-    folder = cache_root() / "hub" / f"{dataset.replace('/', '--')}-{key}"
-    fill(
-        folder,
-        lambda place: _write({split: (row[image_columns[0]] for row in part) for split, part in raw.items()}, place),
-    )
+    folder = fill(cache_root() / "hub" / f"{cache}-{key}", lambda place: _write(images, place))
     paths = {split: sorted((folder / split).iterdir()) for split in raw}
     return image_files_source(data, folder, paths, labels, options)
+
+
+def _kept(image: Mapping[str, Any] | None, name: str) -> EncodedImage:
+    if image is None:
+        raise DataError(f"{name} is missing")
+    content = _content(image)
+    return EncodedImage(name, content, hashlib.blake2b(content, digest_size=16).hexdigest())
+
+
+def _content(image: Mapping[str, Any]) -> bytes:
+    found: bytes | None = image["bytes"]
+    return Path(image["path"]).read_bytes() if found is None else found
 
 
 def _unlabelled_text(data: str, parts: Mapping[str, Any], options: DataOptions) -> Source | None:
@@ -191,5 +215,5 @@ def _write(parts: Mapping[str, Iterable[Mapping[str, Any]]], folder: Path) -> No
     for split, images in parts.items():
         (folder / split).mkdir()
         for index, image in enumerate(images):
-            content = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+            content = _content(image)
             (folder / split / f"{index:08d}{SUFFIXES.get(content[:2], '.png')}").write_bytes(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -16,6 +17,8 @@ from lamina.errors import DataError, UsageError
 if TYPE_CHECKING:
     from PIL import Image
 
+AT_ONCE = 64
+"""images in a batch for prediction"""
 FULL = {torch.uint8: 255.0, torch.uint16: 65535.0}
 KNOWN_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
 
@@ -47,6 +50,31 @@ def image_item(
     else:
         raise UsageError(f"an image must be a path, a PIL image or an array, not {type(item).__name__}")
     return _stored(image, dtype, value_range)
+
+
+def images_of(item: object, channels: int, size: tuple[int, int]) -> Iterator[object]:
+    """The images of an item, one by one: of a list, of an array or tensor (N, H, W, C) or (N, C, H, W), or of (N, H, W)
+    grey ones; any other item is one image. ``size`` is that of the model's images.
+
+    Raises UsageError for an empty list, and for three grey images that could be one colour image.
+    """
+    if isinstance(item, list | tuple):
+        if not item:
+            raise UsageError("nothing to predict: the list of images is empty")
+        for one in item:
+            yield from images_of(one, channels, size)
+        return
+    if isinstance(item, np.ndarray | Tensor):
+        grey = channels == 1 and item.ndim == 3
+        if grey and item.shape[0] == 3 and tuple(item.shape[1:]) == size:
+            raise UsageError(
+                f"an array of shape {tuple(item.shape)} may be three grey images or one of three channels: give a list "
+                "of images, or (N, C, H, W)"
+            )
+        if item.ndim == 4 or (grey and not {item.shape[0], item.shape[2]} & {1, 3}):
+            yield from item
+            return
+    yield item
 
 
 def _stored(image_CHW: Tensor, dtype: str, value_range: tuple[float, float]) -> Tensor:

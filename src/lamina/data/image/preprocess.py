@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.nn import functional
 from lamina.data.image.augment.recipe import make_augment
 from lamina.data.image.binarising import drawn, thresholded
 from lamina.data.image.decoding import ImageFile, decode, decode_all, unreadable
-from lamina.data.image.items import image_item
+from lamina.data.image.items import AT_ONCE, image_item, images_of
 from lamina.data.image.resizing import Resize, centre, convert_channels, resize
 from lamina.data.image.samples import ImageArrays, ImageFiles
 from lamina.data.protocols import BatchOptions, Input, Moments, Signature
@@ -154,8 +155,13 @@ class ImagePreprocess:
         return {"image": self.adapt(image_CHW[None])}
 
     def input_batches(self, item: object) -> Iterator[Batch]:
-        """``encode_input``, prepared, as a single batch. Raises UsageError or DataError."""
-        yield self.prepare(self.encode_input(item))
+        """``encode_input``, prepared: one image, or many as a list or an array (N, ...), in batches.
+
+        Raises UsageError or DataError.
+        """
+        images = images_of(item, self.channels, (self.height, self.width))
+        while batch := [self.encode_input(image)["image"] for image in islice(images, AT_ONCE)]:
+            yield self.prepare({"image": torch.cat(batch)})
 
     def undo(self, value: Tensor) -> Picture:
         """A picture (H, W, C) uint8 from a normalised image (C, H, W), of ``prepare`` or a model."""

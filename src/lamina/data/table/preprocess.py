@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -14,13 +13,13 @@ from lamina.data.options import DataOptions, EvaluationOptions, Known
 from lamina.data.protocols import BatchOptions, Input, Signature
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, InMemory, Stream, in_order, shuffled
+from lamina.data.table.items import array_columns, rows_item
 from lamina.data.table.samples import Table
 from lamina.data.tabular.cells import NO_NUMBERS, plain_number
 from lamina.data.tabular.columns import FEW_CATEGORIES, MISSING, UNSEEN, category_indices
-from lamina.data.tabular.frames import is_table, read_frame
 from lamina.data.tabular.reading import as_numbers, decimal_marks
 from lamina.data.targets.code import TargetCode, fit_targets
-from lamina.errors import DataError, UsageError, nearest
+from lamina.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +68,8 @@ class TablePreprocess:
     of versions without"""
     notes: tuple[str, ...] = ()
     """notes for the user on excluded columns"""
+    width: int | None = None
+    """the columns of the arrays that it was fitted on, excluded ones among them; None for a table with named columns"""
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -112,29 +113,14 @@ class TablePreprocess:
         return batch
 
     def encode_input(self, item: object) -> Batch:
-        """Rows to predict, {"features": (N, F)}: a dictionary (one row), a DataFrame, or the path of a table.
+        """Rows to predict, {"features": (N, F)}: a dictionary (one row), a list of these, a data frame, the path of a
+        table; for a model trained on arrays an array or tensor (F,) or (N, F).
 
-        Columns excluded in training may be missing. Raises DataError for other missing columns and for text in a
-        numeric column (with row and column), UsageError for a missing file and other types.
+        Columns excluded in training may be missing, but not from an array. Raises DataError for other missing columns
+        and for text in a numeric column (with row and column), UsageError for a missing file and other types.
         """
-        import pandas as pd
-
-        name = "the row"
-        if isinstance(item, Mapping):
-            frame = pd.DataFrame([dict(item)])
-        elif isinstance(item, pd.DataFrame):
-            frame, name = item.reset_index(drop=True), "the data frame"
-        elif isinstance(item, str | Path):
-            path = Path(item).expanduser()
-            if not path.is_file():
-                raise UsageError(f"no such file: {item}")
-            if not is_table(path):
-                raise UsageError(f"'{item}' is not a table (CSV, TSV, Parquet, JSON lines or JSON)")
-            frame, name = read_frame(path, self.reading_options())[0], path.name
-        else:
-            raise UsageError(
-                f"rows must be a dictionary, a DataFrame or the path of a table, not {type(item).__name__}"
-            )
+        columns = [column.name for column in self.columns]
+        frame, name = rows_item(item, self.reading_options(), columns, self.width)
         return {"features": torch.from_numpy(self._features(frame, name))}
 
     def reading_options(self, options: DataOptions | None = None) -> DataOptions:
@@ -199,6 +185,7 @@ class TablePreprocess:
             "missing": list(self.missing),
             "reading": None if self.reading is None else dict(self.reading),
             "notes": list(self.notes),
+            "width": self.width,
         }
 
     @classmethod
@@ -211,8 +198,14 @@ class TablePreprocess:
             else:
                 columns.append(Category(**{**values, "categories": tuple(values["categories"])}))
         target = TargetCode.from_dict(data["target"])
-        marks, notes = tuple(data["missing"]), tuple(data["notes"])
-        return cls(target=target, columns=tuple(columns), missing=marks, reading=data.get("reading"), notes=notes)
+        return cls(
+            target=target,
+            columns=tuple(columns),
+            missing=tuple(data["missing"]),
+            reading=data.get("reading"),
+            notes=tuple(data["notes"]),
+            width=data.get("width"),  # runs of the first versions have none
+        )
 
     def _features(self, frame: pd.DataFrame, name: str) -> Array:
         absent = [column.name for column in self.columns if column.name not in frame.columns]
@@ -283,6 +276,7 @@ def fit_table(source: Source) -> TablePreprocess:
         missing=spec.missing,
         reading=spec.reading,
         notes=tuple(notes),
+        width=array_columns([column.name for column in spec.columns]),
     )
     count = len(fitted.feature_names)
     if not 0 < count <= MOST_FEATURES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.data.options import DataOptions
 from lamina.data.tabular.jsons import read_json, read_json_lines
@@ -50,10 +50,36 @@ def read_frame(path: Path, options: DataOptions) -> tuple[pd.DataFrame, tuple[st
         raise
     except Exception as error:  # pandas and pyarrow raise many kinds
         raise DataError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
-    frame.columns = pd.Index([str(column).strip() for column in frame.columns])
+    return checked(frame, f"'{path}'"), notes
+
+
+def checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A table with columns named by strings and rows numbered from 0. Raises DataError for one without rows or columns,
+    and for two columns of one name."""
+    import pandas as pd
+
+    frame = frame.set_axis(pd.Index([str(column).strip() for column in frame.columns]), axis=1)
     if frame.empty:
-        raise DataError(f"'{path}' has no rows")
+        raise DataError(f"{name} has no rows")
     duplicates = frame.columns[frame.columns.duplicated()]
     if len(duplicates):
-        raise DataError(f"'{path}' has two columns called '{duplicates[0]}'")
-    return frame.reset_index(drop=True), notes
+        raise DataError(f"{name} has two columns called '{duplicates[0]}'")
+    return frame.reset_index(drop=True)
+
+
+def as_written(frame: pd.DataFrame) -> pd.DataFrame:
+    """A data frame with the values that a CSV file of it holds: dates, times and periods as text, numbers of single
+    precision as their shortest decimals (0.1, where their own value is 0.10000000149)."""
+    return frame.apply(_as_written) if len(frame.columns) else frame
+
+
+def _as_written(series: pd.Series[Any]) -> pd.Series[Any]:
+    from pandas.api import types
+
+    if types.is_object_dtype(series.dtype) or types.is_string_dtype(series.dtype):
+        return series
+    if types.is_float_dtype(series.dtype) and getattr(series.dtype, "itemsize", 8) < 8:
+        return series.astype(str).astype("float64")
+    if isinstance(series.dtype, types.CategoricalDtype) or types.is_numeric_dtype(series.dtype):  # booleans, too
+        return series
+    return series.astype(str).where(series.notna(), None)

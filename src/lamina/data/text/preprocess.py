@@ -159,14 +159,15 @@ class TextPreprocess:
             yield self._with_gaps(texts[start : start + TEXTS_AT_ONCE])
 
     def texts_of(self, item: Any) -> list[str | None]:
-        """A text, several as a list, or the lines of a text file, given as a Path, with None for a blank line.
+        """A text, several as a list, an array or a column, a data frame with one column of texts, or the lines of a
+        text file, given as a Path, with None for a blank line.
 
         Raises UsageError for other types, a missing file, and a line that the tokenizer cannot encode, DataError for a
         file that is empty or not UTF-8.
         """
         if isinstance(item, Path):
             return self._lines(item)
-        texts = [item] if isinstance(item, str) else item
+        texts = [item] if isinstance(item, str) else _column(item)
         if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
             what = "a str, a list of str, or the Path of a file with one text on each line"
             raise UsageError(f"expected {what}, not {type(item).__name__}")
@@ -274,6 +275,17 @@ def window_of(options: BatchOptions) -> int:
     if context is not None and window > context:
         raise UsageError(f"window {window} is longer than the model's context of {context}")
     return window
+
+
+def _column(item: Any) -> Any:
+    """The values of a column of a data frame, or of an array; other items unchanged."""
+    if hasattr(item, "columns") and hasattr(item, "iloc"):
+        texts = [name for name in item.columns if len(item) and isinstance(item[name].iloc[0], str)]
+        if len(texts) != 1:
+            named = ", ".join(map(str, texts or item.columns))
+            raise UsageError(f"a data frame for texts has one column of texts: choose one of {named}")
+        item = item[texts[0]]
+    return item.tolist() if hasattr(item, "tolist") else item
 
 
 def fit_text(source: Source, needs: Needs) -> TextPreprocess:

@@ -38,7 +38,7 @@ def report_content(view: View) -> ReportContent:
         "epochs": len(run.history),
         "minutes": round(status.get("seconds", 0.0) / 60, 2),
         "data hash": spec.fingerprint,
-        "command": f"lamina train --config {shlex.quote(str(run.path / 'config.yaml'))}",
+        "command": _command(run.path / "config.yaml", run.config.in_memory),
     }
     notes = [*spec.notes, *run.preprocess.notes, *(f"left out: {name}" for name in spec.skipped)]
     splits = [split for split in ("test", "validation") if split in run.source.splits][:1] or ["train"]
@@ -59,6 +59,13 @@ def report_content(view: View) -> ReportContent:
         notes=notes,
         finished=bool(status.get("finished")),
     )
+
+
+def _command(config: Path, in_memory: bool) -> str:
+    """What trains the same again."""
+    if in_memory:
+        return f"lamina.train(config={str(config)!r}, data=...)"
+    return f"lamina train --config {shlex.quote(str(config))}"
 
 
 def _flat(recipe: Recipe) -> dict[str, object]:
