@@ -97,5 +97,6 @@ def test_the_loss_is_the_mean_distance_of_mistakes_from_the_line() -> None:
     task.evaluate_step(net, {name: value[:3] for name, value in batch.items()}, metrics)
     task.evaluate_step(net, {name: value[3:] for name, value in batch.items()}, metrics)
     found = {name: float(value) for name, value in metrics.compute().items()}
-    assert found == pytest.approx({"loss": 2.0, "accuracy": 0.5, "f1": 0.5})
+    facts = {"baseline_accuracy": 0.5, "constant_predictions": 0.0, "beats_baseline": 0.0}
+    assert found == pytest.approx({"loss": 2.0, "accuracy": 0.5, "f1": 0.5, **facts})
     assert task.predict(net, batch)["probabilities"].tolist() == [[0, 1], [1, 0], [0, 1], [1, 0]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lamina.cli.fields import Field, given
-from lamina.cli.output import as_json, facts, number
+from lamina.cli.output import as_json, facts, note, number
 from lamina.cli.parser import Parser
 from lamina.cli.run_argument import add_run, run_path
 from lamina.cli.task_options import every_field, read
@@ -42,9 +42,13 @@ def command(argv: Sequence[str]) -> int:
     split = args.split or final_split(source)
     metrics = run.evaluate(split, data=source, **given(reader.fields, args.as_dict()))
     counted, size, signed = source.spec.counted, source.spec.sizes[split], run.view.signatures(source)
+    notes = run.shortfalls(split, metrics)
     if args.json:
-        as_json({"run": str(path), "split": split, counted: size, "metrics": metrics, "signatures": signed})
+        found = {"run": str(path), "split": split, counted: size, "metrics": metrics}
+        as_json({**found, "signatures": signed, "notes": notes})
         return 0
     values = {name: " ".join((number(value), signed.get(name, ""))).strip() for name, value in metrics.items()}
     facts({"run": path, "split": f"{split}, {size:,} {counted}", **values})
+    for text in notes:
+        note(text)
     return 0

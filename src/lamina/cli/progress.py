@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lamina.cli.output import clock, number
+from lamina.tasks.facts import quality
 from lamina.training.events import EpochDone, Event, StepDone, Stopped
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Progress:
             self.columns = [
                 (group, name, _width(name, "" if place else group))
                 for group, logs in groups.items()
-                for place, name in enumerate(sorted(logs, key=_loss_first))
+                for place, name in enumerate(sorted(quality(logs), key=_loss_first))
             ]
             for line in _header(self.columns, self.first_width):
                 self._print(line)

@@ -143,7 +143,7 @@ def command(argv: Sequence[str]) -> int:
 def _fit(training: Training, args: Namespace, path: Path) -> int | None:
     """Train with a display of progress. The exit status if it was stopped; ``path`` is what resumes."""
     from lamina.cli.progress import Progress
-    from lamina.runs.training import stoppable
+    from lamina.training.stopping import stoppable
 
     is_main = training.fabric.is_global_zero
     progress = Progress(training, quiet=args.quiet or not is_main)
@@ -304,21 +304,26 @@ def _plan(training: Training, args: Namespace) -> int:
 def _finish(training: Training, args: Namespace) -> int:
     """Evaluate, write the report, print the result and the paths."""
     from lamina.runs.summary import summarise
+    from lamina.tasks.facts import quality
 
     run = training.run
     split = run.final_split
     metrics = run.evaluate(split)
+    notes = run.shortfalls(split, metrics)
     report = run.report()
     summary = summarise(run)
     if args.json:
         best = {"metric": summary.metric, "value": summary.best, "epoch": summary.best_epoch}
         found = {"run": str(run.path), "report": str(report), "epochs": summary.epochs, "steps": summary.step}
-        as_json({**found, "minutes": summary.minutes, "best": best, "split": split, "metrics": metrics})
+        told = {"metrics": metrics, "notes": notes}
+        as_json({**found, "minutes": summary.minutes, "best": best, "split": split, **told})
         return 0
     if summary.best is not None:
         print(f"best validation {summary.metric}: {number(summary.best)}, in epoch {summary.best_epoch}")
-    ordered = sorted(metrics, key=lambda name: name != summary.metric)  # the watched metric comes first
+    ordered = sorted(quality(metrics), key=lambda name: name != summary.metric)  # the watched metric comes first
     print(f"{split}: {', '.join(f'{name} {number(metrics[name])}' for name in ordered)}")
+    for text in notes:
+        note(text)
     print(f"run: {clean(run.path)}")
     print(f"report: {clean(Path(report))}")
     return 0

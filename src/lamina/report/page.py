@@ -10,6 +10,7 @@ from lamina.report.content import Outcome, ReportContent
 from lamina.report.sections import internals, learning, provenance
 from lamina.report.templates import render
 from lamina.report.wording import metric, metric_name, number, plain
+from lamina.tasks.facts import quality
 
 ANALYSES = {
     "classification": "lamina.report.sections.classification:sections",
@@ -85,7 +86,7 @@ def _figures(outcome: Outcome | None) -> list[tuple[str, str]]:
         return []
     tokens = not len(outcome.truth) and outcome.text is not None
     last = ["accuracy", "loss"] if tokens else ["loss"]
-    names = sorted(outcome.metrics, key=lambda name: last.index(name) if name in last else -1)
+    names = sorted(quality(outcome.metrics), key=lambda name: last.index(name) if name in last else -1)
     return [
         (
             "token accuracy" if tokens and name == "accuracy" else metric_name(name),
@@ -98,7 +99,7 @@ def _figures(outcome: Outcome | None) -> list[tuple[str, str]]:
 def _splits(outcomes: Sequence[Outcome]) -> Table | None:
     if not outcomes:
         return None
-    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.metrics))
+    names = list(dict.fromkeys(name for outcome in outcomes for name in quality(outcome.metrics)))
     rows = [
         [
             outcome.split,

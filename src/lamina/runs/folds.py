@@ -20,8 +20,9 @@ from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.resuming import LENGTHS, short_name
 from lamina.runs.run import Run
-from lamina.runs.training import Training, prepare, requested_options, stoppable
+from lamina.runs.training import Training, prepare, requested_options
 from lamina.tasks.base import Task
+from lamina.training.stopping import stoppable
 
 RESULT = "folds.json"
 

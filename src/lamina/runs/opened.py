@@ -239,6 +239,18 @@ class Opened:
         with predicting(model):
             return measure(task, model, batches, seed=self.config.recipe.seed)
 
+    def shortfalls(self, split: str, metrics: Mapping[str, float]) -> list[str]:
+        """A note where the model is no better on a split than a constant prediction (``Task.shortfall``)."""
+        found = self.task.shortfall(metrics)
+        return [] if found is None else [f"on the {split} split the model {found}"]
+
+    def validation_shortfalls(self) -> list[str]:
+        """``shortfalls`` of the weights that were kept, when they were judged on the validation split."""
+        kept = next((row for row in reversed(self.history) if row.get("best")), {})
+        group = "validation_"
+        metrics = {name.removeprefix(group): value for name, value in kept.items() if name.startswith(group)}
+        return self.shortfalls("validation", metrics)
+
     def predict_batch(self, batch: Batch, number: int = 0) -> Batch:
         """The task's predictions for a prepared batch; random numbers depend on the run's seed and ``number``."""
         with seeded(self.model, self.config.recipe.seed, number):

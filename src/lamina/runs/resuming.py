@@ -29,6 +29,8 @@ class Position:
 
     rows: int = 0
     share: float = 0.0
+    measures_statistics: bool = True
+    """whether it measures running statistics anew that have not settled"""
 
 
 def short_name(data: str | Sequence[str]) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import signal
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from lamina.runs.views.base import View
 from lamina.runs.views.table import view_of
 from lamina.runs.weights import digest, save_tensors, save_weights
 from lamina.tasks.base import Task
+from lamina.tasks.facts import ENTRY
 from lamina.tasks.table import TASKS
 from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
@@ -47,6 +47,7 @@ from lamina.training.engine import FABRIC_PRECISION, Engine
 from lamina.training.events import EpochDone, Event, Stopped
 from lamina.training.loop import expect_watched, fit
 from lamina.training.statistics import first_batches
+from lamina.training.stopping import stoppable
 from lamina.weights.loading import Loaded, load_weights
 from lamina.weights.reading import StateDict, read_state_dict
 
@@ -96,7 +97,9 @@ class Training:
         expect_watched(self.engine, self.validation is not None)
         before = TrainConfig.of_run(directory).recipe if resume else config.recipe
         self.resume_notes = resume_notes(str(directory.path), before, config.recipe, self._position().share)
-        settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
+        settling: list[str] = []
+        if self._position().measures_statistics:
+            settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
         self.notes = [*source.spec.notes, *parts.preprocess.notes, *self.engine.notes, *settling, *self.resume_notes]
         """what the user should read"""
 
@@ -141,7 +144,10 @@ class Training:
             return Position()
         if latest not in self._positions:
             state = load_checkpoint(latest)
-            self._positions[latest] = Position(rows=state["rows"], share=state["engine"]["progress"][1])
+            measures = state["engine"].get("norm_batches_before") is not None
+            self._positions[latest] = Position(
+                rows=state["rows"], share=state["engine"]["progress"][1], measures_statistics=measures
+            )
         return self._positions[latest]
 
     def _fit(self) -> Generator[Event]:
@@ -360,8 +366,11 @@ def train(
     training.disband()
     training.finalize()
     run = training.run
-    if report and training.fabric.is_global_zero:
-        run.report()
+    if training.fabric.is_global_zero:
+        for text in run.validation_shortfalls():
+            warnings.warn(text, stacklevel=2)
+        if report:
+            run.report()
     return run
 
 
@@ -383,36 +392,6 @@ def requested_options(
     return requested | {"weights": start, "reset_head": reset_head or None, "entry": entry}
 
 
-def stoppable(events: Generator[Event]) -> Iterator[Event]:
-    """The same events; SIGINT and SIGTERM stop after the current step, save, and raise KeyboardInterrupt.
-
-        for event in stoppable(training.events()):
-            print(event)
-
-    Outside the main thread signals cannot be caught, and the events pass unchanged.
-    """
-    with closing(events), _caught_signals() as caught:
-        for event in events:
-            yield event
-            if caught:
-                events.close()
-                raise KeyboardInterrupt(signal.Signals(caught[0]).name)
-
-
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    caught: list[int] = []
-    try:
-        before = {s: signal.signal(s, lambda number, _: caught.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        before = {}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def view_for(parts: Parts) -> type[View]:
     """The view of a run of these parts."""
     return view_of("" if parts.kind is None else parts.kind.name, parts.preprocess.kind)
@@ -422,7 +401,7 @@ def _expect_metric(parts: Parts, recipe: Recipe) -> None:
     """Raise UsageError for a metric to monitor that evaluation will not have, where its names are known before."""
     names = getattr(parts.task.metrics(), "keys", None) if recipe.monitor is not None else None
     if names is not None:
-        known = [*names(), *view_for(parts).validation_metrics]
+        known = [*(name for name in names() if name != ENTRY), *view_for(parts).validation_metrics]
         if recipe.monitor not in known:
             raise unknown("metric to monitor", str(recipe.monitor), known)
 

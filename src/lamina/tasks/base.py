@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
+from lamina.tasks.facts import shortfall
 
 Batch = dict[str, Tensor]
 LOWER_IS_BETTER = ("loss", "error", "perplexity", "bits_per_character", "rmse", "mae", "mse")
@@ -126,6 +127,9 @@ class Task:
     """the validation metric that selects the best weights; None: the last weights are kept"""
     lower_is_better: tuple[str, ...] = LOWER_IS_BETTER
     """metrics of which less is better, for a recipe's ``monitor``; of the others more"""
+    constant: str = "the same"
+    """the best constant prediction in words, to which evaluation compares the model: "the most frequent class"; see
+    ``tasks.facts``"""
     mixes: bool = False
     """whether targets can be mixed, as mixup and CutMix require"""
     needs_method: str | None = None
@@ -196,6 +200,13 @@ class Task:
     def evaluated_with(self, options: Any) -> Task:
         """The task as ``evaluate`` uses it with these options, those of its verb: with another metric, say."""
         return self
+
+    def shortfall(self, metrics: Mapping[str, float]) -> str | None:
+        """What to tell of a model that is no better than a constant prediction, as the end of a sentence; else None.
+
+        It reads ``tasks.facts`` among the metrics.
+        """
+        return shortfall(metrics, self.constant, self.lower_is_better)
 
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Predictions for a batch: tensors by name, with the batch on dimension 0."""

@@ -15,6 +15,7 @@ from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.plugins import load
 from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task, one_tensor
+from lamina.tasks.facts import ENTRY
 from lamina.tasks.kind import TaskKind, TaskSetup, serves_targets
 from lamina.tasks.verb_options import NoOptions
 from lamina.tasks.verbs import VERBS
@@ -33,6 +34,9 @@ class Classification(OneOutput):
 
     name = "classification"
     monitor = ("accuracy", "max")
+    constant = "the most frequent class"
+    balanced = False
+    """whether classes are weighted in training, so that a better mean recall counts as better than a constant"""
     prediction_key = "probabilities"
     mixes = True
     has_logits = True
@@ -70,6 +74,8 @@ class Classification(OneOutput):
         from torchmetrics import MeanMetric, MetricCollection
         from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+        from lamina.tasks.baselines import AgainstMajority
+
         found = {
             "loss": MeanMetric(),
             "accuracy": MulticlassAccuracy(self.classes, average="micro"),
@@ -77,6 +83,7 @@ class Classification(OneOutput):
         }
         if self.classes > 10:
             found["top5"] = MulticlassAccuracy(self.classes, average="micro", top_k=5)
+        found[ENTRY] = AgainstMajority(self.classes, balanced=self.balanced)
         return MetricCollection(found, compute_groups=False)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
@@ -214,7 +221,7 @@ def make(setup: TaskSetup) -> Task:
         task = load(COSTS[setup.objective.name])(outputs, call, class_weights=weights, **vars(setup.objective.options))
     if setup.recipe.calibrate and not task.has_logits:
         raise UsageError(f"calibrate fits the temperature of logits, but '{setup.objective.name}' has no logits")
-    task.calibrates = setup.recipe.calibrate
+    task.calibrates, task.balanced = setup.recipe.calibrate, setup.recipe.class_weights
     return task
 
 

@@ -31,9 +31,10 @@ class LanguageModelling(Task):
 
     name = "language-modelling"
     monitor = ("perplexity", "min")
+    constant = "the most frequent token"
 
-    def __init__(self, *, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing
+    def __init__(self, *, label_smoothing: float = 0.0, vocabulary: int | None = None) -> None:
+        self.label_smoothing, self.vocabulary = label_smoothing, vocabulary
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         logits_BTV, engine.carry = _forward_with_state(model, batch["tokens"], engine.carry)
@@ -44,7 +45,7 @@ class LanguageModelling(Task):
         """Metrics without a carried state: "loss" in nats per token, "perplexity", "bits_per_character", "accuracy"."""
         from lamina.tasks.token_metrics import TokenMetrics
 
-        return TokenMetrics(running=True)
+        return TokenMetrics(running=True, vocabulary=self.vocabulary)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
         logits_BTV, metrics.carried = _forward_with_state(model, batch["tokens"], metrics.carried)
@@ -71,7 +72,8 @@ def serves(spec: DataSpec) -> str | None:
 
 
 def make(setup: TaskSetup) -> Task:
-    return LanguageModelling(label_smoothing=setup.recipe.label_smoothing)
+    code: Any = setup.preprocess.code  # type: ignore[attr-defined]  # a TextPreprocess, as ``serves`` ensures
+    return LanguageModelling(label_smoothing=setup.recipe.label_smoothing, vocabulary=code.size)
 
 
 KIND = TaskKind(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lamina.data.targets.code import TargetCode
 from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task
 from lamina.tasks.classification import IMAGE, balanced_weights
+from lamina.tasks.facts import ENTRY
 from lamina.tasks.kind import TaskKind, TaskSetup, serves_targets
 from lamina.tasks.verb_options import NoOptions
 from lamina.tasks.verbs import VERBS
@@ -25,6 +26,7 @@ class Multilabel(OneOutput):
 
     name = "multilabel"
     monitor = ("mean_average_precision", "max")
+    constant = "the most frequent set of labels"
     prediction_key = "probabilities"
     mixes = True
 
@@ -54,11 +56,14 @@ class Multilabel(OneOutput):
         from torchmetrics import MeanMetric, MetricCollection
         from torchmetrics.classification import MultilabelAveragePrecision, MultilabelExactMatch, MultilabelF1Score
 
+        from lamina.tasks.baselines import AgainstMajoritySet
+
         found = {
             "loss": MeanMetric(),
             "mean_average_precision": MultilabelAveragePrecision(self.classes, average="macro"),
             "f1": MultilabelF1Score(self.classes, average="macro"),
             "exact_match": MultilabelExactMatch(self.classes),
+            ENTRY: AgainstMajoritySet(self.classes),
         }
         return MetricCollection(found, compute_groups=False)
 

@@ -16,6 +16,7 @@ from lamina.data.targets.code import TargetCode
 from lamina.data.targets.labels import is_number
 from lamina.errors import UsageError
 from lamina.tasks.base import Batch, Call, Engine, OneOutput, Task, one_tensor
+from lamina.tasks.facts import ENTRY
 from lamina.tasks.kind import TaskKind, TaskSetup, serves_targets
 from lamina.tasks.verb_options import NoOptions
 from lamina.tasks.verbs import VERBS
@@ -34,6 +35,7 @@ class Regression(OneOutput):
 
     name = "regression"
     monitor: tuple[str, Literal["min", "max"]] | None = ("rmse", "min")
+    constant = "the mean"
     prediction_key = "values"
 
     def __init__(
@@ -53,7 +55,10 @@ class Regression(OneOutput):
     def metrics(self) -> Any:
         from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
 
+        from lamina.tasks.baselines import AgainstMean
+
         found = {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), "r2": R2Score()}
+        found[ENTRY] = AgainstMean(self.mean, self.std, robust=self.cost is not F.mse_loss)
         return MetricCollection(found, compute_groups=False)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:

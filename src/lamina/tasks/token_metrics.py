@@ -15,20 +15,23 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lamina.data.streams import IGNORED
+from lamina.tasks.baselines import AgainstMajority
 
 
 class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
     """Computes "loss" (nats per token) and "accuracy"; for ``running`` text also "perplexity" and
     "bits_per_character", over the characters of the text itself, whatever its tokens are.
 
-    ``carried`` is for the task: the model's state after the previous batch.
+    With ``vocabulary``, its length, there are also the facts of ``tasks.facts``: accuracy against that of the most
+    frequent token. ``carried`` is for the task: the model's state after the previous batch.
     """
 
     full_state_update = False
     sums: list[Tensor]
 
-    def __init__(self, *, running: bool = False) -> None:
+    def __init__(self, *, running: bool = False, vocabulary: int | None = None) -> None:
         super().__init__()
+        self.majority = None if vocabulary is None else AgainstMajority(vocabulary)
         # sums of each batch, added up in double precision at the end
         self.add_state("sums", default=[], dist_reduce_fx="cat")
         self.running = running
@@ -40,7 +43,10 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
         real_BT = target_BT != IGNORED
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=IGNORED, reduction="sum")
         tokens = real_BT.sum()
-        right = ((logits_BTV.argmax(-1) == target_BT) & real_BT).sum()
+        predicted_BT = logits_BTV.argmax(-1)
+        right = ((predicted_BT == target_BT) & real_BT).sum()
+        if self.majority is not None:
+            self.majority.update(predicted_BT[real_BT], target_BT[real_BT])
         characters = tokens.new_zeros(()) if characters_BT is None else characters_BT.sum()
         dtype = _precise(nats.device)
         self.sums.append(torch.stack([value.to(dtype) for value in (nats, tokens, right, characters)]))
@@ -61,7 +67,7 @@ class TokenMetrics(Metric):  # type: ignore[misc]  # torchmetrics is not typed
         found = {"loss": nats / tokens, "accuracy": right / tokens}
         if self.running:
             found |= {"perplexity": found["loss"].exp(), "bits_per_character": nats / math.log(2) / characters}
-        return found
+        return found if self.majority is None else {**found, **self.majority.compute()}
 
 
 def _precise(device: torch.device) -> torch.dtype:

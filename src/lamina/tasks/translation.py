@@ -34,9 +34,19 @@ class Translation(Task):
 
     name = "translation"
     monitor = ("loss", "min")
+    constant = "the most frequent token"
 
-    def __init__(self, begin: int, end: int, *, forbidden: Sequence[int] = (), label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        begin: int,
+        end: int,
+        *,
+        forbidden: Sequence[int] = (),
+        label_smoothing: float = 0.0,
+        vocabulary: int | None = None,
+    ) -> None:
         self.begin, self.end, self.forbidden, self.label_smoothing = begin, end, tuple(forbidden), label_smoothing
+        self.vocabulary = vocabulary
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         logits_NV, target_N = teacher_forced_logits(model, batch).flatten(0, 1), batch["target"].flatten()
@@ -48,7 +58,7 @@ class Translation(Task):
         """Under teacher forcing: "loss" in nats per token, without smoothing, and "accuracy"."""
         from lamina.tasks.token_metrics import TokenMetrics
 
-        return TokenMetrics()
+        return TokenMetrics(vocabulary=self.vocabulary)
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
         metrics.update(teacher_forced_logits(model, batch), batch["target"])
@@ -104,7 +114,8 @@ def serves(spec: DataSpec) -> str | None:
 
 def make(setup: TaskSetup) -> Task:
     code: Any = setup.preprocess.code  # type: ignore[attr-defined]  # a TextPreprocess, as ``serves`` ensures
-    return Translation(code.begin, code.end, forbidden=code.no_text, label_smoothing=setup.recipe.label_smoothing)
+    smoothing = setup.recipe.label_smoothing
+    return Translation(code.begin, code.end, forbidden=code.no_text, label_smoothing=smoothing, vocabulary=code.size)
 
 
 KIND = TaskKind(

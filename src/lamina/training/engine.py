@@ -278,7 +278,7 @@ class Engine:
         self.step, self.images_seen = state["step"], state["images_seen"]
         # checkpoints from before the ramp have no count: their average continues without a ramp
         self.averaged_updates = state.get("averaged_updates", dict.fromkeys(self.average, NO_RAMP))
-        self.statistics.load_state_dict(state.get("norm_batches_before", {}))
+        self.statistics.load_state_dict(state.get("norm_batches_before"))
         self.progress, self.progress_after = state["progress"]
 
     def _start_average(self) -> dict[str, dict[str, Tensor]]:

@@ -45,16 +45,17 @@ class RunningStatistics:
                     continue
                 if module.running_mean is not None and module.momentum != 0:
                     self.norms[f"{player}/{name}"], self._players[f"{player}/{name}"] = module, player
-        self._before = {name: _tracked(norm) for name, norm in self.norms.items()}  # batches of earlier trainings
+        self._before: dict[str, int] | None = {name: _tracked(norm) for name, norm in self.norms.items()}
+        # batches of earlier trainings; None: this one was begun by a version that measured nothing anew
         self.measured: dict[str, tuple[Tensor, Tensor]] = {}
         """mean and variance by norm, for the present weights; empty where all have settled"""
 
     def unsettled(self, window: Window) -> dict[str, BatchOrInstanceNorm]:
         """The norms whose running statistics cannot have settled."""
+        if (before := self._before) is None:
+            return {}
         return {
-            name: norm
-            for name, norm in self.norms.items()
-            if _tracked(norm) - self._before[name] < self.needed(name, window)
+            name: norm for name, norm in self.norms.items() if _tracked(norm) - before[name] < self.needed(name, window)
         }
 
     def needed(self, name: str, window: Window) -> float:
@@ -103,12 +104,12 @@ class RunningStatistics:
             with torch.no_grad():
                 foreach_copy_(targets, own) if targets else None
 
-    def state_dict(self) -> dict[str, int]:
-        return dict(self._before)
+    def state_dict(self) -> dict[str, int] | None:
+        return None if self._before is None else dict(self._before)
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Restore ``state_dict``; a norm that it does not have began with this training."""
-        self._before = {name: state.get(name, 0) for name in self.norms}
+    def load_state_dict(self, state: Mapping[str, int] | None) -> None:
+        """Restore ``state_dict``. None, as in checkpoints from before it: the training ends as it was begun."""
+        self._before = None if state is None else dict(state)
 
 
 def first_batches(streams: Mapping[str, Stream], batch_size: int) -> Iterator[Batch]:

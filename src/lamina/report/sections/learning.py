@@ -10,6 +10,7 @@ import numpy as np
 from lamina.report import figures
 from lamina.report.blocks import Block, Chart, Charts, Section, Text
 from lamina.report.wording import is_share, metric_name, number, rounded
+from lamina.tasks.facts import quality
 
 SIDES = ("train", "validation")
 
@@ -46,9 +47,9 @@ def _quantities(history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, s
     keys = list(dict.fromkeys(key for row in history for key in row))
     found: dict[str, dict[str, str]] = {"loss": {}}
     for side in SIDES:
-        for key in keys:
-            if key.startswith(f"{side}_"):
-                found.setdefault(key.removeprefix(f"{side}_"), {})[side] = key
+        names = [key.removeprefix(f"{side}_") for key in keys if key.startswith(f"{side}_")]
+        for name in quality(names):
+            found.setdefault(name, {})[side] = f"{side}_{name}"
     if "lr" in keys:
         found["lr"] = {"": "lr"}
     return found

@@ -40,8 +40,10 @@ def report_content(view: View) -> ReportContent:
         "data hash": spec.fingerprint,
         "command": _command(run.path / "config.yaml", run.config.in_memory),
     }
-    notes = [*spec.notes, *run.preprocess.notes, *(f"left out: {name}" for name in spec.skipped)]
     splits = [split for split in ("test", "validation") if split in run.source.splits][:1] or ["train"]
+    outcomes = [view.outcome(split) for split in splits]
+    notes = [note for outcome in outcomes for note in run.shortfalls(outcome.split, outcome.metrics)]
+    notes += [*spec.notes, *run.preprocess.notes, *(f"left out: {name}" for name in spec.skipped)]
     return ReportContent(
         run=run.directory.name,
         model=run.config.name,
@@ -53,7 +55,7 @@ def report_content(view: View) -> ReportContent:
         facts=facts,
         environment=environment(),
         history=run.history,
-        outcomes=[view.outcome(split) for split in splits],
+        outcomes=outcomes,
         internals=view.internals(splits[0]),
         training_samples=view.saved_samples(),
         notes=notes,
