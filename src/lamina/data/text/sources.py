@@ -102,5 +102,8 @@ def empty_texts(texts: Sequence[Any], place: Place, options: DataOptions) -> np.
     """
     empty = np.array([not isinstance(text, str) or not text.strip() for text in texts], dtype=bool)
     if empty.any() and (not options.skip_bad or empty.all()):
-        raise DataError(f"{place(int(empty.argmax()))}: the text is empty ({int(empty.sum())} rows in all)")
+        raise DataError(
+            f"{place(int(empty.argmax()))}: the text is empty ({int(empty.sum())} rows in all); skip_bad (--skip-bad) "
+            "leaves such rows out"
+        )
     return empty
