@@ -151,6 +151,24 @@ def test_texts_with_a_label(hub: Any, refused: Any) -> None:
     assert len(split.texts) == 29
 
 
+def test_data_sets_in_memory(hub: Any, tmp_path: Path) -> None:
+    features = {"img": ImageFeature(), "fine": ClassLabel("cat", "dog")}
+    images = [encoded(4 + i % 2, i, "PNG") for i in range(20)]
+    part = Part(features, {"img": images, "fine": [i % 2 for i in range(20)]})
+    source = open_source({"train": part, "test": part})
+    assert (source.spec.name, source.spec.classes) == ("a data set of 40 rows", ("cat", "dog"))
+    assert not [*(tmp_path / "cache").rglob("*.png")]
+    hub.parts = {"train": part, "test": part}
+    files = open_source("hf:some/pets@main")
+    encode = fit_preprocess(files, Needs(size=(4, 4))).encode
+    one, other = (encode(of.splits["test"]).tensors["image"] for of in (source, files))
+    assert one.equal(other)
+    rows = {"age": [*range(30)], "kind": ["a", "b", "c"] * 10, "income": [0, 1] * 15}
+    table = Part({"age": object(), "kind": object(), "income": ClassLabel("low", "high")}, rows)
+    hub.parts = {"train": table}
+    assert open_source(table).spec.fingerprint == open_source("hf:adult@main").spec.fingerprint
+
+
 def test_running_text(hub: Any) -> None:
     lines = ["", " = Title = \n", *(f"some words {i}\n" for i in range(30))]
     hub.parts = {name: Part({"text": object()}, {"text": lines}) for name in ("train", "validation", "test")}

@@ -301,6 +301,8 @@ CELLS = {
     "whole": st.integers(-(2**53), 2**53),
     "truth": st.booleans(),
     "word": st.sampled_from(["red", "green", "dark blue", "x,y", 'a "b"', "é"]),
+    "cell": st.sampled_from(["NA", " red ", "red", "0012", "7", "1,5", "1.5", "", "None", "true", "12%"]),
+    "single": st.sampled_from([np.float32(0.1), np.float32(1 / 3), np.float32(7)]),
     "gap": st.sampled_from([None, 1.5, 2.0]),
     "day": st.datetimes().map(lambda when: pd.Timestamp(when).floor("s")),
 }
