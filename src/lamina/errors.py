@@ -38,6 +38,10 @@ class TrainingError(LaminaError):
     """Training cannot go on (a loss that is not finite, for one)."""
 
 
+class DataWarning(UserWarning):
+    """Data can be used, and something in them is not as in training; the command line prints it as a note."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice most similar to ``name``, or None (case is ignored)."""
     folded = {choice.casefold(): choice for choice in choices}

@@ -63,7 +63,7 @@ Lamina = Callable[..., tuple[int, str, str]]
         ("evaluate .", "is not a run: it has no config.yaml"),
         ("predict", "RUN|FILE and ITEM missing"),
         ("predict none", "no such run: runs/none"),
-        ("embed . --out features.txt", "--out features.txt: the name must end in .npy or .csv"),
+        ("embed . --out features.txt", "--out features.txt: the name must end in .npy, .csv, .jsonl or .parquet"),
         ("embed . --out no/features.csv", "there is no folder no"),
         ("runs none", "no such folder: none"),
     ],

@@ -16,8 +16,11 @@ Lamina = Callable[..., tuple[int, str, str]]
 
 
 def test_numbers() -> None:
-    assert [number(v) for v in (0.98765, 0.0, 12.5, 1234.5, 1e-5, -0.25, math.nan, None)] == [
-        "0.9877", "0.0000", "12.5000", "1.23e+03", "1e-05", "-0.2500", "-", "-",
+    assert [number(v) for v in (0.98765, 0.0, 12.5, 1e-5, -0.25, math.nan, None)] == [
+        "0.9877", "0.0000", "12.5000", "1e-5", "-0.2500", "-", "-",
+    ]  # fmt: skip
+    assert [number(v) for v in (747123.4, 2016.0, 2016.49, -1234.56, 61706.2, 3e9, 1234.5, math.inf)] == [
+        "747,123", "2016", "2016.5", "-1234.6", "61,706", "3,000,000,000", "1234.5", "inf",
     ]  # fmt: skip
     assert count(61706) == "61,706"
     assert count({"generator": 1000, "discriminator": 2}) == "generator 1,000, discriminator 2"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from lamina.report.wording import clean, label, metric, metric_name, number, plain, rounded, share, tick
+from lamina.report.wording import cell, clean, label, metric, metric_name, number, plain, rounded, share, tick
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,11 @@ from lamina.report.wording import clean, label, metric, metric_name, number, pla
         (123456.7, "123\u202f457"),
         (-0.5, "−0.5000"),
         (1.23e-7, "1.23e−7"),
-        (2.5e9 + 0.5, "2.5e9"),
+        (2.5e9 + 0.5, "2\u202f500\u202f000\u202f000"),
+        (2016, "2016"),
+        (2016.4, "2016"),
+        (-747123.4, "−747\u202f123"),
+        (3e17, "3e17"),
         (0.0, "0"),
         (math.nan, "–"),
         (None, "–"),
@@ -63,7 +67,7 @@ def test_ticks_and_settings() -> None:
     assert [tick(v) for v in (0.1 + 0.2, 1e-5, -2.5, 0.0, 3e8)] == ["0.3", "1e−5", "−2.5", "0", "3e8"]
     assert rounded(0.00123456) == "0.00123"
     values = [None, True, False, 3, 0.05, 1e-8, "x", (1, 2.5), {"train": 1000}, [], np.float32(0.5), math.nan]
-    expected = ["–", "yes", "no", "3", "0.05", "1e−8", "x", "1, 2.5", "train 1\u202f000", "–", "0.5", "–"]
+    expected = ["–", "yes", "no", "3", "0.05", "1e−8", "x", "1, 2.5", "train 1000", "–", "0.5", "–"]
     assert [plain(value) for value in values] == expected
 
 
@@ -73,3 +77,8 @@ def test_names_fit_a_figure() -> None:
     assert label("a\x00\x1b\udc80") == "a\ufffd\ufffd\ufffd"
     assert clean("naïve 猫 \U0001f408\n") == "naïve 猫 \U0001f408\n"
     clean("\udc80").encode()  # a file name that is no UTF-8 can be written
+
+
+def test_a_value_of_the_data_keeps_its_digits_together() -> None:
+    values = [98052, 20161231, 2016.0, 747123.25, 0.5, "x", None, True]
+    assert [cell(value) for value in values] == ["98052", "20161231", "2016", "747123.25", "0.5", "x", "–", "yes"]

@@ -11,6 +11,7 @@ from lamina.cli.output import as_json, facts, note, size, table
 from lamina.cli.parser import Parser, dashed
 from lamina.data.catalogue import EMBEDDED, expect_known
 from lamina.data.options import DataOptions
+from lamina.report.wording import decimal
 
 MOST = 20
 """classes or columns listed; all of them are in the JSON"""
@@ -86,7 +87,9 @@ def show(described: Mapping[str, Any]) -> None:
     if ranges := described.get("target_range"):
         print()
         rows = [
-            (name, split, f"{low:g}", f"{high:g}") for split, of in ranges.items() for name, (low, high) in of.items()
+            (name, split, decimal(low), decimal(high))
+            for split, of in ranges.items()
+            for name, (low, high) in of.items()
         ]
         table(("target", "split", "min", "max"), rows[:MOST], right=(2, 3))
         _more(rows, "targets")
@@ -128,7 +131,7 @@ def _images(described: Mapping[str, Any]) -> str:
 def _extent(column: Mapping[str, Any]) -> str:
     if "categories" in column:
         return f"{column['categories']:,} different"
-    return f"{column['min']:g} to {column['max']:g}" if "min" in column else "-"
+    return f"{decimal(column['min'])} to {decimal(column['max'])}" if "min" in column else "-"
 
 
 def _more(rows: Sequence[object], what: str) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.cli.output import as_json
 from lamina.cli.parser import Parser, dashed
-from lamina.cli.predict import items_of, labelled
-from lamina.cli.run_argument import add_run, run_path, takes_texts
-from lamina.errors import UsageError
+from lamina.cli.run_argument import add_run, run_path
+from lamina.cli.writing import TABLES, check_out, printable, status, succeeded, write_rows
+from lamina.errors import DataError
 
-SUFFIXES = (".npy", ".csv")
+if TYPE_CHECKING:
+    from lamina.runs.prediction import Outcome
+    from lamina.runs.run import Run
+
+SUFFIXES = (".npy", *TABLES)
 
 
 def parser() -> Parser:
@@ -21,8 +26,12 @@ def parser() -> Parser:
     examples = "runs/lenet5-digits --out features.npy\nruns/lenet5-digits a.png b.png --out features.csv"
     parser = Parser("embed", "RUN [ITEM...] [--out FILE]", text, examples)
     add_run(parser)
-    parser.add_argument("item", metavar="ITEM", nargs="*", help="an image, a table, a row as JSON: '{...}', or a text")
-    parser.add_argument("--out", type=str, metavar="FILE", help="where to write: .npy or .csv (default: CSV, printed)")
+    parser.add_argument(
+        "item", metavar="ITEM", nargs="*", help="a file, a folder, a pattern, a row as JSON, or a text, as for predict"
+    )
+    parser.add_argument(
+        "--out", type=str, metavar="FILE", help=f"where to write: {', '.join(SUFFIXES)} (default: CSV, printed)"
+    )
     parser.add_common()
     return parser
 
@@ -30,51 +39,51 @@ def parser() -> Parser:
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
     path = run_path(args.run, args.runs)
-    out = None if args.out is None else Path(args.out)
-    if out is not None and out.suffix not in SUFFIXES:
-        raise UsageError(f"--out {args.out}: the name must end in {' or '.join(SUFFIXES)}")
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"--out {args.out}: there is no folder {out.parent}")
-    items = items_of(args.item, takes_texts(path))
+    out = check_out(args.out, SUFFIXES)
 
     from lamina.runs.run import open_run
 
-    run = open_run(path)
-    if items:
-        named = [pair for text, item in items for pair in labelled(text, run.embed(item).tolist())]
-    else:
-        split = run.final_split
-        named = [(f"{split} {i}", features) for i, features in enumerate(run.embed().tolist())]
+    failed: list[Outcome] = []
+    named = [(one.label, one.value) for one in succeeded(_embedded(open_run(path), args.item), failed)]
+    if not named:
+        return status(failed, 0)
     if out is None and args.json:
         as_json([{"item": label, "features": features} for label, features in named])
     elif out is None:
-        print(_csv(named), end="")
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["item", *range(len(named[0][1]))])
+        writer.writerows([label, *features] for label, features in named)
     else:
-        _write(out, named)
+        _write(out, named, len(failed))
         shape = (len(named), len(named[0][1]))
         if args.json:
             as_json({"run": str(path), "out": str(out), "shape": shape})
         else:
             print(f"wrote {shape[0]:,} x {shape[1]:,} features to {out}")
-    return 0
+    return status(failed, len(named))
 
 
-def _csv(named: Sequence[tuple[str, list[float]]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["item", *range(len(named[0][1]))])
-    writer.writerows([label, *features] for label, features in named)
-    return text.getvalue()
+def _embedded(run: Run, words: Sequence[str]) -> Iterator[Outcome]:
+    """The features of every input, or without any those of the final split."""
+    from lamina.runs.prediction import Outcome, outcomes
+
+    if words:
+        yield from outcomes(lambda *items: run.embed(*items).tolist(), run.preprocess.kind, words)
+        return
+    split = run.final_split
+    yield from (Outcome(f"{split} {i}", value=features) for i, features in enumerate(run.embed().tolist()))
 
 
-def _write(out: Path, named: Sequence[tuple[str, list[float]]]) -> None:
+def _write(out: Path, named: Sequence[tuple[str, list[float]]], failed: int) -> None:
+    """Raises DataError where rows without a name would not be those of the inputs."""
     import numpy as np
 
     from lamina.files import write_whole
 
-    if out.suffix == ".csv":
-        data = _csv(named).encode("utf-8", "backslashreplace")
-        write_whole(out, lambda file: file.write(data))
-    else:
-        array = np.array([features for _, features in named], dtype=np.float32)
-        write_whole(out, lambda file: np.save(file, array, allow_pickle=False))
+    if out.suffix in TABLES:
+        write_rows(out, ({"item": printable(label)} | {str(k): one for k, one in enumerate(of)} for label, of in named))
+        return
+    if failed:
+        raise DataError(f"{out} is not written: its rows have no names, and {failed:,} would be missing; write a .csv")
+    array = np.array([features for _, features in named], dtype=np.float32)
+    write_whole(out, lambda file: np.save(file, array, allow_pickle=False))

@@ -7,9 +7,11 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from lamina.errors import LaminaError, UsageError, unknown
+from lamina.errors import DataWarning, LaminaError, UsageError, unknown
 from lamina.version import __version__
 
 VERBS = {
@@ -53,7 +55,10 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot encode are escaped
     debug, argv = _take_debug(sys.argv[1:] if argv is None else argv)
     try:
-        status = _dispatch(argv)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataWarning)
+            warnings.showwarning = _shown(warnings.showwarning)
+            status = _dispatch(argv)
         sys.stdout.flush()
         return status
     except SystemExit as leaving:  # --help
@@ -72,6 +77,20 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         text = f"internal error: {type(error).__name__}: {error}"
         return _fail(text if debug else f"{text}; run again with --debug", 1, debug)
+
+
+def _shown(others: Callable[..., None]) -> Callable[..., None]:
+    """Warnings of data are notes; others are shown as they were."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        from lamina.cli.output import note
+
+        if issubclass(category, DataWarning):
+            note(str(message))
+        else:
+            others(message, category, *place, **more)
+
+    return show
 
 
 def _take_debug(argv: Sequence[str]) -> tuple[bool, list[str]]:

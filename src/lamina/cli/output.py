@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lamina.report.wording import decimal
+
 
 def clean(text: object) -> str:
     """``text`` with non-printable characters as escapes: ``\\x1b``."""
@@ -22,10 +24,11 @@ def legible(text: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """A metric: four decimals, or three digits for very small and large values; a dash for none."""
+    """A metric or a predicted value: four decimals, fewer from a thousand on (``2016.5``, ``747,123``), an exponent
+    only for very small values; a dash for none."""
     if value is None or math.isnan(value):
         return "-"
-    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else decimal(value, 5)
 
 
 def count(value: object) -> str:
@@ -108,14 +111,15 @@ def note(text: str) -> None:
 
 def as_json(value: Any) -> None:
     """Print ``value`` as one JSON document: not-a-number and infinity as null, everything in ASCII."""
-    print(json.dumps(_plain(value), indent=1, allow_nan=False))
+    print(json.dumps(json_values(value), indent=1, allow_nan=False))
 
 
-def _plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
+    """What JSON can hold: not-a-number and infinity as null, other objects as text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [json_values(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | bool | type(None)) else str(value)

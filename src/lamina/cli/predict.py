@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.fields import Field, given
 from lamina.cli.output import as_json, clean, number, table
 from lamina.cli.parser import Parser
-from lamina.cli.run_argument import add_runs, run_path, takes_texts
+from lamina.cli.run_argument import add_runs, run_path
 from lamina.cli.task_options import every_field, read
-from lamina.data.text_files import is_text
+from lamina.cli.writing import TABLES, check_out, printable, status, succeeded, write_rows
 from lamina.errors import UsageError
 from lamina.export.formats import ENGINES, check_engine, engine_of
+from lamina.files import is_run
 
 if TYPE_CHECKING:
     from lamina.runs.run import Run
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
     """With the option ``fields`` of a task, or else those of all tasks."""
     text = (
-        "The predictions of a run, or of a file exported from one, for image files, table files (one for each row), "
-        "rows as JSON, or texts. A .txt file holds one text per line; a blank line keeps its row. "
-        "lamina predict RUN --help shows the options of the run's task."
+        "The predictions of a run, or of a file exported from one. Images: files, a folder, a pattern, a .txt file of "
+        "paths. Tables: files, one prediction for each row, or rows as JSON. Texts: as they are, or files with a text "
+        "on each line (a blank line keeps its row), tables, a folder with a text in each file. An input that fails is "
+        "reported, the others go on. lamina predict RUN --help shows the options of the run's task."
     )
     examples = (
         "runs/lenet5-digits photo.png\nruns/mlp-wine new.csv\n"
         'runs/mlp-people \'{"age": 31, "city": "Turin"}\'\n'
+        "runs/lenet5-digits photos/ --out predictions.csv\n"
         "lenet5.onnx photo.png\nruns/lenet5-digits photo.png --engine openvino\n"
         'runs/lstm-classifier-reviews "What a film!"\n'
         'runs/transformer-small-dates "3 mars 2015" --beam 4'
@@ -38,7 +41,15 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
     parser = Parser("predict", "RUN|FILE ITEM... [options]", text, examples)
     parser.add_argument("run", metavar="RUN|FILE", help="a run by its path or its name, or an exported .onnx or .xml")
     add_runs(parser)
-    parser.add_argument("item", metavar="ITEM", nargs="+", help="an image, a table, a row as JSON: '{...}', or a text")
+    parser.add_argument(
+        "item", metavar="ITEM", nargs="+", help="a file, a folder, a pattern ('photos/*.png'), a row as JSON, or a text"
+    )
+    parser.add_argument(
+        "--out",
+        type=str,
+        metavar="FILE",
+        help=f"where to write all predictions in full precision: {', '.join(TABLES)} (default: printed)",
+    )
     parser.add_argument(
         "--engine",
         type=str,
@@ -51,23 +62,40 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
 
 
 def command(argv: Sequence[str]) -> int:
-    reader, args = read("predict", parser, argv, lambda name, runs: None if _is_file(name) else run_path(name, runs))
+    reader, args = read(
+        "predict", parser, argv, lambda name, runs: None if _is_file(name, runs) else run_path(name, runs)
+    )
     options = given(reader.fields, args.as_dict())
-    model, texts = _opener(args.run, args.runs, args.engine)
+    open_model = _opener(args.run, args.runs, args.engine)
     if options and args.engine not in (None, "torch"):
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for the engine torch, not {args.engine}")
-    items = items_of(args.item, texts) if texts is not None else []
-    run = model()
-    if texts is None:
-        items = items_of(args.item, "tokenizer.json" in run.preprocess.files())
-    predictions = [(label, one) for text, item in items for label, one in labelled(text, run.predict(item, **options))]
+    out = check_out(args.out, TABLES)
+    model = open_model()
+
+    from lamina.runs.prediction import Outcome, outcomes
+
+    failed: list[Outcome] = []
+    found = succeeded(
+        outcomes(lambda *items: model.predict(*items, **options), model.preprocess.kind, args.item), failed
+    )
+    first = next(found, None)
+    if first is None:
+        return status(failed, 0)
+    found = chain([first], found)
+    if out is not None:
+        count = write_rows(out, ({"item": printable(one.item), "row": one.row, **one.value} for one in found))
+        if args.json:
+            as_json({"out": str(out), "predictions": count, "failed": len(failed)})
+        else:
+            print(f"wrote {count:,} predictions to {clean(out)}")
+        return status(failed, count)
+    predictions = [(one.label, one.value) for one in found]
     if args.json:
-        as_json([{"item": label, **one} for label, one in predictions])
-        return 0
-    first = predictions[0][1]
-    show = next((show for keys, show in SHOWN.items() if first.keys() >= set(keys)), _show_values)
-    show(predictions)
-    return 0
+        as_json([{"item": label, **value} for label, value in predictions])
+    else:
+        show = next((show for keys, show in SHOWN.items() if first.value.keys() >= set(keys)), _show_values)
+        show(predictions)
+    return status(failed, len(predictions))
 
 
 Predictions = list[tuple[str, dict[str, Any]]]
@@ -109,14 +137,14 @@ SHOWN: dict[tuple[str, ...], Callable[[Predictions], None]] = {
 """printers by the keys of the predictions; otherwise a table of values"""
 
 
-def _is_file(name: str) -> bool:
-    return Path(name).expanduser().is_file()
+def _is_file(name: str, runs: str) -> bool:
+    """Whether a name is that of an exported file, and of no run."""
+    return Path(name).expanduser().is_file() and not is_run(Path(runs) / name)
 
 
-def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run | ExportedModel], bool | None]:
-    """A function that opens the run or the exported file (and imports torch), and whether it is a run on text: None for
-    a file, which has to be opened to know."""
-    if Path(name).expanduser().is_file():
+def _opener(name: str, runs: str, engine: str | None) -> Callable[[], Run | ExportedModel]:
+    """A function that opens the run or the exported file, and imports torch."""
+    if _is_file(name, runs):
         file = Path(name).expanduser()
         engine = engine_of(file, engine)
 
@@ -125,7 +153,7 @@ def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run 
 
             return open_exported(file, engine)
 
-        return open_file, None
+        return open_file
     path = run_path(name, runs)
     engine = "torch" if engine is None else engine
     check_engine(engine)
@@ -137,31 +165,7 @@ def _opener(name: str, runs: str, engine: str | None) -> tuple[Callable[[], Run 
         run = open_run(path)
         return run if engine == "torch" else run_in_engine(run, engine)
 
-    return open_it, takes_texts(path)
-
-
-def items_of(words: Sequence[str], texts: bool) -> list[tuple[str, Any]]:
-    """(word, item) for each word. Raises UsageError for broken JSON."""
-    if not texts:
-        return [(word, row_or_path(word)) for word in words]
-    return [(word, Path(word) if is_text(Path(word)) and Path(word).is_file() else word) for word in words]
-
-
-def row_or_path(text: str) -> Any:
-    """A row where the text is a JSON object, else the text: a path. Raises UsageError for broken JSON."""
-    if not text.lstrip().startswith("{"):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"'{text}' is not a JSON object: {error}") from None
-
-
-def labelled(text: str, predictions: Sequence[Any]) -> list[tuple[str, Any]]:
-    """Each prediction of one item with a name: the item, and the row where there are several."""
-    if len(predictions) == 1:
-        return [(text, predictions[0])]
-    return [(f"{text}, row {i}", one) for i, one in enumerate(predictions, 1)]
+    return open_it
 
 
 def _next(prediction: Mapping[str, Any], most: int = 2) -> str:

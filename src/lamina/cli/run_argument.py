@@ -68,11 +68,6 @@ def run_names(runs: str | Path) -> list[str]:
     return [path.name for path in run_folders(Path(runs))]
 
 
-def takes_texts(path: Path) -> bool:
-    """Whether a run is on text."""
-    return (path / "tokenizer.json").is_file()
-
-
 def resume_command(path: Path) -> str:
     """The command line that resumes a stopped run."""
     where = "" if str(path.parent) == RUNS else f" --runs {shlex.quote(str(path.parent))}"

@@ -6,7 +6,7 @@ of these methods.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -192,5 +192,13 @@ class Modality:
     """the files of a preprocess"""
     augments: bool = False
     """whether it supports the recipe's augmentation options"""
+    inputs: Callable[[Any], Iterable[Any]] | None = None
+    """what is given to predict as the items that it stands for: files of a folder or pattern, images of a list"""
+    rows: Callable[[Any], bool] | None = None
+    """whether an item holds rows that are counted, such as a table file; None: every item may"""
+    from_word: Callable[[str], Any] = str
+    """what a word on the command line stands for, by default itself"""
+    remarks: Callable[[Any, Split], Sequence[str]] | None = None
+    """of a preprocess and a split: what a user should know of the values that training had not"""
     open: Callable[[str, Any, DataOptions], Source | None] | None = None
     """for other packages: (name, path, options) -> a source, or None if it cannot read the path"""

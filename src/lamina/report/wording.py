@@ -57,19 +57,31 @@ def share(value: float | None, samples: int = 0) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """So many significant digits, thousands apart, an exponent only where needed: "61 706", "0.01230", "1.2e−7"."""
+    """As ``decimal``, set for a page: "61 706", "2016", "0.01230", "1.2e−7"."""
     if value is None or math.isnan(value):
         return DASH
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    return decimal(value, digits).replace("-", "−").replace(",", "\u202f")  # a narrow space that does not break
+
+
+def decimal(value: float, digits: int = 4) -> str:
+    """So many significant digits, and all those before the point; thousands apart from five digits on, so that years
+    stay whole; an exponent only for the smallest and the largest: "61,706", "2016", "747123", "0.01230", "1.2e-7"."""
+    if not math.isfinite(value):
+        return str(value)
     if float(value).is_integer() and abs(value) < 1e15:
-        text = f"{int(value):,}"
-    elif 1e-4 <= abs(value) < 1e6:
-        text = f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
-    else:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        text = f"{float(mantissa):g}e{int(exponent)}"
-    return text.replace("-", "−").replace(",", "\u202f")  # a narrow space that does not break
+        return _grouped(str(int(value)))
+    if 1e-4 <= abs(value) < 1e15:
+        return _grouped(f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def _grouped(text: str) -> str:
+    """Thousands apart, from five digits on."""
+    whole, point, rest = text.partition(".")
+    return (f"{int(whole):,}" if len(whole.lstrip("-")) > 4 else whole) + point + rest
 
 
 def signed(value: float, digits: int = 4) -> str:
@@ -105,6 +117,13 @@ def plain(value: object) -> str:
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:  # numpy's and torch's numbers
         return plain(value.item())
     return str(value)
+
+
+def cell(value: object) -> str:
+    """A value of the data as it is written there, digits together: 98052 and 20161231 are no amounts."""
+    if isinstance(value, float) and math.isfinite(value):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.10g}"
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else plain(value)
 
 
 def label(name: object, most: int = 24) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 from lamina.data.opening import Data
 from lamina.data.source import Source
 from lamina.data.streams import BLANK, Batch
-from lamina.errors import UsageError, nearest
+from lamina.errors import DataWarning, UsageError, nearest
 from lamina.options.conversion import made
 from lamina.runs.folders import run_folders
-from lamina.runs.opened import Opened
+from lamina.runs.opened import Opened, final_split
+from lamina.runs.prediction import batches_of, items_of
 from lamina.runs.views.base import InspectionPage, View
 from lamina.runs.views.export import export_run, run_in_engine
 from lamina.runs.views.report import write_report
@@ -89,7 +91,19 @@ class Run(Opened):
         """
         given = self._options("evaluate", options)
         source = data if data is None or isinstance(data, Source) else self.other_source(data)
+        for remark in self.remarks(split, source):
+            warnings.warn(remark, DataWarning, stacklevel=2)
         return self.view.evaluate(split, source, given)
+
+    def remarks(self, split: str | None = None, source: Source | None = None) -> list[str]:
+        """What a user should know of the values of a split that training had not: categories of a table."""
+        if self.modality.remarks is None:
+            return []
+        source = self.source if source is None else source
+        name = final_split(source) if split is None else split
+        if name not in source.splits:
+            return []  # the evaluation says so
+        return [f"{name}: {remark}" for remark in self.modality.remarks(self.preprocess, source.splits[name])]
 
     def outcome(self, split: str | None = None) -> dict[str, Tensor]:
         """All predictions on a split with their targets: "probabilities" (N, K) or "values" (N, K), and "target".
@@ -106,9 +120,11 @@ class Run(Opened):
     def predict(self, *items: Any, engine: str = "torch", **options: Any) -> list[dict[str, Any]]:
         """Predictions for items: image files, PIL images, arrays; rows as dicts, a data frame, a table
         file; texts, as str, as lists, or as a Path to a file of one a line. A blank line of a file has a prediction of
-        None, so that the i-th one is that of line i.
+        None, so that the i-th one is that of line i. Files are also given as a folder, a pattern, a list, images as a
+        .txt file of their paths; texts of a folder as a Path, a text in each file.
 
             run.predict("digit.png")  # [{"class": "3", "probability": 0.98, "probabilities": {...}}]
+            run.predict("photos/")  # or "photos/*.png", ["a.png", "b.png"], "list.txt"
             run.predict({"age": 31, "city": "Turin"})
 
         Classification: "class", "probability", "probabilities" by class. Multi-label: "labels" (those above one half),
@@ -120,7 +136,7 @@ class Run(Opened):
         given = self._options("predict", options)
         if engine != "torch":
             return run_in_engine(self, engine).predict(*items)
-        return self.view.predict(items, given)
+        return self.view.predict(items_of(self.preprocess, items), given)
 
     def generate(self, *prompts: str | Sequence[str], **options: Unpack[GenerationKwargs]) -> list[str]:
         """Continuations of prompts, without the prompts: ``run.generate("Once upon", max_new_tokens=100)``. Prompts are
@@ -149,8 +165,8 @@ class Run(Opened):
 
         run.embed("a.png", "b.png").shape  # (2, 84)
         """
-        inputs = (batch for item in items for batch in self.preprocess.input_batches(item))
-        return torch.cat([self._embedded(batch) for batch in (inputs if items else self.batches(None))])
+        given = batches_of(self.preprocess, items_of(self.preprocess, items)) if items else self.batches(None)
+        return torch.cat([self._embedded(batch) for batch in given])
 
     def _embedded(self, batch: Batch) -> Tensor:
         blank = batch.pop(BLANK, None)

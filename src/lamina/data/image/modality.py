@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
+from lamina.data.image.inputs import inputs
 from lamina.data.image.preprocess import ImagePreprocess, fit_images
 from lamina.data.modality import holds
 from lamina.data.protocols import Modality, Moments, Needs, Preprocess
@@ -84,4 +85,6 @@ MODALITY = Modality(
     load=cast(Any, load),
     describe=describe,
     augments=True,
+    inputs=inputs,
+    rows=lambda item: False,
 )

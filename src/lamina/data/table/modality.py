@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from lamina.data.protocols import Modality, Needs
 from lamina.data.source import Source
+from lamina.data.table.inputs import from_word, inputs
 from lamina.data.table.preprocess import TablePreprocess, fit_table
 from lamina.data.table.samples import Table
 from lamina.errors import UsageError
@@ -42,5 +43,14 @@ def describe(source: Source) -> dict[str, object]:
 
 
 MODALITY = Modality(
-    name="table", noun="a table", unit="row", fit=cast(Any, fit), load=cast(Any, load), describe=describe
+    name="table",
+    noun="a table",
+    unit="row",
+    fit=cast(Any, fit),
+    load=cast(Any, load),
+    describe=describe,
+    inputs=inputs,
+    rows=lambda item: not isinstance(item, Mapping),
+    from_word=from_word,
+    remarks=lambda preprocess, split: cast(TablePreprocess, preprocess).unseen(cast(Table, split).frame),
 )

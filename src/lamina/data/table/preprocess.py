@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -15,11 +16,12 @@ from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, InMemory, Stream, in_order, shuffled
 from lamina.data.table.items import array_columns, rows_item
 from lamina.data.table.samples import Table
+from lamina.data.table.unseen import unseen
 from lamina.data.tabular.cells import NO_NUMBERS, plain_number
 from lamina.data.tabular.columns import FEW_CATEGORIES, MISSING, UNSEEN, category_indices
 from lamina.data.tabular.reading import as_numbers, decimal_marks
 from lamina.data.targets.code import TargetCode, fit_targets
-from lamina.errors import DataError, nearest
+from lamina.errors import DataError, DataWarning, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +123,14 @@ class TablePreprocess:
         """
         columns = [column.name for column in self.columns]
         frame, name = rows_item(item, self.reading_options(), columns, self.width)
+        for remark in self.unseen(frame):
+            warnings.warn(f"{name}: {remark}", DataWarning, stacklevel=2)
         return {"features": torch.from_numpy(self._features(frame, name))}
+
+    def unseen(self, frame: pd.DataFrame) -> list[str]:
+        """What there is in columns of categories that the training data had not."""
+        known = {column.name: column.categories for column in self.columns if isinstance(column, Category)}
+        return unseen(frame, known, self.missing, self._absent)
 
     def reading_options(self, options: DataOptions | None = None) -> DataOptions:
         """The options for reading a table as the run read its own: those given, or those that the run keeps, with what
@@ -207,6 +216,11 @@ class TablePreprocess:
             width=data.get("width"),  # runs of the first versions have none
         )
 
+    @property
+    def _absent(self) -> frozenset[str]:
+        """Further words for a missing value in columns of categories: once those in every column."""
+        return NO_NUMBERS if self.reading is None else frozenset()
+
     def _features(self, frame: pd.DataFrame, name: str) -> Array:
         absent = [column.name for column in self.columns if column.name not in frame.columns]
         if absent:
@@ -233,8 +247,7 @@ class TablePreprocess:
                 out[:, start] = (numbers - column.mean) / column.std
                 start += 1
                 continue
-            words = NO_NUMBERS if self.reading is None else ()  # once missing values in every column
-            found = category_indices(series, column.categories, self.missing, words)
+            found = category_indices(series, column.categories, self.missing, self._absent)
             found[found == MISSING] = len(column.categories) if column.missing else UNSEEN
             rows = np.flatnonzero(found >= 0)
             out[rows, start + found[rows]] = 1.0

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from lamina.data.protocols import Modality, Needs
 from lamina.data.source import Source
+from lamina.data.text.inputs import WholeText, from_word, inputs
 from lamina.data.text.preprocess import TextPreprocess, fit_text
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text_files import lines_of
@@ -74,4 +75,7 @@ MODALITY = Modality(
     load=cast(Any, load),
     describe=describe,
     files=("preprocess.json", "tokenizer.json"),
+    inputs=inputs,
+    rows=lambda item: not isinstance(item, str | WholeText),
+    from_word=from_word,
 )

@@ -19,8 +19,10 @@ from lamina.data.options import DataOptions
 from lamina.data.protocols import BatchOptions, Input, Needs, Signature
 from lamina.data.source import Source, Split
 from lamina.data.streams import BLANK, Batch, Stream
+from lamina.data.tabular.frames import is_table
 from lamina.data.targets.code import TargetCode, fit_targets
 from lamina.data.text.choosing import code_for
+from lamina.data.text.inputs import WholeText, table_texts
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.streams import (
     ByLength,
@@ -160,14 +162,16 @@ class TextPreprocess:
 
     def texts_of(self, item: Any) -> list[str | None]:
         """A text, several as a list, an array or a column, a data frame with one column of texts, or the lines of a
-        text file, given as a Path, with None for a blank line.
+        text file or the texts of a table, given as a Path, with None for a blank line.
 
         Raises UsageError for other types, a missing file, and a line that the tokenizer cannot encode, DataError for a
         file that is empty or not UTF-8.
         """
         if isinstance(item, Path):
             return self._lines(item)
-        texts = [item] if isinstance(item, str) else _column(item)
+        texts = [item] if isinstance(item, str | WholeText) else _column(item)
+        if isinstance(texts, list | tuple):
+            texts = [one.read() if isinstance(one, WholeText) else one for one in texts]
         if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
             what = "a str, a list of str, or the Path of a file with one text on each line"
             raise UsageError(f"expected {what}, not {type(item).__name__}")
@@ -176,13 +180,14 @@ class TextPreprocess:
     def _lines(self, path: Path) -> list[str | None]:
         if not path.is_file():
             raise UsageError(f"no such file: {path}")
-        lines = read_lines(path, DataOptions().max_extracted_bytes)
+        table = is_table(path)
+        lines = table_texts(path, self.target.names) if table else read_lines(path, DataOptions().max_extracted_bytes)
         for number, line in enumerate(lines, 1):
             try:
                 if line.strip():
                     self._expect_tokens(line)
             except UsageError as error:
-                raise UsageError(f"{path.name}, line {number}: {error}") from None
+                raise UsageError(f"{path.name}, {'row' if table else 'line'} {number}: {error}") from None
         return [line if line.strip() else None for line in lines]
 
     def _with_gaps(self, texts: Sequence[str | None]) -> Batch:

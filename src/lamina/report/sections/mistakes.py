@@ -10,7 +10,7 @@ from lamina.report.blocks import Block, Passage, Passages, Section, Table, Text,
 from lamina.report.content import Mistake, Outcome
 from lamina.report.images import Tile, tile
 from lamina.report.marks import Mark, word_marks
-from lamina.report.wording import DASH, label, plain, share, signed
+from lamina.report.wording import DASH, cell, label, share, signed
 
 MOST = 24
 
@@ -75,7 +75,7 @@ def _table(mistakes: list[Mistake], split: str, order: str, numeric: bool) -> Ta
     rows = []
     for mistake in mistakes:
         size = signed(mistake.error) if numeric else share(mistake.probability)
-        values = [label(plain(mistake.values[name]), 40) if name in mistake.values else DASH for name in names]
+        values = [label(cell(mistake.values[name]), 40) if name in mistake.values else DASH for name in names]
         rows.append([mistake.where or DASH, label(mistake.truth, 40), label(mistake.predicted, 40), size, *values])
     words = frozenset({0}) if numeric else frozenset({0, 1, 2})
     return Table(

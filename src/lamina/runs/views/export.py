@@ -25,7 +25,7 @@ from lamina.export.writing import Exported, check_path, open_engine, write_expor
 from lamina.options.recipe import Recipe
 from lamina.runs.build import task_of
 from lamina.runs.opened import Opened
-from lamina.runs.prediction import predict_items
+from lamina.runs.prediction import items_of, predict_items
 from lamina.runs.weights import digest
 from lamina.tasks.kind import TaskKind
 from lamina.tasks.table import TASKS
@@ -61,7 +61,7 @@ class ExportedModel:
 
     def predict(self, *items: Any) -> list[dict[str, Any]]:
         """The predictions for each item, as ``Run.predict`` returns them: ``exported.predict("a.png", "b.png")``."""
-        return predict_items(self._predict_batch, self._task, self.preprocess, items)
+        return predict_items(self._predict_batch, self._task, self.preprocess, items_of(self.preprocess, items))
 
     def _predict_batch(self, batch: Batch) -> Batch:
         with torch.no_grad():
