@@ -72,6 +72,7 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.recurrent_compile
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.memory
+	$(RUN) -m benchmarks.style_transfer
 
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
 reproduce: $(VENV)/.ready

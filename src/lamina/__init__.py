@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lamina.runs.run import Run, list_runs, open_run
     from lamina.runs.training import prepare, train
     from lamina.runs.views.export import open_exported
+    from lamina.stylisation.gatys import style
     from lamina.tasks.base import Task
     from lamina.weights.creation import create_model
     from lamina.weights.loading import load_weights
@@ -59,6 +60,7 @@ _HOME = {
     "optimize": "lamina.export.optimising",
     "prepare": "lamina.runs.training",
     "register_model": "lamina.registry",
+    "style": "lamina.stylisation.gatys",
     "train": "lamina.runs.training",
 }
 
@@ -93,6 +95,7 @@ __all__ = [
     "optimize",
     "prepare",
     "register_model",
+    "style",
     "train",
 ]
 

@@ -107,7 +107,7 @@ def test_an_unknown_name_is_told_the_nearest(name: str, message: str) -> None:
 
 
 def test_a_name_that_is_like_none_is_told_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"unknown model 'qqqq'; known: alexnet, .*"):
+    with pytest.raises(UsageError, match=r"unknown model 'qqqq'; known: adain, .*"):
         lamina.card("qqqq")
 
 

@@ -22,6 +22,7 @@ VERBS = {
     "evaluate": "the metrics of a run on a split of its data",
     "predict": "predictions of a run for files, rows or texts",
     "generate": "continue a text with a language model",
+    "style": "a picture in the style of another, or of a run",
     "embed": "the inputs of a run's output layer, as features",
     "export": "a run or a model as ONNX, OpenVINO or torch.export",
     "inspect": "what a run or a model computes for an image or a text",

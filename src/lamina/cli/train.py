@@ -159,10 +159,14 @@ def _fit(training: Training, args: Namespace, path: Path) -> int | None:
     return None
 
 
+SHORT = {"--objective": "--objective.name", "--style": "--objective.style"}
+"""options of an objective that have a shorter spelling"""
+
+
 def _spelled_out(word: str) -> str:
     """``--objective focal`` as ``--objective.name focal``."""
     option, equals, value = word.partition("=")
-    return f"{option}.name{equals}{value}" if option == "--objective" else word
+    return f"{SHORT.get(option, option)}{equals}{value}"
 
 
 def objective_fields(facts: Card) -> Iterator[Field]:

@@ -24,6 +24,7 @@ from lamina.runs.views.base import InspectionPage, View
 from lamina.runs.views.export import export_run, run_in_engine
 from lamina.runs.views.report import write_report
 from lamina.runs.views.table import view_of
+from lamina.stylisation.pictures import Picture
 from lamina.tasks.base import Task
 from lamina.tasks.generation_options import GenerationKwargs
 from lamina.tasks.verb_options import NoOptions
@@ -158,6 +159,17 @@ class Run(Opened):
     def stream(self, prompt: str, **options: Unpack[GenerationKwargs]) -> Iterator[str]:
         """As ``generate`` for one prompt, yielding pieces of text: ``for piece in run.stream("Once upon"): ...``."""
         return self.view.stream(prompt, self._options("generate", options))
+
+    def style(self, content: Any, *styles: Any, **options: Any) -> Picture:
+        """A picture, (H, W, 3) uint8, in the style that the run has learned, or for a run of adain in that of a second
+        picture: ``run.style("house.jpg", "starry-night.jpg", alpha=0.7)``.
+
+        Pictures are paths, PIL images or arrays of any size; one that does not fit into memory is computed in tiles.
+        Raises UsageError for a run of another task, DataError for a picture that cannot be read.
+        """
+        given = self._options("style", options)
+        picture: Picture = self.view.style(content, styles, given)
+        return picture
 
     def embed(self, *items: Any) -> Tensor:
         """The inputs (N, D) of the output layer for items as in ``predict``, or for the final split; not-a-number for a

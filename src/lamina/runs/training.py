@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import time
 import warnings
@@ -100,7 +101,8 @@ class Training:
         settling: list[str] = []
         if self._position().measures_statistics:
             settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
-        self.notes = [*source.spec.notes, *parts.preprocess.notes, *self.engine.notes, *settling, *self.resume_notes]
+        notes = (source.spec.notes, parts.preprocess.notes, parts.task.notes, self.engine.notes, settling)
+        self.notes = [*itertools.chain(*notes), *self.resume_notes]
         """what the user should read"""
 
     @property
@@ -235,6 +237,7 @@ class Training:
         if "validation" not in self.source.splits or type(self.parts.task).finalize is Task.finalize:
             return
         run = self.run
+        run.task.load_state_dict(self.parts.task.state_dict())
         batches = run.batches("validation", self.source)
         with predicting(run.model):
             fitted = run.task.finalize(run.model, (like(run.model, batch) for batch in batches))
@@ -293,6 +296,8 @@ def prepare(
     resumed = None if found is None else found.preprocess()
     parts = build(settings, source, own, resumed, task, vocabulary=None if begin is None else begin.vocabulary)
     view_for(parts).check_before_training()
+    if found is None or found.checkpoints.latest() is None:
+        parts.task.initialise(parts.model)
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=settings.reset_head)
     # errors are raised before anything is written
     training = Training(planned, settings, source, parts, fabric, resume, loaded, memory)

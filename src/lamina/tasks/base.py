@@ -143,6 +143,15 @@ class Task:
     forward_methods: Mapping[str, tuple[str, ...]] = {}
     """methods other than forward that the task calls on a player (DDP has to know them)"""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should read before training, a sentence each."""
+        return ()
+
+    def initialise(self, model: nn.Module) -> None:
+        """Called once on a new model, before training: weights that the objective decides, such as a frozen part's.
+        Raises UsageError for options that cannot be used."""
+
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise, and detached scalars to log."""
         raise NotImplementedError

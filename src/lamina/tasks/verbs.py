@@ -11,6 +11,7 @@ from typing import Any
 
 from lamina.tasks.autoencoder_options import BoundOptions, NoisyOptions
 from lamina.tasks.generation_options import GenerationOptions
+from lamina.tasks.style_options import BlendOptions
 from lamina.tasks.translation_options import BeamOptions, TranslationOptions
 from lamina.tasks.verb_options import CropOptions, NoOptions
 
@@ -20,6 +21,8 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "multilabel": PREDICTING,
     "regression": PREDICTING,
     "language-modelling": {"evaluate": NoOptions, "generate": GenerationOptions},
+    "style-transfer": {"evaluate": NoOptions, "style": NoOptions},
+    "arbitrary-style-transfer": {"evaluate": NoOptions, "style": BlendOptions},
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
     "autoencoding": {"evaluate": NoisyOptions, "predict": NoOptions},
     "variational": {"evaluate": BoundOptions, "predict": NoOptions},

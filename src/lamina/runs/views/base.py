@@ -119,6 +119,10 @@ class View:
     def generate(self, prompts: Sequence[str], options: Any) -> list[str]:
         raise NotImplementedError
 
+    def style(self, content: Any, styles: Sequence[Any], options: Any) -> Any:
+        """A picture (H, W, 3) uint8 in the run's style, or in that of ``styles``."""
+        raise NotImplementedError
+
     def stream(self, prompt: str, options: Any) -> Iterator[str]:
         raise NotImplementedError
 

@@ -14,6 +14,8 @@ VIEWS: Plugins[type[View]] = Plugins(
         f"{ANY}/table": "lamina.runs.table.view:TableView",
         f"{ANY}/text": "lamina.runs.text.views:TextView",
         "language-modelling/text": "lamina.runs.text.views:LanguageModellingView",
+        "style-transfer/image": "lamina.runs.image.style:StyleView",
+        "arbitrary-style-transfer/image": "lamina.runs.image.style:ArbitraryStyleView",
         "translation/text": "lamina.runs.text.views:TranslationView",
     },
     View,
