@@ -140,6 +140,16 @@ def test_texts_and_pairs(quick: dict[str, Any]) -> None:
         lamina.train("lstm-classifier", data=(texts, texts[::-1]), **quick)
 
 
+def test_folds_of_data_in_memory(tmp_path: Path, quick: dict[str, Any]) -> None:
+    FRAME.to_csv(tmp_path / "frame.csv", index=False)
+    csv = lamina.cross_validate("mlp", data=str(tmp_path / "frame.csv"), target="kind", folds=2, **quick)
+    found = lamina.cross_validate("mlp", data=FRAME, target="kind", folds=2, **quick)
+    assert found.mean == csv.mean
+    assert found.path.name == "mlp-memory-folds"
+    again = lamina.cross_validate("mlp", data=FRAME, target="kind", resume=True, **quick)
+    assert again.metrics == found.metrics
+
+
 def test_a_configuration_file_with_data_in_memory(tmp_path: Path, quick: dict[str, Any]) -> None:
     first = lamina.train("mlp", data=(X, Y), seed=3, **quick)
     again = lamina.train(config=str(first.path / "config.yaml"), data=(X, Y), directory=tmp_path, report=False)

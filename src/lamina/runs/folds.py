@@ -20,7 +20,7 @@ from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.resuming import LENGTHS, short_name
 from lamina.runs.run import Run
-from lamina.runs.training import Training, prepare, requested_options
+from lamina.runs.training import Training, named_data, prepare, requested_options
 from lamina.tasks.base import Task
 from lamina.training.stopping import stoppable
 
@@ -79,7 +79,8 @@ class CrossValidation:
         task: Task | None = None,
     ) -> None:
         self.model, self.config, self.task = model, config, task
-        self.options = {key: value for key, value in options.items() if value is not None}
+        options, self.memory = named_data({key: value for key, value in options.items() if value is not None})
+        self.options = options if self.memory is None else {**options, "data": self.memory}
         self.resume = resume
         if isinstance(model, nn.Module):
             label: str | None = type(model).__name__.lower()
@@ -151,7 +152,7 @@ class CrossValidation:
 
     def _run(self, fold: int) -> Run:
         own = copy.deepcopy(self.model) if isinstance(self.model, nn.Module) else None
-        return Run(self.directory(fold).path, model=own, task=copy.deepcopy(self.task))
+        return Run(self.directory(fold).path, model=own, task=copy.deepcopy(self.task), data=self.memory)
 
     def _kept(self) -> dict[str, dict[str, float]]:
         path = self.path / RESULT

@@ -264,7 +264,7 @@ def prepare(
     ``model`` is a variant's name or a module; ``options`` is flat, like a recipe file. ``task`` is one of your own.
     ``dry`` writes nothing: the result is for inspection, not for training. Raises UsageError, DataError or RunError.
     """
-    options, memory = _named_data(options)
+    options, memory = named_data(options)
     own = model if isinstance(model, nn.Module) else None
     if own is not None:
         label: str | None = type(own).__name__.lower()
@@ -313,7 +313,7 @@ def prepare(
     return training
 
 
-def _named_data(options: Mapping[str, Any]) -> tuple[dict[str, Any], MemoryData | None]:
+def named_data(options: Mapping[str, Any]) -> tuple[dict[str, Any], MemoryData | None]:
     """The options with the data by name, and the data where they are in memory."""
     if options.get("data") is None:
         return dict(options), None
