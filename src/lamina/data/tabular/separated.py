@@ -175,11 +175,8 @@ def _delimiter(head: str, whole: bool, usual: str) -> str:
             continue
         alike = sum(len(row) == width for row in rows) / len(rows)
         cells = [cell for row in rows for cell in row]
-        others = [other for other in MARKS if other != mark]
-        clean = sum(
-            not any(other in cell for other in others) or NUMBER_LIKE.fullmatch(cell.strip()) is not None
-            for cell in cells
-        ) / len(cells)
+        others = "".join(other for other in MARKS if other != mark)
+        clean = sum(_is_whole(cell, others) for cell in cells) / len(cells)
         score = (float(alike == 1), clean if alike == 1 else alike, float(mark == usual))
         if score > best:
             best, delimiter = score, mark
@@ -191,6 +188,13 @@ def _delimiter(head: str, whole: bool, usual: str) -> str:
     if rows and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and 2 * sum(numbers) >= len(numbers) > 0:
         return " "
     return usual
+
+
+def _is_whole(cell: str, others: str) -> bool:
+    """Whether a cell has no mark of another delimiter, except in a number, and no half of a quotation."""
+    if cell.count('"') % 2:
+        return False
+    return not any(mark in cell for mark in others) or NUMBER_LIKE.fullmatch(cell.strip()) is not None
 
 
 def _unquoted(text: str) -> bool:
