@@ -39,6 +39,8 @@ class DataOptions:
     """columns to ignore"""
     keep: tuple[str, ...] = ()
     """columns to use as inputs although they look like row numbers or a division into splits"""
+    day_first: bool | None = None
+    """03/04/2020 is 3 April; no: 4 March; default: what all dates of the column allow"""
     split_column: str = "auto"
     """column with the split of each row: train, validation (val, valid, dev) or test; auto: the one that holds these
     words alone; none: no column"""
