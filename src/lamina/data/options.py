@@ -56,7 +56,8 @@ class DataOptions:
     header: Literal["yes", "no"] = "yes"
     """whether the first line of a CSV file holds the names of the columns; no: they are called 1, 2, 3, ..."""
     encoding: str = "auto"
-    """encoding of text files, such as cp1252 or latin-1; auto: UTF-8, or as the byte order mark states"""
+    """encoding of tables and text files, such as cp1252 or latin-1; auto: UTF-8, of tables also what a byte order mark
+    states"""
     root: str | None = None
     """folder of the images that a table names, beside the table or in the current folder; default: that of the table"""
     suffix: str = ""
