@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs golden bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled golden bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -17,6 +17,7 @@ help:
 	@echo "make claims       every claim's experiment, a few minutes; writes results/claims/, docs/claims.md, docs/claims.html"
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
+	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
 	@echo "make clean        remove the environments and caches"
@@ -81,6 +82,10 @@ reproduce: $(VENV)/.ready
 # LAMINA_DATA names the folder with imagenette_224_subset/.
 photographs: $(VENV)/.ready
 	$(RUN) -m benchmarks.photographs
+
+# LAMINA_DATA names the folder with imagenette_224_subset/.
+settled: $(VENV)/.ready
+	$(RUN) -m benchmarks.settled
 
 # To the bit: what the commit BASE calculates, and the working tree; CASES=image,pairs takes some of the cases.
 BASE ?= HEAD~1

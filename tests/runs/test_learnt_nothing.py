@@ -118,3 +118,9 @@ def test_the_facts_are_not_to_be_monitored(tmp_path: Path, capsys: Capture) -> N
     for name in ("baseline", "beats_baseline", "baseline_accuracy"):
         assert main([*train(tmp_path, "--data", "iris", "--monitor", name)]) == 2
         assert "monitor" in capsys.readouterr().err
+
+
+def test_each_fold_is_judged(tmp_path: Path, capsys: Capture) -> None:
+    words = train(tmp_path, "--data", "digits", "--limit", "300", "--lr", "1e-12", "--epochs", "1", "--folds", "2")
+    assert main([*words, "--batch-size", "16"]) == 0
+    assert [line.split(":")[1] for line in said(capsys)] == [" fold 1", " fold 2"]

@@ -47,6 +47,19 @@ def test_logits_and_classes_are_the_same() -> None:
     assert facts(AgainstMajority(3), logits, target) == facts(AgainstMajority(3), logits.argmax(1), target)
 
 
+def test_weights_of_the_beginning_are_told_from_learnt_ones_by_their_cross_entropy() -> None:
+    """A model of 115 in 900 correct, where the class has 90: by chance, unless it knows how sure it is."""
+    target = torch.arange(900) % 10
+    right = torch.arange(900) % 8 == 0
+    guess = torch.where(right, target, (target + 3) % 10)
+    sure = torch.nn.functional.one_hot(guess, 10) * 5.0
+    knowing = torch.nn.functional.one_hot(target, 10) * 2.0 + torch.nn.functional.one_hot(guess, 10) * 3.0
+    assert torch.equal(sure.argmax(1), knowing.argmax(1))
+    assert facts(AgainstMajority(10), sure, target)["beats_baseline"] == 0
+    assert facts(AgainstMajority(10), knowing, target)["beats_baseline"] == 1
+    assert facts(AgainstMajority(10), sure * torch.inf, target)["beats_baseline"] == 0  # not a number
+
+
 def test_guessing_rarely_beats_it_and_learning_always() -> None:
     rng = np.random.default_rng(0)
     beaten = {"guess": 0, "learnt": 0}
@@ -56,8 +69,8 @@ def test_guessing_rarely_beats_it_and_learning_always() -> None:
         learnt = torch.where(torch.from_numpy(rng.random(100) < 0.3), target, guess)  # accuracy 0.37
         beaten["guess"] += facts(AgainstMajority(10), guess, target)["beats_baseline"] == 1
         beaten["learnt"] += facts(AgainstMajority(10), learnt, target)["beats_baseline"] == 1
-    assert beaten["guess"] < 25  # the majority class of the split itself is above one tenth
-    assert beaten["learnt"] == 200
+    assert beaten["guess"] < 10  # the majority class of the split itself is above one tenth
+    assert beaten["learnt"] > 190
 
 
 def test_class_weights_trade_accuracy_for_recall() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from lamina.cli.output import as_json, clean, note, number, table
+from lamina.tasks.facts import quality
 
 if TYPE_CHECKING:
     from lamina.runs.folds import CrossValidation
@@ -56,16 +57,17 @@ def train_folds(
             return stopped
         training.finalize()
         run = training.run
-        whole.tested(fold, run)
+        for text in run.shortfalls("test", whole.tested(fold, run)):
+            note(f"fold {fold}: {text}")
         run.report()
     found = whole.result()
     if args.json:
         as_json({"folder": str(whole.path), **found.to_dict()})
         return 0
-    names = list(found.mean)
+    names = quality(found.mean)
     cells = [[f"fold{fold}", *(number(row[name]) for name in names)] for fold, row in enumerate(found.metrics, 1)]
-    cells += [["mean", *(number(value) for value in found.mean.values())]]
-    cells += [["standard deviation", *(number(value) for value in found.std.values())]]
+    for title, values in (("mean", found.mean), ("standard deviation", found.std)):
+        cells += [[title, *(number(values[name]) for name in names)]]
     table(("test", *names), cells, right=range(1, len(names) + 1))
     print(f"runs: {clean(whole.path)}")
     return 0

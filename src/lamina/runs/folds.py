@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,9 +221,11 @@ def cross_validate(
         for _ in stoppable(training.events()):
             pass
         training.finalize()
-        whole.tested(fold, training.run)
+        run = training.run
+        for text in run.shortfalls("test", whole.tested(fold, run)):
+            warnings.warn(f"fold {fold}: {text}", stacklevel=2)
         if report:
-            training.run.report()
+            run.report()
     return whole.result()
 
 

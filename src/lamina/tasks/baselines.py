@@ -9,32 +9,44 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lamina.tasks.facts import BEATS, CONSTANT, PREFIX
 
+MOST_NATS = 1000
+"""the largest cross-entropy of one sample that counts"""
 SAME_SHARE = 0.01
 """predicted values that spread over less than this share of the target's standard deviation are the same"""
 
 
 class AgainstMajority(Metric):  # type: ignore[misc]  # torchmetrics is not typed
     """Accuracy against that of the most frequent class. ``update`` takes logits (N, K) or classes (N,), and targets
-    (N,). With ``balanced``, for models trained with class weights, a better mean recall also beats the baseline.
+    (N,).
+
+    The accuracy is to be above by two standard errors, or by one where the cross-entropy of the logits, too, is lower
+    than that of the class frequencies, which it is not for random weights. With ``balanced``, for models trained with
+    class weights, a better mean recall also beats the baseline.
 
     Example: ``AgainstMajority(3).compute()``
     """
 
     full_state_update = False
     counts_3K: Tensor
+    nats: Tensor
 
     def __init__(self, classes: int, balanced: bool = False) -> None:
         super().__init__()
         self.balanced = balanced
         self.add_state("counts_3K", torch.zeros(3, classes, dtype=torch.int64), dist_reduce_fx="sum")
+        # in millionths: integers add up exactly, in every order and on every device
+        self.add_state("nats", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, target_N: Tensor) -> None:
+        nats_N = _nats(predicted, target_N) if predicted.ndim > 1 else torch.full_like(target_N, MOST_NATS)
+        self.nats += (nats_N * 1e6).round().long().sum()
         predicted_N = (predicted.argmax(1) if predicted.ndim > 1 else predicted).long()
         each = (target_N, target_N[predicted_N == target_N], predicted_N)  # there, right, predicted
         self.counts_3K += torch.stack([torch.bincount(of, minlength=self.counts_3K.shape[1]) for of in each])
@@ -47,7 +59,9 @@ class AgainstMajority(Metric):  # type: ignore[misc]  # torchmetrics is not type
         # samples that only the model, and that only the constant predicts correctly
         won, lost = right_K.sum() - right_K[most], there_K[most] - right_K[most]
         constant = (predicted_K > 0).sum() == 1
-        beats = _clearly(won - lost, won + lost)
+        share_K = there_K[there_K > 0] / there_K.sum()
+        informed = self.nats.cpu().double() / 1e6 / there_K.sum() < -(share_K * share_K.log()).sum()
+        beats = _clearly(won - lost, (won + lost) * (1 if informed or lost == 0 else 4))
         if self.balanced:
             has_K = there_K > 0
             chance = 1 / has_K.sum()
@@ -135,6 +149,12 @@ class AgainstMean(Metric):  # type: ignore[misc]
             beats = beats | _clearly(closer, closer2 - closer.square() / n)
         error_K = (square_K / n - centre_K.square()).clamp_min(0) * self.std.square()
         return _facts({"rmse": error_K.mean().sqrt()}, constant, beats)
+
+
+def _nats(logits_NK: Tensor, target_N: Tensor) -> Tensor:
+    """The cross-entropy of each sample; an infinite or undefined one is ``MOST_NATS``."""
+    nats_N = F.cross_entropy(logits_NK.float(), target_N, reduction="none")
+    return nats_N.nan_to_num(MOST_NATS, MOST_NATS).clamp_max(MOST_NATS)
 
 
 def _clearly(gained: Tensor, variance: Tensor) -> Tensor:

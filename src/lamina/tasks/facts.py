@@ -4,8 +4,9 @@ The facts that evaluation reports of a split whose targets differ, beside a task
 
 - ``baseline_<metric>``: the metric of the best constant prediction,
 - ``constant_predictions``: 1 where the model predicts the same for every sample, else 0,
-- ``beats_baseline``: 1 where it is better than the constant by at least the standard error of the difference over the
-  split's samples, else 0. A difference within one standard error may be chance; a perfect model always beats it.
+- ``beats_baseline``: 1 where it is better than the constant by more than chance explains, else 0: by the standard error
+  of the difference over the split's samples, of classes by two unless the cross-entropy is better, too. A smaller
+  difference may be chance; a perfect model always beats it.
 """
 
 from __future__ import annotations
