@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.registry import card, is_model, list_models, register_model
     from lamina.runs.config import list_recipes
     from lamina.runs.folds import cross_validate
+    from lamina.runs.published import evaluate, open_pretrained
     from lamina.runs.run import Run, list_runs, open_run
     from lamina.runs.training import prepare, train
     from lamina.runs.views.export import open_exported
@@ -48,6 +49,7 @@ _HOME = {
     "cross_validate": "lamina.runs.folds",
     "create_model": "lamina.weights.creation",
     "describe": "lamina.data.description",
+    "evaluate": "lamina.runs.published",
     "is_model": "lamina.registry",
     "list_data": "lamina.data.catalogue",
     "list_models": "lamina.registry",
@@ -55,6 +57,7 @@ _HOME = {
     "list_runs": "lamina.runs.run",
     "load_weights": "lamina.weights.loading",
     "open_exported": "lamina.runs.views.export",
+    "open_pretrained": "lamina.runs.published",
     "open_run": "lamina.runs.run",
     "open_source": "lamina.data.opening",
     "optimize": "lamina.export.optimising",
@@ -83,6 +86,7 @@ __all__ = [
     "create_model",
     "cross_validate",
     "describe",
+    "evaluate",
     "is_model",
     "list_data",
     "list_models",
@@ -90,6 +94,7 @@ __all__ = [
     "list_runs",
     "load_weights",
     "open_exported",
+    "open_pretrained",
     "open_run",
     "open_source",
     "optimize",

@@ -73,6 +73,7 @@ def command(argv: Sequence[str]) -> int:
 
     from lamina.registry import create_model
     from lamina.runs.weights import save_tensors
+    from lamina.weights.folders import stated_options
     from lamina.weights.loading import fitted
     from lamina.weights.reading import VOCABULARY, read_state_dict
 
@@ -81,7 +82,7 @@ def command(argv: Sequence[str]) -> int:
     state = read_state_dict(args.file, entry=args.entry)
     dtype = _dtype(state, args.dtype)
     with torch.device("meta"):
-        model = create_model(name, **options).to(dtype)
+        model = create_model(name, **(stated_options(name, args.file) | options)).to(dtype)
     tensors, loaded = fitted(model, _cast(state, dtype), advice=ADVICE)
     fresh = {name: torch.zeros_like(model.state_dict()[name], device="cpu") for name in loaded.kept}  # counters only
     save_tensors({**tensors, **fresh}, out, {} if state.vocabulary is None else {VOCABULARY: state.vocabulary})

@@ -29,6 +29,9 @@ def parser() -> Parser:
         "--out", type=str, metavar="FILE", help="where to write (default: in the run's folder exports, or here)"
     )
     parser.add_argument("--weights", type=str, metavar="FILE", help="weights of a model (default: random)")
+    parser.add_argument(
+        "--entry", type=str, metavar="NAME", help="the entry of --weights, a checkpoint, that holds them"
+    )
     parser.add_common()
     return parser
 
@@ -40,11 +43,17 @@ def command(argv: Sequence[str]) -> int:
     out = None if args.out is None else Path(args.out).expanduser()
     if path is not None and args.weights is not None:
         raise UsageError(f"--weights is for a model, but {path} is a run, which has its own")
+    if args.entry is not None and args.weights is None:
+        raise UsageError("--entry is of a file of weights: give --weights too")
 
     from lamina.runs.run import open_run
     from lamina.runs.views.export import export_variant
 
-    done = export_variant(args.run, args.to, out, args.weights) if path is None else open_run(path).export(args.to, out)
+    done = (
+        export_variant(args.run, args.to, out, args.weights, args.entry)
+        if path is None
+        else open_run(path).export(args.to, out)
+    )
     if args.json:
         plain = dataclasses.asdict(done)
         as_json({**plain, "facts": {k: v for k, v in plain["facts"].items() if k != "preprocess"}})

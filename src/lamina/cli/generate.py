@@ -9,6 +9,7 @@ from lamina.cli.output import as_json, legible
 from lamina.cli.parser import Parser
 from lamina.cli.run_argument import add_run, run_path
 from lamina.cli.task_options import every_field, read
+from lamina.runs.folders import published_model
 
 FIRST = "\n"
 """the default prompt: the beginning of a line"""
@@ -16,13 +17,17 @@ FIRST = "\n"
 
 def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
     """With the option ``fields`` of a task, or else those of all tasks."""
-    text = "Continue a text with a run of a language model; printed as it is generated."
+    text = (
+        "Continue a text with a run of a language model, or with a folder of GPT-2 as transformers writes it; "
+        "printed as it is generated."
+    )
     examples = (
         'runs/lstm-lm-small-book --prompt "The "\n'
         "lstm-lm-small-book --max-new-tokens 500 --temperature 0.8\n"
-        "lstm-lm-small-book --greedy --stop ."
+        "lstm-lm-small-book --greedy --stop .\n"
+        'gpt2/ --prompt "Once upon"'
     )
-    parser = Parser("generate", "RUN [--prompt TEXT] [options]", text, examples)
+    parser = Parser("generate", "RUN|FOLDER [--prompt TEXT] [options]", text, examples)
     add_run(parser)
     parser.add_argument("--prompt", type=str, metavar="TEXT", help="the beginning of the text (default: a new line)")
     parser.add_fields(title, every_field("generate") if fields is None else fields)
@@ -37,9 +42,11 @@ def command(argv: Sequence[str]) -> int:
     options = given(reader.fields, args.as_dict())
     reader.check(options)  # before the run is opened
 
+    from lamina.runs.published import open_pretrained
     from lamina.runs.run import open_run
 
-    pieces = open_run(path).stream(prompt, **options)
+    opened = open_run(path) if published_model(path) is None else open_pretrained(path)
+    pieces = opened.stream(prompt, **options)
     if args.json:
         as_json({"run": str(path), "prompt": prompt, "text": "".join(pieces)})
         return 0

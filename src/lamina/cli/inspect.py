@@ -40,6 +40,9 @@ def parser() -> Parser:
     )
     parser.add_argument("--weights", type=str, metavar="FILE", help="weights of a model named without a run")
     parser.add_argument(
+        "--entry", type=str, metavar="NAME", help="the entry of --weights, a checkpoint, that holds them"
+    )
+    parser.add_argument(
         "--out", type=str, metavar="DIR", help="where to write (default: inspect/ in the run, inspect-MODEL/)"
     )
     parser.add_common()
@@ -51,6 +54,8 @@ def command(argv: Sequence[str]) -> int:
     path = run_or_model(args.run, args.runs)
     if path is not None and args.weights is not None:
         raise UsageError("--weights is for a model named without a run: a run has its own")
+    if args.entry is not None and args.weights is None:
+        raise UsageError("--entry is of a file of weights: give --weights too")
     if (args.image is None) == (args.text is None):
         raise UsageError("nothing to inspect: give --image FILE or --text TEXT")
     if args.text is not None and path is None:
@@ -65,7 +70,7 @@ def command(argv: Sequence[str]) -> int:
 
     content: InspectionPage
     if path is None:
-        content = inspect_model(args.run, args.image, args.target, args.stage, args.weights)
+        content = inspect_model(args.run, args.image, args.target, args.stage, args.weights, args.entry)
     else:
         content = open_run(path).inspection(args.image, args.target, text=args.text, stage=args.stage)
     beside = Path(f"inspect-{content.model}") if path is None else path / "inspect"

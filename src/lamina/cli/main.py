@@ -19,7 +19,7 @@ VERBS = {
     "info": "the facts and the layers of a model or a run",
     "data": "what is in a data set; without a name: the embedded ones",
     "train": "train a model on data",
-    "evaluate": "the metrics of a run on a split of its data",
+    "evaluate": "the metrics of a run, or of published weights",
     "predict": "predictions of a run for files, rows or texts",
     "generate": "continue a text with a language model",
     "style": "a picture in the style of another, or of a run",

@@ -200,5 +200,7 @@ class Modality:
     """what a word on the command line stands for, by default itself"""
     remarks: Callable[[Any, Split], Sequence[str]] | None = None
     """of a preprocess and a split: what a user should know of the values that training had not"""
+    beside: Callable[[Path, str, int | None], Preprocess] | None = None
+    """the preprocess that a folder of published weights holds: (folder, task, context)"""
     open: Callable[[str, Any, DataOptions], Source | None] | None = None
     """for other packages: (name, path, options) -> a source, or None if it cannot read the path"""

@@ -26,6 +26,7 @@ from lamina.runs.directory import RunDirectory
 from lamina.tasks.base import Task
 from lamina.tasks.kind import Objective, TaskKind, TaskSetup
 from lamina.tasks.table import AUTO, TASKS, expect_task
+from lamina.weights.folders import expect_vocabulary
 
 DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features", "vocab_size", "source_vocab_size")
 """model options that are derived from the data"""
@@ -93,7 +94,7 @@ def build(
         memory=config.recipe.memory,
         pretrained=config.weights is not None,
         origin=origin_of(config),
-        beside=None if config.weights is None else _folder(config.weights),
+        beside=None if config.weights is None else folder_of(config.weights),
         vocabulary=vocabulary,
         judged=judged,
         resumed=resumed,
@@ -101,6 +102,8 @@ def build(
     )
     preprocess = fit_preprocess(source, needs)
     model = make_model(config, preprocess, kind, objective) if module is None else module
+    if config.weights is not None and module is None and resumed is None:
+        expect_vocabulary(model, config.name, config.weights)
     if task is None:
         assert kind is not None
         assert objective is not None
@@ -182,11 +185,11 @@ def origin_of(config: TrainConfig) -> Preprocess | None:
     """
     if config.weights is None:
         return None
-    run = _folder(config.weights)
+    run = folder_of(config.weights)
     return RunDirectory.open(run).preprocess() if (run / "preprocess.json").is_file() else None
 
 
-def _folder(weights: str) -> Path:
+def folder_of(weights: str) -> Path:
     """The folder that weights are in; of a run's checkpoint, the run."""
     path = Path(weights).expanduser()
     folder = path if path.is_dir() else path.parent

@@ -21,9 +21,10 @@ from lamina.errors import UsageError, unknown
 from lamina.options.conversion import typed
 from lamina.options.recipe import AUGMENTATION_FIELDS, Recipe, grouped
 from lamina.plugins import package_of, points_of
-from lamina.registry import card
+from lamina.registry import card, is_model
 from lamina.runs.directory import FORMAT, RunDirectory
 from lamina.runs.places import PLACES, relocated
+from lamina.weights.folders import options_beside
 
 OPTION_FIELDS = frozenset(field.name for field in dataclasses.fields(DataOptions))
 RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
@@ -232,7 +233,8 @@ def make_config(
 ) -> TrainConfig:
     """The whole configuration: defaults, then the variant's own recipe, then ``config``, then ``options``.
 
-    ``options`` is flat, like a recipe file, with the model's options under "model". Raises UsageError.
+    ``options`` is flat, like a recipe file, with the model's options under "model"; a folder of transformers that holds
+    the weights states some, too. Raises UsageError.
     """
     file = read_config(config) if config else {}
     name = name or file.get("name")
@@ -254,7 +256,10 @@ def make_config(
     merged["data"] = (
         [_expanded(one, "data") for one in data] if isinstance(data, list | tuple) else _expanded(data, "data")
     )
-    return TrainConfig.from_dict({**merged, "name": name})
+    made = TrainConfig.from_dict({**merged, "name": name})
+    if made.weights is None or not is_model(name):
+        return made
+    return dataclasses.replace(made, model=options_beside(name, made.weights, made.model))
 
 
 def _joined(before: Any, after: Any) -> Any:

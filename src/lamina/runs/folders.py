@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lamina.cards.model_types import variant_of
 from lamina.files import is_run, states_format
+from lamina.registry import card as card_of
 
 
 def task_of(run: Path) -> str:
-    """The name of the task that a run was trained for; empty where it cannot be read."""
+    """The name of the task that a run was trained for, or that the model in a folder of transformers is for; empty
+    where it cannot be read."""
     try:
         card = json.loads((run / "card.json").read_text(encoding="utf-8"))
         saved = json.loads((run / "preprocess.json").read_text(encoding="utf-8"))
         return str(card.get("task") or saved["target"]["task"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
+        model = published_model(run)
+        return "" if model is None else card_of(model).tasks[0]
+
+
+def published_model(folder: Path) -> str | None:
+    """The model that a folder of transformers holds; None for a run, and for another folder. Raises UsageError for a
+    model that is none here."""
+    return None if may_be_run(folder) else variant_of(folder)
 
 
 def run_folders(folder: Path) -> list[Path]:

@@ -3,9 +3,11 @@ nanoGPT."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
+from lamina.errors import UsageError
 from lamina.models.gpt2 import GPT2
 from lamina.weights.layout import Layout
 
@@ -44,3 +46,49 @@ LAYOUTS = (
     _layout("transformers.GPT2LMHeadModel", "transformer."),
     _layout("karpathy/nanoGPT", "transformer.", conv1d=False),
 )
+
+SIZES = {
+    "vocab_size": "vocab_size",
+    "n_positions": "context",
+    "n_embd": "width",
+    "n_layer": "layers",
+    "n_head": "heads",
+}
+"""our options by the keys of ``config.json``"""
+OTHER_NAMES = {
+    "n_positions": ("n_ctx", "max_position_embeddings"),
+    "n_embd": ("hidden_size",),
+    "n_layer": ("num_hidden_layers",),
+    "n_head": ("num_attention_heads",),
+}
+ONLY: dict[str, tuple[Any, ...]] = {
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),
+    "layer_norm_epsilon": (1e-5,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+    "quantization_config": (None,),
+}
+"""the values under which the function is ours; the first is meant where the key is not there"""
+
+
+def options(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The options of our GPT-2 that a ``config.json`` of transformers states; ``where`` is the file, for messages.
+
+    Raises UsageError for a key that makes it another function, and for sizes that are missing or no whole numbers.
+    """
+    for key, allowed in ONLY.items():
+        if config.get(key, allowed[0]) not in allowed:
+            named = " or ".join(map(repr, allowed))
+            raise UsageError(f"{where}: {key} is {config[key]!r}; this GPT-2 is only the one of {named}")
+    found: dict[str, Any] = {}
+    for key, ours in SIZES.items():
+        value = next((config[name] for name in (key, *OTHER_NAMES.get(key, ())) if name in config), None)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UsageError(f"{where}: {key} is {value!r}, expected a whole number")
+        found[ours] = value
+    inner = config.get("n_inner")
+    if inner not in (None, 4 * found["width"]):
+        raise UsageError(f"{where}: n_inner is {inner}; this GPT-2 has 4 times n_embd, {4 * found['width']}")
+    rates = {"dropout": config.get("resid_pdrop"), "attention_dropout": config.get("attn_pdrop")}
+    return found | {name: float(rate) for name, rate in rates.items() if rate is not None}

@@ -41,8 +41,8 @@ BACKWARDS = made.TEXT[::-1]
 
 
 def test_other_text_is_read_with_the_tokenizer_of_the_weights(first: Run, tmp_path: Path) -> None:
-    for weights in (first.path, first.path / "model.safetensors"):
-        given = options(tmp_path, BACKWARDS, weights=str(weights), vocabulary=270)
+    for weights, kind in ((first.path, "auto"), (first.path / "model.safetensors", "bpe")):
+        given = options(tmp_path, BACKWARDS, weights=str(weights), vocabulary=270, tokenizer=kind)
         training = lamina.prepare("transformer-lm", given, dry=True)
         assert training.parts.preprocess.vocabulary == first.preprocess.vocabulary  # type: ignore[attr-defined]
         assert f"tokenizer: that of {first.path}" in training.notes
@@ -51,9 +51,11 @@ def test_other_text_is_read_with_the_tokenizer_of_the_weights(first: Run, tmp_pa
 def test_another_tokenizer_of_equal_size_is_refused(first: Run, tmp_path: Path) -> None:
     copy = shutil.copy(first.path / "model.safetensors", tmp_path / "copy.safetensors")
     torch.save(load_file(copy), tmp_path / "bare.pth")
-    for weights in (first.path, copy):
-        given = options(tmp_path, BACKWARDS, weights=str(weights), tokenizer="bpe", vocabulary=270)
-        with pytest.raises(UsageError, match="trained with another tokenizer"):
+    made.byte_pairs(270).save(str(tmp_path / "other.json"))
+    for weights, kind in ((first.path, "word"), (copy, "bpe"), *((one, "other.json") for one in (first.path, copy))):
+        tokenizer = str(tmp_path / kind) if kind.endswith("json") else kind
+        given = options(tmp_path, BACKWARDS, weights=str(weights), tokenizer=tokenizer, vocabulary=270)
+        with pytest.raises(UsageError, match=r"trained with (another|the) tokenizer"):
             lamina.prepare("transformer-lm", given, dry=True)
         (tmp_path / "t.json").write_text(first.preprocess.code.to_json())  # type: ignore[attr-defined]
         given |= {"tokenizer": str(tmp_path / "t.json")}

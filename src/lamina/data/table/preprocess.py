@@ -1,4 +1,4 @@
-"""Preprocessing of table rows: numbers and parts of dates standardised, categories one-hot."""
+"""Preprocessing of table rows: numbers standardised, categories one-hot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lamina.data.options import DataOptions, EvaluationOptions, Known
 from lamina.data.protocols import BatchOptions, Input, Signature
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, InMemory, Stream, in_order, shuffled
-from lamina.data.table.dates import Date
 from lamina.data.table.items import array_columns, rows_item
 from lamina.data.table.samples import Table
 from lamina.data.table.unseen import unseen
@@ -52,9 +51,6 @@ class Category:
     """whether there is a last category for missing values, as training rows have some"""
 
 
-KINDS: dict[type[Number | Category | Date], str] = {Number: "numeric", Category: "categorical", Date: "date"}
-
-
 @dataclass(frozen=True, kw_only=True)
 class TablePreprocess:
     """All processing of a row before the model; fitted on train, saved with the run.
@@ -66,7 +62,7 @@ class TablePreprocess:
     input_key: ClassVar[str] = "features"
 
     target: TargetCode
-    columns: tuple[Number | Category | Date, ...]
+    columns: tuple[Number | Category, ...]
     missing: tuple[str, ...] = ()
     """texts that mean a missing value"""
     reading: Mapping[str, Any] | None = None
@@ -84,8 +80,6 @@ class TablePreprocess:
         for column in self.columns:
             if isinstance(column, Number):
                 names.append(column.name)
-            elif isinstance(column, Date):
-                names += column.feature_names
             else:
                 names += [f"{column.name}={category}" for category in column.categories]
                 names += [f"{column.name} missing"] if column.missing else []
@@ -96,7 +90,7 @@ class TablePreprocess:
         return {"in_features": len(self.feature_names), "num_classes": self.target.outputs}
 
     def signature(self) -> Signature:
-        bounds = None if not all(isinstance(column, Category) for column in self.columns) else (0.0, 1.0)
+        bounds = None if any(isinstance(column, Number) for column in self.columns) else (0.0, 1.0)
         return (Input(self.input_key, "float32", (len(self.feature_names),), bounds=bounds),)
 
     def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -144,7 +138,7 @@ class TablePreprocess:
         reading = dict(self.reading or {})
         notations = {column.name: (".", "") for column in self.columns if isinstance(column, Number)}
         notations |= {name: tuple(marks) for name, marks in reading.pop("notations", {}).items()}
-        texts = [column.name for column in self.columns if not isinstance(column, Number)]
+        texts = [column.name for column in self.columns if isinstance(column, Category)]
         if self.target.exclusive and any(plain_number(name) is None for name in self.target.classes):
             texts += self.target.names
         options = DataOptions(missing=self.missing, **reading) if options is None else options
@@ -164,10 +158,6 @@ class TablePreprocess:
             if isinstance(column, Number):
                 row[column.name] = float(values[start] * column.std + column.mean)
                 start += 1
-                continue
-            if isinstance(column, Date):
-                row |= column.undo(values[start : start + len(column.parts)])
-                start += len(column.parts)
                 continue
             names: list[str | None] = [*column.categories, *([None] if column.missing else [])]
             part = values[start : start + len(names)]
@@ -189,13 +179,13 @@ class TablePreprocess:
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``load_preprocess`` reads it."""
         columns = [
-            {"kind": KINDS[type(column)]} | {field.name: getattr(column, field.name) for field in fields(column)}
+            {"kind": "numeric" if isinstance(column, Number) else "categorical"}
+            | {field.name: getattr(column, field.name) for field in fields(column)}
             for column in self.columns
         ]
-        columns = [
-            {key: list(value) if isinstance(value, tuple) else value for key, value in column.items()}
-            for column in columns
-        ]
+        for column in columns:
+            if "categories" in column:
+                column["categories"] = list(column["categories"])
         return {
             "format": 1,
             "kind": self.kind,
@@ -209,11 +199,13 @@ class TablePreprocess:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TablePreprocess:
-        classes: dict[str, Any] = {kind: cls for cls, kind in KINDS.items()}
-        columns: list[Number | Category | Date] = []
+        columns: list[Number | Category] = []
         for entry in data["columns"]:
-            values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-            columns.append(classes[str(values.pop("kind"))](**values))
+            values = {key: value for key, value in entry.items() if key != "kind"}
+            if entry["kind"] == "numeric":
+                columns.append(Number(**values))
+            else:
+                columns.append(Category(**{**values, "categories": tuple(values["categories"])}))
         target = TargetCode.from_dict(data["target"])
         return cls(
             target=target,
@@ -255,10 +247,6 @@ class TablePreprocess:
                 out[:, start] = (numbers - column.mean) / column.std
                 start += 1
                 continue
-            if isinstance(column, Date):
-                out[:, start : start + len(column.parts)] = column.features(series, place, self.missing)
-                start += len(column.parts)
-                continue
             found = category_indices(series, column.categories, self.missing, self._absent)
             found[found == MISSING] = len(column.categories) if column.missing else UNSEEN
             rows = np.flatnonzero(found >= 0)
@@ -270,19 +258,12 @@ class TablePreprocess:
 def fit_table(source: Source) -> TablePreprocess:
     """The preprocess of a table; see ``modality.fit_preprocess``."""
     frame = cast(Table, source.splits["train"]).frame
-    columns: list[Number | Category | Date] = []
+    columns: list[Number | Category] = []
     notes: list[str] = []
     for column in source.spec.columns:
-        order = source.spec.date_orders.get(column.name, "")
-        if column.kind == "index" or order == "unclear":
+        if column.kind == "index":
             continue
         series = frame[column.name]
-        if column.kind == "date":
-            if (date := Date.fit(series, order)) is not None:
-                columns.append(date)
-            else:
-                notes.append(f"column '{column.name}' has one date only in the training data: left out")
-            continue
         present = series.dropna()
         if column.kind == "numeric":
             values = series.fillna(present.median()).to_numpy(dtype=np.float64)

@@ -26,8 +26,13 @@ def code_for(spec: DataSpec, texts: Sequence[str], needs: Needs) -> tuple[TextCo
     known; else one fitted on the texts. Raises UsageError for options that contradict the tokenizer or the weights.
     """
     options, known = needs.options, _of_weights(needs)
-    if options.tokenizer == AUTO and known is not None:
+    if known is not None and options.tokenizer in (AUTO, *KINDS):
         code, where = known
+        if code.own and options.tokenizer not in (AUTO, code.kind):
+            raise UsageError(
+                f"--tokenizer {options.tokenizer}: the weights were trained with the tokenizer of {where}, of kind "
+                f"{code.kind}; leave the option out, and it is used"
+            )
         _expect_same(code, options, where)
         return _for_task(code, spec, where), () if needs.judged else (f"tokenizer: that of {where}",)
     if options.tokenizer not in (AUTO, *KINDS):

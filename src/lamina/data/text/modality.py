@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
+from lamina.data.options import DataOptions
 from lamina.data.protocols import Modality, Needs
 from lamina.data.source import Source
+from lamina.data.targets.code import TargetCode
+from lamina.data.text.brought import read_tokenizer, tokenizer_at
 from lamina.data.text.inputs import WholeText, from_word, inputs
 from lamina.data.text.preprocess import TextPreprocess, fit_text
 from lamina.data.text.samples import Pairs, Text, Texts
+from lamina.data.text.tokenizing import TextCode
 from lamina.data.text_files import lines_of
 from lamina.errors import RunError, UsageError
 
@@ -28,6 +33,13 @@ def load(files: Mapping[str, Mapping[str, Any]]) -> TextPreprocess:
     if "tokenizer.json" not in files:
         raise RunError("the preprocess of a text needs its tokenizer.json")
     return TextPreprocess.from_dict(files["preprocess.json"], files["tokenizer.json"])
+
+
+def beside(folder: Path, task: str, context: int | None) -> TextPreprocess:
+    """The preprocess of texts without targets with the tokenizer in a folder. Raises UsageError where there is none."""
+    code = TextCode(read_tokenizer(tokenizer_at(folder)))
+    limit = DataOptions().max_tokens if context is None else context
+    return TextPreprocess(target=TargetCode(task=task), code=code, max_tokens=limit)
 
 
 def describe(source: Source) -> dict[str, object]:
@@ -74,6 +86,7 @@ MODALITY = Modality(
     fit=cast(Any, fit),
     load=cast(Any, load),
     describe=describe,
+    beside=cast(Any, beside),
     files=("preprocess.json", "tokenizer.json"),
     inputs=inputs,
     rows=lambda item: not isinstance(item, str | WholeText),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -35,6 +36,16 @@ class ImageView(View):
     @property
     def images(self) -> ImagePreprocess:
         return cast(ImagePreprocess, self.run.preprocess)
+
+    def assumed(self) -> Mapping[str, object]:
+        """Size and normalisation of the images."""
+        images = self.images
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (images.mean, images.std))
+        given = self.run.config.recipe.augmentation.normalisation
+        fitted = given == "data" or (given == "auto" and images.channels != 3)
+        whose = " of these data (--normalisation sets others)" if fitted else ""
+        size = f"{images.channels} x {images.height} x {images.width}, {images.resize}"
+        return {"images": size, "normalisation": f"mean {mean}, deviation {std}{whose}"}
 
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
         """``crops=10``: metrics of the mean over ten windows of each image (corners, centre, mirrored)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -24,6 +25,9 @@ IMPORTANCE_METRICS = {"rmse": ("r2", "max"), "mae": ("r2", "max")}
 @dataclass(frozen=True)
 class TableView(View):
     """Rows of a table: mistakes with their values, importance of the columns."""
+
+    def assumed(self) -> Mapping[str, object]:
+        return {"columns": "standardised with the means and deviations of these data: the file does not hold its own"}
 
     def sample(self, split: str, index: int, output: int) -> Sample:
         table = cast(Table, self.run.source.splits[split])

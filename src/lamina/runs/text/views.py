@@ -38,6 +38,10 @@ class TextView(View):
     def texts(self) -> TextPreprocess:
         return cast(TextPreprocess, self.run.preprocess)
 
+    def assumed(self) -> Mapping[str, object]:
+        code = self.texts.code
+        return {"tokenizer": f"{self.run.config.options.tokenizer}, {code.size:,} tokens"}
+
     def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> TextPage:
         return inspect_classified(self.run, item, target)
 

@@ -112,6 +112,10 @@ class View:
         """Signatures of metrics that are comparable only with one (BLEU, chrF), for data other than the run's."""
         return {}
 
+    def assumed(self) -> Mapping[str, object]:
+        """What is taken to be so of published weights, whose file does not say it, in words by name."""
+        return {}
+
     def predict(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """One dictionary for each sample of the items."""
         return predict_items(self.run.predict_batch, self.run.task, self.run.preprocess, items)

@@ -30,6 +30,7 @@ from lamina.runs.weights import digest
 from lamina.tasks.kind import TaskKind
 from lamina.tasks.table import TASKS
 from lamina.version import __version__
+from lamina.weights.folders import stated_options
 from lamina.weights.loading import load_weights
 
 
@@ -93,9 +94,15 @@ def export_run(run: Opened, to: str, path: str | Path | None = None) -> Exported
 
 
 def export_variant(
-    name: str, to: str, path: str | Path | None = None, weights: str | Path | None = None, seed: int = 0
+    name: str,
+    to: str,
+    path: str | Path | None = None,
+    weights: str | Path | None = None,
+    entry: str | None = None,
+    seed: int = 0,
 ) -> Exported:
-    """Export a variant, with the weights of a file or random ones, by default to ``<name>`` in the current folder.
+    """Export a variant, with the weights of a file (of an ``entry`` of it) or random ones, by default to ``<name>`` in
+    the current folder.
 
     Raises what ``create_model``, ``load_weights`` and ``write_export`` raise.
     """
@@ -105,14 +112,16 @@ def export_variant(
     row = registry.variant(name)
     if row.players:
         raise several_players(name, row.players)
+    stated = {} if weights is None else stated_options(name, weights)
+    config = registry.configure(row, stated)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = registry.build(row, row.config)
+        model = registry.build(row, config)
     if weights is not None:
-        load_weights(model, weights)
+        load_weights(model, weights, entry=entry)
     facts = ExportFacts(
         model=name,
-        inputs=signature_of(row, row.config),
+        inputs=signature_of(row, config),
         objective=row.card.objective,
         weights="" if weights is None or not Path(weights).is_file() else digest(Path(weights)),
         version=__version__,

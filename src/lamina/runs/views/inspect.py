@@ -10,18 +10,25 @@ from lamina.errors import RunError
 from lamina.files import write_whole
 from lamina.runs.views.base import InspectionPage
 from lamina.runs.views.table import view_of
+from lamina.weights.reading import read_state_dict
 
 PAGE = "inspect.html"
 
 
 def inspect_model(
-    name: str, item: Any, target: str | int | None, stage: int | None, weights: str | None
+    name: str,
+    item: Any,
+    target: str | int | None,
+    stage: int | None,
+    weights: str | None,
+    entry: str | None = None,
 ) -> InspectionPage:
-    """Inspect a variant without a run, with the view of its first kind of data.
+    """Inspect a variant without a run, with the view of its first kind of data; ``entry`` is of the file of weights.
 
     Raises UsageError for one that can only be inspected in a run.
     """
-    return view_of("", registry.card(name).inputs[0]).inspect_model(name, item, target, stage, weights)
+    given: Any = weights if weights is None or entry is None else read_state_dict(weights, entry=entry)
+    return view_of("", registry.card(name).inputs[0]).inspect_model(name, item, target, stage, given)
 
 
 def write_inspection(content: InspectionPage, folder: Path) -> list[Path]:
