@@ -91,7 +91,7 @@ def parallels(draw: st.DrawFn) -> Parallel:
     form = draw(st.sampled_from([0, 0, 0, 2, 3, 4]))
     blanks = draw(st.dictionaries(st.integers(0, len(rows) - 2), st.integers(0, 1), max_size=1))
     return Parallel(
-        pairs=[(f"{k}{a}{k}", f"{k}{b}{k}") for k, (a, b) in enumerate(rows)],
+        pairs=[(f"w{k}{a}{k}", f"v{k}{b}{k}") for k, (a, b) in enumerate(rows)],
         blanks=blanks,
         missing=draw(st.sampled_from([0, 0, 0, 1, 2])),
         names=draw(st.sampled_from(ALIGNED)),

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -87,3 +88,26 @@ def test_the_table_lists_the_architectures_that_exist() -> None:
         ]
         near = (known[0], known[-1]) if len(told) == 2 else (known[0],)
         assert sorted(told) == pytest.approx(near, rel=0.02), row
+
+
+def test_the_commands_for_style_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = np.random.default_rng(0)
+    for name in (
+        "house.jpg",
+        "starry-night.jpg",
+        *(f"{of}/{k}.png" for of in ("photos", "paintings") for k in range(12)),
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(draw.integers(0, 255, (64, 72, 3), dtype=np.uint8)).save(folder / name)
+    small = {
+        "style house.jpg": "--features squeezenet-1.1 --steps 2 --size 48",
+        "train johnson": "--objective.features squeezenet-1.1 --steps 2 --model.width 4 --model.image-size 64",
+        "train adain": "--steps 2 --model.widths 4,4,6,8 --model.image-size 64",
+    }
+    commands = [line.split("  #")[0].strip() for line in blocks("sh")[3].splitlines()]
+    assert len(commands) == 5
+    for command in commands:
+        words = shlex.split(command.replace(" --weights vgg19.pth", ""))
+        words += [word for name, more in small.items() if name in command for word in more.split()]
+        assert main(words[1:]) == 0, f"{command}: {capsys.readouterr().err}"
+    assert (folder / "house-styled-3.png").is_file()

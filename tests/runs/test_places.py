@@ -201,3 +201,20 @@ def test_a_folder_in_the_way_is_no_run(pictures: Path) -> None:
         lamina.open_run(run_path("other", "runs"))
     assert run_path(str(pictures / "runs" / "photos"), "nowhere").name == "photos"
     assert [run.path.name for run in lamina.list_runs()] == ["photos"]
+
+
+def test_the_images_of_a_table_are_found_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their folder was given in the working folder, and not beside the table."""
+    home = tmp_path / "home"
+    (home / "pictures").mkdir(parents=True)
+    (home / "data").mkdir()
+    for i in range(16):
+        Image.new("L", (8, 8), 200 * (i % 2) + i).save(home / "pictures" / f"{i}.png")
+    (home / "data/labels.csv").write_text("file,label\n" + "\n".join(f"{i}.png,{'ab'[i % 2]}" for i in range(16)))
+    monkeypatch.chdir(home)
+    options = {"root": "pictures", "epochs": 1, "batch_size": 4}
+    before = lamina.train("mlp", data="data/labels.csv", name="r", report=False, **options).evaluate()
+    monkeypatch.chdir(tmp_path)
+    assert lamina.open_run(home / "runs/r").evaluate() == before
+    home.rename(tmp_path / "moved")
+    assert lamina.open_run(tmp_path / "moved/runs/r").evaluate() == before

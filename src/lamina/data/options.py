@@ -39,6 +39,8 @@ class DataOptions:
     """columns to ignore"""
     keep: tuple[str, ...] = ()
     """columns to use as inputs although they look like row numbers or a division into splits"""
+    day_first: bool | None = None
+    """03/04/2020 is 3 April; no: 4 March; default: what all dates of the column allow"""
     split_column: str = "auto"
     """column with the split of each row: train, validation (val, valid, dev) or test; auto: the one that holds these
     words alone; none: no column"""
@@ -54,7 +56,8 @@ class DataOptions:
     header: Literal["yes", "no"] = "yes"
     """whether the first line of a CSV file holds the names of the columns; no: they are called 1, 2, 3, ..."""
     encoding: str = "auto"
-    """encoding of text files, such as cp1252 or latin-1; auto: UTF-8, or as the byte order mark states"""
+    """encoding of tables and text files, such as cp1252 or latin-1; auto: UTF-8, of tables also what a byte order mark
+    states"""
     root: str | None = None
     """folder of the images that a table names, beside the table or in the current folder; default: that of the table"""
     suffix: str = ""

@@ -28,7 +28,7 @@ class Column:
     """A column of a table: its name and type."""
 
     name: str
-    kind: Literal["numeric", "categorical", "index"]
+    kind: Literal["numeric", "categorical", "date", "index"]
     """index: it numbers the rows and is no input"""
 
 
@@ -62,6 +62,8 @@ class DataSpec:
     """stored pixel values of black and white"""
     columns: tuple[Column, ...] = ()
     """input columns of a table"""
+    date_orders: Mapping[str, str] = field(default_factory=dict)
+    """by column of dates "day first" or "month first"; "unclear" ones are no input"""
     missing: tuple[str, ...] = ()
     """additional strings for missing values in a table"""
     languages: tuple[str, ...] = ()

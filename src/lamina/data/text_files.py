@@ -1,8 +1,9 @@
-"""Reading of text files: UTF-8, plain or compressed."""
+"""Reading of text files, plain or compressed."""
 
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import lzma
 import zlib
@@ -15,6 +16,8 @@ from lamina.errors import DataError
 TEXT_SUFFIXES = (".txt", ".tokens")
 OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
 """by the suffix of a compressed file"""
+HEAD = 1 << 16
+"""bytes or characters that an encoding is told from"""
 
 
 def is_text(path: Path) -> bool:
@@ -27,13 +30,13 @@ def unpacked_name(path: Path) -> str:
     return next((name.removesuffix(suffix) for suffix in OPENERS if name.endswith(suffix)), name)
 
 
-def read_text(path: Path, max_bytes: int) -> str:
-    r"""The text of a file with ``\n`` line ends and without a byte order mark.
+def read_text(path: Path, max_bytes: int, encoding: str = "auto") -> str:
+    r"""The text of a file with ``\n`` line ends and without a byte order mark; encoding "auto" is UTF-8.
 
-    Raises DataError, naming the file, for bytes that are not UTF-8 (with their position), damage, a gzipped file of
+    Raises DataError, naming the file, for bytes of another encoding (with their position), damage, a compressed file of
     more than ``max_bytes``, and a text of white space only.
     """
-    text = decoded(read_bytes(path, max_bytes), path)
+    text = as_training_text(_decode(read_bytes(path, max_bytes), path, encoding))
     if not text.strip():
         raise DataError(f"'{path}' is empty: it contains no text")
     return text
@@ -56,19 +59,14 @@ def read_bytes(path: Path, max_bytes: int | None = None) -> bytes:
     return data
 
 
-def read_lines(path: Path, max_bytes: int) -> list[str]:
+def read_lines(path: Path, max_bytes: int, encoding: str = "auto") -> list[str]:
     """The lines of a file whose lines belong to those of another. They end at a newline, with or without a carriage
     return before it; a carriage return alone is part of a line, unless the file has no newline at all. Raises DataError
     as ``read_text`` does."""
-    text = _decode(read_bytes(path, max_bytes), path).removeprefix("\ufeff").replace("\r\n", "\n")
+    text = _decode(read_bytes(path, max_bytes), path, encoding).removeprefix("\ufeff").replace("\r\n", "\n")
     if not text.strip():
         raise DataError(f"'{path}' is empty: it holds no text")
     return lines_of(text if "\n" in text else text.replace("\r", "\n"))
-
-
-def decoded(data: bytes, path: Path) -> str:
-    """File contents as text. Raises DataError for bytes that are not UTF-8, with their position."""
-    return as_training_text(_decode(data, path))
 
 
 def as_training_text(text: str) -> str:
@@ -76,11 +74,33 @@ def as_training_text(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _decode(data: bytes, path: Path) -> str:
+def _decode(data: bytes, path: Path, encoding: str) -> str:
+    name, known = ("UTF-8", "utf-8") if encoding == "auto" else (encoding, encoding)
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        text = data.decode(known)
+    except (UnicodeDecodeError, UnicodeError) as error:
+        where = f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
+        advice = f"; --encoding {likely_encoding(data)} reads it" if encoding == "auto" else ""
+        raise DataError(f"'{path}' is not {name} text: {where}{advice}") from error
+    if encoding == "auto" and "\0" in text[:HEAD]:
+        raise DataError(
+            f"'{path}' holds NUL characters, as UTF-16 read as UTF-8 does: --encoding {likely_encoding(data)} reads it"
+        )
+    return text
+
+
+def likely_encoding(data: bytes) -> str:
+    """An encoding that reads the bytes, for a hint."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    head = data[:HEAD]
+    if b"\0" in head:
+        return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
+    try:
+        data.decode("cp1252")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "cp1252"
 
 
 def lines_of(text: str) -> list[str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 from lamina.data.formats.memory import MemoryData
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.errors import LaminaError, RunError
 from lamina.runs.data import open_data
 from lamina.runs.directory import RunDirectory
-from lamina.runs.places import Data, nowhere, where
+from lamina.runs.places import Data, former_folder, nowhere, where
 
 
 def find_data(
@@ -28,9 +33,10 @@ def find_data(
             "(evaluate, train --resume; in Python data=)"
         )
     failure: LaminaError | None = None
-    for place in places:
+    tries = [(place, read) for place in places for read in _readings(options, config["data"], place)]
+    for place, read in tries:
         try:
-            source = open_data(place, options)
+            source = open_data(place, read)
         except LaminaError as error:
             failure = failure or error
             continue
@@ -40,3 +46,13 @@ def find_data(
         failure = RunError(f"the data of {directory.path} are not those it was trained on: {what}")
     assert failure is not None
     raise failure
+
+
+def _readings(options: DataOptions, named: Any, place: Data | MemoryData) -> Iterator[DataOptions]:
+    """The options of the run, and with its ``root`` in the folder in which it was given."""
+    yield options
+    folder = former_folder(named, place)
+    if options.root is not None and folder is not None:
+        root = folder / Path(options.root).expanduser()
+        if root.is_dir() and not Path(options.root).is_absolute():
+            yield replace(options, root=str(root))

@@ -54,6 +54,16 @@ def nowhere(config: Mapping[str, Any], run: Path) -> str:
     return "; ".join(" or ".join(f"'{place}'" for place in places) for places in missing)
 
 
+def former_folder(named: Any, place: Any) -> Path | None:
+    """The folder from which data are named as they were: /home/me for data/x.csv that are at /home/me/data/x.csv. Other
+    relative paths of a run, such as that of the images of a table, were given in the same one."""
+    if not isinstance(named, str) or not isinstance(place, str) or not is_path(named):
+        return None
+    tail = os.sep + os.path.normpath(os.path.expanduser(named))
+    whole = _absolute(place)
+    return Path(whole.removesuffix(tail) or os.sep) if whole.endswith(tail) else None
+
+
 def relocated(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """A configuration file's values with its data at the first place where they are; ``folder`` holds the file."""
     plain = {key: value for key, value in config.items() if key not in PLACES}

@@ -267,3 +267,87 @@ def test_a_line_without_its_tab_is_named(tmp_path: Path, refused: Any) -> None:
     assert source.spec.skipped == ("1 lines that are not two texts",)
     part = opened(path, task="language-modelling").splits["train"]
     assert isinstance(part, Text)
+
+
+# ---------------------------------------------------------------------------------------------------- encodings
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "shift_jis"])
+@pytest.mark.parametrize("layout", ["running", "labelled", "aligned", "tabbed", "folder"])
+def test_another_encoding_is_named_and_read(tmp_path: Path, encoding: str, layout: str, refused: Any) -> None:
+    word = "日本語" if encoding == "shift_jis" else "Größe"
+    first, second = [f"die {word} {i}" for i in range(30)], [f"the size {i}" for i in range(30)]
+    files = {
+        "running": {"book.txt": first},
+        "labelled": {"a.txt": [f"__label__{'ab'[i % 2]} {line}" for i, line in enumerate(first)]},
+        "aligned": {"train.de": first, "train.en": second},
+        "tabbed": {"pairs.txt": [f"{one}\t{two}" for one, two in zip(first, second, strict=True)]},
+        "folder": {f"{'xy'[i % 2]}/{i}.txt": [line] for i, line in enumerate(first)},
+    }[layout]
+    for name, lines in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes("".join(f"{line}\n" for line in lines).encode(encoding))
+    with refused(DataError, "--encoding"):
+        opened(tmp_path)
+    part = opened(tmp_path, encoding=encoding).splits["train"]
+    match part:
+        case Pairs():
+            assert (list(part.sources), list(part.texts)) == (first, second)
+        case Texts():
+            assert sorted(text.strip() for text in part.texts) == sorted(first)
+        case Text():
+            assert part.text.splitlines() == first
+
+
+# ---------------------------------------------------------------------------------------------------- tables of pairs
+
+
+def table(path: Path, header: str, rows: list[tuple[str, str]], mark: str = ",", ids: bool = False) -> Path:
+    lines = [mark.join([*([str(k)] if ids else []), *(f'"{cell}"' for cell in row)]) for k, row in enumerate(rows)]
+    return write(path, [*([f"id{mark}{header}" if ids else header] if header else []), *lines])
+
+
+SENTENCES = [(f"Dies ist, sagt er, Satz {i}.", f"This is, he says, sentence {i}.") for i in range(30)]
+WORDS = [(f"Wort{i}", f"word{i}") for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("header", "languages"),
+    [("de,en", ("de", "en")), ("German,English sentence", ("German", "English sentence")), ("question,answer",
+     ("question", "answer")), ("source_text,target_text", ("source_text", "target_text")), ("", ("first", "second"))],
+)  # fmt: skip
+@pytest.mark.parametrize("ids", [False, True])
+def test_a_table_of_pairs(tmp_path: Path, header: str, languages: tuple[str, str], ids: bool) -> None:
+    """By itself, and for translation: no pair is lost to a header that is none, and none is made of a header."""
+    path = table(tmp_path / "pairs.csv", header, SENTENCES, ids=ids and bool(header))
+    for options in ({}, {"task": "translation"}):
+        source = opened(path, **options)
+        assert source.spec.languages == languages
+        assert pairs(source) == SENTENCES
+    assert bool(source.spec.notes) == (not header)
+
+
+@pytest.mark.parametrize("header", ["de\ten", "German\tEnglish", ""])
+def test_a_tabbed_table_of_pairs(tmp_path: Path, header: str) -> None:
+    path = write(tmp_path / "pairs.tsv", [*([header] if header else []), *("\t".join(row) for row in SENTENCES)])
+    for options in ({}, {"task": "translation"}):
+        assert pairs(opened(path, **options)) == SENTENCES
+
+
+def test_a_table_of_words_is_read_for_a_translator(tmp_path: Path, refused: Any) -> None:
+    """Left to itself it has no targets; the model has one task, and the run remembers what the data were read for."""
+    path = table(tmp_path / "words.csv", "de,en", WORDS)
+    assert opened(path).spec.task == "none"
+    training = prepare("transformer-small", {"data": str(path), "batch_size": 8}, dry=True)
+    assert training.source.spec.languages == ("de", "en")
+    assert training.config.options.task == "translation"
+    write(tmp_path / "houses.csv", ["rooms,price", *(f"{i % 5},{i}" for i in range(40))])
+    with refused(UsageError, "trained for translation", "--languages"):
+        prepare("transformer-small", {"data": str(tmp_path / "houses.csv")}, dry=True)
+
+
+def test_labels_beside_texts_are_no_pairs(tmp_path: Path) -> None:
+    path = table(tmp_path / "reviews.csv", "text,label", [(a, f"class {i % 2}") for i, (a, _) in enumerate(SENTENCES)])
+    assert opened(path).spec.task == "classification"
+    titles = table(tmp_path / "articles.csv", "title,label", SENTENCES)
+    assert opened(titles).spec.task != "translation"

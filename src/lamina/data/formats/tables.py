@@ -16,6 +16,7 @@ from lamina.data.targets.labels import encode_targets, target_columns, unlabelle
 from lamina.data.text.parallel import open_tabbed
 from lamina.data.text.sources import texts_source
 from lamina.data.text.tables import (
+    looks_paired,
     looks_tabbed,
     open_pair_table,
     running_column,
@@ -30,9 +31,9 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
     """A table, or one file for each split, as a source of rows, of images (a column names image files) or of texts.
 
     It is a source of texts if the only column besides the target is free text, or ``text`` names one; a single text
-    column is running text; columns of two languages are pairs. Samples have no targets without a target column. A
-    missing target or text raises DataError with its row; with ``skip_bad`` the row is dropped and counted in
-    ``spec.skipped``. Raises UsageError for unknown columns.
+    column is running text; two columns of free text, or those of two languages, are pairs. Samples have no targets
+    without a target column. A missing target or text raises DataError with its row; with ``skip_bad`` the row is
+    dropped and counted in ``spec.skipped``. Raises UsageError for unknown columns.
 
     Example: ``open_table("houses.csv", {"train": Path("houses.csv")}, DataOptions(target="price"))``
     """
@@ -42,6 +43,8 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
     rows = read_rows(paths, options, () if options.text is None else (options.text,))
     if looks_tabbed(rows.frame, paths, options):
         return open_tabbed(name, paths, options)
+    if looks_paired(rows.frame, options):
+        return open_pair_table(name, paths, options)
     root = image_root(paths["train"], options)
     return rows_source(name, rows, root, options, lambda column: _as_read(rows, column, paths, options))
 

@@ -35,7 +35,7 @@ def open_text(name: str, paths: Mapping[str, Path], options: DataOptions) -> Sou
             f"{name} is running text without labels: its task is language-modelling, not {options.task}; labelled "
             f"lines begin with {MARK}NAME, and a table has a column of labels"
         )
-    texts = {split: read_text(path, options.max_extracted_bytes) for split, path in paths.items()}
+    texts = {split: read_text(path, options.max_extracted_bytes, options.encoding) for split, path in paths.items()}
     return running_text(name, texts, options)
 
 
@@ -49,7 +49,7 @@ def open_other_text(name: str, path: Path, options: DataOptions) -> Source | Non
 
 def _holds_pairs(path: Path, options: DataOptions) -> bool:
     """Whether the lines of a file are two texts with a tab between them."""
-    return holds_pairs([line.split("\t") for line in read_lines(path, options.max_extracted_bytes)])
+    return holds_pairs([line.split("\t") for line in read_lines(path, options.max_extracted_bytes, options.encoding)])
 
 
 def split_texts(files: Sequence[Path]) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -92,8 +93,9 @@ def _mostly_image_names(series: pd.Series[Any]) -> bool:
 
     if is_numeric_dtype(series.dtype):
         return False
-    texts = [value for value in series.dropna().tolist() if isinstance(value, str)]
-    return bool(texts) and 2 * sum(_is_image_name(text) for text in texts) >= int(series.notna().sum())
+    cells = Counter(value for value in series.dropna().tolist() if isinstance(value, str))
+    named = sum(count for text, count in cells.items() if _is_image_name(text))
+    return bool(cells) and 2 * named >= int(series.notna().sum())
 
 
 def _without_suffix(texts: list[str], folders: list[Path]) -> tuple[Path, str] | None:

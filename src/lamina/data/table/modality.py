@@ -33,7 +33,7 @@ def describe(source: Source) -> dict[str, object]:
     for column in source.spec.columns:
         series = frame[column.name]
         row: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": int(series.isna().sum())}
-        if column.kind != "categorical":
+        if column.kind in ("numeric", "index"):
             present = series.dropna()
             row |= {"min": float(present.min()), "max": float(present.max())} if len(present) else {}
         else:

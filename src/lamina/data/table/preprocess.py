@@ -1,4 +1,4 @@
-"""Preprocessing of table rows: numbers standardised, categories one-hot."""
+"""Preprocessing of table rows: numbers and parts of dates standardised, categories one-hot."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lamina.data.options import DataOptions, EvaluationOptions, Known
 from lamina.data.protocols import BatchOptions, Input, Signature
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, InMemory, Stream, in_order, shuffled
+from lamina.data.table.dates import Date
 from lamina.data.table.items import array_columns, rows_item
 from lamina.data.table.samples import Table
 from lamina.data.table.unseen import unseen
@@ -51,6 +52,9 @@ class Category:
     """whether there is a last category for missing values, as training rows have some"""
 
 
+KINDS: dict[type[Number | Category | Date], str] = {Number: "numeric", Category: "categorical", Date: "date"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TablePreprocess:
     """All processing of a row before the model; fitted on train, saved with the run.
@@ -62,7 +66,7 @@ class TablePreprocess:
     input_key: ClassVar[str] = "features"
 
     target: TargetCode
-    columns: tuple[Number | Category, ...]
+    columns: tuple[Number | Category | Date, ...]
     missing: tuple[str, ...] = ()
     """texts that mean a missing value"""
     reading: Mapping[str, Any] | None = None
@@ -80,6 +84,8 @@ class TablePreprocess:
         for column in self.columns:
             if isinstance(column, Number):
                 names.append(column.name)
+            elif isinstance(column, Date):
+                names += column.feature_names
             else:
                 names += [f"{column.name}={category}" for category in column.categories]
                 names += [f"{column.name} missing"] if column.missing else []
@@ -90,7 +96,7 @@ class TablePreprocess:
         return {"in_features": len(self.feature_names), "num_classes": self.target.outputs}
 
     def signature(self) -> Signature:
-        bounds = None if any(isinstance(column, Number) for column in self.columns) else (0.0, 1.0)
+        bounds = None if not all(isinstance(column, Category) for column in self.columns) else (0.0, 1.0)
         return (Input(self.input_key, "float32", (len(self.feature_names),), bounds=bounds),)
 
     def call(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -138,7 +144,7 @@ class TablePreprocess:
         reading = dict(self.reading or {})
         notations = {column.name: (".", "") for column in self.columns if isinstance(column, Number)}
         notations |= {name: tuple(marks) for name, marks in reading.pop("notations", {}).items()}
-        texts = [column.name for column in self.columns if isinstance(column, Category)]
+        texts = [column.name for column in self.columns if not isinstance(column, Number)]
         if self.target.exclusive and any(plain_number(name) is None for name in self.target.classes):
             texts += self.target.names
         options = DataOptions(missing=self.missing, **reading) if options is None else options
@@ -158,6 +164,10 @@ class TablePreprocess:
             if isinstance(column, Number):
                 row[column.name] = float(values[start] * column.std + column.mean)
                 start += 1
+                continue
+            if isinstance(column, Date):
+                row |= column.undo(values[start : start + len(column.parts)])
+                start += len(column.parts)
                 continue
             names: list[str | None] = [*column.categories, *([None] if column.missing else [])]
             part = values[start : start + len(names)]
@@ -179,13 +189,13 @@ class TablePreprocess:
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``load_preprocess`` reads it."""
         columns = [
-            {"kind": "numeric" if isinstance(column, Number) else "categorical"}
-            | {field.name: getattr(column, field.name) for field in fields(column)}
+            {"kind": KINDS[type(column)]} | {field.name: getattr(column, field.name) for field in fields(column)}
             for column in self.columns
         ]
-        for column in columns:
-            if "categories" in column:
-                column["categories"] = list(column["categories"])
+        columns = [
+            {key: list(value) if isinstance(value, tuple) else value for key, value in column.items()}
+            for column in columns
+        ]
         return {
             "format": 1,
             "kind": self.kind,
@@ -199,13 +209,11 @@ class TablePreprocess:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TablePreprocess:
-        columns: list[Number | Category] = []
+        classes: dict[str, Any] = {kind: cls for cls, kind in KINDS.items()}
+        columns: list[Number | Category | Date] = []
         for entry in data["columns"]:
-            values = {key: value for key, value in entry.items() if key != "kind"}
-            if entry["kind"] == "numeric":
-                columns.append(Number(**values))
-            else:
-                columns.append(Category(**{**values, "categories": tuple(values["categories"])}))
+            values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+            columns.append(classes[str(values.pop("kind"))](**values))
         target = TargetCode.from_dict(data["target"])
         return cls(
             target=target,
@@ -247,6 +255,10 @@ class TablePreprocess:
                 out[:, start] = (numbers - column.mean) / column.std
                 start += 1
                 continue
+            if isinstance(column, Date):
+                out[:, start : start + len(column.parts)] = column.features(series, place, self.missing)
+                start += len(column.parts)
+                continue
             found = category_indices(series, column.categories, self.missing, self._absent)
             found[found == MISSING] = len(column.categories) if column.missing else UNSEEN
             rows = np.flatnonzero(found >= 0)
@@ -258,12 +270,19 @@ class TablePreprocess:
 def fit_table(source: Source) -> TablePreprocess:
     """The preprocess of a table; see ``modality.fit_preprocess``."""
     frame = cast(Table, source.splits["train"]).frame
-    columns: list[Number | Category] = []
+    columns: list[Number | Category | Date] = []
     notes: list[str] = []
     for column in source.spec.columns:
-        if column.kind == "index":
+        order = source.spec.date_orders.get(column.name, "")
+        if column.kind == "index" or order == "unclear":
             continue
         series = frame[column.name]
+        if column.kind == "date":
+            if (date := Date.fit(series, order)) is not None:
+                columns.append(date)
+            else:
+                notes.append(f"column '{column.name}' has one date only in the training data: left out")
+            continue
         present = series.dropna()
         if column.kind == "numeric":
             values = series.fillna(present.median()).to_numpy(dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lamina.data.fingerprints import of_frame
 from lamina.data.options import DataOptions
@@ -13,6 +13,7 @@ from lamina.data.spec import Column, DataSpec
 from lamina.data.splits import complete
 from lamina.data.table.samples import Table
 from lamina.data.tabular.columns import Place, Typed, typed
+from lamina.data.tabular.dates import PARTS, date_order
 from lamina.data.tabular.roles import counts_rows, numbers_rows
 from lamina.data.tabular.rows import known_columns
 from lamina.data.targets.labels import Labels
@@ -41,14 +42,22 @@ def table_source(
         str(column): typed(inputs[column], place, categorical=column in options.categorical, options=options)
         for column in inputs.columns
     }
-    kinds, notes = _roles(columns, sizes, options)
-    labels = replace(labels, notes=labels.notes + notes)
-    frame = pd.DataFrame({column: found.values for column, found in columns.items()})
+    dates = {
+        name: order
+        for name, one in columns.items()
+        if one.kind == "categorical"
+        and name not in options.categorical
+        and (order := date_order(one.values, place, options.day_first)) is not None
+    }
+    found = {name: _role(name, one, sizes, dates.get(name), options) for name, one in columns.items()}
+    labels = replace(labels, notes=labels.notes + tuple(note for _, note in found.values() if note))
+    frame = pd.DataFrame({column: one.values for column, one in columns.items()})
     spec = DataSpec(
         name=name,
         kind="table",
         **labels.facts(),
-        columns=tuple(Column(name=column, kind=kinds.get(column, found.kind)) for column, found in columns.items()),
+        columns=tuple(column for column, _ in found.values()),
+        date_orders=dates,
         missing=options.missing,
         fingerprint=of_frame(frame, labels.values),
         licence=licence,
@@ -61,21 +70,27 @@ def table_source(
     return complete(spec, splits, options, labels.groups)
 
 
-def _roles(
-    columns: Mapping[str, Typed], sizes: Mapping[str, int], options: DataOptions
-) -> tuple[dict[str, Literal["index"]], tuple[str, ...]]:
-    """The kinds of columns that are no inputs, and notes on them."""
-    kinds: dict[str, Literal["index"]] = {}
-    notes = []
-    for name, column in columns.items():
-        if name in options.keep:
-            continue
-        if numbers_rows(name, column, sizes):
-            kinds[name] = "index"
-            notes.append(f"column '{name}' numbers the rows: left out (--keep '{name}' makes it an input)")
-        elif counts_rows(name, column, sizes):
-            notes.append(
-                f"column '{name}' holds a different whole number in each row, like a row number, and is used as an "
-                f"input: check it, or leave it out with --drop '{name}'"
+def _role(
+    name: str, column: Typed, sizes: Mapping[str, int], order: str | None, options: DataOptions
+) -> tuple[Column, str]:
+    """The type of a column as an input, and a note on one that is no ordinary input."""
+    plain = Column(name=name, kind=column.kind)
+    if name in options.keep and order is None:
+        return plain, ""
+    if order is not None:
+        note = f"column '{name}' holds dates: its inputs are those of {', '.join(PARTS)} that vary"
+        if order == "unclear":
+            note = (
+                f"column '{name}' holds dates whose day and month could be either: left out (--day-first or "
+                "--no-day-first says which comes first)"
             )
-    return kinds, tuple(notes)
+        return Column(name=name, kind="date"), note
+    if numbers_rows(name, column, sizes):
+        note = f"column '{name}' numbers the rows: left out (--keep '{name}' makes it an input)"
+        return Column(name=name, kind="index"), note
+    if counts_rows(name, column, sizes):
+        return plain, (
+            f"column '{name}' holds a different whole number in each row, like a row number, and is used as an input: "
+            f"check it, or leave it out with --drop '{name}'"
+        )
+    return plain, ""

@@ -33,7 +33,8 @@ def as_texts(series: pd.Series[Any], missing: Sequence[str] = ()) -> Texts:
         cells = zip(series.tolist(), series.isna().tolist(), strict=True)
         texts = pa.array([None if absent else _text(value) for value, absent in cells], type=pa.large_string())
     if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
+        chunks = [chunk.cast(pa.large_string()) for chunk in texts.chunks]  # some may be of another type
+        texts = pa.concat_arrays(chunks) if chunks else pa.array([], type=pa.large_string())
     texts = pc.utf8_trim_whitespace(texts)
     absent = pc.equal(texts, "")
     if missing:

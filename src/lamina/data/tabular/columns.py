@@ -46,9 +46,9 @@ def typed(
 ) -> Typed:
     """Determine whether a column is numeric or categorical, and convert it.
 
-    Booleans are numeric; dates are categorical; texts that are all numbers are numeric, unless they have leading zeros.
-    Blanks around texts do not count. Raises DataError, with column, row and value, if most values are numbers and one
-    is not, for infinite numbers and nested values (lists, dictionaries).
+    Booleans are numeric; dates stay texts (see ``dates``); texts that are all numbers are numeric, unless they have
+    leading zeros. Blanks around texts do not count. Raises DataError, with column, row and value, if most values are
+    numbers and one is not, for infinite numbers and nested values (lists, dictionaries).
 
     Example: ``typed(frame["age"], lambda row: f"people.csv, row {row + 1}").kind``
     """

@@ -211,6 +211,12 @@ class Numbers:
         found = pc.match_substring_regex(self.core, f"^{GROUP}[.,]{LAST}$").to_numpy(zero_copy_only=False)
         return self.first(found), str(self.distinct[int(found.argmax())])
 
+    @property
+    def look_grouped(self) -> bool:
+        """Whether points that can be read in two ways stand beside whole numbers, and one before zeros: 950 and 1.200.
+        Nobody who writes 950 for 950.000 writes 1.200 for 1.2."""
+        return self._any("^[0-9]{1,3}$") and self._any(rf"^{GROUP}\.[0-9]{{2}}0$")
+
     def example(self, values: np.ndarray[Any, Any], notation: Notation) -> str:
         """How a number that Python would read otherwise, or not at all, is read; "" if there is none."""
         import pyarrow.compute as pc

@@ -68,9 +68,6 @@ def read_columns(
         if name not in verbatim
     }
 
-    for name in _doubtful(frame, opened, options):
-        opened[name] = Numbers(as_texts(frame[name], options.missing), usual=not options.missing)
-
     def others() -> set[str]:
         return _marks(frame, opened)
 
@@ -98,10 +95,7 @@ def as_numbers(
         return _expect_numbers(values, np.isinf(values), series, place)
     texts = as_texts(series, options.missing)
     quick = _plain_numbers(texts, not options.missing)
-    before = known(options).notations.get(str(series.name), (".",))[0]
-    if quick is not None and _points(series) == {"open"} and (before == "," or "," in (others or _nothing)()):
-        quick = None
-    if quick is None:
+    if quick is None or (_is_written(series) and _is_open(texts, quick)):
         numbers = Numbers(texts, usual=not options.missing)
         notation = _notation(str(series.name), numbers, place, options, others or _nothing, hints=False)
         of_distinct = numbers.values(notation)
@@ -119,18 +113,6 @@ def decimal_marks(frame: pd.DataFrame, options: DataOptions) -> set[str]:
     return _marks(frame, {str(name): _opened(frame[name], options, False) for name in frame.columns})
 
 
-def _doubtful(frame: pd.DataFrame, opened: Mapping[str, Read | Numbers], options: DataOptions) -> list[str]:
-    """Columns read as plain numbers although each point in them may stand between thousands, where the options, the run
-    or another column have decimal commas."""
-    before = known(options).notations
-    commas = _given(options) == "," or any(
-        isinstance(one, Numbers) and one.likeness == 1 and one.evidence.decided == "," for one in opened.values()
-    )
-    plain = (name for name, one in opened.items() if isinstance(one, Read))
-    wanted = [name for name in plain if commas or before.get(name, (".",))[0] == ","]
-    return [name for name in wanted if _points(frame[name]) == {"open"}]
-
-
 def _marks(frame: pd.DataFrame, opened: Mapping[str, Read | Numbers]) -> set[str]:
     from pandas.api import types
 
@@ -138,8 +120,8 @@ def _marks(frame: pd.DataFrame, opened: Mapping[str, Read | Numbers]) -> set[str
     for name, one in opened.items():
         if isinstance(one, Numbers):
             marks |= {one.evidence.decided} if one.likeness == 1 else set()
-        elif types.is_float_dtype(one.values.dtype) and "decimal" in _points(frame[name]):
-            marks.add(".")
+        elif types.is_float_dtype(one.values.dtype) and _is_written(frame[name]):
+            marks |= {"."} if _any_contains(as_texts(frame[name]), ".") else set()
     return {mark for mark in marks if mark is not None}
 
 
@@ -179,7 +161,7 @@ def _clear(series: pd.Series[Any], texts: Texts, missing: Sequence[str]) -> Read
         if pc.all(pc.is_in(lower.drop_null(), pa.array(TRUTH, type=pa.large_string()))).as_py():
             return Read(_series(pc.equal(lower, TRUTH[1]).to_pandas(), series))
     numbers = _plain_numbers(texts, not missing)
-    if numbers is None:
+    if numbers is None or (_is_written(series) and _is_open(texts, numbers)):
         return None
     return Read(_whole(series, _without(numbers, missing), texts))
 
@@ -266,6 +248,9 @@ def _decided(
     if np.isinf(spread).any():
         raise DataError(f"{place(int(np.isinf(spread).argmax()))}: column '{name}' holds an infinite number")
     example = numbers.example(values, notation)
+    if notation == PLAIN and evidence.open == {"."} and evidence.decided is None and _given(options) is None:
+        text = numbers.first_open()[1]
+        example = f"'{text}' is read with a decimal point (--thousands . reads {text.replace('.', '')})"
     present = pc.if_else(pa.array(np.isnan(spread)), pa.scalar(None, type=pa.large_string()), numbers.texts)
     return Read(_whole(series, spread, present), notation if notation != PLAIN else None, example)
 
@@ -292,11 +277,13 @@ def _notation(
         return numbers.best() if given is None else evidence.notation(given)
     if not evidence.open:
         return evidence.notation(".")
+    if given is None and options.thousands == "none" and len(evidence.open) == 1:
+        given = next(iter(evidence.open))
     if given is not None:
         return evidence.notation(given, options.thousands)
     before = known(options).notations.get(name)
     marks = others() | (set() if before is None else {before[0]})
-    if not marks and evidence.open == {"."}:
+    if not marks and evidence.open == {"."} and not numbers.look_grouped:
         return evidence.notation(".")
     if len(marks) == 1:
         return evidence.notation(marks.pop())
@@ -320,18 +307,22 @@ def _nothing() -> set[str]:
     return set()
 
 
-def _points(written: pd.Series[Any]) -> set[str]:
-    """What the points in a column of plainly written numbers are: "decimal", or "open" where they may stand between
-    thousands."""
-    import pyarrow.compute as pc
+def _is_written(series: pd.Series[Any]) -> bool:
+    """Whether the cells of a column are texts, as in a CSV file: the notation of their numbers is that of the file."""
     from pandas.api import types
 
-    if not types.is_object_dtype(written.dtype) and not types.is_string_dtype(written.dtype):
-        return set()
-    texts = as_texts(written.map(lambda one: one if isinstance(one, str) else None))
-    point, either = pc.match_substring_regex(texts, r"^[^.]*\.[^.]*$"), pc.match_substring_regex(texts, OPEN_POINT)
-    found = {"decimal"} if pc.any(pc.and_not(point, either)).as_py() else set()
-    return found | ({"open"} if pc.any(either).as_py() else set())
+    return str(types.infer_dtype(series, skipna=True)) in ("string", "empty")
+
+
+def _is_open(texts: Texts, values: np.ndarray[Any, Any]) -> bool:
+    """Whether each point in a column of plainly written numbers may stand between thousands, as in 1.234."""
+    import pyarrow.compute as pc
+
+    present = values[~np.isnan(values)]
+    if not (np.abs(present) < 1000).all() or not np.allclose(present * 1000, np.round(present * 1000)):
+        return False
+    point, either = pc.match_substring(texts, "."), pc.match_substring_regex(texts, OPEN_POINT)
+    return bool(pc.any(either).as_py()) and not pc.any(pc.and_not(point, either)).as_py()
 
 
 def _examples(read: Mapping[str, Read]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.data.options import DataOptions
 from lamina.data.tabular.cells import plain_number
-from lamina.data.text_files import read_bytes
+from lamina.data.text_files import likely_encoding, read_bytes
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
@@ -108,26 +108,16 @@ def decoded(data: bytes, path: Path, encoding: str) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        hint = "" if given else f": give its encoding, such as --encoding {_likely(data)}"
+        hint = "" if given else f": give its encoding, such as --encoding {likely_encoding(data)}"
         name = "UTF-8" if encoding == "utf-8" else encoding
         raise DataError(
             f"'{path}', line {line}: not {name} text ({error.reason} at byte {error.start}){hint}"
         ) from error
     if not given and "\0" in text[:HEAD]:
-        raise DataError(f"'{path}' holds NUL characters, as UTF-16 read as UTF-8: give --encoding {_likely(data)}")
+        raise DataError(
+            f"'{path}' holds NUL characters, as UTF-16 read as UTF-8: give --encoding {likely_encoding(data)}"
+        )
     return text.removeprefix("\ufeff")
-
-
-def _likely(data: bytes) -> str:
-    """An encoding that reads the bytes, for a hint."""
-    head = data[:HEAD]
-    if b"\0" in head:
-        return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
-    try:
-        data.decode("cp1252")
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "cp1252"
 
 
 def _without_comments(text: str, delimiter: str, usual: str) -> tuple[str, int]:
@@ -165,7 +155,8 @@ def _form(text: str, delimiter: str, usual: str, options: DataOptions) -> Form:
 
 
 def _delimiter(head: str, whole: bool, usual: str) -> str:
-    """The mark that divides the lines of a file alike; of several the one whose cells have least of the others."""
+    """The mark that divides the lines of a file alike: the tab of a .tsv file, of several others the one whose cells
+    have least of the rest."""
     best, delimiter = (0.0, 0.0, 0.0), ""
     for mark in dict.fromkeys((usual, *MARKS)):
         rows = list(Form(mark).rows(head))
@@ -174,12 +165,11 @@ def _delimiter(head: str, whole: bool, usual: str) -> str:
         if width < 2:
             continue
         alike = sum(len(row) == width for row in rows) / len(rows)
+        if mark == usual == "\t" and alike == 1:  # in sentences, commas may divide all lines alike, too
+            return mark
         cells = [cell for row in rows for cell in row]
-        others = [other for other in MARKS if other != mark]
-        clean = sum(
-            not any(other in cell for other in others) or NUMBER_LIKE.fullmatch(cell.strip()) is not None
-            for cell in cells
-        ) / len(cells)
+        others = "".join(other for other in MARKS if other != mark)
+        clean = sum(_is_whole(cell, others) for cell in cells) / len(cells)
         score = (float(alike == 1), clean if alike == 1 else alike, float(mark == usual))
         if score > best:
             best, delimiter = score, mark
@@ -191,6 +181,13 @@ def _delimiter(head: str, whole: bool, usual: str) -> str:
     if rows and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 and 2 * sum(numbers) >= len(numbers) > 0:
         return " "
     return usual
+
+
+def _is_whole(cell: str, others: str) -> bool:
+    """Whether a cell has no mark of another delimiter, except in a number, and no half of a quotation."""
+    if cell.count('"') % 2:
+        return False
+    return not any(mark in cell for mark in others) or NUMBER_LIKE.fullmatch(cell.strip()) is not None
 
 
 def _unquoted(text: str) -> bool:

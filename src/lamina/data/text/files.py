@@ -31,7 +31,7 @@ def text_files_source(
     every = [(split, path) for split, part in paths.items() for path in part]
     for number, (split, path) in enumerate(every):
         try:
-            texts.append(read_text(path, options.max_extracted_bytes))
+            texts.append(read_text(path, options.max_extracted_bytes, options.encoding))
         except DataError as error:
             if not options.skip_bad:
                 raise DataError(f"{error}; skip_bad (--skip-bad) skips such files") from error
@@ -48,8 +48,8 @@ def text_files_source(
 
 def joined_files_source(name: str, paths: Mapping[str, Sequence[Path]], options: DataOptions) -> Source:
     """Running text of the files of each split, one after the other. Raises DataError for one that cannot be read."""
-    parts = {
-        split: "".join(f"{read_text(path, options.max_extracted_bytes).rstrip(chr(10))}\n" for path in part)
-        for split, part in paths.items()
-    }
+    parts = {}
+    for split, files in paths.items():
+        texts = (read_text(path, options.max_extracted_bytes, options.encoding) for path in files)
+        parts[split] = "".join(text.rstrip("\n") + "\n" for text in texts)
     return running_text(name, parts, options)

@@ -22,7 +22,7 @@ LABEL = re.compile(rf"(?:^|(?<=\s)){MARK}(\S+)\s*")
 
 def is_labelled(path: Path, options: DataOptions) -> bool:
     """Whether the first line with content begins with a label."""
-    lines = read_lines(path, options.max_extracted_bytes)
+    lines = read_lines(path, options.max_extracted_bytes, options.encoding)
     return next((line for line in lines if line.strip()), "").lstrip().startswith(MARK)
 
 
@@ -38,7 +38,7 @@ def open_labelled(name: str, paths: Mapping[str, Path], options: DataOptions) ->
     bad, several = 0, ""
     for split, path in paths.items():
         sizes[split] = 0
-        for number, line in enumerate(read_lines(path, options.max_extracted_bytes), 1):
+        for number, line in enumerate(read_lines(path, options.max_extracted_bytes, options.encoding), 1):
             if not line.strip():
                 continue
             labels, text = LABEL.findall(line), LABEL.sub("", line).strip()

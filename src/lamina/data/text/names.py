@@ -33,8 +33,14 @@ txt text csv tsv json jsonl ndjson parquet pq npz bin idx zip tar tokens raw md 
 sh png jpg jpeg gif bmp tif tiff webp
 """
 """of files that are no text in a language"""
+OTHER_COLUMNS = """
+src tgt source target text texts sentence sentences input output question answer query response prompt translation
+original reference id idx index attribution
+"""
+"""words in names of columns of pairs"""
 LANGUAGES = frozenset((LANGUAGE_CODES + LANGUAGE_NAMES).split())
 NO_LANGUAGES = frozenset(OTHER_ENDINGS.split()) | frozenset(SPLIT_NAMES)
+COLUMN_NAMES = frozenset((OTHER_COLUMNS + LANGUAGE_NAMES).split())
 SIDES = ("src", "tgt", "source", "target")
 """sides of a translation in place of languages"""
 NUMBERED = {"newstest": "test", "newsdev": "validation", "tst": "test"}
@@ -123,6 +129,16 @@ def is_language(name: str) -> bool:
     """Whether a name is that of a language (de, en_GB, zh-CN, deu, German), or a side of a translation."""
     first = re.split(r"[_-]", name.casefold())[0]
     return first in LANGUAGES or name.casefold() in SIDES
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Whether the cells of a first line name the columns of pairs, by languages or usual words, and are no pair."""
+    return all(is_language(cell.strip()) or _names_column(cell) for cell in cells)
+
+
+def _names_column(cell: str) -> bool:
+    words = re.split(r"[\W_]+", cell.strip().casefold())
+    return len(words) <= 3 and not COLUMN_NAMES.isdisjoint(words)
 
 
 def _is_corpus(stem: str, found: Mapping[str, Path]) -> bool:

@@ -34,7 +34,7 @@ def open_parallel(name: str, files: Files, options: DataOptions) -> Source:
             if language not in by_language:
                 raise DataError(f"{name} has a file of {split} in {', '.join(by_language)}, but none in {language}")
         paths = [by_language[language] for language in languages]
-        sources, texts = _aligned(*(read_lines(path, options.max_extracted_bytes) for path in paths))
+        sources, texts = _aligned(*(read_lines(path, options.max_extracted_bytes, options.encoding) for path in paths))
         if len(sources) != len(texts):
             counts = f"'{paths[0]}' has {len(sources):,} lines, '{paths[1]}' {len(texts):,}"
             longer, line = paths[len(texts) > len(sources)], min(len(sources), len(texts)) + 1
@@ -95,7 +95,7 @@ def open_tabbed(name: str, paths: Mapping[str, Path], options: DataOptions) -> S
     languages = direction(COLUMNS, options, name)
     parts, skipped, bad = {}, 0, 0
     for split, path in paths.items():
-        lines = enumerate(read_lines(path, options.max_extracted_bytes), 1)
+        lines = enumerate(read_lines(path, options.max_extracted_bytes, options.encoding), 1)
         rows = [(number, line.split("\t")) for number, line in lines if line.strip()]
         width = usual_width([row for _, row in rows])
         widths = (2, 3) if width in (2, 3) else (width,)

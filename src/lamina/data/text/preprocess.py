@@ -180,8 +180,8 @@ class TextPreprocess:
     def _lines(self, path: Path) -> list[str | None]:
         if not path.is_file():
             raise UsageError(f"no such file: {path}")
-        table = is_table(path)
-        lines = table_texts(path, self.target.names) if table else read_lines(path, DataOptions().max_extracted_bytes)
+        table, limit = is_table(path), DataOptions().max_extracted_bytes
+        lines = table_texts(path, self.target.names) if table else read_lines(path, limit, "utf-8")
         for number, line in enumerate(lines, 1):
             try:
                 if line.strip():

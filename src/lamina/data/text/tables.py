@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +14,10 @@ from lamina.data.tabular.columns import Place, is_free_text
 from lamina.data.tabular.roles import is_row_number
 from lamina.data.tabular.rows import Rows, read_rows
 from lamina.data.targets.labels import USUAL_NAMES
-from lamina.data.text.parallel import direction, paired
+from lamina.data.text.names import is_header
+from lamina.data.text.parallel import COLUMNS, direction, paired
 from lamina.data.text.sources import empty_texts, pairs_source, running_text
-from lamina.data.text.tabbed import is_tabbed
+from lamina.data.text.tabbed import is_tabbed, looks_written
 from lamina.data.text_files import lines_of, read_text
 from lamina.errors import DataError, UsageError, unknown
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABBED = (".tsv", ".tsv.gz")
+SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\u00bb\u201d]?\s*$")
 TRANSLATION = "translation"
 """a column of this name may hold all languages of a row: {"de": ..., "en": ...}"""
 
@@ -74,9 +78,25 @@ def running_table(name: str, rows: Rows, column: str, options: DataOptions) -> S
 
 
 def open_pair_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
-    """A source of pairs from a table, or one for each split, with a column for each language."""
+    """A source of pairs from a table, or one for each split, with a column for each language.
+
+    A first line that names neither languages nor columns, but is a sentence, is a pair, and the languages are called
+    ``first`` and ``second``.
+    """
     rows = read_rows(paths, options, options.languages)
+    names = [str(column) for column in rows.frame.columns if is_text(rows.frame[column])]
+    named = bool(options.languages) and set(options.languages) <= set(names)
+    if options.header == "yes" and not named and len(names) == 2 and _is_pair(names):
+        rows = read_rows(paths, replace(options, header="no"))
+        found = [str(column) for column in rows.frame.columns if is_text(rows.frame[column])]
+        note = f"the first line, '{names[0]}', is read as a pair, not as names of columns"
+        frame = rows.frame.rename(columns=dict(zip(found, COLUMNS, strict=True)))
+        rows = replace(rows, frame=frame, notes=(*rows.notes, note))
     return pair_table(name, rows, options)
+
+
+def _is_pair(names: Sequence[str]) -> bool:
+    return not is_header(names) and all(" " in name.strip() or SENTENCE_END.search(name) for name in names)
 
 
 def pair_table(name: str, rows: Rows, options: DataOptions) -> Source:
@@ -106,8 +126,10 @@ def without_header(paths: Mapping[str, Path], options: DataOptions) -> bool:
     path = paths["train"]
     if not path.name.casefold().endswith(TABBED):
         return False
-    first = lines_of(read_text(path, options.max_extracted_bytes))[0]
-    return not options.languages or not set(options.languages) <= set(first.split("\t"))
+    first = lines_of(read_text(path, options.max_extracted_bytes, options.encoding))[0].split("\t")
+    if options.languages:
+        return not set(options.languages) <= set(first)
+    return options.header == "no" or not is_header(first)
 
 
 def looks_tabbed(frame: pd.DataFrame, paths: Mapping[str, Path], options: DataOptions) -> bool:
@@ -115,9 +137,18 @@ def looks_tabbed(frame: pd.DataFrame, paths: Mapping[str, Path], options: DataOp
     columns = [str(column) for column in frame.columns]
     labelled = options.targets or any(column.casefold() in USUAL_NAMES for column in columns)
     tabs = paths["train"].name.casefold().endswith(TABBED)
-    return (
-        tabs and not labelled and options.task == "auto" and is_tabbed([frame[column].tolist() for column in columns])
-    )
+    if not tabs or labelled or options.task != "auto" or (options.header == "yes" and is_header(columns)):
+        return False
+    return is_tabbed([frame[column].tolist() for column in columns])
+
+
+def looks_paired(frame: pd.DataFrame, options: DataOptions) -> bool:
+    """Whether a table consists of pairs: no target, and besides row numbers two columns, of free text."""
+    columns = [str(column) for column in frame.columns if not is_row_number(str(column))]
+    if len(columns) != 2 or options.task != "auto" or options.targets or options.text is not None:
+        return False
+    labelled = any(column.casefold() in USUAL_NAMES for column in columns)
+    return not labelled and all(looks_written(frame[column].tolist()) for column in columns)
 
 
 def is_text(series: pd.Series[Any]) -> bool:
