@@ -85,15 +85,17 @@ def files(draw: st.DrawFn) -> Written:
             column = [sure, *draw(st.lists(st.none() | scaled, min_size=rows - 1, max_size=rows - 1))]
         columns.append(tuple(column))
     decimal = draw(st.sampled_from(".,"))
+    end = draw(st.sampled_from(("\n", "\r\n", "\r")))
     marks = [mark for mark in ("", ".", ",", "'", " ") if mark != decimal and (mark != "." or 2 in digits)]
     return Written(
         delimiter=draw(st.sampled_from(",;\t|")),
         decimal=decimal,
         thousands=draw(st.sampled_from(marks)),  # 1.234 alone is a plain number
-        quoting=draw(st.sampled_from((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))),
+        # the writer leaves a line feed unquoted where lines end otherwise
+        quoting=csv.QUOTE_ALL if end == "\r" else draw(st.sampled_from((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))),
         encoding=draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"))),
         header=header,
-        end=draw(st.sampled_from(("\n", "\r\n", "\r"))),
+        end=end,
         padded=draw(st.booleans()),
         columns=tuple(columns),
         digits=tuple(digits),
@@ -121,7 +123,7 @@ TRUE = {
 
 
 @given(file=files())
-@settings(max_examples=400)
+@settings(max_examples=320)
 def test_what_is_read_is_what_was_written(file: Written, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "data.csv"
     path.write_bytes(file.bytes())

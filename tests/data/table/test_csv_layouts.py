@@ -13,6 +13,7 @@ from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.errors import DataError
+from lamina.options.conversion import typed
 
 ROWS = 30
 
@@ -128,3 +129,14 @@ def test_json_arrays(tmp_path: Path, refused: Any) -> None:
             opened(tmp_path, json.dumps(content), "data.json")
     with refused(DataError, "data.json", "no valid JSON"):
         opened(tmp_path, "[1,", "data.json")
+    # beside images, and other data, JSON describes a folder
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "info.json").write_text('{"licence": "none"}')
+    (tmp_path / "folder" / "table.csv").write_text("x,label\n" + lines("{i},{y}\n"))
+    assert open_source(str(tmp_path / "folder")).spec.classes == ("0", "1")
+    (tmp_path / "folder" / "train.json").write_text(json.dumps(records))
+    assert open_source(str(tmp_path / "folder")).spec.classes == ("a", "b")
+
+
+def test_yaml_reads_no_as_false() -> None:
+    assert typed(DataOptions, {"header": False}, "option") == {"header": "no"}

@@ -17,7 +17,7 @@ from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.spec import ORDER, SPLIT_NAMES
-from lamina.data.tabular.frames import is_table
+from lamina.data.tabular.frames import is_table_of_data
 from lamina.data.targets.labels import PREDICTED, class_labels, unlabelled
 from lamina.data.text.names import parallel_files
 from lamina.data.text.parallel import open_parallel
@@ -47,7 +47,7 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
     if batches := cifar_batches(root.path):
         return open_cifar(name, batches, options)
     files, folders = data_files(root.files), root.folders
-    tables = [path for path in files if is_table(path)]
+    tables = [path for path in files if is_table_of_data(path)]
     holding = [folder for folder in folders if folder.images] or [folder for folder in folders if folder.texts]
     if sides := _side_folders(name, folders):
         return _two_sides(name, root, sides, options)
@@ -185,7 +185,9 @@ def _descend(root: Folder, options: DataOptions) -> Folder:
     """The folder in it, if it is the only thing, and no class folder."""
     while True:
         known = (*IMAGE_SUFFIXES, ".bin", ".gz")
-        files = [path for path in root.files if is_table(path) or is_text(path) or path.suffix.casefold() in known]
+        files = [
+            path for path in root.files if is_table_of_data(path) or is_text(path) or path.suffix.casefold() in known
+        ]
         if len(root.folders) != 1 or not all(map(is_document, files)):
             return root
         (inner,) = root.folders

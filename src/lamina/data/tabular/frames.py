@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.data.options import DataOptions
+from lamina.data.spec import SPLIT_NAMES
 from lamina.data.tabular.jsons import read_json, read_json_lines
 from lamina.data.tabular.separated import read_separated
 from lamina.errors import DataError
@@ -19,6 +20,13 @@ TABLE_SUFFIXES = (*PLAIN_SUFFIXES, *(f"{suffix}.gz" for suffix in PLAIN_SUFFIXES
 
 def is_table(path: Path) -> bool:
     return path.name.casefold().endswith(TABLE_SUFFIXES)
+
+
+def is_table_of_data(path: Path) -> bool:
+    """Whether a file that is found in a folder is a table of data: JSON, which often describes a folder, only if it is
+    called data or like a split."""
+    stem, *suffixes = path.name.casefold().split(".")
+    return is_table(path) and ("json" not in suffixes or stem == "data" or stem in SPLIT_NAMES)
 
 
 def has_header(path: Path) -> bool:
