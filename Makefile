@@ -18,6 +18,7 @@ help:
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
 	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
+	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
 	@echo "make clean        remove the environments and caches"
@@ -86,6 +87,11 @@ photographs: $(VENV)/.ready
 # LAMINA_DATA names the folder with imagenette_224_subset/.
 settled: $(VENV)/.ready
 	$(RUN) -m benchmarks.settled
+
+# LAMINA_DATA names the folder with mnist/ and fashion_mnist/. What was measured before is not measured again; SET=density
+# takes one of the experiments.
+autoencoders: $(VENV)/.ready
+	$(RUN) -m benchmarks.autoencoders $(SET)
 
 # To the bit: what the commit BASE calculates, and the working tree; CASES=image,pairs takes some of the cases.
 BASE ?= HEAD~1
