@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.fields import Field, fields_of, given
-from lamina.cli.output import as_json, facts, note, number
+from lamina.cli.output import as_json, facts, metric, note
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import RUNS, add_run, model_named, run_path
 from lamina.cli.task_options import every_field, read
@@ -118,7 +118,7 @@ def _print(
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in about.items()}
         as_json({**plain, "split": split, counted: size, "metrics": metrics, "signatures": signed, "notes": notes})
         return 0
-    values = {name: " ".join((number(value), signed.get(name, ""))).strip() for name, value in metrics.items()}
+    values = {name: " ".join((metric(name, value), signed.get(name, ""))).strip() for name, value in metrics.items()}
     if classes := about.get("classes"):
         more = [f"... and {len(classes) - SHOWN:,} more"] if len(classes) > SHOWN else []
         numbered = [f"{number} {name}" for number, name in enumerate(classes[:SHOWN])] + more

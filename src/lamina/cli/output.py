@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lamina.report.wording import decimal
+from lamina.tasks.facts import BEATS, CONSTANT
 
 
 def clean(text: object) -> str:
@@ -29,6 +30,11 @@ def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1000 else decimal(value, 5)
+
+
+def metric(name: str, value: float | None) -> str:
+    """A metric: ``number``, or yes or no."""
+    return number(value) if name not in (CONSTANT, BEATS) or value is None else "yes" if value else "no"
 
 
 def count(value: object) -> str:

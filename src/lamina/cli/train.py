@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 
 from lamina.cards import Card
 from lamina.cli.fields import Field, fields_of, given
-from lamina.cli.output import as_json, clean, count, facts, note, number
+from lamina.cli.output import as_json, clean, count, facts, metric, note, number
 from lamina.cli.parser import LATER, Parser, dashed
 from lamina.cli.run_argument import RUNS, add_runs, model_named, resume_command, run_path
 from lamina.data.catalogue import expect_known
@@ -325,7 +325,7 @@ def _finish(training: Training, args: Namespace) -> int:
     if summary.best is not None:
         print(f"best validation {summary.metric}: {number(summary.best)}, in epoch {summary.best_epoch}")
     ordered = sorted(quality(metrics), key=lambda name: name != summary.metric)  # the watched metric comes first
-    print(f"{split}: {', '.join(f'{name} {number(metrics[name])}' for name in ordered)}")
+    print(f"{split}: {', '.join(f'{name} {metric(name, metrics[name])}' for name in ordered)}")
     for text in notes:
         note(text)
     print(f"run: {clean(run.path)}")
