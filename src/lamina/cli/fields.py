@@ -46,6 +46,13 @@ class Field:
         return bool(field.metadata.get("verbatim"))
 
     @property
+    def together(self) -> str | None:
+        """The names of the values that follow the option all at once, ``--interpolate A B``; None: one value."""
+        (field,) = (field for field in dataclasses.fields(self.cls) if field.name == self.name)
+        names: str | None = field.metadata.get("together")
+        return names
+
+    @property
     def is_flag(self) -> bool:
         """Written ``--flip`` and ``--no-flip``; a model's options always take a value, so that the
         command line can be scanned before the model is known."""
@@ -56,6 +63,8 @@ class Field:
         """Arguments of ``add_argument``."""
         if self.is_flag:
             return {"action": argparse.BooleanOptionalAction}
+        if self.together is not None:
+            return {"type": str, "nargs": "+", "metavar": tuple(self.together.split())}
         if self.item is not None:
             several = "" if self.verbatim else ",..."
             return {"type": str, "action": "append", "metavar": f"{_word(self.item)}{several}"}
@@ -86,6 +95,8 @@ class Field:
         """What the parser read as the field's value. Raises UsageError for a list's element of another type."""
         if self.item is None:
             return given
+        if self.together is not None:
+            return tuple(given)
         texts = list(given) if self.verbatim else [text for line in given for text in _split(line, self.item)]
         items = [_number(text, self.item) for text in texts]
         try:

@@ -116,6 +116,18 @@ def _show_labels(predictions: Predictions) -> None:
     table(("item", "labels", "most probable"), rows)
 
 
+def _show_verdicts(predictions: Predictions) -> None:
+    rows = [
+        (label, number(one["score"]), number(one["threshold"]), one["verdict"] or "-", _blamed(one["blame"]))
+        for label, one in predictions
+    ]
+    table(("item", "score", "threshold", "verdict", "blame"), rows, right=(1, 2))
+
+
+def _blamed(blame: Sequence[Mapping[str, Any]] | None) -> str:
+    return ", ".join(f"{part['name']} {part['share']:.0%}" for part in blame or ())
+
+
 def _show_values(predictions: Predictions) -> None:
     names = list(predictions[0][1])
     table(("item", *names), [(label, *(_value(one[name]) for name in names)) for label, one in predictions], right=(1,))
@@ -133,6 +145,7 @@ SHOWN: dict[tuple[str, ...], Callable[[Predictions], None]] = {
     ("translation",): _show_translations,
     ("class", "probability", "probabilities"): _show_classes,
     ("labels", "probabilities"): _show_labels,
+    ("score", "verdict", "blame"): _show_verdicts,
 }
 """printers by the keys of the predictions; otherwise a table of values"""
 

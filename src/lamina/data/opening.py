@@ -19,7 +19,7 @@ from lamina.data.formats.npz import open_npz
 from lamina.data.formats.tables import open_table
 from lamina.data.formats.texts import open_other_text, open_text
 from lamina.data.modality import MODALITIES
-from lamina.data.options import DataOptions
+from lamina.data.options import DataOptions, UnsupervisedOptions
 from lamina.data.source import Source
 from lamina.data.tabular.frames import TABLE_SUFFIXES, is_table
 from lamina.data.targets.labels import READ_FOR
@@ -68,7 +68,10 @@ def open_source(data: Data, *, options: DataOptions | None = None) -> Source:
         open_source((images, labels))
     """
     asked = options or DataOptions()
-    options = asked if asked.task in READ_FOR else replace(asked, task="auto")
+    options = asked
+    if asked.task not in READ_FOR:  # what other tasks are trained for does not decide how data are read
+        learns = asked.task == "auto" or not asked.teaches
+        options = replace(asked, task="auto") if learns else UnsupervisedOptions.of(asked)
     given = given_data(data)
     if isinstance(given, tuple):
         raise UsageError(f"{' and '.join(given)} are several names: open them one by one")

@@ -22,6 +22,8 @@ class DataOptions:
 
     teaches: ClassVar[bool] = True
     """whether a model is to learn from the data, for which they need more than one class"""
+    supervised: ClassVar[bool] = True
+    """whether targets are what it learns"""
     target: str | tuple[str, ...] | None = None
     """target column of a table, or several; default: the column called target, label, class or y"""
     task: str = "auto"
@@ -72,6 +74,8 @@ class DataOptions:
     """share of the data for testing, if the source has no test split and there are no folds"""
     limit: int | None = None
     """maximum number of training samples, classes in proportion; for running text, of characters"""
+    normal: str | None = None
+    """class that is normal: training and validation see it alone, the test split has the others as anomalies"""
     group: str | None = None
     """column of groups, such as patients: rows of a group are never in two splits, and the column is no input"""
     folds: int | None = None
@@ -155,6 +159,18 @@ class Known:
     """columns of texts, even if all of them look like numbers"""
     notations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """decimal and thousands mark of columns of numbers"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsupervisedOptions(DataOptions):
+    """How data are read for a task that does not predict targets: those that are there may be of one class."""
+
+    supervised: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, options: DataOptions) -> UnsupervisedOptions:
+        """The same options, the task left to the data."""
+        return cls(**{**{field.name: getattr(options, field.name) for field in fields(options)}, "task": "auto"})
 
 
 @dataclass(frozen=True, kw_only=True)

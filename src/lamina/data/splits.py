@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from lamina.data.partition import equal_parts, grouped_parts, random_order
 from lamina.data.source import Samples, Source, Split
 from lamina.data.spec import ORDER, DataSpec
 from lamina.data.tabular.groups import Groups
-from lamina.data.targets.labels import check_targets, strata
-from lamina.errors import DataError, UsageError
+from lamina.data.targets.labels import CLASSES, check_targets, strata
+from lamina.errors import DataError, UsageError, unknown
 
 
 def complete(
@@ -35,14 +36,45 @@ def complete(
     if options.folds is not None:
         splits, of_train = _fold(spec, splits, options, of_train)
         spec = replace(spec, fold=f"{options.fold} of {options.folds}")
-    pool = splits["train"]
+    pool, limit = splits["train"], options.limit
+    if options.normal is not None:
+        options = replace(options, limit=None)  # it counts samples of the normal class
     if of_train is not None:
         spec = replace(spec, group=of_train.column)
         chosen = _set_aside_groups(spec, splits, options, of_train)
     else:
         order = random_order(strata(spec, pool.targets), len(pool), options.split_seed)
         chosen = set_aside(spec, splits, order, options)
-    return named(spec, {**splits, **{name: pool.subset(index) for name, index in chosen.items()}}, options)
+    divided = {**splits, **{name: pool.subset(index) for name, index in chosen.items()}}
+    if options.normal is not None:
+        divided = _normal(spec, divided, options.normal, limit)
+    return named(spec, divided, options)
+
+
+def _normal(spec: DataSpec, splits: Mapping[str, Samples], normal: str, limit: int | None) -> dict[str, Samples]:
+    """The splits with one class alone in train and validation, at most ``limit`` samples of it in train.
+
+    Raises UsageError for data without classes, a class that is not there, and one that is everything.
+    """
+    if spec.task != CLASSES:
+        raise UsageError(f"--normal {normal} names a class, but {spec.name} has no classes")
+    if normal not in spec.classes:
+        raise unknown("class", normal, spec.classes)
+    number = spec.classes.index(normal)
+    every = torch.cat([cast(Tensor, split.targets) for split in splits.values()])
+    if bool((every == number).all()):
+        raise UsageError(f"--normal {normal}: every sample of {spec.name} is of that class, none is an anomaly")
+    kept = dict(splits)
+    for name in ("train", "validation"):
+        if name in splits:
+            (own,) = torch.nonzero(cast(Tensor, splits[name].targets) == number, as_tuple=True)
+            if not len(own):
+                raise UsageError(f"--normal {normal}: the {name} split of {spec.name} has no sample of that class")
+            if name == "train" and limit is not None:
+                _expect_limit(spec, limit, len(own))
+                own = own[:limit]
+            kept[name] = splits[name].subset(own.tolist())
+    return kept
 
 
 def _apart(spec: DataSpec, splits: Mapping[str, Samples], groups: Groups) -> Groups:

@@ -14,7 +14,7 @@ from lamina.errors import ExportError
 
 FORMAT = 1
 OUTPUT = "logits"
-"""name of the output of every exported file"""
+"""name of the output of a file with one output"""
 
 TOKENS = (
     ("tokens", "lengths", "time", "vocab_size"),
@@ -31,8 +31,10 @@ class ExportFacts:
     """name of the variant, or the class of a module from elsewhere"""
     inputs: Signature
     """what the file is called with, in order"""
+    outputs: tuple[str, ...] = (OUTPUT,)
+    """what the file gives, in order"""
     classes: tuple[str, ...] = ()
-    """names of the outputs, in order; none for a model that was not trained in a run"""
+    """names of the logits, in order; none for a model that was not trained in a run"""
     task: str = ""
     """what the model was trained for; empty for a model that was not trained in a run"""
     objective: str | None = None
@@ -66,10 +68,12 @@ class ExportFacts:
             raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads format {FORMAT}")
         try:
             later = dict.fromkeys(("fitted", "objective_options", "files"), "{}")  # than the first versions
-            texts = {"task": '""', **later, "inputs": json.dumps(_first_format(texts)), **texts}
+            later |= {"task": '""', "outputs": json.dumps([OUTPUT]), "inputs": json.dumps(_first_format(texts))}
+            texts = {**later, **texts}
             values = {field.name: json.loads(texts[field.name]) for field in dataclasses.fields(cls)}
             inputs = tuple(_input(one) for one in values["inputs"])
-            return cls(**{**values, "inputs": inputs, "classes": tuple(values["classes"])})
+            names = {key: tuple(values[key]) for key in ("outputs", "classes")}
+            return cls(**{**values, **names, "inputs": inputs})
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(f"{path} cannot be used: its metadata is damaged ({error})") from None
 

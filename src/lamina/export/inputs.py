@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lamina.export.facts import ExportFacts
+from lamina.evaluation_mode import evaluation_mode
+from lamina.export.facts import OUTPUT, ExportFacts
+from lamina.torch_internals import tree_leaves
 
 TRACED = (3, 7, 5)
 """(batch, time, source time) of the example that is traced"""
@@ -83,6 +85,44 @@ class LogitsOnly(nn.Module):
         return logits
 
 
+class Flat(nn.Module):
+    """A model whose output is a NamedTuple, with its tensors one after the other."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tree_leaves(self.model(x)))
+
+
 def with_file_signature(model: nn.Module, facts: ExportFacts) -> nn.Module:
-    """The model with the inputs and output of its exported file."""
-    return LogitsOnly(model) if facts.inputs[0].below is not None else model
+    """The model with the inputs and outputs of its exported file."""
+    if facts.inputs[0].below is not None:
+        return LogitsOnly(model)
+    return model if facts.outputs == (OUTPUT,) else Flat(model)
+
+
+def output_names(model: nn.Module, facts: ExportFacts) -> tuple[str, ...]:
+    """The names of what a model's file gives: one, or the fields of the NamedTuple that the model returns, those of
+    inner ones with the outer name before them."""
+    if facts.inputs[0].below is not None:
+        return (OUTPUT,)
+    weight = next(model.parameters())
+    (x,) = example_of(facts, TRIED[0], torch.Generator().manual_seed(0))
+    with evaluation_mode(model), torch.no_grad():
+        out = model(x.to(weight))
+    return tuple(_names(out, "")) or (OUTPUT,)
+
+
+def _names(output: Any, prefix: str) -> Iterator[str]:
+    if isinstance(output, Tensor):
+        yield from [prefix] if prefix else ()
+        return
+    for name, part in output._asdict().items():
+        yield from _names(part, f"{prefix}_{name}" if prefix else name)
+
+
+def joined_outputs(found: Sequence[Tensor]) -> Any:
+    """A file's outputs as a model returns them: the tensor, or several."""
+    return found[0] if len(found) == 1 else tuple(found)

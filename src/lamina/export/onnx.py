@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from lamina.errors import ExportError
-from lamina.export.facts import OUTPUT, ExportFacts
+from lamina.export.facts import ExportFacts
 from lamina.export.formats import require
-from lamina.export.inputs import arrays, axes
+from lamina.export.inputs import arrays, axes, joined_outputs
 
 WHOLE_BYTES = 2**31 - 2**24
 """larger weights go to a file of their own: an ONNX file is limited to 2 GiB, including its graph"""
@@ -36,7 +36,7 @@ def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None
                 dynamo=True,
                 verbose=False,
                 input_names=names,
-                output_names=[OUTPUT],
+                output_names=list(facts.outputs),
                 dynamic_shapes=axes(facts),  # only their names: the program has the dimensions
             )
     except torch.onnx.errors.OnnxExporterError as error:
@@ -49,7 +49,8 @@ def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None
 
 
 class OnnxModel:
-    """An ONNX file in ONNX Runtime, on the CPU: a callable of its inputs, by position or name, that returns the logits.
+    """An ONNX file in ONNX Runtime, on the CPU: a callable of its inputs, by position or name, that returns the logits,
+    or several tensors.
 
     Raises ExportError for a file that is damaged, was not exported by lamina, or keeps weights outside its folder.
     """
@@ -63,9 +64,9 @@ class OnnxModel:
         except Exception as error:  # the runtime's exceptions have no common base
             raise ExportError(f"{path} cannot be opened: {' '.join(str(error).split())}") from None
 
-    def __call__(self, *given: Tensor, **named: Tensor) -> Tensor:
-        (found,) = self._session.run([OUTPUT], arrays(self.facts, given, named))
-        return torch.from_numpy(found)
+    def __call__(self, *given: Tensor, **named: Tensor) -> Any:
+        found = self._session.run(list(self.facts.outputs), arrays(self.facts, given, named))
+        return joined_outputs([torch.from_numpy(part) for part in found])
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lamina.errors import ExportError
-from lamina.export.facts import OUTPUT, ExportFacts
-from lamina.export.inputs import arrays
+from lamina.export.facts import ExportFacts
+from lamina.export.inputs import arrays, joined_outputs
 from lamina.export.onnx import read_metadata
 
 FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -57,8 +57,9 @@ class OpenvinoModel:
         except RuntimeError as error:
             raise ExportError(f"{path} cannot be opened: {_reason(error)}") from None
 
-    def __call__(self, *given: Tensor, **named: Tensor) -> Tensor:
-        return torch.from_numpy(self._compiled(arrays(self.facts, given, named))[OUTPUT].copy())
+    def __call__(self, *given: Tensor, **named: Tensor) -> Any:
+        found = self._compiled(arrays(self.facts, given, named))
+        return joined_outputs([torch.from_numpy(found[name].copy()) for name in self.facts.outputs])
 
 
 def _rt_info(model: Any) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,10 +72,9 @@ class ProgramModel:
         self._module = torch.export.load(path, extra_files=extra).module()
         self.facts = ExportFacts.from_strings(json.loads(extra[FACTS]), path)
 
-    def __call__(self, *given: Tensor) -> Tensor:
+    def __call__(self, *given: Tensor) -> Any:
         with torch.no_grad():
-            found: Tensor = self._module(*given)
-        return found
+            return self._module(*given)
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +11,13 @@ from torch import Tensor, nn
 from lamina.errors import ExportError
 from lamina.export.facts import ExportFacts
 from lamina.export.inputs import TRIED, example_of
+from lamina.torch_internals import tree_leaves
 
 BATCHES = tuple(batch for batch, *_ in TRIED)
 TOLERANCE = 1e-4
 
 
-def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts, what: str) -> float:
+def verify(exported: Callable[..., Any], model: nn.Module, facts: ExportFacts, what: str) -> float:
     """The largest relative difference of the outputs over random inputs in batches of 1, 2 and 5, and for tokens of
     other lengths than those traced; see ``relative_difference``.
 
@@ -32,12 +34,12 @@ def verify(exported: Callable[..., Tensor], model: nn.Module, facts: ExportFacts
             actual = exported(*given)
         except Exception as error:  # every engine has its own exceptions
             raise ExportError(f"{what} is not written: it fails for a batch of {batch} ({_one_line(error)})") from error
-        if actual.shape != expected.shape:
-            raise ExportError(
-                f"{what} is not written: for a batch of {batch} it gives {tuple(actual.shape)}, "
-                f"the model {tuple(expected.shape)}"
-            )
-        difference = relative_difference(actual, expected)
+        shapes = [[tuple(part.shape) for part in tree_leaves(outputs)] for outputs in (actual, expected)]
+        if shapes[0] != shapes[1]:
+            gives, wanted = (" and ".join(map(str, found)) for found in shapes)
+            raise ExportError(f"{what} is not written: for a batch of {batch} it gives {gives}, the model {wanted}")
+        pairs = zip(tree_leaves(actual), tree_leaves(expected), strict=True)
+        difference = max(relative_difference(*pair) for pair in pairs)
         if not difference <= TOLERANCE:  # NaN, too
             raise ExportError(
                 f"{what} is not written: for a batch of {batch} its outputs differ from the model's by "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -13,7 +13,7 @@ from torch import nn
 from lamina.errors import ExportError, UsageError
 from lamina.export.facts import ExportFacts
 from lamina.export.formats import FORMATS, check_engine, format_named
-from lamina.export.inputs import with_file_signature
+from lamina.export.inputs import output_names, with_file_signature
 from lamina.export.onnx import OnnxModel, write_onnx
 from lamina.export.openvino import OpenvinoModel, write_openvino
 from lamina.export.program import ProgramModel, capture, write_program
@@ -50,7 +50,9 @@ def write_export(model: nn.Module, facts: ExportFacts, to: str, path: Path) -> E
     """
     kind = format_named(to)
     check_path(path, to)
-    plain = with_file_signature(copy.deepcopy(model).cpu().float().eval(), facts)
+    own = copy.deepcopy(model).cpu().float().eval()
+    facts = replace(facts, outputs=output_names(own, facts))
+    plain = with_file_signature(own, facts)
     draft = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         draft.mkdir()

@@ -41,6 +41,8 @@ def made(cls: type[Any], values: Mapping[str, Any], what: str) -> Any:
 
 def _convert(value: Any, hint: Any) -> Any:
     origin, args = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
     if origin is Literal:
         if isinstance(value, bool) and {"yes", "no"} <= set(args):
             return "yes" if value else "no"  # YAML 1.1 reads no as false

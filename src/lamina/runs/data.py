@@ -12,10 +12,10 @@ from lamina.data.options import DataOptions
 from lamina.data.sides import joined, sides_of
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch
-from lamina.data.targets.labels import READ_FOR_MODELS
+from lamina.data.targets.labels import READ_FOR, READ_FOR_MODELS
 from lamina.errors import LaminaError, UsageError
 from lamina.tasks.base import Task
-from lamina.tasks.table import AUTO
+from lamina.tasks.table import AUTO, TASKS
 
 
 def open_data(data: str | tuple[str, ...] | MemoryData, options: DataOptions) -> Source:
@@ -33,6 +33,8 @@ def open_for(
     Data left to themselves may be of another task than the only one of the model: then they are read for the model's,
     as a table of two columns of words is pairs for a translator. Raises UsageError and DataError.
     """
+    if len(tasks) == 1 and options.task == AUTO and _restores(tasks[0]):
+        options = replace(options, task=tasks[0])  # targets of one class, say, are no fault
     source = open_data(data, options)
     if len(tasks) != 1 or tasks[0] not in READ_FOR_MODELS or options.task != AUTO or source.spec.task == tasks[0]:
         return source, options
@@ -41,6 +43,12 @@ def open_for(
         return open_data(data, options), options
     except LaminaError as error:
         raise UsageError(f"the model is trained for {tasks[0]}, but {error}") from error
+
+
+def _restores(task: str) -> bool:
+    """Whether a task takes data of any kind and predicts no targets."""
+    kind = TASKS.find(task)
+    return kind is not None and not kind.needs_targets and task not in READ_FOR
 
 
 def parts_of(source: Source, split: str, task: Task) -> dict[str, Split]:

@@ -43,7 +43,8 @@ class RunDirectory:
     ``config.yaml``: the configuration; ``model.safetensors``: the best weights; ``fitted.safetensors``: what
     ``Task.finalize`` fitted for them; ``card.json``, ``data.json``, ``preprocess.json`` and, for text,
     ``tokenizer.json``: what is needed to use them; ``checkpoints/``; ``metrics.csv``: a row for each epoch;
-    ``samples.jsonl``: text generated after each epoch; ``status.json``: how training ended; ``report.html``.
+    ``samples.jsonl``: text generated after each epoch; ``samples/``: pictures (``epoch-0007.png``);
+    ``status.json``: how training ended; ``report.html``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,6 +54,7 @@ class RunDirectory:
         self.fitted = path / "fitted.safetensors"
         self.metrics = path / "metrics.csv"
         self.samples = path / "samples.jsonl"
+        self.pictures = path / "samples"
         self.report = path / "report.html"
 
     @property
@@ -204,9 +206,24 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"cannot write {self.samples}: {error.strerror}") from error
 
+    def add_picture(self, epoch: int, data: bytes) -> None:
+        """Write the picture of an epoch. Raises RunError where it cannot be written."""
+        try:
+            self.pictures.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the folder {self.pictures}: {error.strerror}") from error
+        write_whole(self.pictures / f"epoch-{epoch:04}.png", lambda file: file.write(data))
+
+    def epoch_pictures(self) -> dict[int, Path]:
+        """The pictures by epoch."""
+        return {int(path.stem.removeprefix("epoch-")): path for path in sorted(self.pictures.glob("epoch-*.png"))}
+
     def keep_rows(self, count: int) -> None:
         """Drop the rows after the first ``count``, and the samples of their epochs: those written between a checkpoint
         and the end of its process."""
+        for epoch, path in self.epoch_pictures().items():
+            if epoch > count:
+                path.unlink()
         if self.samples.exists():
             lines = self.samples.read_bytes().splitlines(keepends=True)
             known = b"".join(line for line in lines if line.endswith(b"\n") and json.loads(line)["epoch"] <= count)
@@ -219,7 +236,7 @@ class RunDirectory:
     def remove_temporaries(self) -> None:
         """Remove what a killed process left half written."""
         self.checkpoints.remove_temporaries()
-        for path in self.path.glob(".*.tmp"):
+        for path in (*self.path.glob(".*.tmp"), *self.pictures.glob(".*.tmp")):
             path.unlink(missing_ok=True)
 
 

@@ -251,16 +251,21 @@ class Opened:
         metrics = {name.removeprefix(group): value for name, value in kept.items() if name.startswith(group)}
         return self.shortfalls("validation", metrics)
 
-    def predict_batch(self, batch: Batch, number: int = 0) -> Batch:
+    def predict_batch(self, batch: Batch, number: int = 0, task: Task | None = None) -> Batch:
         """The task's predictions for a prepared batch; random numbers depend on the run's seed and ``number``."""
         with seeded(self.model, self.config.recipe.seed, number):
-            return self.task.predict(self.model, like(self.model, batch))
+            return (self.task if task is None else task).predict(self.model, like(self.model, batch))
 
-    def predictions(self, split: str | None) -> dict[str, Tensor]:
+    def predictions(
+        self, split: str | None, source: Source | None = None, task: Task | None = None
+    ) -> dict[str, Tensor]:
         """All predictions on a split with their targets, on the CPU."""
         found: dict[str, list[Tensor]] = {}
-        for number, batch in enumerate(self.batches(split)):
-            rows = {**self.predict_batch(batch, number), **{name: batch[name] for name in ("target",) if name in batch}}
+        for number, batch in enumerate(self.batches(split, source)):
+            rows = {
+                **self.predict_batch(batch, number, task),
+                **{name: batch[name] for name in ("target",) if name in batch},
+            }
             for name, value in rows.items():
                 found.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(parts) for name, parts in found.items()}

@@ -139,20 +139,29 @@ class Run(Opened):
             return run_in_engine(self, engine).predict(*items)
         return self.view.predict(items_of(self.preprocess, items), given)
 
-    def generate(self, *prompts: str | Sequence[str], **options: Unpack[GenerationKwargs]) -> list[str]:
-        """Continuations of prompts, without the prompts: ``run.generate("Once upon", max_new_tokens=100)``. Prompts are
-        given one by one, or as a list.
+    @overload
+    def generate(self, *prompts: str | Sequence[str], **options: Unpack[GenerationKwargs]) -> list[str]: ...
 
-        Options are the fields of ``GenerationOptions``: max_new_tokens, temperature, top_k, top_p, greedy,
-        repetition_penalty, stop (texts that end the generation), seed. The same seed gives the same text. When the
-        model's context is full, generation continues from its last half.
+    @overload
+    def generate(self, **options: Any) -> list[Any]: ...
+
+    def generate(self, *prompts: str | Sequence[str], **options: Any) -> list[Any]:
+        """Continuations of prompts, without the prompts: ``run.generate("Once upon", max_new_tokens=100)``. Prompts are
+        given one by one, or as a list. Of autoencoders pictures (H, W, C) uint8, or rows as dicts, without a prompt:
+        ``run.generate(count=16, seed=1)``; the i-th depends on the seed and i alone.
+
+        Options of autoencoders are the fields of ``SampleOptions``: count, seed, interpolate (two items), path, walk.
+
+        Options of language models are the fields of ``GenerationOptions``: max_new_tokens, temperature, top_k, top_p,
+        greedy, repetition_penalty, stop (texts that end the generation), seed. The same seed gives the same text. When
+        the model's context is full, generation continues from its last half.
 
         Raises UsageError for a run that is not a language model, invalid options, a missing or empty prompt, one that
         fills the context, and a character unknown to a character-level model.
         """
         given = self._options("generate", options)
         texts = [text for prompt in prompts for text in ([prompt] if isinstance(prompt, str) else prompt)]
-        if not texts:
+        if not texts and self.view.takes_prompts:
             raise UsageError("nothing to continue: give a prompt")
         return self.view.generate(texts, given)
 

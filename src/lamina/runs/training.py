@@ -173,7 +173,10 @@ class Training:
                 # growing sequences would be compiled again for every length
                 with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
                     when = {"epoch": event.epoch, "step": event.step}
-                    self.directory.add_samples({**when, **row} for row in self.samples.rows(self.parts.model))
+                    if rows := [{**when, **row} for row in self.samples.rows(self.parts.model)]:
+                        self.directory.add_samples(rows)
+                    if (picture := self.samples.picture(self.parts.model)) is not None:
+                        self.directory.add_picture(event.epoch, picture)
 
     def _evaluate(self) -> dict[str, float]:
         assert self.validation is not None

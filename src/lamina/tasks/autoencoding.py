@@ -8,7 +8,6 @@ Legend: B batch; x any shape after the batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,12 +16,12 @@ from torch import Tensor, nn
 
 from lamina.data.protocols import Preprocess
 from lamina.data.spec import DataSpec
-from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.tasks.base import Batch, Call, Engine, Task
 from lamina.tasks.corruption import Corruption, check_level, corrupted, expect_bounds
 from lamina.tasks.kind import TaskKind, TaskSetup
 from lamina.tasks.likelihoods import Bernoulli, SquaredError, expect_unit
+from lamina.tasks.reconstruction import Reconstruction, Restored
 from lamina.tasks.verbs import VERBS
 
 
@@ -54,28 +53,23 @@ CORRUPTIONS = ("corruption", "level")
 """options of evaluate that replace those of training"""
 
 
-class Autoencoding(Task):
+class Autoencoding(Reconstruction):
     """The error of the restored input, ``||x - x^||^2`` or the cross-entropy; models return x^, of the shape of x.
 
     Example: ``Autoencoding(preprocess.call, ReconstructionOptions(corruption="masking", level=0.25))``
     """
 
     name = "autoencoding"
-    monitor = ("loss", "min")
 
     def __init__(
         self,
         call: Call,
         options: ReconstructionOptions | None = None,
         bounds: tuple[float, float] | None = None,
+        preprocess: Preprocess | None = None,
     ) -> None:
-        self.call, self.options, self.bounds = call, options or ReconstructionOptions(), bounds
-        self.error = Bernoulli() if self.options.likelihood == "bernoulli" else SquaredError()
-
-    def input(self, batch: Batch) -> Tensor:
-        """The model's input, (B, ...)."""
-        x: Tensor = self.call(batch)[0][0]
-        return x
+        self.options, self.bounds = options or ReconstructionOptions(), bounds
+        super().__init__(call, Bernoulli() if self.options.likelihood == "bernoulli" else SquaredError(), preprocess)
 
     def corrupt(self, x: Tensor) -> Tensor:
         """x as the model sees it in training."""
@@ -83,7 +77,7 @@ class Autoencoding(Task):
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         x = self.input(batch)
-        return self.error.negative_log_likelihood(restored(model, self.corrupt(x)), x).mean(), {}
+        return self.likelihood.negative_log_likelihood(restored(model, self.corrupt(x)), x).mean(), {}
 
     def metrics(self) -> Any:
         """ "loss", as in training, corruption included; "mse", of the restored clean input, a mean over its values;
@@ -94,37 +88,29 @@ class Autoencoding(Task):
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
         x = self.input(batch)
-        self.error.check(x)
+        self.likelihood.check(x)
         out = restored(model, x)
         values = {"mse": self.squared_error(out, x)}
         if self.options.corruption != "none":
             out = restored(model, self.corrupt(x))
             values["denoising_mse"] = self.squared_error(out, x)
-        metrics.update(loss=self.error.negative_log_likelihood(out, x), **values)
+        metrics.update(loss=self.likelihood.negative_log_likelihood(out, x), **values)
+
+    def squared_error(self, decoded: Tensor, x: Tensor) -> Tensor:
+        """(B,), a mean over the values of an input."""
+        return (self.likelihood.mean(decoded) - x).square().flatten(1).mean(1)
 
     def evaluated_with(self, options: Any) -> Task:
         """With another ``corruption`` or ``level``. Raises UsageError for one that the data do not allow."""
-        changes = {name: value for name, value in vars(options).items() if name in CORRUPTIONS and value is not None}
+        changes = {name: getattr(options, name) for name in CORRUPTIONS if getattr(options, name) is not None}
         task = copy(self)
         task.options = replace(self.options, **changes)
         expect_bounds(task.options.corruption, self.bounds)
         return task
 
-    def squared_error(self, decoded: Tensor, x: Tensor) -> Tensor:
-        """(B,), a mean over the values of an input."""
-        return (self.error.mean(decoded) - x).square().flatten(1).mean(1)
-
-    def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """{"reconstruction": like x, "score": (B,)}: the error of the restored input, without corruption."""
-        x = self.input(batch)
-        self.error.check(x)
+    def restore(self, model: nn.Module, x: Tensor) -> Restored:
         out = restored(model, x)
-        score_B = self.error.negative_log_likelihood(out, x)
-        return {"reconstruction": self.error.mean(out).float(), "score": score_B.float()}
-
-    def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
-        """{"score"}: the error of the restored input."""
-        return {"score": float(prediction["score"])}
+        return Restored(self.likelihood.mean(out), self.likelihood.losses(out, x), None, None)
 
 
 def restored(model: nn.Module, x: Tensor) -> Tensor:
@@ -148,7 +134,7 @@ def make(setup: TaskSetup) -> Task:
         expect_unit(preprocess)
     bounds = preprocess.signature()[0].bounds
     expect_bounds(options.corruption, bounds)
-    return Autoencoding(preprocess.call, options, bounds)
+    return Autoencoding(preprocess.call, options, bounds, preprocess)
 
 
 KIND = TaskKind(

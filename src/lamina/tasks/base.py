@@ -217,6 +217,10 @@ class Task:
         """
         return shortfall(metrics, self.constant, self.lower_is_better)
 
+    def predicted_with(self, options: Any) -> Task:
+        """The task as ``predict`` uses it with these options, those of its verb: with another threshold, say."""
+        return self
+
     def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Predictions for a batch: tensors by name, with the batch on dimension 0."""
         raise NotImplementedError

@@ -26,16 +26,42 @@ MARGIN = 1e-4
 """of rounding, around the range of the Bernoulli likelihood"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bernoulli:
-    """-sum x log p + (1 - x) log (1 - p) of logits; x lies in [0, 1]."""
+class Likelihood:
+    """-log p(x|z) of the values of an input; see the subclasses."""
+
+    def losses(self, decoded: Decoded, x: Tensor) -> Tensor:
+        """Of each value, of the shape of x."""
+        raise NotImplementedError
+
+    def mean(self, decoded: Decoded) -> Tensor:
+        """The mean of p(x|z)."""
+        raise NotImplementedError
+
+    def draw(self, decoded: Decoded, noise: Tensor) -> Tensor:
+        """A draw from p(x|z), by normal numbers of the shape of x."""
+        raise UsageError("the task has no distribution p(x|z) to draw values from")
+
+    def check(self, x: Tensor) -> None:
+        """Raise DataError for values that the likelihood is not for."""
 
     def negative_log_likelihood(self, decoded: Decoded, x: Tensor) -> Tensor:
-        losses = F.binary_cross_entropy_with_logits(_tensor(decoded), x, reduction="none")
-        return losses.flatten(1).sum(1)
+        """A sum over the values of an input, (B,)."""
+        return self.losses(decoded, x).flatten(1).sum(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bernoulli(Likelihood):
+    """-sum x log p + (1 - x) log (1 - p) of logits; x lies in [0, 1]."""
+
+    def losses(self, decoded: Decoded, x: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(_tensor(decoded), x, reduction="none")
 
     def mean(self, decoded: Decoded) -> Tensor:
         return torch.sigmoid(_tensor(decoded))
+
+    def draw(self, decoded: Decoded, noise: Tensor) -> Tensor:
+        uniform: Tensor = torch.special.ndtr(noise)
+        return (uniform < self.mean(decoded)).to(noise)
 
     def check(self, x: Tensor) -> None:
         """Raise DataError for values outside [0, 1]."""
@@ -45,54 +71,48 @@ class Bernoulli:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixedGaussian:
+class FixedGaussian(Likelihood):
     """sum (x - m)^2 / (2 s^2) + log s + log(2 pi) / 2, the standard deviation s the same for every value."""
 
     scale: float = 1.0
 
-    def negative_log_likelihood(self, decoded: Decoded, x: Tensor) -> Tensor:
-        squares_B = (x - _tensor(decoded)).square().flatten(1).sum(1)
-        return squares_B / (2 * self.scale**2) + x[0].numel() * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
+    def losses(self, decoded: Decoded, x: Tensor) -> Tensor:
+        constant = math.log(self.scale) + 0.5 * math.log(2 * math.pi)
+        return (x - _tensor(decoded)).square() / (2 * self.scale**2) + constant
 
     def mean(self, decoded: Decoded) -> Tensor:
         return _tensor(decoded)
 
-    def check(self, x: Tensor) -> None:
-        """Any value is in its range."""
+    def draw(self, decoded: Decoded, noise: Tensor) -> Tensor:
+        return _tensor(decoded) + self.scale * noise
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedGaussian:
+class LearnedGaussian(Likelihood):
     """As ``FixedGaussian``, the variance from the decoder: a ``Gaussian`` of mean and log-variance."""
 
-    def negative_log_likelihood(self, decoded: Decoded, x: Tensor) -> Tensor:
+    def losses(self, decoded: Decoded, x: Tensor) -> Tensor:
         mean, log_variance = decoded
-        losses = 0.5 * (log_variance + (x - mean).square() * torch.exp(-log_variance) + math.log(2 * math.pi))
-        return losses.flatten(1).sum(1)
+        return 0.5 * (log_variance + (x - mean).square() * torch.exp(-log_variance) + math.log(2 * math.pi))
 
     def mean(self, decoded: Decoded) -> Tensor:
         mean: Tensor = decoded[0]
         return mean
 
-    def check(self, x: Tensor) -> None:
-        """Any value is in its range."""
+    def draw(self, decoded: Decoded, noise: Tensor) -> Tensor:
+        mean, log_variance = decoded
+        return mean + torch.exp(0.5 * log_variance) * noise
 
 
 @dataclass(frozen=True, kw_only=True)
-class SquaredError:
+class SquaredError(Likelihood):
     """sum (x - x^)^2: no likelihood, but the error of an autoencoder."""
 
-    def negative_log_likelihood(self, decoded: Decoded, x: Tensor) -> Tensor:
-        return (x - _tensor(decoded)).square().flatten(1).sum(1)
+    def losses(self, decoded: Decoded, x: Tensor) -> Tensor:
+        return (x - _tensor(decoded)).square()
 
     def mean(self, decoded: Decoded) -> Tensor:
         return _tensor(decoded)
-
-    def check(self, x: Tensor) -> None:
-        """Any value is in its range."""
-
-
-Likelihood = Bernoulli | FixedGaussian | LearnedGaussian | SquaredError
 
 
 def expect_unit(preprocess: Preprocess) -> None:

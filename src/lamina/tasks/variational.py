@@ -10,7 +10,6 @@ Legend: B batch, L latent dimensions, K importance samples; x any shape after th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from lamina.data.protocols import Preprocess
-from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.layers.gaussian import Gaussian
 from lamina.tasks.autoencoding import serves
@@ -35,6 +33,7 @@ from lamina.tasks.likelihoods import (
     chosen,
     expect_unit,
 )
+from lamina.tasks.reconstruction import Reconstruction, Restored, noise
 from lamina.tasks.verbs import VERBS
 
 
@@ -65,7 +64,7 @@ class ELBOOptions:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
-class Variational(Task):
+class Variational(Reconstruction):
     """-E_q[log p(x|z)] + beta KL(q(z|x) || N(0, 1)). Models return (p(x|z), q(z|x)), z drawn from q in training, and
     have ``encode`` and ``decode``.
 
@@ -73,20 +72,21 @@ class Variational(Task):
     """
 
     name = "variational"
-    monitor = ("loss", "min")
+    scores = ("elbo", "reconstruction", "latent")
+    has_prior = True
     needs_method = "decode"
     lower_is_better = (*Task.lower_is_better, "reconstruction", "kl")
 
     def __init__(
-        self, call: Call, likelihood: Likelihood, options: ELBOOptions | None = None, importance_samples: int = 0
+        self,
+        call: Call,
+        likelihood: Likelihood,
+        options: ELBOOptions | None = None,
+        preprocess: Preprocess | None = None,
+        importance_samples: int = 0,
     ) -> None:
-        self.call, self.likelihood = call, likelihood
+        super().__init__(call, likelihood, preprocess)
         self.options, self.importance_samples = options or ELBOOptions(), importance_samples
-
-    def input(self, batch: Batch) -> Tensor:
-        """The model's input, (B, ...)."""
-        x: Tensor = self.call(batch)[0][0]
-        return x
 
     def loss(self, model: nn.Module, batch: Batch, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
         x = self.input(batch)
@@ -145,17 +145,36 @@ class Variational(Task):
             log_weights.append(ratio_BL.sum(1).double() - error_B)
         return torch.stack(errors), torch.stack(log_weights)
 
-    def predict(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """{"reconstruction": like x, "score": (B,)}: the negative ELBO with z at the mean of q, which draws nothing."""
-        x = self.input(batch)
-        self.likelihood.check(x)
-        decoded, latent = model(x)
-        score_B = self.likelihood.negative_log_likelihood(decoded, x) + kl_by_dimension(Gaussian(*latent)).sum(1)
-        return {"reconstruction": self.likelihood.mean(decoded).float(), "score": score_B.float()}
+    def restore(self, model: nn.Module, x: Tensor) -> Restored:
+        """With z at the mean of q: nothing is drawn."""
+        decoded, latent = self.outputs(model, x)
+        cost_B = kl_by_dimension(latent).sum(1)
+        return Restored(self.likelihood.mean(decoded), self.likelihood.losses(decoded, x), cost_B, latent.mean)
 
-    def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
-        """{"score"}: the negative ELBO."""
-        return {"score": float(prediction["score"])}
+    def outputs(self, model: nn.Module, x: Tensor) -> tuple[Decoded, Gaussian]:
+        """p(x|z) and q(z|x), of a model, or of the file of one, which gives their tensors one after the other."""
+        decoded, *latent = model(x)
+        if len(latent) == 1:
+            return decoded, Gaussian(*latent[0])
+        *variance, mean, log_variance = latent
+        return Gaussian(decoded, variance[0]) if variance else decoded, Gaussian(mean, log_variance)
+
+    def span(self, model: nn.Module) -> tuple[Tensor, Tensor]:
+        """The prior's."""
+        size = latent_size(model)
+        return torch.zeros(size), torch.ones(size)
+
+    def draw(self, model: nn.Module, count: int, seed: int) -> Tensor:
+        """Codes (N, L) from the prior; the i-th depends on the seed and i alone."""
+        return noise(count, latent_size(model), seed)
+
+
+def latent_size(model: nn.Module) -> int:
+    """The number of latent dimensions. Raises UsageError for a model that does not say."""
+    size = getattr(getattr(model, "config", None), "latent", None)
+    if size is None:
+        raise UsageError(f"{type(model).__name__} does not say how many latent dimensions it has: config.latent")
+    return int(size)
 
 
 def shaped(decoded: Decoded, x: Tensor) -> Decoded:
@@ -182,7 +201,7 @@ def likelihood_of(objective: Objective, preprocess: Preprocess) -> Likelihood:
 
 def make(setup: TaskSetup) -> Task:
     likelihood = likelihood_of(setup.objective, setup.preprocess)
-    return Variational(setup.preprocess.call, likelihood, setup.objective.options)
+    return Variational(setup.preprocess.call, likelihood, setup.objective.options, setup.preprocess)
 
 
 def model_options(objective: Objective, preprocess: Preprocess) -> dict[str, Any]:

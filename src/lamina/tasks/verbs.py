@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lamina.tasks.autoencoder_options import BoundOptions, NoisyOptions
+from lamina.tasks.autoencoder_options import (
+    AutoencoderVerdict,
+    BoundOptions,
+    NoisyOptions,
+    SampleOptions,
+    VariationalSampleOptions,
+    VariationalVerdict,
+)
 from lamina.tasks.generation_options import GenerationOptions
 from lamina.tasks.style_options import BlendOptions
 from lamina.tasks.translation_options import BeamOptions, TranslationOptions
@@ -24,7 +31,7 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "style-transfer": {"evaluate": NoOptions, "style": NoOptions},
     "arbitrary-style-transfer": {"evaluate": NoOptions, "style": BlendOptions},
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
-    "autoencoding": {"evaluate": NoisyOptions, "predict": NoOptions},
-    "variational": {"evaluate": BoundOptions, "predict": NoOptions},
+    "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
+    "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},
 }
 """the frozen dataclass of a verb's options: ``VERBS[task][verb]``"""

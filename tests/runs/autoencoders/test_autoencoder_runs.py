@@ -171,6 +171,6 @@ def test_pictures_that_the_likelihood_is_not_for(tmp_path: Path) -> None:
     np.savez(tmp_path / "floats.npz", x=floats)
     run = train("vae", "", tmp_path, data=str(tmp_path / "floats.npz"), name="floats")
     assert run.preprocess.signature()[0].bounds == (0.0, 1.0)  # -1 to 1 is brought to 0 to 1
-    assert len(run.predict(floats[0])) == 1
+    assert len(run.predict(floats[0], threshold=100.0)) == 1
     with pytest.raises(DataError, match="Bernoulli likelihood is for values from 0 to 1"):
-        run.predict(3 * floats[0])
+        run.predict(3 * floats[0], threshold=100.0)

@@ -168,6 +168,11 @@ class ImagePreprocess:
         mean_C11, std_C11 = (value.new_tensor(part)[:, None, None] for part in (self.mean, self.std))
         return _picture(value * std_C11 + mean_C11)
 
+    def attributed(self, values: Tensor) -> dict[str, float]:
+        """Values of a sample (C, H, W) by pixel, channels added up."""
+        by_pixel_HW = values.reshape(self.channels, self.height, self.width).sum(0).tolist()
+        return {f"row {i}, column {j}": v for i, row in enumerate(by_pixel_HW) for j, v in enumerate(row)}
+
     def stored_picture(self, value: Tensor) -> Picture:
         """A picture (H, W, C) uint8 from an encoded image (C, H, W) of any size."""
         low, high = self.value_range

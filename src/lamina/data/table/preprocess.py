@@ -52,6 +52,16 @@ class Category:
     """whether there is a last category for missing values, as training rows have some"""
 
 
+def feature_names_of(column: Number | Category | Date) -> tuple[str, ...]:
+    """The names of a column's features."""
+    if isinstance(column, Number):
+        return (column.name,)
+    if isinstance(column, Date):
+        return tuple(column.feature_names)
+    missing = (f"{column.name} missing",) if column.missing else ()
+    return (*(f"{column.name}={category}" for category in column.categories), *missing)
+
+
 KINDS: dict[type[Number | Category | Date], str] = {Number: "numeric", Category: "categorical", Date: "date"}
 
 
@@ -80,16 +90,7 @@ class TablePreprocess:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The name of each feature: the column, with the category for categorical columns."""
-        names: list[str] = []
-        for column in self.columns:
-            if isinstance(column, Number):
-                names.append(column.name)
-            elif isinstance(column, Date):
-                names += column.feature_names
-            else:
-                names += [f"{column.name}={category}" for category in column.categories]
-                names += [f"{column.name} missing"] if column.missing else []
-        return tuple(names)
+        return tuple(name for column in self.columns for name in feature_names_of(column))
 
     def model_options(self) -> dict[str, int]:
         """Model options determined by the data; those that the model has are set."""
@@ -174,6 +175,16 @@ class TablePreprocess:
             row[column.name] = names[int(part.argmax())] if part.any() else None
             start += len(names)
         return row
+
+    def attributed(self, values: torch.Tensor) -> dict[str, float]:
+        """Values of a sample's features (F,) by column, those of one column added up."""
+        found: dict[str, float] = {}
+        start, numbers = 0, values.tolist()
+        for column in self.columns:
+            width = len(feature_names_of(column))
+            found[column.name] = sum(numbers[start : start + width])
+            start += width
+        return found
 
     def training_stream(self, samples: InMemory, options: BatchOptions) -> Stream:
         """Shuffled training batches."""

@@ -237,9 +237,9 @@ def strata(spec: DataSpec, targets: Tensor | None) -> Tensor | None:
 
 def check_targets(spec: DataSpec, splits: Mapping[str, Tensor | None], options: DataOptions) -> None:
     """Raise DataError for targets with a single class or value, if a model is to learn from them, and for a class that
-    is not in train. Targets of other packages' tasks are not checked."""
+    is not in train. Targets of other packages' tasks are not checked, nor those of a model that does not learn them."""
     targets = splits["train"]
-    if targets is None or spec.task not in PREDICTED:
+    if targets is None or spec.task not in PREDICTED or not options.supervised or options.normal is not None:
         return
     if options.teaches:
         _expect_variety(spec, targets)

@@ -14,6 +14,7 @@ from lamina.data.text.samples import Pairs, Text
 from lamina.data.text.streams import Ragged
 from lamina.runs.text.generation import continue_tokens
 from lamina.runs.text.translation import Translator, translate
+from lamina.runs.views.base import TrainingSamples
 from lamina.tasks.generation_options import GenerationOptions
 
 PROMPT = 16
@@ -24,7 +25,7 @@ TRANSLATED = 3
 
 
 @dataclass(frozen=True)
-class Continued:
+class Continued(TrainingSamples):
     """{"prompt", "text"}: a prompt and its continuation."""
 
     preprocess: TextPreprocess
@@ -38,7 +39,7 @@ class Continued:
 
 
 @dataclass(frozen=True)
-class Translated:
+class Translated(TrainingSamples):
     """{"source", "text", "truth"}: a source, its translation, and the reference."""
 
     task: Translator

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -29,10 +30,16 @@ from lamina.tasks.base import Batch, EngineAtRest, Task
 GRADIENT_SAMPLES = 256
 
 
-class TrainingSamples(Protocol):
-    """Samples generated after each epoch, always from the same prompts."""
+class TrainingSamples:
+    """Samples generated after each epoch, always from the same prompts or inputs."""
 
-    def rows(self, model: nn.Module) -> Iterator[dict[str, Any]]: ...
+    def rows(self, model: nn.Module) -> Iterator[dict[str, Any]]:
+        """Texts, for samples.jsonl."""
+        return iter(())
+
+    def picture(self, model: nn.Module) -> bytes | None:
+        """A PNG file, for the folder ``samples``; None: none."""
+        return None
 
 
 class InspectionPage(Protocol):
@@ -72,6 +79,8 @@ class View:
     has_stages: ClassVar[bool] = False
     """whether an inspection takes a ``stage``"""
 
+    takes_prompts: ClassVar[bool] = True
+    """whether ``generate`` continues texts"""
     validation_metrics: ClassVar[tuple[str, ...]] = ()
     """the names that ``validation_scores`` computes"""
 
@@ -118,9 +127,11 @@ class View:
 
     def predict(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """One dictionary for each sample of the items."""
-        return predict_items(self.run.predict_batch, self.run.task, self.run.preprocess, items)
+        task = self.run.task.predicted_with(options)
+        return predict_items(partial(self.run.predict_batch, task=task), task, self.run.preprocess, items)
 
-    def generate(self, prompts: Sequence[str], options: Any) -> list[str]:
+    def generate(self, prompts: Sequence[str], options: Any) -> list[Any]:
+        """Texts that continue the prompts; without prompts pictures (H, W, C) uint8, or rows."""
         raise NotImplementedError
 
     def style(self, content: Any, styles: Sequence[Any], options: Any) -> Any:

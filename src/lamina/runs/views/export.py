@@ -19,6 +19,7 @@ from lamina.errors import ExportError, RunError, UsageError
 from lamina.export.example import signature_of
 from lamina.export.facts import ExportFacts
 from lamina.export.formats import FORMATS, check_engine, engine_of, format_named
+from lamina.export.inputs import output_names
 from lamina.export.onnx import OnnxModel
 from lamina.export.openvino import OpenvinoModel
 from lamina.export.writing import Exported, check_path, open_engine, write_export
@@ -172,7 +173,7 @@ def _facts_of(run: Opened) -> ExportFacts:
     if not run.directory.weights.is_file():
         raise RunError(f"{run.path} has no weights yet: it was stopped before its first epoch was done")
     files = dict(run.preprocess.files())
-    return ExportFacts(
+    facts = ExportFacts(
         model=run.config.name,
         inputs=_limited(run.preprocess.signature(), limits(run.model)[1]),
         classes=run.classes,
@@ -186,6 +187,7 @@ def _facts_of(run: Opened) -> ExportFacts:
         weights=digest(run.directory.weights),
         version=__version__,
     )
+    return replace(facts, outputs=output_names(run.model, facts))
 
 
 def _limited(signature: Signature, context: int | None) -> Signature:

@@ -17,6 +17,12 @@ VIEWS: Plugins[type[View]] = Plugins(
         "style-transfer/image": "lamina.runs.image.style:StyleView",
         "arbitrary-style-transfer/image": "lamina.runs.image.style:ArbitraryStyleView",
         "translation/text": "lamina.runs.text.views:TranslationView",
+        "autoencoding/image": "lamina.runs.autoencoding.views:AutoencoderImageView",
+        "autoencoding/table": "lamina.runs.autoencoding.views:AutoencoderTableView",
+        f"autoencoding/{ANY}": "lamina.runs.autoencoding.views:AutoencoderView",
+        "variational/image": "lamina.runs.autoencoding.views:AutoencoderImageView",
+        "variational/table": "lamina.runs.autoencoding.views:AutoencoderTableView",
+        f"variational/{ANY}": "lamina.runs.autoencoding.views:AutoencoderView",
     },
     View,
 )

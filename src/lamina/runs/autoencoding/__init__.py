@@ -1,0 +1,1 @@
+"""Runs that restore their input: autoencoders, variational and denoising ones."""

@@ -1,0 +1,55 @@
+"""Views of runs that restore their input: pictures and rows generated, anomalies, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lamina.data.protocols import Preprocess
+from lamina.data.source import Source
+from lamina.errors import UsageError
+from lamina.runs.autoencoding.anomalies import judge
+from lamina.runs.autoencoding.generation import generated
+from lamina.runs.autoencoding.samples import restored_pictures
+from lamina.runs.image.view import ImageView
+from lamina.runs.table.view import TableView
+from lamina.runs.views.base import TrainingSamples, View
+from lamina.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class AutoencoderView(View):
+    """Generation from codes."""
+
+    takes_prompts: ClassVar[bool] = False
+    noisy: ClassVar[bool] = False
+    """whether what is generated has noise unless the options say otherwise: rows without it lack variance"""
+
+    def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
+        """The task's metrics; where a class is normal, those of anomalies, too, of the model and of the baselines."""
+        found = super().evaluate(split, source, options)
+        judged = judge(self.run, split, source, options.normal, options.score)
+        return found if judged is None else found | judged.metrics()
+
+    def generate(self, prompts: Sequence[str], options: Any) -> list[Any]:
+        """Pictures (H, W, C) uint8, or rows."""
+        if prompts:
+            raise UsageError(f"{self.run.path} generates {self.run.modality.noun}, it continues no prompt")
+        return generated(self.run, options, self.noisy)
+
+
+@dataclass(frozen=True)
+class AutoencoderImageView(AutoencoderView, ImageView):
+    """Pictures: restored ones after each epoch."""
+
+    @classmethod
+    def training_samples(cls, task: Task, preprocess: Preprocess, source: Source, seed: int) -> TrainingSamples:
+        return restored_pictures(task, preprocess, source, seed)
+
+
+@dataclass(frozen=True)
+class AutoencoderTableView(AutoencoderView, TableView):
+    """Rows."""
+
+    noisy: ClassVar[bool] = True
