@@ -127,10 +127,11 @@ def given(fields: Mapping[str, Field], values: Mapping[str, Any], under: str = "
 
 
 def _docs(cls: type[Any]) -> dict[str, str]:
-    """Attribute docstrings by attribute, on one line."""
+    """Attribute docstrings by attribute, those of base classes among them, on one line."""
     from docstring_parser import parse_from_object
 
-    params = parse_from_object(cls).params
+    bases = [base for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base)]
+    params = [param for base in bases for param in parse_from_object(base).params]
     return {param.arg_name: " ".join((param.description or "").replace("``", "").split()) for param in params}
 
 

@@ -38,7 +38,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "lstm-lm-small-book --greedy --stop .\n"
         'gpt2/ --prompt "Once upon"\n'
         "vae-digits --count 64 --seed 1 --grid\n"
-        "vae-digits --interpolate a.png b.png --count 20 --out from-a-to-b.gif\n"
+        "vae-digits --interpolate a.png b.png --out a-to-b.gif\n"
         "vae-digits --walk 3 --out walk.png\n"
         "vae-wine --count 100 --out rows.csv"
     )
