@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -34,6 +34,27 @@ class Samples(Split, Protocol):
 
     def joined(self, other: Self) -> Self:
         """Concatenation, without targets. Raises DataError for samples that cannot be combined."""
+
+
+class Comparable(Split, Protocol):
+    """A split that can say how many of its samples are in another."""
+
+    def repeated(self, other: Self) -> int:
+        """The number of samples that are in ``other``, too, with the same target; 0 where it is dear to find out."""
+
+
+def repeats(
+    inputs: Iterable[Hashable], targets: Tensor | None, others: Iterable[Hashable], other_targets: Tensor | None
+) -> int:
+    """How many of the samples are among the others, input and target."""
+    there = set(_keys(others, other_targets))
+    return sum(key in there for key in _keys(inputs, targets))
+
+
+def _keys(inputs: Iterable[Hashable], targets: Tensor | None) -> Iterable[Hashable]:
+    if targets is None:
+        return inputs
+    return zip(inputs, map(tuple, targets.reshape(len(targets), -1).tolist()), strict=True)
 
 
 def chosen_targets(targets: Tensor | None, index: Tensor) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lamina.data.options import DataOptions
 from lamina.data.partition import equal_parts, grouped_parts, random_order
-from lamina.data.source import Samples, Source, Split
+from lamina.data.source import Comparable, Samples, Source, Split
 from lamina.data.spec import ORDER, DataSpec
 from lamina.data.tabular.groups import Groups
 from lamina.data.targets.labels import CLASSES, check_targets, strata
@@ -181,7 +181,22 @@ def named(spec: DataSpec, splits: Mapping[str, Split], options: DataOptions) -> 
     if options.folds is not None and not spec.fold:
         raise UsageError(f"folds (--folds) are of rows, images or labelled texts: {spec.name} is {spec.task} data")
     named = {name: splits[name] for name in ORDER if name in splits}
-    return Source(replace(spec, sizes={name: len(split) for name, split in named.items()}), named)
+    sizes = {name: len(split) for name, split in named.items()}
+    notes = (*spec.notes, *_repeats(named, options)) if options.teaches else spec.notes
+    return Source(replace(spec, sizes=sizes, notes=notes), named)
+
+
+def _repeats(splits: Mapping[str, Split], options: DataOptions) -> list[str]:
+    """A note on samples of other splits that are in train, too."""
+    found = []
+    for name, split in splits.items():
+        if name != "train" and hasattr(split, "repeated"):
+            count = cast(Comparable, split).repeated(cast(Comparable, splits["train"]))
+            found += [f"{count:,} of {len(split):,} {name} samples"] if count else []
+    if not found:
+        return []
+    way_out = "" if options.group is not None else " (--group COLUMN keeps related rows of a table in one split)"
+    return [f"{' and '.join(found)} equal one in train, target included: they flatter the metrics{way_out}"]
 
 
 def split_counts(options: DataOptions, splits: Mapping[str, Split], total: int) -> dict[str, int]:

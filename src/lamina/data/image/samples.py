@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from lamina.data.image.decoding import ImageFile
-from lamina.data.source import as_index, chosen_targets
+from lamina.data.image.decoding import EncodedImage, ImageFile
+from lamina.data.source import as_index, chosen_targets, repeats
 from lamina.errors import DataError
+
+MOST_COMPARED_BYTES = 256 * 2**20
+"""contents beyond which pictures are not compared"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class ImageArrays:
             )
         return ImageArrays(torch.cat([mine, theirs]))
 
+    def repeated(self, other: ImageArrays) -> int:
+        if self.images_NCHW.nbytes + other.images_NCHW.nbytes > MOST_COMPARED_BYTES:
+            return 0
+        mine, theirs = ((_digest(image.numpy().tobytes()) for image in split.images_NCHW) for split in (self, other))
+        return repeats(mine, self.targets, theirs, other.targets)
+
     def with_targets(self, targets: Tensor | None) -> ImageArrays:
         return replace(self, targets=targets)
 
@@ -58,5 +68,29 @@ class ImageFiles:
             raise DataError("image files cannot be combined with image arrays: use files for both")
         return ImageFiles(self.paths + other.paths)
 
+    def repeated(self, other: ImageFiles) -> int:
+        sizes, others = ([_size(path) for path in split.paths] for split in (self, other))
+        both = set(sizes) & set(others)
+        compared = sum(size for size in sizes + others if size in both)
+        if compared > MOST_COMPARED_BYTES:
+            return 0
+        mine, theirs = (
+            [_content(path) if size in both else str(path) for path, size in zip(split.paths, of, strict=True)]
+            for split, of in ((self, sizes), (other, others))
+        )
+        return repeats(mine, self.targets, theirs, other.targets)
+
     def with_targets(self, targets: Tensor | None) -> ImageFiles:
         return replace(self, targets=targets)
+
+
+def _size(path: ImageFile) -> int:
+    return len(path.content) if isinstance(path, EncodedImage) else path.stat().st_size
+
+
+def _content(path: ImageFile) -> bytes:
+    return _digest(path.content if isinstance(path, EncodedImage) else path.read_bytes())
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

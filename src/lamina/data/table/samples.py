@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
 from lamina.data.source import as_index, chosen_targets
@@ -38,5 +39,20 @@ class Table:
             raise DataError("tables can only be combined if they have the same columns")
         return Table(pd.concat([self.frame, other.frame[columns]], ignore_index=True))
 
+    def repeated(self, other: Table) -> int:
+        mine, theirs = (_row_hashes(split) for split in (self, other))
+        return int(np.isin(mine, theirs).sum())
+
     def with_targets(self, targets: Tensor | None) -> Table:
         return replace(self, targets=targets)
+
+
+def _row_hashes(table: Table) -> np.ndarray[Any, Any]:
+    import pandas as pd
+
+    frame = table.frame
+    if table.targets is not None:
+        columns = table.targets.reshape(len(table), -1).numpy()
+        targets = pd.DataFrame(columns, columns=[("target", k) for k in range(columns.shape[1])])
+        frame = pd.concat([frame, targets], axis=1)
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lamina.data.fingerprints import of_frame
 from lamina.data.options import DataOptions
-from lamina.data.source import Source
+from lamina.data.source import Source, targets_of
 from lamina.data.spec import Column, DataSpec
 from lamina.data.splits import complete
 from lamina.data.table.samples import Table
 from lamina.data.tabular.columns import Place, Typed, typed
 from lamina.data.tabular.dates import PARTS, date_order
+from lamina.data.tabular.leaks import determines
 from lamina.data.tabular.roles import counts_rows, numbers_rows
 from lamina.data.tabular.rows import known_columns
 from lamina.data.targets.labels import Labels
@@ -67,7 +68,29 @@ def table_source(
         part = frame.iloc[start : start + count].reset_index(drop=True)
         splits[split] = Table(part, labels.take(slice(start, start + count)))
         start += count
-    return complete(spec, splits, options, labels.groups)
+    source = complete(spec, splits, options, labels.groups)
+    return _with_leaks(source) if options.teaches else source
+
+
+def _with_leaks(source: Source) -> Source:
+    """The source with notes on columns that alone determine the target in the training data."""
+    spec, train = source.spec, source.splits["train"]
+    targets = targets_of(train)
+    inputs = [column.name for column in spec.columns if column.kind != "index"]
+    if (
+        targets is None
+        or len(inputs) < 2
+        or not (targets.ndim == 1 or targets.shape[1] == 1)
+        or spec.task == "multilabel"
+    ):
+        return source
+    found = [name for name in inputs if determines(cast(Table, train).frame[name], targets.reshape(-1).numpy())]
+    notes = (
+        f"column '{name}' alone determines the target in all {len(train):,} training rows: check that it is known "
+        f"before the target is, or leave it out with --drop '{name}'"
+        for name in found
+    )
+    return replace(source, spec=replace(spec, notes=(*spec.notes, *notes)))
 
 
 def _role(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from lamina.data.source import as_index, chosen_targets
+from lamina.data.source import as_index, chosen_targets, repeats
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class Texts:
     def joined(self, other: Texts) -> Texts:
         return Texts(self.texts + other.texts)
 
+    def repeated(self, other: Texts) -> int:
+        return repeats(self.texts, self.targets, other.texts, other.targets)
+
     def with_targets(self, targets: Tensor | None) -> Texts:
         return replace(self, targets=targets)
 
@@ -44,6 +47,10 @@ class Pairs:
 
     def subset(self, index: Sequence[int]) -> Pairs:
         return Pairs(tuple(self.sources[i] for i in index), tuple(self.texts[i] for i in index))
+
+    def repeated(self, other: Pairs) -> int:
+        pairs, others = (zip(split.sources, split.texts, strict=True) for split in (self, other))
+        return repeats(pairs, None, others, None)
 
 
 @dataclass(frozen=True)
