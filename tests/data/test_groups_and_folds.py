@@ -196,7 +196,7 @@ def test_folds_that_cannot_be_are_refused(tmp_path: Path) -> None:
         ({"folds": 3, "fold": 4}, "must be 1 to 3"),
         ({"folds": 200, "fold": 1}, "has 120 samples, too few for 200 folds: --folds 120 at most"),
         ({"folds": 21, "fold": 1, "group": "patient"}, "has 20 groups, too few for 21 folds: --folds 20 at most"),
-        ({"folds": 5}, "name one of them, --fold 1 to 5"),
+        ({"folds": 5}, "name one, --fold 1 to 5"),
     ]:
         with pytest.raises(UsageError, match=words):
             opened(tmp_path, frame(), **options)
