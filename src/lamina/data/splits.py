@@ -86,7 +86,7 @@ def _apart(spec: DataSpec, splits: Mapping[str, Samples], groups: Groups) -> Gro
             if (before := first.setdefault(number, split)) != split:
                 raise DataError(
                     f"{spec.name}: group '{groups.names[number]}' of column '{groups.column}' is in {before} and in "
-                    f"{split}, as the data are divided: leave --group out, or have them divided (--split-column none)"
+                    f"{split}, as the data are divided: leave --group out, or the division (--drop its column)"
                 )
     return replace(groups, numbers=parts["train"])
 
@@ -99,7 +99,7 @@ def _fold(
     if "test" in splits:
         raise UsageError(
             f"{spec.name} has a test split of its own, and --folds tests each part of the data in turn: leave --folds "
-            "out, or the division (--split-column none, or one file of all data)"
+            "out, or the division (--drop its column, or give one file of all data)"
         )
     if fold is None:
         raise UsageError(
