@@ -131,7 +131,7 @@ def test_a_prefix_of_the_models_own_names_stays() -> None:
 
 def test_what_most_names_do_not_have_is_listed() -> None:
     file = {f"model.{name}": tensor for name, tensor in named().items()} | {"loss.weight": torch.ones(4)}
-    with pytest.raises(UsageError, match=r"after 'model\.'\) does not fit this ResNetCifar: unexpected loss\.weight$"):
+    with pytest.raises(UsageError, match=r"after 'model\.'\) does not fit this ResNetCifar: unexpected loss\.weight;"):
         load_weights(net(shortcut="B"), file)
     clash = ["module.weight", "module.bias", "module.x", "weight"]
     assert [reading.prefix for reading in readings(clash)] == [""]
@@ -372,3 +372,25 @@ def test_tensorflows_models_are_refused_by_name(name: str, tmp_path: Path) -> No
     assert load_weights(model, plain).notes == ()
     other = lamina.create_model("efficientnet-b0", **small, eps=1e-3)
     assert "this model 0.001: build it with eps=1e-5" in str(load_weights(other, plain))
+
+
+def test_modules_side_by_side_in_one_state_dict() -> None:
+    """What Lightning saves of a module with a second model, a loss with weights, a metric with buffers."""
+    right = dict(lamina.create_model("lenet5").state_dict())
+    other = {name: tensor + 1 for name, tensor in right.items()}
+    for beside in (
+        {f"ema_model.module.{name}": tensor for name, tensor in other.items()},
+        {"criterion.weight": torch.ones(10)},
+        {"train_accuracy.tp": torch.zeros(10)},
+    ):
+        content = {"epoch": 3, "state_dict": {**{f"net.{name}": tensor for name, tensor in right.items()}, **beside}}
+        module = next(iter(beside)).partition(".")[0]
+        with pytest.raises(UsageError, match=f"--entry NAME.* takes the tensors of one module: .*{module}"):
+            load_weights(lamina.create_model("lenet5"), content)
+        load_weights(model := lamina.create_model("lenet5"), content, entry="net")
+        assert all(torch.equal(tensor, right[name]) for name, tensor in model.state_dict().items())
+    content["state_dict"] |= {f"ema_model.module.{name}": tensor for name, tensor in other.items()}  # type: ignore[operator]
+    load_weights(model := lamina.create_model("lenet5"), content, entry="ema_model")
+    assert all(torch.equal(tensor, other[name]) for name, tensor in model.state_dict().items())
+    with pytest.raises(UsageError, match="no entry 'swa' with weights"):
+        load_weights(model, content, entry="swa")

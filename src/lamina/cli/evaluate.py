@@ -50,12 +50,13 @@ def parser(
     parser.add_argument(
         "--entry", type=str, metavar="NAME", help="the entry of --weights, a checkpoint, that holds them"
     )
-    parser.add_fields(title, every_field("evaluate") if fields is None else fields)
+    fields = every_field("evaluate") if fields is None else list(fields)
+    parser.add_fields(title, fields)
     if model is not None:
         from lamina.registry import variant
 
         parser.add_fields("images", (field for field in fields_of(Augmentation) if field.name in IMAGES))
-        parser.add_fields("reading the data", fields_of(DataOptions))
+        parser.add_fields("reading the data", fields_of(DataOptions, skip={field.name for field in fields}))
         parser.add_fields(f"options of {model}", fields_of(type(variant(model).config), under="model"))
     parser.add_common()
     return parser

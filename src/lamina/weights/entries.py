@@ -34,8 +34,9 @@ def weights_in(content: Any, label: str, entry: str | None = None) -> tuple[dict
 
     Without an ``entry`` the averaged weights, or else the raw ones, under a name of ``PARTS``, or the only entry that
     holds tensors. Deeper entries are named with dots: ``weights_in({"model": {"ema": tensors}}, "x.pth")`` gives
-    ``(tensors, "model.ema")``. Raises DataError for content without weights, UsageError for an unknown entry and for
-    several of which none has a known name; ``label`` is how messages name the content.
+    ``(tensors, "model.ema")``. An ``entry`` may also be what the names of some tensors begin with. Raises DataError for
+    content without weights, UsageError for an unknown entry and for several of which none has a known name; ``label``
+    is how messages name the content.
     """
     if not isinstance(content, Mapping):
         raise DataError(f"{label} holds no named weights, but a {type(content).__name__}")
@@ -43,6 +44,8 @@ def weights_in(content: Any, label: str, entry: str | None = None) -> tuple[dict
     if not found:
         held = ", ".join(str(key) for key in list(content)[:SHOWN]) or "nothing"
         raise DataError(f"{label} holds no named weights, but {held}")
+    if entry is not None and (group := _under(found, entry)):
+        return group, entry
     path = _best(found, label) if entry is None else _asked(found, label, entry)
     return found[path], ".".join(path) or None
 
@@ -94,6 +97,20 @@ def _asked(found: Mapping[Path, Any], label: str, entry: str) -> Path:
             return matches[0] if len(matches) == 1 else _best(dict.fromkeys(matches), label)
     held = f"it has {_listed(found)}" if any(found) else "its weights are in no entry"
     raise UsageError(f"{label} has no entry '{entry}' with weights: {held}")
+
+
+def _under(found: Mapping[Path, dict[str, Tensor]], entry: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``entry``, without it, where no entry is called so: one of several models that
+    a file holds side by side (``student.``, ``teacher.``)."""
+    parts = tuple(entry.split("."))
+    if any(parts in (path[: len(parts)], path[-len(parts) :]) for path in found):
+        return {}
+    for path in sorted(found, key=lambda path: _rank(path) if all(part in PARTS for part in path) else (len(PARTS),)):
+        begin = f"{entry}."
+        group = {name.removeprefix(begin): t for name, t in found[path].items() if name.startswith(begin)}
+        if group:
+            return group
+    return {}
 
 
 def _listed(found: Mapping[Path, Any]) -> str:

@@ -134,7 +134,7 @@ def expect_fit(found: Match, ours: Mapping[str, Tensor], label: str, model: str,
     if 3 * (len(found.fitting) + len(found.misshapen)) < len(theirs):  # hardly any names fit: another architecture
         raise UsageError(
             f"{label} does not fit this {model}: {len(found.fitting)} of its {len(theirs)} tensors do; "
-            f"it holds {listed(list(found.reading.names.values()))}"
+            f"it holds {listed(list(found.reading.names.values()))}{_groups(found, ours)}"
         )
     if found.only_head:
         raise UsageError(f"{label} {_head_differs(found, ours, theirs)}: {advice}")
@@ -148,7 +148,19 @@ def expect_fit(found: Match, ours: Mapping[str, Tensor], label: str, model: str,
     }
     text = "; ".join(f"{fault} {listed(names)}" for fault, names in faults.items() if names)
     after = f" after '{found.reading.prefix}'" if found.reading.prefix else ""
-    raise UsageError(f"{label} (names of {found.layout.source}{after}) does not fit this {model}: {text}")
+    raise UsageError(
+        f"{label} (names of {found.layout.source}{after}) does not fit this {model}: {text}{_groups(found, ours)}"
+    )
+
+
+def _groups(found: Match, ours: Mapping[str, Tensor]) -> str:
+    """The way out where a file holds several modules side by side."""
+    own = {name.partition(".")[0] for name in (*ours, *(found.translation.theirs(name) or "" for name in ours))}
+    first = {name.partition(".")[0] for name in found.reading.names.values() if "." in name}
+    groups = sorted(first - own)
+    if not found.unexpected or len(first) < 2 or not groups or len(groups) > SHOWN or first & own:
+        return ""
+    return f"; entry=NAME (--entry NAME) takes the tensors of one module: {', '.join(groups)}"
 
 
 def expect_tied(found: Match, label: str, model: str) -> None:
