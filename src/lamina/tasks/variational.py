@@ -159,6 +159,10 @@ class Variational(Reconstruction):
         *variance, mean, log_variance = latent
         return Gaussian(decoded, variance[0]) if variance else decoded, Gaussian(mean, log_variance)
 
+    def dimension_costs(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The divergence of each latent dimension, (B, L)."""
+        return kl_by_dimension(self.outputs(model, x)[1])
+
     def span(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """The prior's."""
         size = latent_size(model)

@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 from lamina.data.protocols import Preprocess
 from lamina.data.source import Source
 from lamina.errors import UsageError
+from lamina.report.blocks import Section
+from lamina.report.content import Outcome, ReportContent
 from lamina.runs.autoencoding.anomalies import judge
 from lamina.runs.autoencoding.generation import generated
+from lamina.runs.autoencoding.inspection import inspect_picture
+from lamina.runs.autoencoding.report import picture_sections, row_sections, shared_sections
 from lamina.runs.autoencoding.samples import restored_pictures
 from lamina.runs.image.view import ImageView
 from lamina.runs.table.view import TableView
-from lamina.runs.views.base import TrainingSamples, View
+from lamina.runs.views.base import InspectionPage, TrainingSamples, View
 from lamina.tasks.base import Task
 
 
@@ -32,6 +36,13 @@ class AutoencoderView(View):
         judged = judge(self.run, split, source, options.normal, options.score)
         return found if judged is None else found | judged.metrics()
 
+    def sections(self, content: ReportContent, outcome: Outcome) -> list[Section]:
+        return [*self.own_sections(outcome.split), *shared_sections(self.run, outcome.split)]
+
+    def own_sections(self, split: str) -> list[Section]:
+        """Those of a modality."""
+        return []
+
     def generate(self, prompts: Sequence[str], options: Any) -> list[Any]:
         """Pictures (H, W, C) uint8, or rows."""
         if prompts:
@@ -47,9 +58,22 @@ class AutoencoderImageView(AutoencoderView, ImageView):
     def training_samples(cls, task: Task, preprocess: Preprocess, source: Source, seed: int) -> TrainingSamples:
         return restored_pictures(task, preprocess, source, seed)
 
+    def own_sections(self, split: str) -> list[Section]:
+        return picture_sections(self.run, split)
+
+    def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> InspectionPage:  # type: ignore[override]
+        """One picture restored, its error, its code, and walks from there. Raises UsageError."""
+        if target is not None or stage is not None:
+            what = "class" if target is not None else "stage"
+            raise UsageError(f"{what} is for models that predict classes, but {self.run.path} restores its input")
+        return inspect_picture(self.run, item)
+
 
 @dataclass(frozen=True)
 class AutoencoderTableView(AutoencoderView, TableView):
     """Rows."""
 
     noisy: ClassVar[bool] = True
+
+    def own_sections(self, split: str) -> list[Section]:
+        return row_sections(self.run, split)
