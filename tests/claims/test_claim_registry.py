@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.claims.registry import NAMES, check_name, get_claim, list_claims
+from lamina.claims.registry import GROUPS, NAMES, check_name, get_claim, list_claims
 from lamina.claims.rendering import render_table
 from lamina.claims.running import as_plain, read_result, read_results, reading, run_claim
 from lamina.errors import UsageError
@@ -40,8 +40,11 @@ NOTHING_RANDOM = {
 def test_every_file_is_registered_and_every_name_has_its_file() -> None:
     assert list_claims() == list(NAMES)
     folder = ROOT / "src" / "lamina" / "claims" / "experiments"
-    holds = {path.stem.replace("_", "-") for path in folder.glob("*.py") if "CLAIM = Claim(" in path.read_text()}
-    assert holds == set(NAMES)
+    held = [path for path in folder.rglob("*.py") if "CLAIM = Claim(" in path.read_text()]
+    assert {(path.parent.name, path.stem.replace("_", "-")) for path in held} == {
+        (group, name) for group, names in GROUPS.items() for name in names
+    }
+    assert len(held) == len(NAMES)
 
 
 def test_a_wrong_name_is_told_the_nearest() -> None:

@@ -11,20 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamina.claims.experiments import (
+from lamina.claims.experiments.foundations import translation_equivariance
+from lamina.claims.experiments.sequences import (
     attention_scale,
-    depthwise_separable_cost,
-    fire_module,
     gradient_by_lag,
     gru_candidate,
-    layer_scale_identity,
     permutation_equivariance,
-    residual_depth,
     sequential_operations,
+)
+from lamina.claims.experiments.vision import (
+    depthwise_separable_cost,
+    fire_module,
+    layer_scale_identity,
+    residual_depth,
     stacked_3x3,
     swin_linear,
     swin_windows,
-    translation_equivariance,
 )
 from lamina.claims.registry import get_claim
 from lamina.claims.running import run_claim

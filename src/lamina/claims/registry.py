@@ -1,4 +1,5 @@
-"""The claims by name; each is ``CLAIM`` in the module of its name. Listing the names does not import torch."""
+"""The claims by name; each is ``CLAIM`` in the module of its name, in the folder of its group. Listing the names does
+not import torch."""
 
 from __future__ import annotations
 
@@ -10,44 +11,64 @@ from lamina.errors import unknown
 if TYPE_CHECKING:
     from lamina.claims.claim import AnyClaim
 
-NAMES = (
-    "xor",
-    "mistake-bound",
-    "universal-approximation",
-    "relu-interpolation",
-    "vanishing-gradients",
-    "relu-sparsity",
-    "gelu-approximation",
-    "translation-equivariance",
-    "cross-correlation",
-    "outliers",
-    "momentum",
-    "adam-first-step",
-    "weight-decay",
-    "batch-norm-rate",
-    "dropout",
-    "residual-depth",
-    "zero-gamma-identity",
-    "stacked-3x3",
-    "densenet-growth",
-    "fire-module",
-    "depthwise-separable-cost",
-    "mobilenet-alpha-rho",
-    "layer-scale-identity",
-    "swin-windows",
-    "swin-linear",
-    "gradient-by-lag",
-    "adding-problem",
-    "copy-and-reverse",
-    "attention-scale",
-    "permutation-equivariance",
-    "causal-mask",
-    "first-token-recall",
-    "sequential-operations",
-    "gru-candidate",
-    "sinusoid-shift",
-)
-"""The names, in the order of the page."""
+GROUPS = {
+    "foundations": (
+        "xor",
+        "mistake-bound",
+        "universal-approximation",
+        "relu-interpolation",
+        "vanishing-gradients",
+        "relu-sparsity",
+        "gelu-approximation",
+        "translation-equivariance",
+        "cross-correlation",
+        "outliers",
+        "momentum",
+        "adam-first-step",
+        "weight-decay",
+        "batch-norm-rate",
+        "dropout",
+    ),
+    "vision": (
+        "residual-depth",
+        "zero-gamma-identity",
+        "stacked-3x3",
+        "densenet-growth",
+        "fire-module",
+        "depthwise-separable-cost",
+        "mobilenet-alpha-rho",
+        "layer-scale-identity",
+        "swin-windows",
+        "swin-linear",
+    ),
+    "sequences": (
+        "gradient-by-lag",
+        "adding-problem",
+        "copy-and-reverse",
+        "attention-scale",
+        "permutation-equivariance",
+        "causal-mask",
+        "first-token-recall",
+        "sequential-operations",
+        "gru-candidate",
+        "sinusoid-shift",
+    ),
+    "generative": (
+        "linear-autoencoder-pca",
+        "optimal-denoiser",
+        "overcomplete-autoencoder",
+        "kl-closed-form",
+        "reparameterisation-variance",
+        "beta-trade-off",
+        "reductions-change-beta",
+        "importance-weighted-bound",
+        "gram-forgets-position",
+        "adain-statistics",
+    ),
+}
+"""The names by folder of experiments, in the order of the page."""
+
+NAMES = tuple(name for names in GROUPS.values() for name in names)
 
 
 def list_claims() -> list[str]:
@@ -66,6 +87,8 @@ def check_name(name: str) -> str:
 
 def get_claim(name: str) -> AnyClaim:
     """The claim of this name. Raises UsageError for an unknown name."""
-    module = importlib.import_module(f"lamina.claims.experiments.{check_name(name).replace('-', '_')}")
+    name = check_name(name)
+    group = next(group for group, names in GROUPS.items() if name in names)
+    module = importlib.import_module(f"lamina.claims.experiments.{group}.{name.replace('-', '_')}")
     claim: AnyClaim = module.CLAIM
     return claim

@@ -1,0 +1,1 @@
+"""Claims about units, activations, losses, optimisers and regularisation."""

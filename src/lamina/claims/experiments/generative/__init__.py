@@ -1,0 +1,1 @@
+"""Claims about autoencoders and style transfer."""
