@@ -26,6 +26,12 @@ SLOW = {
     "adding-problem",
     "copy-and-reverse",
     "first-token-recall",
+    "linear-autoencoder-pca",
+    "optimal-denoiser",
+    "overcomplete-autoencoder",
+    "beta-trade-off",
+    "reductions-change-beta",
+    "importance-weighted-bound",
 }
 NOTHING_RANDOM = {
     "gelu-approximation",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lamina.claims.experiments.foundations import translation_equivariance
+from lamina.claims.experiments.generative import optimal_denoiser, reductions_change_beta
 from lamina.claims.experiments.sequences import (
     attention_scale,
     gradient_by_lag,
@@ -30,13 +31,24 @@ from lamina.claims.experiments.vision import (
 )
 from lamina.claims.registry import get_claim
 from lamina.claims.running import run_claim
-from lamina.equations import activations, convolution, losses, optimisers, perceptron, recurrent, regularisation
+from lamina.equations import (
+    activations,
+    convolution,
+    losses,
+    optimisers,
+    perceptron,
+    recurrent,
+    regularisation,
+    variational,
+)
 from lamina.layers import additive_attention, multi_head
 from lamina.layers.attention import attention
 from lamina.layers.positions import SinusoidalPositions
 from lamina.layers.recurrent import Recurrent
-from lamina.models import densenet, resnet, squeezenet, swin
+from lamina.models import adain, densenet, resnet, squeezenet, swin
 from lamina.registry import create_model
+from lamina.stylisation import losses as style_losses
+from lamina.tasks import likelihoods
 
 
 def adamw_with_l2(theta: Tensor, g: Tensor, state: Any, lr: float, wd: float) -> Any:
@@ -104,6 +116,22 @@ class InWindows(multi_head.MultiHeadAttention):
 
     def forward(self, x_BTC: Tensor, *rest: Any, **options: Any) -> Tensor:
         return super().forward(x_BTC.unflatten(1, (-1, 4)).flatten(0, 1)).view_as(x_BTC)  # type: ignore[no-untyped-call]
+
+
+def deviation_read_as_variance(mean_BL: Tensor, log_variance_BL: Tensor) -> Tensor:
+    return -0.5 * (1 + log_variance_BL - mean_BL**2 - torch.exp(0.5 * log_variance_BL)).sum(1)
+
+
+def maps_in_their_order(maps_BCHW: Tensor) -> Tensor:
+    maps_BCM = maps_BCHW.flatten(2)
+    weight_M = torch.linspace(0, 2, maps_BCM.shape[2], dtype=maps_BCM.dtype)
+    return (maps_BCM * weight_M) @ maps_BCM.transpose(1, 2) / maps_BCM.shape[2]
+
+
+def style_with_its_variance(model: adain.AdaIN, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
+    mean, deviation = model.statistics.measure(content)
+    style_mean, style_deviation = model.statistics.measure(style)
+    return alpha * ((content - mean) / deviation * style_deviation**2 + style_mean) + (1 - alpha) * content
 
 
 ONE_SEED = {"seeds": (0,)}
@@ -293,6 +321,71 @@ BROKEN: dict[str, tuple[str, object, str, Callable[..., Any], dict[str, Any]]] =
         lambda *tensors, reset_after=True: gru_candidate.misquoted(*tensors),
         ONE_SEED,
     ),
+    "the absolute error in place of the squared": (
+        "linear-autoencoder-pca",
+        likelihoods.SquaredError,
+        "negative_log_likelihood",
+        lambda error, decoded, x: (decoded - x).abs().sum(1),
+        ONE_SEED,
+    ),
+    "half the noise": (
+        "optimal-denoiser",
+        optimal_denoiser,
+        "corrupt",
+        lambda x, noise, draw: x + noise / 2 * torch.randn(x.shape, generator=draw),
+        {"seeds": (0,), "noises": (0.5,), "batch": 256, "linear_steps": 300, "steps": 300},
+    ),
+    "the deviation read as the variance": (
+        "kl-closed-form",
+        variational,
+        "kl_to_standard_normal",
+        deviation_read_as_variance,
+        {"seeds": (0,), "samples": 10_000},
+    ),
+    "a divergence with its Gaussians exchanged": (
+        "kl-closed-form",
+        variational,
+        "kl_between_gaussians",
+        lambda a, b, c, d, right=variational.kl_between_gaussians: right(c, d, a, b),
+        {"seeds": (0,), "samples": 10_000},
+    ),
+    "noise scaled by the variance": (
+        "reparameterisation-variance",
+        variational,
+        "reparameterise",
+        lambda mean, log_variance, noise: mean + torch.exp(log_variance) * noise,
+        ONE_SEED,
+    ),
+    "a beta that is ignored": (
+        "beta-trade-off",
+        variational,
+        "negative_elbo",
+        lambda log_likelihood, kl, beta=1.0: (kl - log_likelihood).mean(),
+        {"seeds": (0,), "betas": (0.25, 1.0), "steps": 150, "draws": 2},
+    ),
+    "a sum under the name of a mean": (
+        "reductions-change-beta",
+        reductions_change_beta,
+        "factors",
+        lambda settings, inputs: dict.fromkeys(reductions_change_beta.REDUCTIONS, 1.0),
+        {"seeds": (0,), "steps": 100, "draws": 1},
+    ),
+    "a mean of the logarithms": (
+        "importance-weighted-bound",
+        variational,
+        "importance_weighted_bound",
+        lambda log_joint, log_q: (log_joint - log_q).mean(1),
+        {"seeds": (0,), "steps": 50},
+    ),
+    "a bound without log k": (
+        "importance-weighted-bound",
+        variational,
+        "importance_weighted_bound",
+        lambda log_joint, log_q: (log_joint - log_q).logsumexp(1),
+        {"seeds": (0,), "steps": 50},
+    ),
+    "positions weighed": ("gram-forgets-position", style_losses, "gram", maps_in_their_order, ONE_SEED),
+    "the variance as a scale": ("adain-statistics", adain.AdaIN, "blend", style_with_its_variance, ONE_SEED),
     "all sines before all cosines": ("sinusoid-shift", SinusoidalPositions, "forward", sines_first, ONE_SEED),
 }
 
@@ -329,3 +422,11 @@ def test_nets_that_are_not_trained_add_nothing_and_short_sequences_are_no_proble
     assert short.verdict == "fails"
     assert short.numbers["rnn_learned"][0] > 0.6
     assert max(short.numbers["lstm"][0], short.numbers["gru"][0]) < 0.05
+
+
+def test_codes_that_are_not_wide_enough_are_no_identity() -> None:
+    claim = get_claim("overcomplete-autoencoder")
+    result = run_claim(claim.name, replace(claim.settings, seeds=(0,), code=4, steps=300))
+    assert result.verdict == "fails"
+    assert result.numbers["overcomplete"][0] > 0.95
+    assert result.numbers["overcomplete_error"][0] > 0.01
