@@ -333,7 +333,7 @@ BROKEN: dict[str, tuple[str, object, str, Callable[..., Any], dict[str, Any]]] =
         optimal_denoiser,
         "corrupt",
         lambda x, noise, draw: x + noise / 2 * torch.randn(x.shape, generator=draw),
-        {"seeds": (0,), "noises": (0.5,), "batch": 256, "linear_steps": 300, "steps": 300},
+        {"seeds": (0,), "noises": (0.5,), "steps": 400},
     ),
     "the deviation read as the variance": (
         "kl-closed-form",
