@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from lamina.export.formats import ENGINES, check_engine, engine_of
 from lamina.files import is_run
 
 if TYPE_CHECKING:
+    from lamina.runs.prediction import Outcome
     from lamina.runs.run import Run
     from lamina.runs.views.export import ExportedModel
 
@@ -48,7 +50,8 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "--out",
         type=str,
         metavar="FILE",
-        help=f"where to write all predictions in full precision: {', '.join(TABLES)} (default: printed)",
+        help=f"where to write all predictions in full precision: {', '.join(TABLES)} (default: printed); of "
+        "autoencoders also a folder, for what is restored",
     )
     parser.add_argument(
         "--engine",
@@ -69,10 +72,11 @@ def command(argv: Sequence[str]) -> int:
     open_model = _opener(args.run, args.runs, args.engine)
     if options and args.engine not in (None, "torch"):
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for the engine torch, not {args.engine}")
-    out = check_out(args.out, TABLES)
+    folder = _folder(args, reader, options)
+    out = check_out(args.out, TABLES) if folder is None else None
     model = open_model()
 
-    from lamina.runs.prediction import Outcome, outcomes
+    from lamina.runs.prediction import outcomes
 
     failed: list[Outcome] = []
     found = succeeded(
@@ -82,6 +86,8 @@ def command(argv: Sequence[str]) -> int:
     if first is None:
         return status(failed, 0)
     found = chain([first], found)
+    if folder is not None:
+        found = _written(found, folder)
     if out is not None:
         count = write_rows(out, ({"item": printable(one.item), "row": one.row, **one.value} for one in found))
         if args.json:
@@ -96,6 +102,45 @@ def command(argv: Sequence[str]) -> int:
         show = next((show for keys, show in SHOWN.items() if first.value.keys() >= set(keys)), _show_values)
         show(predictions)
     return status(failed, len(predictions))
+
+
+def _folder(args: Any, reader: Parser, options: dict[str, Any]) -> Path | None:
+    """The folder that reconstructions go to, where --out names one; they are then among the options.
+
+    Raises UsageError for reconstructions without a folder.
+    """
+    restores = "reconstructions" in reader.fields and not _is_file(args.run, args.runs)
+    folder = None if args.out is None else Path(args.out).expanduser()
+    if not restores or folder is None or folder.suffix:
+        if options.get("reconstructions"):
+            raise UsageError("--reconstructions are written to a folder: --out FOLDER")
+        return None
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {args.out} is not a folder")
+    if not folder.parent.is_dir():
+        raise UsageError(f"--out {args.out}: there is no folder {folder.parent}")
+    options["reconstructions"] = True
+    return folder
+
+
+def _written(found: Iterable[Outcome], folder: Path) -> Iterator[Outcome]:
+    """The outcomes without what is restored, which is written: a PNG file for each picture, or reconstructions.csv."""
+    from lamina.files import write_whole
+    from lamina.report.picture_grid import picture_png
+
+    folder.mkdir(exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for number_, one in enumerate(found):
+        restored = one.value.get("reconstruction")
+        if isinstance(restored, Mapping):
+            rows.append({"item": printable(one.item), "row": one.row, **restored})
+        elif restored is not None:
+            png = picture_png(restored)
+            file = folder / f"{number_:04}-{Path(one.item).stem}.png"
+            write_whole(file, lambda handle, png=png: handle.write(png))  # type: ignore[misc]
+        yield replace(one, value={name: value for name, value in one.value.items() if name != "reconstruction"})
+    if rows:
+        write_rows(folder / "reconstructions.csv", rows)
 
 
 Predictions = list[tuple[str, dict[str, Any]]]

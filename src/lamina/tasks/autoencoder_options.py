@@ -22,6 +22,8 @@ class VerdictOptions:
     """a sample is anomalous above this quantile of the scores of normal validation samples"""
     threshold: float | None = None
     """a sample is anomalous above this score, instead of the quantile"""
+    reconstructions: bool = False
+    """add what is restored to each prediction, a picture or a row; the command line writes them to --out FOLDER"""
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:

@@ -47,6 +47,7 @@ class Reconstruction(Task):
     def __init__(self, call: Call, likelihood: Likelihood, preprocess: Preprocess | None = None) -> None:
         self.call, self.likelihood = call, likelihood
         self.attributed: Callable[[Tensor], dict[str, float]] | None = getattr(preprocess, "attributed", None)
+        self.undo: Callable[[Tensor], Any] | None = getattr(preprocess, "undo", None)
         self.verdict = VerdictOptions()
         self.chosen_score: str | None = None
         self.fitted: Mapping[str, Tensor] = {}
@@ -167,10 +168,15 @@ class Reconstruction(Task):
 
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
         """{"score", "threshold", "verdict": "normal" or "anomalous", "blame": the columns or pixels with the
-        greatest shares of the squared error}."""
+        greatest shares of the squared error}; on request "reconstruction", a picture (H, W, C) uint8 or a row."""
         score, threshold = float(prediction["score"]), self.threshold()
         verdict = "anomalous" if score > threshold else "normal"
-        return {"score": score, "threshold": threshold, "verdict": verdict, "blame": self.blamed(prediction["blame"])}
+        blame = self.blamed(prediction["blame"])
+        found = {"score": score, "threshold": threshold, "verdict": verdict, "blame": blame}
+        if self.verdict.reconstructions:
+            value = prediction["reconstruction"].cpu()
+            found["reconstruction"] = value.tolist() if self.undo is None else self.undo(value)
+        return found
 
     def blamed(self, errors: Tensor) -> list[dict[str, Any]]:
         """The greatest shares of the squared error of one sample, {"name": column or pixel, "share"} each."""

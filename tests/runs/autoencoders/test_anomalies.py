@@ -211,3 +211,21 @@ def test_components_are_chosen_by_held_out_normal_data() -> None:
     assert principal_components(train, None) == 3
     errors = pca_errors(train, 3, held_out)
     assert errors.mean() == pytest.approx(9 * 0.09, rel=0.1)
+
+
+def test_what_is_restored_goes_to_a_folder(digits_run: Run, tumours_run: Run, folder: Path) -> None:
+    pictures = _items(digits_run, folder / "to-restore")
+    out = folder / "restored"
+    assert main(["predict", str(digits_run.path), str(folder / "to-restore"), "--out", str(out)]) == 0
+    files = sorted(out.iterdir())
+    assert [file.name for file in files[:2]] == ["0000-00.png", "0001-01.png"]
+    assert len(files) == 20
+    (one,) = digits_run.predict(pictures[3], reconstructions=True)
+    assert np.array_equal(np.array(Image.open(files[3])), one["reconstruction"][..., 0])
+    (table,) = _items(tumours_run, folder / "rows-to-restore")
+    assert main(["predict", str(tumours_run.path), str(table), "--out", str(folder / "rows")]) == 0
+    rows = list(csv.DictReader((folder / "rows" / "reconstructions.csv").open()))
+    assert len(rows) == 20
+    again = tumours_run.predict(table, reconstructions=True)
+    assert float(rows[4]["mean area"]) == pytest.approx(again[4]["reconstruction"]["mean area"])
+    assert main(["predict", str(tumours_run.path), str(table), "--reconstructions"]) == 2
