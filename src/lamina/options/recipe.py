@@ -136,7 +136,8 @@ class Recipe:
     monitor: str | None = None
     """validation metric that chooses the best weights; none: the task's own (translations also have bleu, chrf)"""
     calibrate: bool = False
-    """after training, fit the temperature of probabilities or the thresholds of labels on the validation split"""
+    """after training, fit the temperature of probabilities or the thresholds of labels on the validation split; for
+    autoencoders without one, cross-fit the threshold of anomalies on the training data"""
     patience: int | None = None
     """stop after this many epochs without a better validation metric"""
 

@@ -82,7 +82,7 @@ def build(
         raise UsageError(f"class_weights: the task is {named}, which has no classes")
     if config.recipe.calibrate and not (kind is not None and kind.calibrates):
         raise UsageError(f"calibrate: the task is {named}, which has neither probabilities nor labels to calibrate")
-    if config.recipe.calibrate and "validation" not in source.splits:
+    if config.recipe.calibrate and "validation" not in source.splits and not (kind is not None and kind.cross_fits):
         raise UsageError("calibrate fits on the validation split: set --validation above 0")
     needs = Needs(
         options=config.options,

@@ -29,6 +29,7 @@ from lamina.errors import RunError, UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.build import Parts, batch_options, build
 from lamina.runs.config import TrainConfig, make_config
+from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
 from lamina.runs.data import chained, open_for, parts_of
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
@@ -104,6 +105,11 @@ class Training:
         notes = (source.spec.notes, parts.preprocess.notes, parts.task.notes, self.engine.notes, settling)
         self.notes = [*itertools.chain(*notes), *self.resume_notes]
         """what the user should read"""
+        if wants_cross_fitting(config, source, parts):
+            self.notes.append(
+                f"there are no validation data: thresholds are cross-fitted after training, by {FOLDS} models, each "
+                f"trained without one part of {FOLDS} of the training data"
+            )
 
     @property
     def run(self) -> Run:
@@ -237,13 +243,18 @@ class Training:
         with the run."""
         if not self.fabric.is_global_zero or not self.directory.weights.is_file():
             return
-        if "validation" not in self.source.splits or type(self.parts.task).finalize is Task.finalize:
+        across = wants_cross_fitting(self.config, self.source, self.parts)
+        if type(self.parts.task).finalize is Task.finalize or not (across or "validation" in self.source.splits):
             return
+        folds = cross_fitted(self.config, self.source, self.parts, self.fabric) if across else []
         run = self.run
         run.task.load_state_dict(self.parts.task.state_dict())
-        batches = run.batches("validation", self.source)
+        batches = (like(run.model, batch) for batch in run.batches("train" if across else "validation", self.source))
         with predicting(run.model):
-            fitted = run.task.finalize(run.model, (like(run.model, batch) for batch in batches))
+            if across:
+                fitted = run.task.finalize_across(run.model, batches, folds)
+            else:
+                fitted = run.task.finalize(run.model, batches)
         if fitted:
             save_tensors(fitted, self.directory.fitted)
 

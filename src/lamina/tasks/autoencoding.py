@@ -145,5 +145,7 @@ KIND = TaskKind(
     verbs=VERBS["autoencoding"],
     needs_targets=False,
     automatic=False,
+    calibrates=True,
+    cross_fits=True,
     unit_images=True,
 )

@@ -179,6 +179,17 @@ class Task:
         """
         return {}
 
+    def held_out(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """What ``finalize_across`` joins, of samples that a model was not trained on; ``finalize`` has seen those that
+        it was. For tasks whose row says ``cross_fits``."""
+        raise NotImplementedError
+
+    def finalize_across(
+        self, model: nn.Module, batches: Iterable[Batch], folds: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """``finalize`` without validation data: of all training samples, and ``held_out`` of each fold of them."""
+        raise NotImplementedError
+
     def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
         """Use the values returned by ``finalize``."""
 

@@ -70,6 +70,8 @@ class TaskKind:
     """whether images are from 0 to 1, unless another normalisation is asked for"""
     model_options: Callable[[Objective, Preprocess], Mapping[str, Any]] = lambda objective, preprocess: {}
     """options of the model that the objective decides, such as the variance of a decoder"""
+    cross_fits: bool = False
+    """whether ``finalize`` can do without validation data, by models trained on folds of the training data"""
     predicts_at_once: bool = True
     """whether one forward pass gives a prediction, so that an exported file can predict"""
 

@@ -5,7 +5,7 @@ Legend: B batch, N samples, L numbers of a code; x any shape after the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar, NamedTuple
 
@@ -96,6 +96,29 @@ class Reconstruction(Task):
 
     def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """The scores of normal samples in order, "score.<name>" (N,), and mean and covariance of their codes."""
+        found, code_NL = self._scored(model, batches)
+        fitted = {name: values.sort().values for name, values in found.items()}
+        if code_NL is None or not len(code_NL):
+            return fitted
+        fitted |= {CODE_MEAN: code_NL.mean(0), CODE_COVARIANCE: shrunk_covariance(code_NL)}
+        task = copy(self)
+        task.fitted = fitted
+        return {**fitted, SCORE + "latent": task.distance(code_NL).sort().values}
+
+    def held_out(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """The scores of samples that the model was not trained on."""
+        found, code_NL = self._scored(model, batches)
+        return found if code_NL is None else {**found, SCORE + "latent": self.distance(code_NL)}
+
+    def finalize_across(
+        self, model: nn.Module, batches: Iterable[Batch], folds: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The codes of all training samples, the scores of each by the model that was trained without it."""
+        own = {name: value for name, value in self.finalize(model, batches).items() if not name.startswith(SCORE)}
+        return own | {name: torch.cat([fold[name] for fold in folds]).sort().values for name in folds[0]}
+
+    def _scored(self, model: nn.Module, batches: Iterable[Batch]) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The scores of each sample by name, but for "latent", and the codes (N, L), None of a model without any."""
         found: dict[str, list[Tensor]] = {}
         for batch in batches:
             x = self.input(batch)
@@ -106,14 +129,7 @@ class Reconstruction(Task):
             if restored.code is not None or hasattr(model, "embed"):
                 found.setdefault("code", []).append(self.code(model, x, restored).double().cpu())
         joined = {name: torch.cat(parts) for name, parts in found.items()}
-        code_NL = joined.pop("code", None)
-        fitted = {name: values.sort().values for name, values in joined.items()}
-        if code_NL is None or not len(code_NL):
-            return fitted
-        fitted |= {CODE_MEAN: code_NL.mean(0), CODE_COVARIANCE: shrunk_covariance(code_NL)}
-        task = copy(self)
-        task.fitted = fitted
-        return {**fitted, SCORE + "latent": task.distance(code_NL).sort().values}
+        return joined, joined.pop("code", None)
 
     def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
         """Use the scores and codes of normal samples."""

@@ -222,6 +222,8 @@ KIND = TaskKind(
     verbs=VERBS["variational"],
     needs_targets=False,
     automatic=False,
+    calibrates=True,
+    cross_fits=True,
     unit_images=True,
     model_options=model_options,
 )

@@ -18,6 +18,7 @@ from lamina.cli.main import main
 from lamina.errors import DataError, UsageError
 from lamina.runs.autoencoding.baselines import pca_errors, principal_components
 from lamina.runs.run import Run
+from lamina.runs.training import prepare
 
 QUICK: dict[str, Any] = {"epochs": 20, "batch_size": 16, "report": False}
 
@@ -229,3 +230,29 @@ def test_what_is_restored_goes_to_a_folder(digits_run: Run, tumours_run: Run, fo
     again = tumours_run.predict(table, reconstructions=True)
     assert float(rows[4]["mean area"]) == pytest.approx(again[4]["reconstruction"]["mean area"])
     assert main(["predict", str(tumours_run.path), str(table), "--reconstructions"]) == 2
+
+
+def test_without_validation_data_the_threshold_is_cross_fitted(folder: Path) -> None:
+    """The scores are those of models that had not seen the samples: higher than those of the run's own."""
+    given: dict[str, Any] = {**QUICK, "validation": 0.0, "directory": folder, "batch_size": 8, "epochs": 40}
+    given |= {"model_options": {"hidden": (64,), "latent": 24}, "data": "breast-cancer", "limit": 60}
+    training = prepare("autoencoder", {**_flat(given), "normal": "benign"}, name="cross", directory=folder)
+    assert any("cross-fitted" in note for note in training.notes)
+    run = lamina.train("autoencoder", name="crossed", normal="benign", **given)
+    fitted = run.fitted["score.reconstruction"]
+    assert len(fitted) == 60
+    assert torch.equal(fitted, fitted.sort().values)
+    own = run.predictions("train")["score"]
+    assert float(fitted.median()) > 1.2 * float(own.median())
+    row = run.source.splits["train"].frame.iloc[0].to_dict()  # type: ignore[attr-defined]
+    assert run.predict(row)[0]["threshold"] == pytest.approx(float(torch.quantile(fitted, 0.99)))
+    again = lamina.train("autoencoder", name="calibrated", calibrate=True, **{**given, "epochs": 1})
+    assert len(again.fitted["score.latent"]) == 60
+    bare = lamina.train("autoencoder", name="bare", **{**given, "epochs": 1})
+    with pytest.raises(UsageError, match="no normal validation samples"):
+        bare.predict(row)
+
+
+def _flat(given: dict[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in given.items() if name not in ("report", "directory", "model_options")}
+    return {**rest, "model": given["model_options"]}
