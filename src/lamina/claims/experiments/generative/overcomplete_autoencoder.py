@@ -152,8 +152,8 @@ CLAIM = Claim(
     "0.95), and so does the wide one trained to denoise.",
     source="Vincent et al., Extracting and composing robust features with denoising autoencoders, ICML 2008; the use "
     "for anomalies: An & Cho, SNU Data Mining Center, 2015",
-    loose="“An overcomplete autoencoder cannot find anomalies”: that is so of the identity. On the way there the errors "
-    "of some trainings tell and of others do not, and one with ReLU layers may stay far from it off its data.",
+    loose="“An overcomplete autoencoder cannot find anomalies”: that is so of the identity. On the way there the "
+    "errors of some trainings tell and of others do not, and one with ReLU layers may stay far from it off its data.",
     settings=OvercompleteSettings(),
     measure=measure,
     universal=False,
