@@ -90,8 +90,8 @@ class Needs:
     memory: Memory = "auto"
     pretrained: bool = False
     """whether training starts from given weights"""
-    unit: bool = False
-    """whether the task wants images from 0 to 1, unless the options ask for another normalisation"""
+    image_range: Literal["unit", "half"] | None = None
+    """the task's normalisation of images, to [0, 1] or to [-1, 1], unless the options ask for another"""
     origin: Preprocess | None = None
     """the preprocess of those weights, if they are from a run"""
     beside: Path | None = None

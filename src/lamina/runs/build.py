@@ -98,7 +98,7 @@ def build(
         vocabulary=vocabulary,
         judged=judged,
         resumed=resumed,
-        unit=kind is not None and kind.unit_images,
+        image_range=None if kind is None else kind.image_range,
     )
     preprocess = fit_preprocess(source, needs)
     model = make_model(config, preprocess, kind, objective) if module is None else module

@@ -147,5 +147,5 @@ KIND = TaskKind(
     automatic=False,
     calibrates=True,
     cross_fits=True,
-    unit_images=True,
+    image_range="unit",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -66,8 +66,9 @@ class TaskKind:
     """whether it supports the recipe's ``calibrate``"""
     automatic: bool = True
     """whether it is chosen for a module of the user's own without being asked for"""
-    unit_images: bool = False
-    """whether images are from 0 to 1, unless another normalisation is asked for"""
+    image_range: Literal["unit", "half"] | None = None
+    """the normalisation of images, unless another is asked for: from 0 to 1 (unit) or from -1 to 1 (half); None: by the
+    training data"""
     model_options: Callable[[Objective, Preprocess], Mapping[str, Any]] = lambda objective, preprocess: {}
     """options of the model that the objective decides, such as the variance of a decoder"""
     cross_fits: bool = False

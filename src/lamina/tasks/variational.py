@@ -224,6 +224,6 @@ KIND = TaskKind(
     automatic=False,
     calibrates=True,
     cross_fits=True,
-    unit_images=True,
+    image_range="unit",
     model_options=model_options,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lamina.tasks.adversarial_options import AdversarialSampleOptions
 from lamina.tasks.autoencoder_options import (
     AutoencoderVerdict,
     BoundOptions,
@@ -33,5 +34,6 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
     "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
     "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},
+    "adversarial": {"evaluate": NoOptions, "generate": AdversarialSampleOptions},
 }
 """the frozen dataclass of a verb's options: ``VERBS[task][verb]``"""

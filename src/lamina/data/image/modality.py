@@ -44,7 +44,10 @@ def _moments(spec: DataSpec, needs: Needs) -> Moments | None:
     if needs.resumed is not None:
         resumed = cast(ImagePreprocess, needs.resumed)
         return resumed.mean, resumed.std
-    match needs.augmentation.normalisation:
+    named = needs.augmentation.normalisation
+    if named == "auto" and not needs.pretrained and needs.image_range is not None:
+        named = needs.image_range
+    match named:
         case "imagenet":
             return IMAGENET
         case "half":
@@ -57,8 +60,6 @@ def _moments(spec: DataSpec, needs: Needs) -> Moments | None:
             if needs.origin.kind == ImagePreprocess.kind:
                 origin = cast(ImagePreprocess, needs.origin)
                 return origin.mean, origin.std
-        case "auto" if needs.unit:
-            return (0.0,) * channels, (1.0,) * channels
     return None
 
 

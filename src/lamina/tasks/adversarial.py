@@ -1,0 +1,337 @@
+"""Adversarial training: a generator against a discriminator, or against a critic that estimates a distance.
+
+The discriminator steps first, ``n_critic`` times, on real and generated samples in batches of their own; then the
+generator steps on the last of these samples, judged anew. Targets reach the players of conditional models only.
+
+Legend: B batch, L latent dimensions; x any shape after the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lamina.data.protocols import Preprocess
+from lamina.data.spec import DataSpec
+from lamina.errors import UsageError
+from lamina.options.recipe import Recipe
+from lamina.tasks.base import Batch, Batches, Call, Engine, Task
+from lamina.tasks.kind import Objective, TaskKind, TaskSetup
+from lamina.tasks.verbs import VERBS
+
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+EPSILON = 1e-12
+"""inside the root of a norm, which has no gradient at 0"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialOptions:
+    """Options of every adversarial objective."""
+
+    n_critic: int = 1
+    """steps of the discriminator for each of the generator"""
+    discriminator_rate: float = 1.0
+    """factor on the discriminator's learning rate"""
+    r1: float = 0.0
+    """gamma of R1, gamma/2 ||grad D(x)||^2 at real samples; not with batch normalisation in the discriminator"""
+    r1_interval: int = 1
+    """R1 is taken at every so many steps of the discriminator, with so many times the weight"""
+
+    def __post_init__(self) -> None:
+        for name in ("n_critic", "r1_interval"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.discriminator_rate < math.inf:
+            raise UsageError(f"discriminator_rate must be greater than 0, got {self.discriminator_rate}")
+        if not 0 <= self.r1 < math.inf:
+            raise UsageError(f"r1 must not be negative, got {self.r1}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClippedOptions(AdversarialOptions):
+    """Options of the objective "wasserstein"."""
+
+    n_critic: int = 5
+    """steps of the discriminator for each of the generator"""
+    weight_clip: float = 0.01
+    """every weight of the critic is kept within this of 0"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.weight_clip < math.inf:
+            raise UsageError(f"weight_clip must be greater than 0, got {self.weight_clip}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltyOptions(AdversarialOptions):
+    """Options of the objective "wasserstein-gp"."""
+
+    n_critic: int = 5
+    """steps of the discriminator for each of the generator"""
+    penalty: float = 10.0
+    """weight of (||grad D|| - 1)^2 between real and generated samples"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.penalty < math.inf:
+            raise UsageError(f"penalty must be greater than 0, got {self.penalty}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game:
+    """What is minimised, as functions of scores, element by element: large scores stand for "real"."""
+
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    middle: float | None = 0.0
+    """the score between real and fake; None: scores have no absolute value"""
+
+
+def _minus(score: Tensor) -> Tensor:
+    return -score
+
+
+def _plus(score: Tensor) -> Tensor:
+    return score
+
+
+def _surprise(score: Tensor) -> Tensor:
+    """-log sigmoid(score)"""
+    return F.softplus(-score)
+
+
+WASSERSTEIN = Game(real=_minus, fake=_plus, generator=_minus, middle=None)
+GAMES: Mapping[str, Game] = {
+    "non-saturating": Game(real=_surprise, fake=F.softplus, generator=_surprise),
+    "minimax": Game(real=_surprise, fake=F.softplus, generator=lambda score: -F.softplus(score)),
+    "least-squares": Game(
+        real=lambda score: (score - 1).square() / 2,
+        fake=lambda score: score.square() / 2,
+        generator=lambda score: (score - 1).square() / 2,
+        middle=0.5,
+    ),
+    "hinge": Game(real=lambda score: F.relu(1 - score), fake=lambda score: F.relu(1 + score), generator=_minus),
+    "wasserstein": WASSERSTEIN,
+    "wasserstein-gp": WASSERSTEIN,
+}
+OPTIONS: Mapping[str, type[AdversarialOptions]] = {
+    **dict.fromkeys(GAMES, AdversarialOptions),
+    "wasserstein": ClippedOptions,
+    "wasserstein-gp": PenaltyOptions,
+}
+
+
+class Adversarial(Task):
+    """A generator and a discriminator; the last weights are kept, since no loss says which were the best.
+
+    Models hold ``generator`` (a ``layers.latent.LatentGenerator``, or what has its ``draw``, ``sample`` and ``classes``)
+    and ``discriminator``.
+
+    Example: ``Adversarial(preprocess.call, (1, 32, 32), "wasserstein-gp", PenaltyOptions(n_critic=3))``
+    """
+
+    name = "adversarial"
+    players = (GENERATOR, DISCRIMINATOR)
+    average = (GENERATOR,)
+    monitor = None
+
+    def __init__(
+        self,
+        call: Call,
+        shape: tuple[int, ...],
+        objective: str = "non-saturating",
+        options: AdversarialOptions | None = None,
+        classes: int = 0,
+    ) -> None:
+        """``shape`` is that of a sample, ``classes`` the number of classes in the data, 0 where there are none."""
+        self.call, self.shape, self.classes = call, shape, classes
+        self.game, self.options = GAMES[objective], options or OPTIONS[objective]()
+        self.penalty_weight: float = getattr(self.options, "penalty", 0.0)
+        self.weight_clip: float | None = getattr(self.options, "weight_clip", None)
+        self.differentiated_twice = (DISCRIMINATOR,) if self.penalty_weight or self.options.r1 else ()
+
+    def initialise(self, model: Any) -> None:
+        """Clip the weights of a new critic. Raises UsageError for a model without the players, for batch normalisation
+        under a penalty, and for classes that the data do not have."""
+        missing = [player for player in self.players if not isinstance(getattr(model, player, None), nn.Module)]
+        if missing:
+            raise UsageError(f"the task {self.name} is for models with a {' and a '.join(missing)}, as attributes")
+        norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.discriminator.modules())
+        if self.differentiated_twice and norms:
+            what = "r1" if self.options.r1 else "the objective's gradient penalty"
+            raise UsageError(
+                f"{what} is of the gradient of each sample alone, but with batch normalisation the discriminator's "
+                "output depends on the other samples: use --model.discriminator_norm layer, or none"
+            )
+        if model.generator.classes and model.generator.classes != self.classes:
+            have = f"have {self.classes} classes" if self.classes else "have no classes"
+            raise UsageError(f"model option classes={model.generator.classes} does not fit the data, which {have}")
+        if model.generator.classes == 1:
+            raise UsageError("the data have one class only: train without the model option classes")
+        self._clip(model.discriminator)
+
+    def recipe_of(self, player: str, recipe: Recipe) -> Recipe:
+        if player == GENERATOR or self.options.discriminator_rate == 1:
+            return recipe
+        return replace(recipe, lr=recipe.lr * self.options.discriminator_rate)
+
+    # ------------------------------------------------------------------ training
+
+    def update(self, batches: Batches, engine: Engine) -> dict[str, Tensor]:
+        """``n_critic`` steps of the discriminator, then one of the generator, each on ``engine.accumulate`` batches."""
+        logs: dict[str, Tensor] = {}
+        drawn: list[tuple[Tensor, Tensor | None]] = []
+        for turn in range(self.options.n_critic):
+            last = turn == self.options.n_critic - 1
+            number = engine.step * self.options.n_critic + turn
+            for _ in range(engine.accumulate):
+                batch = next(batches)
+                real, label_B = self.input(batch), self.label(engine.plain[GENERATOR], batch)
+                with torch.set_grad_enabled(last):  # the generator learns from the last ones
+                    fake = self.generated(engine, engine.models[GENERATOR], len(real), label_B)
+                values = self.discriminator_step(engine, real, fake.detach(), label_B, number)
+                if last:
+                    drawn.append((fake, label_B))
+                    _add(logs, values)
+        for fake, label_B in drawn:
+            with engine.frozen(DISCRIMINATOR):
+                loss = self.game.generator(engine.models[DISCRIMINATOR](fake, label_B)).mean()
+                engine.optimise(loss, GENERATOR)
+            _add(logs, {"loss": loss.detach()})
+        return {name: value / engine.accumulate for name, value in logs.items()}
+
+    def discriminator_step(
+        self, engine: Engine, real: Tensor, fake: Tensor, label_B: Tensor | None, number: int
+    ) -> dict[str, Tensor]:
+        """A batch of the ``number``-th step of the discriminator; detached scalars to log."""
+        judge, plain = engine.models[DISCRIMINATOR], engine.plain[DISCRIMINATOR]
+        real_B1, fake_B1 = judge(real, label_B), judge(fake, label_B)
+        loss = self.game.real(real_B1).mean() + self.game.fake(fake_B1).mean()
+        logs = {"discriminator_loss": loss.detach(), "real_score": real_B1.mean(), "fake_score": fake_B1.mean()}
+        if self.penalty_weight:
+            penalty = gradient_penalty(plain, real, fake, label_B)
+            logs["penalty"] = penalty
+            loss = loss + self.penalty_weight * penalty
+        if self.options.r1 and number % self.options.r1_interval == 0:
+            r1 = squared_slopes(plain, real, label_B).mean() / 2
+            logs["r1"] = r1
+            loss = loss + self.options.r1 * self.options.r1_interval * r1
+        if engine.optimise(loss, DISCRIMINATOR):
+            self._clip(plain)
+        return {name: value.detach() for name, value in logs.items()}
+
+    def _clip(self, discriminator: nn.Module) -> None:
+        if self.weight_clip is not None:
+            with torch.no_grad():
+                for weight in discriminator.parameters():
+                    weight.clamp_(-self.weight_clip, self.weight_clip)
+
+    def input(self, batch: Batch) -> Tensor:
+        """Real samples, (B, ...)."""
+        x: Tensor = self.call(batch)[0][0]
+        return x
+
+    def label(self, generator: Any, batch: Batch) -> Tensor | None:
+        """The targets (B,) of a batch, for a conditional model."""
+        return batch["target"] if generator.classes else None
+
+    def generated(self, engine: Engine | None, generator: Any, count: int, label_B: Tensor | None) -> Tensor:
+        """Samples (B, ...) from noise of torch's default generator, in the shape of the data."""
+        plain: Any = generator if engine is None else engine.plain[GENERATOR]
+        x: Tensor = generator(plain.draw(count), label_B)
+        return x.reshape(count, *self.shape)
+
+    # ------------------------------------------------------------------ evaluation
+
+    def metrics(self) -> Any:
+        """ "loss", of the generator, "discriminator_loss", the mean scores of real and generated samples, and, unless
+        scores have no absolute value, "verdict", the share that the discriminator judges rightly."""
+        from lamina.tasks.means import Means
+
+        names = ("loss", "discriminator_loss", "real_score", "fake_score")
+        return Means(*names, *(() if self.game.middle is None else ("verdict",)))
+
+    def evaluate_step(self, model: Any, batch: Batch, metrics: Any) -> None:
+        real, label_B = self.input(batch), self.label(model.generator, batch)
+        fake = self.generated(None, model.generator, len(real), label_B)
+        real_B, fake_B = (model.discriminator(x, label_B).flatten(1).mean(1).float() for x in (real, fake))
+        values = {
+            "loss": self.game.generator(fake_B),
+            "discriminator_loss": self.game.real(real_B) + self.game.fake(fake_B),
+            "real_score": real_B,
+            "fake_score": fake_B,
+        }
+        if self.game.middle is not None:
+            values["verdict"] = ((real_B > self.game.middle).float() + (fake_B < self.game.middle).float()) / 2
+        metrics.update(**values)
+
+    # ------------------------------------------------------------------ generation
+
+    def sample(self, model: Any, count: int, seed: int, label: int | None = None) -> Tensor:
+        """``count`` samples in the shape of the data, the i-th a function of seed and i."""
+        x: Tensor = model.generator.sample(count, seed=seed, label=label)
+        return x.reshape(count, *self.shape)
+
+
+def squared_slopes(discriminator: nn.Module, x: Tensor, label_B: Tensor | None) -> Tensor:
+    """||grad D(x)||^2 of each sample over all of its values, (B,), itself differentiable, in the type of the weights.
+
+    ``discriminator`` is the module itself: under mixed precision a wrapped one cannot be differentiated twice.
+    """
+    x = x.detach().to(next(discriminator.parameters()).dtype).requires_grad_()
+    (slope,) = torch.autograd.grad(discriminator(x, label_B).sum(), x, create_graph=True)
+    return slope.flatten(1).square().sum(1)
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, label_B: Tensor | None) -> Tensor:
+    """E (||grad D|| - 1)^2 at x^ = epsilon x + (1 - epsilon) G(z), one epsilon from U(0, 1) for each sample."""
+    epsilon = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+    mixed = epsilon * real + (1 - epsilon) * fake.to(real.dtype)
+    norm_B = (squared_slopes(discriminator, mixed, label_B) + EPSILON).sqrt()
+    return (norm_B - 1).square().mean()
+
+
+def _add(logs: dict[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        logs[name] = logs[name] + value if name in logs else value
+
+
+def serves(spec: DataSpec) -> str | None:
+    """Data of numbers."""
+    return "is text" if spec.kind == "text" else None
+
+
+def make(setup: TaskSetup) -> Task:
+    """Raises UsageError for label smoothing, which no objective here has."""
+    if setup.recipe.label_smoothing:
+        raise UsageError("label_smoothing is for tasks that predict classes, not for adversarial networks")
+    preprocess, objective = setup.preprocess, setup.objective
+    shape = tuple(int(side) for side in preprocess.signature()[0].shape)
+    return Adversarial(preprocess.call, shape, objective.name, objective.options, len(preprocess.target.classes))
+
+
+def model_options(objective: Objective, preprocess: Preprocess) -> dict[str, str]:
+    """The generator's last non-linearity: what the data's range asks for."""
+    bounds = preprocess.signature()[0].bounds
+    return {"output": {(-1.0, 1.0): "tanh", (0.0, 1.0): "sigmoid"}.get(bounds or (0.0, 0.0), "linear")}
+
+
+KIND = TaskKind(
+    name="adversarial",
+    make=make,
+    serves=serves,
+    objectives=OPTIONS,
+    verbs=VERBS["adversarial"],
+    needs_targets=False,
+    automatic=False,
+    image_range="half",
+    model_options=model_options,
+    predicts_at_once=False,
+)
