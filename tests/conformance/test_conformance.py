@@ -14,6 +14,7 @@ from lamina.conformance import (
     check_meta,
     check_onnx,
     checks,
+    players_of,
     smallest_of_each_architecture,
 )
 from lamina.registry import list_models
@@ -47,7 +48,7 @@ def applied(check: Check, name: str) -> None:
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", [player for name in list_models() for player in players_of(name)])
 def test_the_card_is_right(name: str) -> None:
     """The one place that counts parameters and multiply-adds; tests of a family compare its card with the paper."""
     check_meta(name)

@@ -74,6 +74,13 @@ def test_the_commands_for_text_run(folder: Path, capsys: pytest.CaptureFixture[s
         assert (folder / "runs" / run / "report.html").exists()
 
 
+def parameters(name: str) -> int:
+    """Of all players."""
+    count = lamina.card(name).parameters
+    assert count is not None
+    return count if isinstance(count, int) else sum(count.values())
+
+
 def test_the_table_lists_the_architectures_that_exist() -> None:
     table = README[README.index("| names | paper |") : README.index("\n\n", README.index("| names | paper |"))]
     rows = [line.split(" | ") for line in table.strip().splitlines()[2:]]
@@ -81,7 +88,7 @@ def test_the_table_lists_the_architectures_that_exist() -> None:
     assert sorted(listed) == sorted(lamina.list_models())
     for row in rows:
         names = re.findall(r"`([^`]+)`", row[0])
-        known = sorted(lamina.card(name).parameters for name in names)  # type: ignore[type-var]
+        known = sorted(parameters(name) for name in names)
         told = [
             float(n.replace(",", "")) * (1e6 if m else 1)
             for n, m in re.findall(r"([\d.,]*\d)(M?)", row[2].split("(")[0])

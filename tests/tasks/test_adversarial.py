@@ -14,8 +14,16 @@ from torch import Tensor, nn
 import lamina
 from lamina.equations import adversarial as equations
 from lamina.errors import UsageError
-from lamina.tasks import adversarial
-from lamina.tasks.adversarial import GAMES, OPTIONS, Adversarial, AdversarialOptions, ClippedOptions, PenaltyOptions
+from lamina.tasks.adversarial.games import (
+    GAMES,
+    OPTIONS,
+    AdversarialOptions,
+    ClippedOptions,
+    PenaltyOptions,
+    gradient_penalty,
+    squared_slopes,
+)
+from lamina.tasks.adversarial.task import Adversarial
 from lamina.tasks.base import one_tensor
 
 SHAPE = (1, 16, 16)
@@ -172,12 +180,12 @@ def test_dcgan_is_the_loop_of_pytorch_examples() -> None:
 def test_the_penalties_are_the_equations() -> None:
     critic, real, fake = model_of("wgan-gp").discriminator, randn(0, 5, *SHAPE), randn(1, 5, *SHAPE)
     torch.manual_seed(4)
-    ours = adversarial.gradient_penalty(critic, real, fake, None)
+    ours = gradient_penalty(critic, real, fake, None)
     torch.manual_seed(4)
     epsilon_B = torch.rand(5, 1, 1, 1, dtype=torch.float64).flatten()
     theirs = equations.gradient_penalty(critic, equations.interpolates(real, fake, epsilon_B))
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
-    r1 = adversarial.squared_slopes(critic, real, None).mean() / 2
+    r1 = squared_slopes(critic, real, None).mean() / 2
     torch.testing.assert_close(r1, equations.r1_penalty(critic, real), rtol=1e-12, atol=0)
     gradients = torch.autograd.grad(ours, critic.output.weight)[0]
     assert gradients.abs().max().item() > 0

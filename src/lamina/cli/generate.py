@@ -1,4 +1,5 @@
-"""``lamina generate``: continue a text with a language model, or generate pictures and rows with an autoencoder."""
+"""``lamina generate``: continue a text with a language model, or generate pictures and rows with an autoencoder or an
+adversarial network."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
     """With the option ``fields`` of a task, or else those of all tasks."""
     text = (
         "Continue a text with a run of a language model, or with a folder of GPT-2 as transformers writes it, printed "
-        "as it is generated; or generate pictures or rows with a run of an autoencoder."
+        "as it is generated; or generate pictures or rows with a run of an autoencoder or an adversarial network."
     )
     examples = (
         'runs/lstm-lm-small-book --prompt "The "\n'
@@ -38,6 +39,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "lstm-lm-small-book --greedy --stop .\n"
         'gpt2/ --prompt "Once upon"\n'
         "vae-digits --count 64 --seed 1 --grid\n"
+        "dcgan-28-digits --count 9 --seed 1\n"
         "vae-digits --interpolate a.png b.png --out a-to-b.gif\n"
         "vae-digits --walk 3 --out walk.png\n"
         "vae-wine --count 100 --out rows.csv"

@@ -48,6 +48,7 @@ __all__ = [
     "check_wrong_shape",
     "check_wrong_tokens",
     "checks",
+    "players_of",
     "smallest_of_each_architecture",
 ]
 

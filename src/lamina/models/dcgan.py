@@ -7,10 +7,10 @@ arXiv 1411.1784.
 What was new: rules under which convolutional generators train: strides in place of pooling, batch normalisation except
 at the picture on both sides, no fully connected hidden layers, ReLU in the generator, leaky ReLU in the discriminator.
 
-Differences from the paper: 4 x 4 kernels and z from N(0, 1), as in the released code (figure 1: 5 x 5; text: U(-1, 1),
-``prior="uniform"``), which ends in half the channels of figure 1 (``dcgan-paper`` has them); 28 pixels are ours. The
-discriminator gives a logit, not a probability. Classes, if there are any, are one-hot codes beside z and maps beside the
-picture.
+Differences from the paper: 4 x 4 kernels, z from N(0, 1) and half the channels of figure 1, as in the released code
+(the paper: 5 x 5, U(-1, 1), which is ``prior="uniform"``; ``dcgan-paper`` has the channels). 16 and 28 pixels are
+ours. The discriminator gives a logit, not a probability. Classes, if there are any, are one-hot codes beside z and maps
+beside the picture.
 
 Legend: B batch, L latent dimensions, C channels, S side of the picture, s side of the smallest maps, K classes.
 

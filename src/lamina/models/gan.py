@@ -2,11 +2,12 @@
 
 Paper: Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio, "Generative adversarial nets", NIPS
 2014, arXiv 1406.2661; conditional: Mirza, Osindero, arXiv 1411.1784.
-What was new: a generator trained by nothing but the gradient of a second net, which learns beside it to tell its samples
-from the data; at equilibrium the samples are distributed as the data.
+What was new: a generator trained by nothing but the gradient of a second net, which learns beside it to tell samples
+from data; at equilibrium the samples are distributed as the data.
 
 Differences from the paper: weights are drawn as torch draws them, z from N(0, 1) (the released code: uniform); the
-discriminator gives a logit, not a probability; images lie in [-1, 1], so the generator ends in tanh (the paper: sigmoid).
+discriminator gives a logit, not a probability; images lie in [-1, 1], so the generator ends in tanh (the paper:
+sigmoid).
 
 Legend: B batch, L latent dimensions, F features of a sample, D width of a layer, P pieces of a maxout unit, K classes.
 

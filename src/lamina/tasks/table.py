@@ -19,7 +19,7 @@ TASKS: Plugins[TaskKind] = Plugins(
         "translation": "lamina.tasks.translation:KIND",
         "autoencoding": "lamina.tasks.autoencoding:KIND",
         "variational": "lamina.tasks.variational:KIND",
-        "adversarial": "lamina.tasks.adversarial:KIND",
+        "adversarial": "lamina.tasks.adversarial.task:KIND",
         "style-transfer": "lamina.tasks.style_transfer:KIND",
         "arbitrary-style-transfer": "lamina.tasks.style_transfer:ARBITRARY",
     },

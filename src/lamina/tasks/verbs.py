@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lamina.tasks.adversarial_options import AdversarialSampleOptions
+from lamina.tasks.adversarial.options import AdversarialSampleOptions
 from lamina.tasks.autoencoder_options import (
     AutoencoderVerdict,
     BoundOptions,

@@ -21,6 +21,7 @@ from lamina.runs.autoencoding.features import LABELS, Features, features
 from lamina.runs.autoencoding.generation import along, decoded
 from lamina.runs.evaluation import like, predicting, seeded
 from lamina.runs.opened import Opened
+from lamina.runs.views.training_pictures import training_pictures
 from lamina.tasks.base import Batch
 
 SHOWN = 10
@@ -28,7 +29,6 @@ SHOWN = 10
 DIMENSIONS = 8
 """dimensions that are walked along"""
 STEPS = 9
-EPOCHS = 6
 BARS = 40
 SIDE = 56
 GRID = 17
@@ -126,27 +126,10 @@ def picture_sections(run: Opened, split: str) -> list[Section]:
         Tiles(title=title[:1].upper() + title[1:], alt=f"{len(values)} {title} pictures", tiles=_tiles(run, values))
         for title, values in rows
     ]
-    found = [Section(name="reconstructions", title="Reconstructions", blocks=blocks)]
-    epochs = run.directory.epoch_pictures()
-    if epochs:
-        found.append(Section(name="training-pictures", title="Pictures during training", blocks=_through(epochs)))
+    found = [Section(name="reconstructions", title="Reconstructions", blocks=blocks), *training_pictures(run)]
     if hasattr(run.model, "decode") and (getattr(task, "has_prior", False) or run.fitted):
         found.append(Section(name="traversals", title="Walks through the code", blocks=_walks(run, split)))
     return found
-
-
-def _through(epochs: dict[int, Any]) -> list[Block]:
-    from PIL import Image
-
-    known = sorted(epochs)
-    chosen = (
-        [known[round(i * (len(known) - 1) / (EPOCHS - 1))] for i in range(EPOCHS)] if len(known) > EPOCHS else known
-    )
-    blocks: list[Block] = []
-    for epoch in chosen:
-        picture = np.array(Image.open(epochs[epoch]))
-        blocks.append(Tiles(title=f"Epoch {epoch}", alt=f"pictures of epoch {epoch}", tiles=[tile(picture, 640)]))
-    return blocks
 
 
 def _walks(run: Opened, split: str) -> list[Block]:

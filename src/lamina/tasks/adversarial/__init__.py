@@ -1,0 +1,1 @@
+"""Adversarial training: games as data, the task, the options of its verbs."""
