@@ -85,6 +85,15 @@ def test_the_steps_of_an_image_are_its_rows() -> None:
     assert net(x).shape == x.shape
 
 
+def test_a_batch_of_any_size_is_exported() -> None:
+    """Of images, whose rows are the steps; conformance has features alone."""
+    net = lamina.create_model("autoencoder-lstm", in_features=36, image_size=6, hidden_size=4, latent=2).eval()
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(net, (torch.rand(3, 1, 6, 6),), dynamic_shapes=(batch,)).module()
+    x = torch.rand(5, 1, 6, 6)
+    torch.testing.assert_close(program(x), net(x))
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -35,6 +35,7 @@ ASKED = {
         "toy-gan", "--data", "digits", "--epochs", "3", "--batch-size", "64", "--ema", "0.9", "--clip", "1",
         "--objective.draws", "false",
     ],
+    "restored": ["autoencoder", "--data", "digits", "--epochs", "3", "--batch-size", "64"],
     "sides": ["toy-dense", "--task", "toy-unpaired", "--data", "breast-cancer", "--epochs", "3", "--batch-size", "32"],
 }  # fmt: skip
 

@@ -245,13 +245,13 @@ class LSTMAutoencoder(nn.Module):
         x_BF = self.decode(self.encode(x))
         if x.ndim < 4:
             return x_BF.reshape(x.shape)
-        return x_BF.reshape(len(x), self.time, x.shape[1], -1).transpose(1, 2).reshape(x.shape)
+        return x_BF.reshape(-1, self.time, x.shape[1], x.shape[3]).transpose(1, 2).reshape(x.shape)
 
     def _steps(self, x: Tensor) -> Tensor:
         """The time steps (B, T, D): rows of an image with their channels, or runs of features."""
         flat_BF = expect_features(x, self.config.in_features)
         rows = x.transpose(1, 2).flatten(1) if x.ndim == 4 else flat_BF
-        return rows.reshape(len(x), self.time, self.width)
+        return rows.reshape(-1, self.time, self.width)
 
 
 _TABLES_AND_IMAGES = ("table", "image")

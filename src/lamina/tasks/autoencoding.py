@@ -8,6 +8,7 @@ Legend: B batch; x any shape after the batch.
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -69,7 +70,30 @@ class Autoencoding(Reconstruction):
         preprocess: Preprocess | None = None,
     ) -> None:
         self.options, self.bounds = options or ReconstructionOptions(), bounds
+        self.values: int | None = None
+        """numbers of an input"""
+        self.remarks: tuple[str, ...] = ()
+        if preprocess is not None:
+            sizes = preprocess.signature()[0].shape
+            self.values = math.prod(size for size in sizes if isinstance(size, int))
         super().__init__(call, Bernoulli() if self.options.likelihood == "bernoulli" else SquaredError(), preprocess)
+
+    def initialise(self, model: nn.Module) -> None:
+        """Nothing is set; a code that is no smaller than the input is noted."""
+        latent = getattr(getattr(model, "config", None), "latent", None)
+        if (
+            latent is not None
+            and self.values is not None
+            and latent >= self.values
+            and self.options.corruption == "none"
+        ):
+            self.remarks = (
+                f"the code has {latent} numbers, an input {self.values}: the autoencoder can copy what it sees, anomalies "
+                "included; use a smaller --model.latent, or --objective denoising",
+            )
+
+    def notes(self) -> tuple[str, ...]:
+        return self.remarks
 
     def corrupt(self, x: Tensor) -> Tensor:
         """x as the model sees it in training."""

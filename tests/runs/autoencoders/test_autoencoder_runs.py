@@ -174,3 +174,11 @@ def test_pictures_that_the_likelihood_is_not_for(tmp_path: Path) -> None:
     assert len(run.predict(floats[0], threshold=100.0)) == 1
     with pytest.raises(DataError, match="Bernoulli likelihood is for values from 0 to 1"):
         run.predict(3 * floats[0], threshold=100.0)
+
+
+def test_a_code_that_can_copy_is_noted(tmp_path: Path) -> None:
+    rows = str(write_rows(tmp_path / "rows.csv"))
+    for latent, objective, noted in ((5, None, True), (4, None, False), (5, "denoising", False)):
+        asked = {"data": rows, "model": {"latent": latent}, "objective": objective}
+        training = prepare("autoencoder", asked, directory=tmp_path, name=f"{latent}-{objective}")
+        assert any("can copy" in note for note in training.notes) == noted
