@@ -80,19 +80,16 @@ class Autoencoding(Reconstruction):
 
     def initialise(self, model: nn.Module) -> None:
         """Nothing is set; a code that is no smaller than the input is noted."""
-        latent = getattr(getattr(model, "config", None), "latent", None)
-        if (
-            latent is not None
-            and self.values is not None
-            and latent >= self.values
-            and self.options.corruption == "none"
-        ):
+        latent, clean = getattr(getattr(model, "config", None), "latent", None), self.options.corruption == "none"
+        if clean and latent is not None and self.values is not None and latent >= self.values:
             self.remarks = (
-                f"the code has {latent} numbers, an input {self.values}: the autoencoder can copy what it sees, anomalies "
-                "included; use a smaller --model.latent, or --objective denoising",
+                f"the code has {latent} numbers, an input {self.values}: the autoencoder can copy what it sees, "
+                "anomalies included; use a smaller --model.latent, or --objective denoising",
             )
 
+    @property
     def notes(self) -> tuple[str, ...]:
+        """A code that can copy its input."""
         return self.remarks
 
     def corrupt(self, x: Tensor) -> Tensor:
