@@ -263,6 +263,17 @@ def test_evaluation_states_the_balance() -> None:
             assert found["loss"] == pytest.approx(math.log(2))
 
 
+def test_the_player_that_has_won_is_named() -> None:
+    task = make_task()
+    assert task.shortfall({"verdict": 0.985}).startswith(  # type: ignore[union-attr]
+        "is out of balance: the discriminator has won, it is right about 98.5% of the samples"
+    )
+    assert "the generator has won" in str(task.shortfall({"verdict": 0.01}))
+    for verdict in (0.02, 0.5, 0.98):
+        assert task.shortfall({"verdict": verdict}) is None
+    assert task.shortfall({"loss": 1.0}) is None  # a critic's scores have no middle
+
+
 @pytest.mark.parametrize(
     ("task", "options", "reason"),
     [

@@ -249,6 +249,18 @@ def test_a_table_of_two_columns(tmp_path: Path) -> None:
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 4
 
 
+def test_a_discriminator_that_has_won_is_a_warning_and_no_stop(tmp_path: Path, pictures: Path) -> None:
+    """The generator hardly moves."""
+    options = {"name": "non-saturating", "n_critic": 4, "discriminator_rate": 100.0}
+    with pytest.warns(UserWarning, match="on the validation split the model is out of balance: the discriminator has"):
+        run = lamina.train(
+            "dcgan-16", data=str(pictures), directory=tmp_path, steps=12, batch_size=16, lr=1e-5, report=False,
+            objective=options, model_options=NET,
+        )  # fmt: skip
+    assert run.history[-1]["validation_verdict"] > 0.98
+    assert len(run.generate(count=2)) == 2
+
+
 @pytest.mark.parametrize(
     ("model", "options", "reason"),
     [

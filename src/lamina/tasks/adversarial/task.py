@@ -25,6 +25,8 @@ from lamina.tasks.kind import Objective, TaskKind, TaskSetup
 from lamina.tasks.verbs import VERBS
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+BALANCED = (0.02, 0.98)
+"""the share of samples that the discriminator is right about, where neither player has won"""
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -171,6 +173,21 @@ class Adversarial(Task):
         if self.game.middle is not None:
             values["verdict"] = ((real_B > self.game.middle).float() + (fake_B < self.game.middle).float()) / 2
         metrics.update(**values)
+
+    def shortfall(self, metrics: Mapping[str, float]) -> str | None:
+        """Which player has won, as the end of a sentence; None while both have something to learn."""
+        verdict = metrics.get("verdict")
+        if verdict is None or BALANCED[0] <= verdict <= BALANCED[1]:
+            return None
+        if verdict > BALANCED[1]:
+            return (
+                f"is out of balance: the discriminator has won, it is right about {verdict:.1%} of the samples, and "
+                "the generator learns little from it (--objective.discriminator-rate below 1, or --objective.r1)"
+            )
+        return (
+            f"is out of balance: the generator has won, the discriminator is right about {verdict:.1%} of the samples "
+            "(--objective.n-critic above 1, or --objective.discriminator-rate)"
+        )
 
     # ------------------------------------------------------------------ generation
 
