@@ -50,7 +50,7 @@ def pictures(folder: Path, names: tuple[str, ...] = ("",)) -> None:
 
 def test_data_without_targets_are_shown_as_such(lamina: Lamina, tmp_path: Path) -> None:
     pictures(tmp_path / "photos")
-    (tmp_path / "houses.csv").write_text("area,price\n" + "".join(f"{i},{i * i}\n" for i in range(40)))
+    (tmp_path / "houses.csv").write_text("area,price\n" + "".join(f"{i // 2},{i * i}\n" for i in range(40)))
     for data, way in (
         ("photos", "'photos' holds images, but neither class folders nor a table of labels"),
         ("houses.csv", "name the target column with --target, one of: area, price"),

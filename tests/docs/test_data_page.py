@@ -17,7 +17,7 @@ from lamina.cli.main import main
 from lamina.data.options import DataOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-ELSEWHERE = {"layout", "lowercase", "max_tokens", "max_extracted_bytes", "fold", "teaches"}
+ELSEWHERE = {"layout", "lowercase", "max_tokens", "max_extracted_bytes", "fold", "teaches", "supervised"}
 """options that the page need not show"""
 
 

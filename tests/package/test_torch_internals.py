@@ -14,7 +14,7 @@ import lamina
 
 SOURCE = Path(lamina.__file__).parent
 NO_TORCH = {
-    "_fields", "_make", "_replace",  # of NamedTuple, documented
+    "_asdict", "_fields", "_make", "_replace",  # of NamedTuple, documented
     "_actions",  # of argparse
     "_fingerprint",  # of datasets
 }  # fmt: skip

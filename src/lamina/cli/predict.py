@@ -69,6 +69,7 @@ def command(argv: Sequence[str]) -> int:
         "predict", parser, argv, lambda name, runs: None if _is_file(name, runs) else run_path(name, runs)
     )
     options = given(reader.fields, args.as_dict())
+    reader.check(options)  # before any item, which may fail alone
     open_model = _opener(args.run, args.runs, args.engine)
     if options and args.engine not in (None, "torch"):
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for the engine torch, not {args.engine}")

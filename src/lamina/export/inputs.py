@@ -108,7 +108,7 @@ def output_names(model: nn.Module, facts: ExportFacts) -> tuple[str, ...]:
     inner ones with the outer name before them."""
     if facts.inputs[0].below is not None:
         return (OUTPUT,)
-    weight = next(model.parameters())
+    weight = next(model.parameters(), torch.zeros(()))
     (x,) = example_of(facts, TRIED[0], torch.Generator().manual_seed(0))
     with evaluation_mode(model), torch.no_grad():
         out = model(x.to(weight))

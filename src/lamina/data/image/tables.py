@@ -20,6 +20,8 @@ from lamina.errors import DataError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+SOME = 20
+"""values that are looked for as files"""
 FEW = 20
 """columns, and folders, that are searched for names of images without an ending"""
 
@@ -50,7 +52,7 @@ def image_column(
     named = [name for name in columns if _mostly_image_names(frame[name])]
     if options.suffix:
         suffix = dotted(options.suffix)
-        others = {name: texts for name in columns if name not in named and (texts := _first(frame[name], as_read))}
+        others = {name: texts for name in columns if name not in named and (texts := _some(frame[name], as_read))}
         named += [name for name, texts in others.items() if any((root / f"{text}{suffix}").is_file() for text in texts)]
     for name in named:
         texts = [with_suffix(str(value), options) for value in as_read(name).dropna().tolist()]
@@ -67,7 +69,7 @@ def image_column(
         raise UsageError(f"{given} is for tables of images, but no column names a file in '{root}'{advice}")
     folders = [folder for folder in (root, *_folders(root)) if _holds_images(folder)]
     for name in columns[:FEW] if folders else []:
-        if found := _without_suffix(_first(frame[name], as_read), folders):
+        if found := _without_suffix(_some(frame[name], as_read), folders):
             folder, suffix = found
             where = "" if folder == root else f" --root {folder}"
             raise UsageError(
@@ -99,19 +101,20 @@ def _mostly_image_names(series: pd.Series[Any]) -> bool:
 
 
 def _without_suffix(texts: list[str], folders: list[Path]) -> tuple[Path, str] | None:
-    """Folder and ending of the images that names are those of."""
+    """Folder and ending of the images that most of the names are those of."""
     if len(set(texts)) < 2:
         return None
     for folder in folders:
         for suffix in sorted(IMAGE_SUFFIXES | {suffix.upper() for suffix in IMAGE_SUFFIXES}):
-            if all((folder / f"{text}{suffix}").is_file() for text in texts):
+            if 2 * sum((folder / f"{text}{suffix}").is_file() for text in texts) > len(texts):
                 return folder, suffix
     return None
 
 
-def _first(series: pd.Series[Any], as_read: Callable[[str], pd.Series[Any]]) -> list[str]:
-    """The first values of a column as text, if they can be names of files: texts or whole numbers."""
-    values = series.dropna().head(3)
+def _some(series: pd.Series[Any], as_read: Callable[[str], pd.Series[Any]]) -> list[str]:
+    """Some values of a column as text, from all over it, if they can be names of files: texts or whole numbers."""
+    present = series.dropna()
+    values = present.iloc[:: max(1, len(present) // SOME)]
     if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in values.tolist()):
         return []
     texts = [str(value).strip() for value in as_read(str(series.name)).loc[values.index].tolist()]
