@@ -39,14 +39,20 @@ PLANE = {
 }
 NEIGHBOURS = 10
 
-ONE_CLASS: dict[str, Any] = {
-    "model_options": {"hidden": [128], "latent": 16},
-    "objective": {"name": "denoising", "corruption": "gaussian", "level": 0.3},
-    **ADAM,
+
+def one_class_settings(noise: float, **options: Any) -> dict[str, Any]:
+    objective = {"name": "denoising", "corruption": "gaussian", "level": noise}
+    return {"model_options": {"hidden": [128], "latent": 16}, "objective": objective, **ADAM, **options}
+
+
+ONE_CLASS_MNIST = one_class_settings(0.3, data=MNIST, epochs=30, batch_size=64)
+# noise of 0.3, 0.5, 1 and 2 standard deviations of a column was compared on the splits of seeds 7, 8 and 9
+ONE_CLASS_SMALL = {
+    "digits": one_class_settings(0.3, data="digits", epochs=100, batch_size=16),
+    "breast-cancer": one_class_settings(2.0, data="breast-cancer", epochs=100, batch_size=16),
 }
-ONE_CLASS_MNIST = {"data": MNIST, "epochs": 30, "batch_size": 64, **ONE_CLASS}
-ONE_CLASS_SMALL = {"epochs": 100, "batch_size": 16, **ONE_CLASS}
-SMALL = {"digits": tuple("0123456789"), "breast-cancer": ("benign",)}
+DIGITS = tuple("0123456789")
+SMALL = {"digits": DIGITS, "breast-cancer": ("benign",)}
 BASELINES = ("pca", "isolation_forest", "one_class_svm")
 
 JUDGE: dict[str, Any] = {"config": "lenet5-mnist", "epochs": 3}
@@ -121,12 +127,12 @@ def plane(laboratory: Laboratory) -> list[Row]:
 def one_class(laboratory: Laboratory) -> list[Row]:
     """AUROC where one class is normal: the mean over classes, beside the baselines, whose components (PCA) normal
     validation data choose."""
-    digits, seeds = SMALL["digits"], range(5)
-    by_seed = [_one_class_mean(laboratory, ONE_CLASS_MNIST, digits, seed) for seed in seeds]
+    seeds = range(5)
+    by_seed = [_one_class_mean(laboratory, ONE_CLASS_MNIST, DIGITS, seed) for seed in seeds]
     ours, beside = [found["auroc"] for found in by_seed], by_seed[0]
     mean, others = statistics.fmean(ours), _beside(beside)
     text = f"{mean:.4f} ({', '.join(f'{value:.4f}' for value in ours)}); {others}"
-    by_digit = ", ".join(f"{beside[name]:.3f}" for name in digits)
+    by_digit = ", ".join(f"{beside[name]:.3f}" for name in DIGITS)
     what = "one-class MNIST (784-128-16, noise 0.3), all test digits: mean AUROC over ten digits, 5 seeds"
     pca = beside["pca_auroc"]
     rows = [
@@ -134,13 +140,13 @@ def one_class(laboratory: Laboratory) -> list[Row]:
         Row("the same by digit, 0 to 9, seed 0", by_digit, "-", None),
     ]
     for data, classes in SMALL.items():
-        settings = {"data": data, **ONE_CLASS_SMALL}
+        settings = ONE_CLASS_SMALL[data]
         several = [_one_class_mean(laboratory, settings, classes, seed, always=True) for seed in seeds]
         means = {name: statistics.fmean(found[name] for found in several) for name in several[0]}
         best = max(means[f"{name}_auroc"] for name in BASELINES)
         text = f"{means['auroc']:.4f}; {_beside(means)}"
         normal = "each digit in turn" if len(classes) > 1 else classes[0]
-        what = f"{data}, normal: {normal}; the same model: mean AUROC, 5 seeds"
+        what = f"{data}, normal: {normal}; the same model, noise {settings['objective']['level']}: mean AUROC, 5 seeds"
         rows.append(Row(what, text, ">= best baseline - 0.02", means["auroc"] >= best - 0.02))
     return rows
 
