@@ -64,7 +64,7 @@ class Laboratory:
 
     def train(self, model: str | None, settings: Mapping[str, Any]) -> tuple[lamina.Run, float]:
         """A run with these settings and the CPU seconds of its training; opened, where it was trained before."""
-        plain = json.dumps([model, settings, _where(settings)], sort_keys=True)
+        plain = json.dumps([model, settings, where(settings)], sort_keys=True)
         name = f"{model or settings['config']}-{hashlib.sha256(plain.encode()).hexdigest()[:10]}"
         assert self.directory is not None
         folder = self.directory / name
@@ -72,7 +72,7 @@ class Laboratory:
         if not clock.is_file():
             shutil.rmtree(folder, ignore_errors=True)
             begin = time.process_time()
-            data = {"data": _where(settings)} if "data" in settings else {}
+            data = {"data": where(settings)} if "data" in settings else {}
             lamina.train(
                 model, name=name, directory=self.directory, report=False, accelerator="cpu", **{**settings, **data}
             )
@@ -80,12 +80,12 @@ class Laboratory:
         return lamina.open_run(folder), float(clock.read_text())
 
 
-def _where(settings: Mapping[str, Any]) -> str:
+def where(settings: Mapping[str, Any]) -> str:
     """The data of settings, with the folder of LAMINA_DATA in place of its name."""
-    where = str(settings.get("data", ""))
-    if where.startswith("$LAMINA_DATA") and not os.environ.get("LAMINA_DATA"):
+    name = str(settings.get("data", ""))
+    if name.startswith("$LAMINA_DATA") and not os.environ.get("LAMINA_DATA"):
         sys.exit("autoencoders: set LAMINA_DATA to the folder that holds mnist/ and fashion_mnist/")
-    return os.path.expandvars(where)
+    return os.path.expandvars(name)
 
 
 def _commit() -> str:
