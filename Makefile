@@ -75,6 +75,7 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.memory
 	$(RUN) -m benchmarks.style_transfer
+	$(RUN) -m benchmarks.vae_training
 
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
 reproduce: $(VENV)/.ready

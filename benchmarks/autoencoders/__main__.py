@@ -14,7 +14,7 @@ from benchmarks.measure import write_result
 
 
 def main() -> None:
-    """Each experiment's rows are written as soon as it is done."""
+    """The table is written anew with each row."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.autoencoders", description=benchmarks.autoencoders.__doc__
     )
@@ -27,8 +27,8 @@ def main() -> None:
     torch.set_num_threads(1)
     laboratory = Laboratory(given.directory)
     for name in given.experiments or EXPERIMENTS:
-        EXPERIMENTS[name](laboratory)
-        write_result("autoencoders", text())
+        for _ in EXPERIMENTS[name](laboratory):
+            write_result("autoencoders", text())
 
 
 def text() -> str:
@@ -42,13 +42,11 @@ def text() -> str:
     missing, record = [], Laboratory(None)
     for name, experiment in EXPERIMENTS.items():
         try:
-            rows = experiment(record)
+            for row in experiment(record):
+                reached = {True: "yes", False: "**no**", None: "-"}[row.reached]
+                lines.append(f"| {row.what} | {row.measured} | {row.bar} | {reached} |")
         except UnmeasuredError:
             missing.append(name)
-            continue
-        for row in rows:
-            reached = {True: "yes", False: "**no**", None: "-"}[row.reached]
-            lines.append(f"| {row.what} | {row.measured} | {row.bar} | {reached} |")
     if missing:
         lines += ["", f"Not run, or not whole: {', '.join(missing)}."]
     lines += ["", "Every single measurement, with its settings, CPU seconds and commit: `autoencoders.json`."]

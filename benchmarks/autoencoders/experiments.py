@@ -6,7 +6,7 @@ Legend: N samples, F features, L numbers of a code.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ SAMPLES = 4000
 SURE = 0.9
 
 
-def density(laboratory: Laboratory) -> list[Row]:
+def density(laboratory: Laboratory) -> Iterator[Row]:
     """-log p(x) of binarised digits."""
 
     def measure() -> Values:
@@ -74,12 +74,11 @@ def density(laboratory: Laboratory) -> list[Row]:
     text = f"{found['nll']:.2f} (ELBO {found['elbo']:.2f}, KL {found['kl']:.2f}), trained in {minutes:.1f} CPU minutes"
     reached = found["nll"] <= 92.0 and minutes <= 10
     what = f"VAE 784-500-500-40, MNIST binarised `once`: test -log p(x), {IMPORTANCE_SAMPLES} importance samples"
-    return [Row(what, text, "<= 92.0 in 10 CPU minutes", reached)]
+    yield Row(what, text, "<= 92.0 in 10 CPU minutes", reached)
 
 
-def denoising(laboratory: Laboratory) -> list[Row]:
+def denoising(laboratory: Laboratory) -> Iterator[Row]:
     """The error of a denoising autoencoder to the clean picture over that of a plain one."""
-    rows = []
     for latent, bar in ((128, 0.55), (32, None)):
         shares = []
         for seed in range(3):
@@ -98,11 +97,10 @@ def denoising(laboratory: Laboratory) -> list[Row]:
         what = (
             f"error to the clean picture, denoising over plain autoencoder 784-512-{latent}, MNIST, noise 0.5, 3 seeds"
         )
-        rows.append(Row(what, f"{mean:.3f} ({found})", f"<= {bar}" if bar else "-", mean <= bar if bar else None))
-    return rows
+        yield Row(what, f"{mean:.3f} ({found})", f"<= {bar}" if bar else "-", mean <= bar if bar else None)
 
 
-def plane(laboratory: Laboratory) -> list[Row]:
+def plane(laboratory: Laboratory) -> Iterator[Row]:
     """Neighbours in two dimensions."""
 
     def measure() -> Values:
@@ -122,10 +120,10 @@ def plane(laboratory: Laboratory) -> list[Row]:
     gain = found["autoencoder"] - found["pca"]
     text = f"{found['autoencoder']:.3f}, PCA {found['pca']:.3f}: {gain:+.3f}; {found['training']:.0f} CPU seconds"
     what = "Fashion-MNIST in two dimensions (784-256-64-2): test accuracy of 10 nearest neighbours"
-    return [Row(what, text, ">= PCA + 0.12", gain >= 0.12)]
+    yield Row(what, text, ">= PCA + 0.12", gain >= 0.12)
 
 
-def one_class(laboratory: Laboratory) -> list[Row]:
+def one_class(laboratory: Laboratory) -> Iterator[Row]:
     """AUROC where one class is normal: the mean over classes, beside the baselines, whose components (PCA) normal
     validation data choose."""
     seeds = range(5)
@@ -136,11 +134,9 @@ def one_class(laboratory: Laboratory) -> list[Row]:
     by_digit = ", ".join(f"{beside[name]:.3f}" for name in DIGITS)
     what = "one-class MNIST (784-128-16, noise 0.3), all test digits: mean AUROC over ten digits, 5 seeds"
     pca = beside["pca_auroc"]
-    rows = [
-        Row(what, text, ">= 0.958, and above PCA", mean >= 0.958 and mean > pca),
-        Row("the same by digit, 0 to 9, seed 0", by_digit, "-", None),
-        _pca_by_components(laboratory),
-    ]
+    yield Row(what, text, ">= 0.958, and above PCA", mean >= 0.958 and mean > pca)
+    yield Row("the same by digit, 0 to 9, seed 0", by_digit, "-", None)
+    yield _pca_by_components(laboratory)
     for data, classes in SMALL.items():
         settings = ONE_CLASS_SMALL[data]
         several = [_one_class_mean(laboratory, settings, classes, seed, always=True) for seed in seeds]
@@ -149,8 +145,7 @@ def one_class(laboratory: Laboratory) -> list[Row]:
         text = f"{means['auroc']:.4f}; {_beside(means)}"
         normal = "each digit in turn" if len(classes) > 1 else classes[0]
         what = f"{data}, normal: {normal}; the same model, noise {settings['objective']['level']}: mean AUROC, 5 seeds"
-        rows.append(Row(what, text, ">= best baseline - 0.02", means["auroc"] >= best - 0.02))
-    return rows
+        yield Row(what, text, ">= best baseline - 0.02", means["auroc"] >= best - 0.02)
 
 
 def _one_class_mean(
@@ -203,7 +198,7 @@ def _beside(found: Values) -> str:
     return ", ".join(f"{named[name]} {found[f'{name}_auroc']:.4f}" for name in BASELINES)
 
 
-def samples(laboratory: Laboratory) -> list[Row]:
+def samples(laboratory: Laboratory) -> Iterator[Row]:
     """What a classifier that has seen real digits makes of generated ones."""
 
     def measure() -> Values:
@@ -224,7 +219,7 @@ def samples(laboratory: Laboratory) -> list[Row]:
     text = f"{found['generated']:.1%}, real test digits {found['real']:.1%}; the rarest class {found['rarest']:.1%}"
     what = f"{SAMPLES:,} samples of that VAE recognised above {SURE} by a LeNet-5 of accuracy {found['accuracy']:.1%}"
     bar = "at least half the share of real digits; every class >= 3 %"
-    return [Row(what, text, bar, found["generated"] >= found["real"] / 2 and found["rarest"] >= 0.03)]
+    yield Row(what, text, bar, found["generated"] >= found["real"] / 2 and found["rarest"] >= 0.03)
 
 
 def inputs(run: lamina.Run, split: str) -> Floats:
@@ -244,7 +239,7 @@ def targets(run: lamina.Run, split: str) -> NDArray[np.int64]:
     return np.concatenate([batch["target"].numpy() for batch in run.batches(split)])
 
 
-EXPERIMENTS: dict[str, Callable[[Laboratory], list[Row]]] = {
+EXPERIMENTS: dict[str, Callable[[Laboratory], Iterator[Row]]] = {
     "density": density,
     "samples": samples,
     "plane": plane,
