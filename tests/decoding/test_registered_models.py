@@ -11,7 +11,7 @@ from decoding_toys import greedy_by_prefix, next_logits
 from torch import Tensor
 
 from lamina.conformance import smallest_of_each_architecture
-from lamina.conformance.harness import build
+from lamina.conformance.harness import build, variant_of
 from lamina.decoding import beam_search, generate
 from lamina.errors import UsageError
 from lamina.registry import configure, list_models, variant
@@ -21,7 +21,7 @@ SOURCE_LENGTHS = [5, 2, 3]
 
 
 def trained_for(task: str) -> list[str]:
-    return [name for name in smallest_of_each_architecture() if task in variant(name).card.tasks]
+    return [name for name in smallest_of_each_architecture() if task in variant_of(name).card.tasks]
 
 
 def sources(name: str) -> Tensor:
@@ -49,7 +49,7 @@ def options(name: str, dtype: torch.dtype = torch.float64) -> tuple[dict[str, An
 
 
 def written_by(task: str) -> list[str]:
-    return [name for name in list_models() if task in variant(name).card.tasks]
+    return [name for name in list_models() if task in variant_of(name).card.tasks]
 
 
 @pytest.mark.parametrize("name", [*written_by("language-modelling"), *written_by("translation")])

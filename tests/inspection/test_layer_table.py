@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import lamina
+from lamina import registry
 from lamina.conformance import smallest_of_each_architecture
+from lamina.conformance.harness import variant_of
 from lamina.inspection.layers import LayerRow, layer_table, total
-from lamina.registry import variant
 
 # One of each architecture, and of each kind of layer that the smallest of an architecture has not.
 VARIANTS = [*smallest_of_each_architecture(), "gru-lm", "lstm-lm-small", "resnet50", "mobilenet-v3-large"]
@@ -19,11 +20,11 @@ VARIANTS = [*smallest_of_each_architecture(), "gru-lm", "lstm-lm-small", "resnet
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_totals_are_those_of_the_card(name: str) -> None:
-    row, card = variant(name), lamina.card(name)
+    row = variant_of(name)
     with torch.device("meta"):
-        model = lamina.create_model(name)
-    whole = total(layer_table(model, card.input if row.example is None else row.example(row.config, 2)))
-    assert (whole.parameters, whole.macs) == (card.parameters, card.macs)
+        model = registry.build(row, row.config)
+    whole = total(layer_table(model, row.input_shape if row.example is None else row.example(row.config, 2)))
+    assert (whole.parameters, whole.macs) == (row.card.parameters, row.card.macs)
 
 
 def test_the_rows_of_lenet5() -> None:

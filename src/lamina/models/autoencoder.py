@@ -356,7 +356,7 @@ VARIANTS = {
             input=(784,),
             # gates of inputs, of states, and two biases; the code; the same with codes as inputs; the output
             parameters=512 * (1 + 128 + 2) + 129 * 32 + 512 * (32 + 128 + 2) + 129,
-            macs=None,
+            macs=784 * 512 * (1 + 128) + 128 * 32 + 784 * 512 * (32 + 128) + 784 * 128,
             differences=(
                 "the code is a linear map of the last state; the paper copies the whole state",
                 "the decoder sees the code at every step, and never its own output",
