@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from lamina.equations import convolution
 from lamina.equations import convolution_arithmetic as arithmetic
+from lamina.layers.convolution import SameConv2d
 
 
 def randn(seed: int, *shape: int) -> Tensor:
@@ -237,3 +238,16 @@ def test_costs_that_papers_state() -> None:
     separable = arithmetic.macs(512, 512, (3, 3), (14, 14), 512) + arithmetic.macs(512, 512, (1, 1), (14, 14))
     assert arithmetic.separable_cost_ratio(512, 3) == pytest.approx(separable / full, rel=1e-12)
     assert arithmetic.separable_cost_ratio(512, 3) == pytest.approx(0.1131, abs=5e-5)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2), (1, 2), (4, 3)])
+@pytest.mark.parametrize("sides", [(8, 9), (11, 6), (3, 3)])
+def test_the_layer_pads_as_tensorflow(kernel: int, stride: int, sides: tuple[int, int]) -> None:
+    layer = SameConv2d(2, 3, kernel, stride).double()
+    x = torch.randn(2, 2, *sides, dtype=torch.float64)
+    above, below = arithmetic.tf_same_padding(sides[0], kernel, stride)
+    left, right = arithmetic.tf_same_padding(sides[1], kernel, stride)
+    padded = torch.nn.functional.pad(x, (left, right, above, below))
+    expected = torch.nn.functional.conv2d(padded, layer.weight, layer.bias, stride)
+    torch.testing.assert_close(layer(x), expected)
+    assert layer(x).shape[2:] == tuple(-(-side // stride) for side in sides)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 TENSORFLOW = (
     'its tf_ models pad as TensorFlow does (padding "SAME", more on one side) and have batch-norm epsilon 1e-3; '
-    "no option here gives that padding. timm's models without tf_ are the same function as ours"
+    "build the model with padding='tensorflow' and eps=1e-3 (--model.padding tensorflow --model.eps 1e-3)"
 )
 SCALED = re.compile(r"mobilenet_?v(?P<version>[123])_(?:(?P<size>small|large)_)?(?P<percent>\d{3})(?P<deep>d?)")
 OPTIONS = {"1": {"activation": "'relu6'"}, "2": {}, "3": {"eps": "1e-5"}}

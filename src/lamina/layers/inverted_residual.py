@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lamina.layers.activations import Activation
-from lamina.layers.convolution import conv_norm
+from lamina.layers.convolution import Padding, conv_norm
 from lamina.layers.squeeze_excitation import SqueezeExcitation
 from lamina.layers.stochastic_depth import StochasticDepth
 
@@ -45,9 +45,10 @@ class InvertedResidual(nn.Module):
         stochastic_depth: float = 0.0,
         eps: float = 1e-5,
         momentum: float = 0.1,
+        padding: Padding = "symmetric",
     ) -> None:
         super().__init__()
-        unit = partial(conv_norm, eps=eps, momentum=momentum)
+        unit = partial(conv_norm, eps=eps, momentum=momentum, padding=padding)
         parts = OrderedDict[str, nn.Module]()
         if expanded != in_channels:
             parts["expand"] = unit(in_channels, expanded, 1, act=act)

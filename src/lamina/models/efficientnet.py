@@ -6,9 +6,9 @@ compound scaling: depth, width and resolution grow together, by alpha^phi, beta^
 
 Differences from the paper: the released B1-B7 are rounded by hand and correspond to no exact phi; the variants below
 are the released ones. Convolutions pad both sides equally; TensorFlow pads a strided one at the bottom and right only,
-which timm's ``tf_efficientnet`` weights were trained with: they load, but give other results. Batch norm's eps and
-momentum are torchvision's (B0-B4 1e-5 and 0.1, B5-B7 1e-3 and 0.01; released code: 1e-3 and 0.01 for all; timm: 1e-5,
-so its B5-B7 need ``eps=1e-5``). The fan-out of a depthwise convolution counts all channels at initialisation, as in
+as timm's ``tf_efficientnet`` weights need: ``padding="tensorflow"`` and ``eps=1e-3``. Batch norm's eps and momentum
+are torchvision's (B0-B4 1e-5 and 0.1, B5-B7 1e-3 and 0.01; released code: 1e-3 and 0.01 for all; timm: 1e-5, so its
+B5-B7 need ``eps=1e-5``). The fan-out of a depthwise convolution counts all channels at initialisation, as in
 torchvision (released code: one).
 
 A stage of ``features`` holds all blocks at one resolution; the last 1x1 convolution belongs to the neck.
@@ -40,7 +40,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.convolution import conv_norm, make_divisible
+from lamina.layers.convolution import Padding, conv_norm, make_divisible
 from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
 from lamina.layers.inverted_residual import (
     InvertedResidual,
@@ -118,6 +118,8 @@ class EfficientNetConfig:
     """epsilon of batch normalisation, added to the variances"""
     momentum: float = 0.1
     """weight of the newest batch in the running statistics of batch normalisation"""
+    padding: Padding = "symmetric"
+    """tensorflow: padding "SAME", more below and on the right, of weights trained there (timm's tf_ models)"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -139,7 +141,7 @@ class EfficientNet(ImageClassifier):
         super().__init__()
         self.config = config
         small = config.stem == "small"
-        unit = partial(conv_norm, act="swish", eps=config.eps, momentum=config.momentum)
+        unit = partial(conv_norm, act="swish", eps=config.eps, momentum=config.momentum, padding=config.padding)
         width = round_filters(config.stem_width, config.width)
         self.stem = unit(config.in_channels, width, 3, stride=1 if small else 2)
         repeats = self.repeats(config)
@@ -163,6 +165,7 @@ class EfficientNet(ImageClassifier):
                     squeeze_act="swish",
                     stochastic_depth=next(rates),
                     eps=config.eps,
+                    padding=config.padding,
                     momentum=config.momentum,
                 )
                 rows[-1].append(block)

@@ -39,7 +39,7 @@ from torch import nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.activations import activation
-from lamina.layers.convolution import conv_norm, make_divisible
+from lamina.layers.convolution import Padding, conv_norm, make_divisible
 from lamina.layers.image_classifier import ImageClassifier, check_min_size, check_options, global_average_pool
 from lamina.layers.inverted_residual import InvertedResidual, group_by_resolution, initialise, small_image_strides
 
@@ -106,6 +106,8 @@ class MobileNetV3Config:
     """epsilon of batch normalisation, added to the variances"""
     momentum: float = 0.01
     """weight of the newest batch in the running statistics of batch normalisation"""
+    padding: Padding = "symmetric"
+    """tensorflow: padding "SAME", more below and on the right, of weights trained there (timm's tf_ models)"""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -132,7 +134,7 @@ class MobileNetV3(ImageClassifier):
         super().__init__()
         self.config = config
         small = config.stem == "small"
-        unit = partial(conv_norm, act="hard-swish", eps=config.eps, momentum=config.momentum)
+        unit = partial(conv_norm, act="hard-swish", eps=config.eps, momentum=config.momentum, padding=config.padding)
         width = make_divisible(config.alpha * config.stem_width)
         self.stem = unit(config.in_channels, width, 3, stride=1 if small else 2)
         table = [row[-1] for row in config.blocks]
@@ -151,6 +153,7 @@ class MobileNetV3(ImageClassifier):
                 squeezed=make_divisible(expanded // 4) if squeeze else 0,
                 gate="hard-sigmoid",
                 eps=config.eps,
+                padding=config.padding,
                 momentum=config.momentum,
             )
             rows.append([block])

@@ -104,7 +104,7 @@ def fitted(
     ours = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     kind = type(model).__name__
     best = _best(model, ours, state, reset_head)
-    expect_same_function(best.layout.source, state, kind)
+    expect_same_function(best.layout.source, state, model)
     vocabulary = getattr(model, "vocab_size", None)
     cut_vocabulary(best, ours, vocabulary if isinstance(vocabulary, int) else None)
     expect_fit(best, ours, state.label, kind, advice)

@@ -15,16 +15,21 @@ from lamina.weights.reading import StateDict
 MARK = re.compile(r"(^|[/._-])tf_(efficientnet|mobilenet|mixnet)", re.IGNORECASE)
 
 
-def expect_same_function(source: str, state: StateDict, model: str) -> None:
-    """Raise UsageError for a file in timm's layout that its name, its folder's or ``config.json`` call ``tf_...``.
+def expect_same_function(source: str, state: StateDict, model: Any) -> None:
+    """Raise UsageError for a file in timm's layout that its name, its folder's or ``config.json`` call ``tf_...``, where
+    the model has not that padding and epsilon.
 
     The tensors themselves carry no mark of their padding.
     """
     if source != "timm" or state.path is None:
         return
+    config = getattr(model, "config", None)
+    if (getattr(config, "padding", ""), getattr(config, "eps", 0.0)) == ("tensorflow", 1e-3):
+        return
     for name in _names(state.path):
         if MARK.search(name):
-            raise UsageError(f"{state.path} holds timm's {name}, which is not this {model}: {TENSORFLOW}")
+            what = type(model).__name__
+            raise UsageError(f"{state.path} holds timm's {name}, which is not this {what}: {TENSORFLOW}")
 
 
 def _names(path: Path) -> Iterator[str]:
