@@ -366,10 +366,11 @@ def test_tensorflows_models_are_refused_by_name(name: str, tmp_path: Path) -> No
     (path.parent / "config.json").write_text('{"architecture": "tf_efficientnet_b0"}' if name == "x/x.pth" else "[")
     with pytest.raises(UsageError, match=r"which is not this EfficientNet: its tf_ models pad as TensorFlow does"):
         load_weights(model, path)
-    same = lamina.create_model("efficientnet-b0", weights=path, padding="tensorflow", eps=1e-3, **small)
+    same = lamina.create_model("efficientnet-b0", padding="tensorflow", eps=1e-3, **small)
+    load_weights(same, path)
     expect_equal(same, model)
     with pytest.raises(UsageError, match=r"padding='tensorflow' and eps=1e-3"):
-        lamina.create_model("efficientnet-b0", weights=path, padding="tensorflow", **small)
+        load_weights(lamina.create_model("efficientnet-b0", padding="tensorflow", **small), path)
     plain = tmp_path / "efficientnet_b0.pth"
     path.rename(plain)
     (tmp_path / "config.json").unlink(missing_ok=True)

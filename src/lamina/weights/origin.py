@@ -16,8 +16,8 @@ MARK = re.compile(r"(^|[/._-])tf_(efficientnet|mobilenet|mixnet)", re.IGNORECASE
 
 
 def expect_same_function(source: str, state: StateDict, model: Any) -> None:
-    """Raise UsageError for a file in timm's layout that its name, its folder's or ``config.json`` call ``tf_...``, where
-    the model has not that padding and epsilon.
+    """Raise UsageError for a file in timm's layout that its name, its folder's or ``config.json`` call ``tf_...``,
+    where the model has not that padding and epsilon.
 
     The tensors themselves carry no mark of their padding.
     """
