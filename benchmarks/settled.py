@@ -100,7 +100,7 @@ def few(photographs: Path, home: Path) -> dict[str, Any]:
         "steps": int(last["step"]),
         "train": round(last["train_accuracy"], 4),
         "validation": round(metrics["accuracy"], 4),
-        "said": run.shortfalls("validation", metrics),
+        "shortfalls": run.shortfalls("validation", metrics),
     }
 
 
@@ -140,14 +140,14 @@ def small_images(photographs: Path, home: Path, count: int, classes: int) -> Pat
 
 def failures(found: dict[str, Any]) -> list[str]:
     short = [name for name in FAMILIES if any(line[0] - line[1] > BELOW for line in found[name].values())]
-    return short + ([] if found[FEW]["validation"] > ABOVE or found[FEW]["said"] else [FEW])
+    return short + ([] if found[FEW]["validation"] > ABOVE or found[FEW]["shortfalls"] else [FEW])
 
 
 def body(found: dict[str, Any]) -> str:
     first = found[FEW]
-    said = "; ".join(first["said"]) or "nothing"
+    noted = "; ".join(first["shortfalls"]) or "nothing"
     text = f"{__doc__ or ''}\n## 140 photographs\n\n{first['steps']} steps: training accuracy {first['train']:.3f}, "
-    text += f"validation {first['validation']:.3f}; said: {said}\n\n## Families\n\n"
+    text += f"validation {first['validation']:.3f}; noted: {noted}\n\n## Families\n\n"
     text += "| family | steps an epoch, epochs | training, as logged | saved weights | as trained |\n"
     text += "|---|---|---|---|---|\n"
     for name in FAMILIES:

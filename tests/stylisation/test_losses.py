@@ -6,7 +6,8 @@ import pytest
 import torch
 from style_reference import gatys_layer
 
-from lamina.stylisation.losses import gatys_content, gatys_style, gram, johnson_style, moments, total_variation
+from lamina.layers.instance_statistics import InstanceStatistics
+from lamina.stylisation.losses import gatys_content, gatys_style, gram, johnson_style, total_variation
 
 
 def test_gatys_style_loss_is_the_papers_for_pictures_of_one_size() -> None:
@@ -37,5 +38,5 @@ def test_total_variation_of_a_step() -> None:
 
 
 def test_moments_are_unbiased() -> None:
-    mean, deviation = moments(torch.tensor([[[[1.0, 3.0]]]]), epsilon=0.0)
+    mean, deviation = InstanceStatistics(epsilon=0.0)(torch.tensor([[[[1.0, 3.0]]]]))
     assert (float(mean), float(deviation)) == (2.0, pytest.approx(2.0**0.5))

@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,7 @@ def _write_pictures(pictures: Sequence[Any], out: Path | None, run: Path, grid: 
         where.mkdir(exist_ok=True)
         files = {where / f"{i:04}.png": picture_png(picture) for i, picture in enumerate(pictures)}
     for file, data in files.items():
-        write_whole(file, lambda handle, data=data: handle.write(data))  # type: ignore[misc]
+        write_whole(file, methodcaller("write", data))
     return list(files)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,7 @@ def _written(found: Iterable[Outcome], folder: Path) -> Iterator[Outcome]:
         elif restored is not None:
             png = picture_png(restored)
             file = folder / f"{number_:04}-{Path(one.item).stem}.png"
-            write_whole(file, lambda handle, png=png: handle.write(png))  # type: ignore[misc]
+            write_whole(file, methodcaller("write", png))
         yield replace(one, value={name: value for name, value in one.value.items() if name != "reconstruction"})
     if rows:
         write_rows(folder / "reconstructions.csv", rows)

@@ -85,9 +85,12 @@ class AdaIN(nn.Module):
     def forward(self, content_BCHW: Tensor, style_BCHW: Tensor, alpha: float = 1.0) -> Tensor:
         """``alpha`` from 0 (the content reconstructed) to 1 (the style). Raises ValueError for images with the wrong
         number of channels or smaller than ``min_size``."""
+        return self.restyle(content_BCHW, self.encode(style_BCHW)[-1], alpha)
+
+    def restyle(self, content_BCHW: Tensor, style_BDHW: Tensor, alpha: float = 1.0) -> Tensor:
+        """``forward`` for a style that is encoded already: many pictures, or many tiles of one, in one style."""
         height, width = content_BCHW.shape[2], content_BCHW.shape[3]
-        target_BDHW = self.blend(self.encode(content_BCHW)[-1], self.encode(style_BCHW)[-1], alpha)
-        out_BCHW: Tensor = self.decoder(target_BDHW)
+        out_BCHW: Tensor = self.decoder(self.blend(self.encode(content_BCHW)[-1], style_BDHW, alpha))
         return out_BCHW[:, :, :height, :width]
 
     def encode(self, x_BCHW: Tensor) -> list[Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import logging
 import time
 import warnings
 from collections.abc import Generator, Iterable, Mapping
@@ -45,8 +44,9 @@ from lamina.tasks.facts import ENTRY
 from lamina.tasks.table import TASKS
 from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
-from lamina.training.engine import FABRIC_PRECISION, Engine
+from lamina.training.engine import Engine
 from lamina.training.events import EpochDone, Event, Stopped
+from lamina.training.launching import launched
 from lamina.training.loop import expect_watched, fit
 from lamina.training.statistics import first_batches
 from lamina.training.stopping import stoppable
@@ -296,7 +296,7 @@ def prepare(
         found = None
     planned = found or RunDirectory(parent / (name or f"{settings.name}-{short_name(settings.data)}"))
     check_name(planned.name if name is None else name)
-    fabric = _fabric(settings.recipe)
+    fabric = launched(settings.recipe)
     begin = _first_weights(settings, found)
     place: str | tuple[str, ...] | MemoryData = settings.data if memory is None else memory
     if found is None:
@@ -440,24 +440,6 @@ def _row(event: EpochDone) -> dict[str, float]:
         **{f"validation_{name}": value for name, value in event.validation.items()},
         "best": int(event.best),
     }
-
-
-def _fabric(recipe: Recipe) -> Fabric:
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    strategy = "ddp" if recipe.devices > 1 else "auto"
-    try:
-        fabric = Fabric(
-            accelerator=recipe.accelerator,
-            devices=recipe.devices,
-            strategy=strategy,
-            precision=FABRIC_PRECISION[recipe.precision],
-        )
-    except (RuntimeError, ValueError, AssertionError) as error:
-        where = f"accelerator '{recipe.accelerator}' with {recipe.devices} devices"
-        raise UsageError(f"cannot train on {where}: {error}") from None
-    if recipe.devices > 1:
-        fabric.launch()
-    return fabric
 
 
 def _first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict | None:

@@ -49,9 +49,3 @@ def total_variation(x_BCHW: Tensor) -> Tensor:
     down = (x_BCHW[:, :, 1:] - x_BCHW[:, :, :-1]).square().flatten(1).sum(1)
     across = (x_BCHW[:, :, :, 1:] - x_BCHW[:, :, :, :-1]).square().flatten(1).sum(1)
     return down + across
-
-
-def moments(maps_BCHW: Tensor, epsilon: float = 1e-5) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel of each picture, (B, C, 1, 1) each; the variance is unbiased."""
-    variance, mean = torch.var_mean(maps_BCHW, dim=(2, 3), keepdim=True)
-    return mean, (variance + epsilon).sqrt()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
 from lamina.stylisation.features import JOHNSON, FeatureNet, feature_net
-from lamina.stylisation.losses import gram, johnson_content, johnson_style, moments, total_variation
+from lamina.stylisation.losses import gram, johnson_content, johnson_style, total_variation
 from lamina.stylisation.pictures import read, within
 from lamina.tasks.base import Batch, Call, Engine, Task
 from lamina.tasks.kind import TaskKind, TaskSetup
@@ -36,6 +36,11 @@ class PixelScale:
         """Normalised pictures as colours from 0 to 1, (B, 3, H, W)."""
         mean, std = (x_BCHW.new_tensor(part)[:, None, None] for part in (self.mean, self.std))
         return (x_BCHW * std + mean).expand(-1, 3, -1, -1)
+
+    def from_unit(self, x_BCHW: Tensor) -> Tensor:
+        """Pictures with values from 0 to 1, (B, C, H, W), normalised for the net."""
+        mean, std = (x_BCHW.new_tensor(part)[:, None, None] for part in (self.mean, self.std))
+        return (x_BCHW - mean) / std
 
 
 class StyleTransfer(Task):
@@ -174,7 +179,7 @@ class ArbitraryStyleTransfer(Task):
         maps = plain.encode(picture_BCHW.float())
         style_B = torch.zeros(len(content_BCHW), device=content_BCHW.device)
         for of, wanted in zip(maps, styles, strict=True):
-            for mine, theirs in zip(moments(of), moments(wanted), strict=True):
+            for mine, theirs in zip(plain.statistics.measure(of), plain.statistics.measure(wanted), strict=True):
                 style_B = style_B + (mine - theirs).square().flatten(1).mean(1)
         content_B = F.mse_loss(maps[-1], target_BDHW, reduction="none").flatten(1).mean(1)
         return {"loss": content_B + self.options.style_weight * style_B, "content": content_B, "style": style_B}

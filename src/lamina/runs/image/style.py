@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lamina.data.image.resizing import convert_channels
@@ -48,15 +47,19 @@ class StyleView(ImageView):
                 small_BCHW = _at_most(x_BCHW, 2 * TILE)
                 with fixed_statistics(model, lambda: call(small_BCHW)):
                     y_BCHW = tiled(call, x_BCHW, TILE)
-            return as_picture(self._scale(y_BCHW, back=True))
+            return as_picture(self._scale.to_unit(y_BCHW))
 
     def _normalised(self, x_BCHW: Tensor) -> Tensor:
         x_BCHW = convert_channels(x_BCHW, self.images.channels)
-        return self._scale(x_BCHW.to(next(self.run.model.parameters()).device), back=False)
+        device = next(self.run.model.parameters()).device
+        normalised_BCHW: Tensor = self._scale.from_unit(x_BCHW.to(device))
+        return normalised_BCHW
 
-    def _scale(self, x_BCHW: Tensor, *, back: bool) -> Tensor:
-        mean, std = (x_BCHW.new_tensor(part)[:, None, None] for part in (self.images.mean, self.images.std))
-        return (x_BCHW * std + mean).expand(-1, 3, -1, -1) if back else (x_BCHW - mean) / std
+    @property
+    def _scale(self) -> Any:
+        """The task's ``PixelScale``."""
+        task: Any = self.run.task
+        return task.scale
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,9 @@ class ArbitraryStyleView(StyleView):
             raise UsageError(f"{self.run.path} takes any style: give one picture of it after the content")
         model: Any = self.run.model
         style_BCHW = _at_most(self._normalised(read(styles[0])), 2 * TILE)
-        with torch.no_grad():
-            return self._stylised(content, lambda x_BCHW: model(x_BCHW, style_BCHW, alpha=options.alpha))
+        with predicting(model):
+            style_BDHW = model.encode(style_BCHW)[-1]
+        return self._stylised(content, lambda x_BCHW: model.restyle(x_BCHW, style_BDHW, options.alpha))
 
 
 def _at_most(x_BCHW: Tensor, side: int) -> Tensor:
