@@ -25,6 +25,7 @@ from lamina.conformance.compilers import check_compile, check_export, check_onnx
 from lamina.conformance.contract import check_image_interface, check_meta, check_odd_sizes, check_wrong_shape
 from lamina.conformance.harness import NotApplicableError
 from lamina.conformance.sequences import check_padding, check_select, check_stepping, check_wrong_tokens
+from lamina.conformance.series import check_no_future, check_windows
 from lamina.registry import list_models, variant
 
 __all__ = [
@@ -39,12 +40,14 @@ __all__ = [
     "check_forward",
     "check_image_interface",
     "check_meta",
+    "check_no_future",
     "check_odd_sizes",
     "check_onnx",
     "check_padding",
     "check_select",
     "check_state_dict_round_trip",
     "check_stepping",
+    "check_windows",
     "check_wrong_shape",
     "check_wrong_tokens",
     "checks",
@@ -88,6 +91,8 @@ def checks(*, backend: str = "aot_eager", onnx: bool = False) -> dict[str, Check
         "stepping": check_stepping,
         "select": check_select,
         "wrong tokens": check_wrong_tokens,
+        "windows": check_windows,
+        "no future": check_no_future,
         "state dict": check_state_dict_round_trip,
         "channels last": check_channels_last,
         "bf16": check_bf16_autocast,

@@ -66,6 +66,9 @@ def build(
 
 def input_shape(row: Variant) -> tuple[int, ...]:
     """The shape of one input, without the batch: that of the card, or of the variant's small form."""
+    if "forecasting" in row.card.tasks and row.small:
+        config = registry.configure(row, row.small)
+        return (config.context, config.channels)
     if len(row.input_shape) == 1 and "in_features" in row.small:
         return (registry.configure(row, row.small).in_features,)
     if len(row.input_shape) != 3 or not row.small.keys() & {"image_size", "in_channels"}:
