@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import lamina
+from lamina.equations.adversarial import spectrally_normalised
 from lamina.errors import UsageError
 from lamina.layers.latent import latent_noise
 from lamina.weights.loading import load_weights
@@ -29,6 +30,9 @@ TINY: dict[str, Any] = {
         ("dcgan-32", {}, 1_068_928, 663_296),
         ("dcgan-128", {}, 12_786_560, 11_164_416),
         ("gan-toy", {}, 33_666, 33_537),
+        ("gman", {"in_channels": 1}, 1_066_880, 5 * 661_248),
+        ("dcgan", {"discriminators": 3}, 3_576_704, 3 * 2_765_568),
+        ("gan-toy", {"spectral_norm": True}, 33_666, 33_537),
         ("gan-toy", {"generator_hidden": (512,) * 3, "discriminator_hidden": (512,) * 3}, 527_874, 527_361),
     ],
 )
@@ -194,6 +198,47 @@ def test_a_maxout_unit_is_the_largest_of_its_pieces() -> None:
     linear = net.hidden[0][0].linear
     pieces = torch.stack([x @ linear.weight[i::2].T + linear.bias[i::2] for i in range(2)])
     torch.testing.assert_close(net(x), net.output(pieces.max(0).values))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "gan"])
+def test_the_spectral_norm_of_every_weight_of_the_discriminator_is_one(name: str) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {**TINY, "discriminator_norm": "none"} if name == "dcgan" else {"in_features": 6}
+    model = lamina.create_model(name, **options, spectral_norm=True, discriminators=2).double().train()
+    plain = lamina.create_model(name, **options, discriminators=2)
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in plain.parameters())
+    x = torch.randn(4, *((1, 16, 16) if name == "dcgan" else (6,)), dtype=torch.float64)
+    for _ in range(100):  # a step of power iteration each
+        model.discriminator(x)
+    model.eval()
+    layers = [m for m in model.discriminator.modules() if hasattr(m, "parametrizations")]
+    assert len(layers) == 2 * 3
+    for layer in layers:
+        own = layer.parametrizations.weight.original
+        torch.testing.assert_close(layer.weight, spectrally_normalised(own), rtol=1e-3, atol=1e-6)
+        assert torch.linalg.svdvals(layer.weight.flatten(1)).max().item() == pytest.approx(1, abs=1e-3)
+    assert not any(hasattr(m, "parametrizations") for m in model.generator.modules())
+    again = lamina.create_model(name, **options, spectral_norm=True, discriminators=2).double().eval()
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.discriminator(x), model.discriminator(x))
+    torch.manual_seed(3)
+    new = lamina.create_model("dcgan", spectral_norm=True).discriminator.stages[1][0].parametrizations.weight.original
+    assert new.std().item() == pytest.approx(0.02, rel=0.05)  # drawn as without
+
+
+@pytest.mark.parametrize("name", ["dcgan", "gan"])
+def test_several_discriminators_judge_each_by_itself(name: str) -> None:
+    options: dict[str, Any] = TINY if name == "dcgan" else {"in_features": 6}
+    judges = lamina.create_model(name, **options, discriminators=3, classes=2).eval().discriminator
+    x = torch.randn(4, *((1, 16, 16) if name == "dcgan" else (6,)))
+    label = torch.tensor([0, 1, 1, 0])
+    logits: Tensor = judges(x, label)
+    assert logits.shape == (4, 3)
+    for n, one in enumerate(judges.each):
+        assert torch.equal(logits[:, n : n + 1], one(x, label))
+    assert len(set(logits[0].tolist())) == 3
+    with pytest.raises(UsageError, match="discriminators must be at least 1, got 0"):
+        lamina.create_model(name, **options, discriminators=0)
 
 
 def test_no_file_is_cut_at_the_chunk() -> None:

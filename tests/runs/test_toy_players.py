@@ -63,9 +63,14 @@ def test_the_run_opens_evaluates_predicts_and_reports(tmp_path: Path) -> None:
     assert torch.tensor(pictures[0]).shape == (1, 8, 8)
     assert pictures[0] == pictures[1]  # its noise follows from the run's seed
     assert "toy-adversarial" in (run.path / "report.html").read_text()
-    for refused in (lambda: again.export("onnx"), lambda: export_variant("toy-gan", "onnx")):
-        with pytest.raises(UsageError, match="several players, generator and critic: a file holds one model"):
-            refused()
+    for player, shape in ((None, (5, 1, 8, 8)), ("critic", (5, 1))):
+        exported = again.export("torch", tmp_path / "toy.pt2", player=player)
+        assert (
+            tuple(torch.export.load(exported.path).module()(torch.zeros(5, *exported.facts.inputs[0].shape)).shape)
+            == shape
+        )
+    with pytest.raises(UsageError, match="unknown player of toy-gan 'critc'; did you mean 'critic'"):
+        export_variant("toy-gan", "onnx", player="critc")
 
 
 def test_the_penalty_is_taken_in_float32_under_bf16(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from lamina.tasks.adversarial.games import (
     AdversarialOptions,
     ClippedOptions,
     PenaltyOptions,
+    aggregated,
     gradient_penalty,
     squared_slopes,
 )
@@ -184,10 +186,10 @@ def test_the_penalties_are_the_equations() -> None:
     torch.manual_seed(4)
     epsilon_B = torch.rand(5, 1, 1, 1, dtype=torch.float64).flatten()
     theirs = equations.gradient_penalty(critic, equations.interpolates(real, fake, epsilon_B))
-    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+    torch.testing.assert_close(ours, theirs[None], rtol=1e-12, atol=0)
     r1 = squared_slopes(critic, real, None).mean() / 2
     torch.testing.assert_close(r1, equations.r1_penalty(critic, real), rtol=1e-12, atol=0)
-    gradients = torch.autograd.grad(ours, critic.output.weight)[0]
+    gradients = torch.autograd.grad(ours.sum(), critic.output.weight)[0]
     assert gradients.abs().max().item() > 0
 
 
@@ -274,6 +276,93 @@ def test_the_player_that_has_won_is_named() -> None:
     assert task.shortfall({"loss": 1.0}) is None  # a critic's scores have no middle
 
 
+AGGREGATES: list[dict[str, Any]] = [
+    {"aggregate": "mean"}, {"aggregate": "max"}, {"aggregate": "softmax", "sharpness": 3.0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", AGGREGATES, ids=lambda options: options["aggregate"])
+@pytest.mark.parametrize("objective", ["non-saturating", "wasserstein-gp"])
+def test_one_discriminator_is_the_plain_game_whatever_the_aggregate(objective: str, options: dict[str, Any]) -> None:
+    found = []
+    for given in ({}, options):
+        model = model_of("wgan-gp" if objective == "wasserstein-gp" else "dcgan")
+        engine = Recorder(model)
+        torch.manual_seed(3)
+        make_task(objective, n_critic=1, **given).update(real_batches(1), engine)  # type: ignore[arg-type]
+        found.append((engine.losses, [g for _, gradients in engine.gradients for g in gradients]))
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+@pytest.mark.parametrize("objective", ["non-saturating", "least-squares", "wasserstein-gp"])
+@pytest.mark.parametrize("options", AGGREGATES, ids=lambda options: options["aggregate"])
+def test_each_of_several_discriminators_has_its_own_loss(objective: str, options: dict[str, Any]) -> None:
+    """Its gradients are those that it would have alone; the generator's are of the aggregate, written plainly."""
+    norm = "layer" if objective == "wasserstein-gp" else "batch"
+    model = model_of(discriminators=3, discriminator_norm=norm)
+    task, real = make_task(objective, n_critic=1, **options), next(real_batches(1))["image"]
+    penalty = task.penalty_weight
+    torch.manual_seed(3)
+    before = copy.deepcopy(model.generator)
+    fake = before(before.draw(4), None).reshape(4, *SHAPE)
+    epsilon_B = torch.rand(4, 1, 1, 1, dtype=torch.float64).flatten()
+    expected: list[Tensor] = []
+    for one in model.discriminator.each:
+        loss = DISCRIMINATORS[objective](one(real), one(fake.detach()))
+        if penalty:
+            loss = loss + penalty * equations.gradient_penalty(one, equations.interpolates(real, fake, epsilon_B))
+        expected += torch.autograd.grad(loss, list(one.parameters()))
+    engine = Recorder(model)
+    torch.manual_seed(3)
+    task.update(real_batches(1), engine)  # type: ignore[arg-type]
+    (_, judges), (_, generator) = engine.gradients
+    for ours, theirs in zip(judges, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+    losses = torch.stack([GENERATORS[objective](one(fake)) for one in model.discriminator.each])  # having stepped
+    assert losses.max() - losses.min() > 1e-4
+    whole = {
+        "mean": equations.mean_of_losses(losses),
+        "max": equations.largest_loss(losses),
+        "softmax": equations.softmax_weighted_loss(losses, 3.0),
+    }[options["aggregate"]]
+    assert engine.losses[-1][1] == pytest.approx(whole.item(), abs=1e-12)
+    for ours, theirs in zip(generator, torch.autograd.grad(whole, list(before.parameters())), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_the_softmax_lies_between_mean_and_maximum() -> None:
+    loss_N = randn(5, 4)
+    for found, expected in (
+        (aggregated(loss_N, "softmax", 0.0), equations.mean_of_losses(loss_N)),
+        (aggregated(loss_N, "softmax", 1e4), equations.largest_loss(loss_N)),
+        (aggregated(loss_N, "softmax", 2.0), equations.softmax_weighted_loss(loss_N, 2.0)),
+        (aggregated(loss_N, "max", 1.0), equations.largest_loss(loss_N)),
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    between = [aggregated(loss_N, "softmax", sharpness).item() for sharpness in (0, 0.5, 2, 8)]
+    assert between == sorted(between)
+    assert between[0] < between[-1] < loss_N.max().item()
+
+
+def test_scores_of_other_shapes_are_means_of_one_discriminator() -> None:
+    """(B,), and maps of patches (B, 1, h, w) as PatchGAN's: the same means as before."""
+    scores = randn(0, 6, 1, 3, 3)
+    for given in (scores, scores[:, 0, 0, 0]):
+        task = make_task()
+        torch.testing.assert_close(task.generator_loss(given), task.game.generator(given).mean())
+    critic = nn.Sequential(nn.Conv2d(1, 1, 3, 2), nn.Tanh()).double()
+
+    def patches(x: Tensor, label_B: Tensor | None = None) -> Tensor:
+        return critic(x)
+
+    patches.parameters = critic.parameters  # type: ignore[attr-defined]
+    x = randn(1, 3, *SHAPE)
+    slopes = squared_slopes(patches, x, None)  # type: ignore[arg-type]
+    assert slopes.shape == (3, 1)
+    torch.testing.assert_close(slopes.mean() / 2, equations.r1_penalty(critic, x))
+
+
 @pytest.mark.parametrize(
     ("task", "options", "reason"),
     [
@@ -301,6 +390,7 @@ def test_a_model_without_the_players_is_refused() -> None:
         (AdversarialOptions, {"discriminator_rate": 0.0}),
         (AdversarialOptions, {"r1": -1.0}),
         (AdversarialOptions, {"r1_interval": 0}),
+        (AdversarialOptions, {"sharpness": -1.0}),
         (ClippedOptions, {"weight_clip": 0.0}),
         (PenaltyOptions, {"penalty": -1.0}),
     ],

@@ -20,7 +20,7 @@ def parser() -> Parser:
     )
     examples = (
         "runs/lenet5-digits --to onnx\nlenet5-digits --to openvino --out digits.xml\n"
-        "resnet50 --to onnx --weights resnet50.safetensors"
+        "resnet50 --to onnx --weights resnet50.safetensors\ndcgan-28-digits --to onnx --player discriminator"
     )
     parser = Parser("export", "RUN|MODEL --to FORMAT [--out FILE]", text, examples)
     add_run(parser, "RUN|MODEL")
@@ -31,6 +31,9 @@ def parser() -> Parser:
     parser.add_argument("--weights", type=str, metavar="FILE", help="weights of a model (default: random)")
     parser.add_argument(
         "--entry", type=str, metavar="NAME", help="the entry of --weights, a checkpoint, that holds them"
+    )
+    parser.add_argument(
+        "--player", type=str, metavar="NAME", help="which player of a model of several (default: the generator)"
     )
     parser.add_common()
     return parser
@@ -50,9 +53,9 @@ def command(argv: Sequence[str]) -> int:
     from lamina.runs.views.export import export_variant
 
     done = (
-        export_variant(args.run, args.to, out, args.weights, args.entry)
+        export_variant(args.run, args.to, out, args.weights, args.entry, player=args.player)
         if path is None
-        else open_run(path).export(args.to, out)
+        else open_run(path).export(args.to, out, player=args.player)
     )
     if args.json:
         plain = dataclasses.asdict(done)
@@ -62,6 +65,7 @@ def command(argv: Sequence[str]) -> int:
         {
             "wrote": [str(file) for file in done.files],
             "bytes": f"{done.bytes:,}",
+            "player": done.facts.player,
             "input": [str(given) for given in done.facts.inputs],
             "verified": f"outputs differ from the model's by at most {done.difference:.1e} of the largest, "
             "in batches of 1, 2 and 5",

@@ -3,12 +3,13 @@
 Papers: Goodfellow et al., "Generative adversarial nets", NIPS 2014, arXiv 1406.2661 (minimax, non-saturating); Mao et
 al., ICCV 2017, arXiv 1611.04076 (least squares); Lim, Ye, arXiv 1705.02894 (hinge); Arjovsky, Chintala, Bottou, ICML
 2017, arXiv 1701.07875 (Wasserstein); Gulrajani et al., NIPS 2017, arXiv 1704.00028 (gradient penalty); Mescheder,
-Geiger, Nowozin, ICML 2018, arXiv 1801.04406 (R1).
+Geiger, Nowozin, ICML 2018, arXiv 1801.04406 (R1); Miyato et al., ICLR 2018, arXiv 1802.05957 (spectral norm);
+Durugkar, Gemp, Mahadevan, ICLR 2017, arXiv 1611.01673 (several discriminators).
 
 All losses are minimised and are means over the samples. ``real`` and ``fake`` are outputs of the discriminator before
 any sigmoid: logits, or scores of a critic. Large values stand for "real".
 
-Legend: B batch; x any shape after the batch.
+Legend: B batch, N discriminators; x any shape after the batch.
 
     >>> minimax_discriminator_loss(torch.zeros(3), torch.zeros(3))  # log 4: it cannot tell them apart
     tensor(1.3863)
@@ -111,3 +112,25 @@ def clip_weights(parameters: Iterable[Tensor], bound: float) -> None:
     with torch.no_grad():
         for weight in parameters:
             weight.clamp_(-bound, bound)
+
+
+def spectrally_normalised(weight: Tensor) -> Tensor:
+    """W / sigma(W), the largest singular value of the weight as a matrix (outputs, everything else)."""
+    sigma: Tensor = torch.linalg.svdvals(weight.flatten(1)).max()
+    return weight / sigma
+
+
+def mean_of_losses(loss_N: Tensor) -> Tensor:
+    """1/N sum V_n."""
+    return loss_N.mean()
+
+
+def largest_loss(loss_N: Tensor) -> Tensor:
+    """max V_n: of the discriminator that the generator fools least."""
+    return loss_N.max()
+
+
+def softmax_weighted_loss(loss_N: Tensor, sharpness: float) -> Tensor:
+    """sum w_n V_n, w = softmax(lambda V): between the mean (lambda 0) and the largest (lambda to infinity)."""
+    weight_N = torch.exp(sharpness * (loss_N - loss_N.max()))
+    return (weight_N / weight_N.sum() * loss_N).sum()

@@ -32,6 +32,24 @@ def signature_of(row: Variant, config: Any) -> Signature:
     return tuple(inputs)
 
 
+def signature_of_player(row: Variant, name: str, player: nn.Module, config: Any) -> Signature:
+    """What a player of a variant with this config is called with: what its example holds, else one tensor of numbers;
+    a label beside it, below its ``classes``, where it has any."""
+    one, classes = row.player(name), getattr(player, "classes", 0)
+    label = Input("label", "int64", (), below=classes)
+    if one.example is None:
+        return (*signature_of(one, config), *([label] if classes else ()))
+    inputs = []
+    for key, value in one.example(config, 1).items():
+        if value.is_floating_point():
+            inputs.append(Input(key.rpartition("_")[0] or key, "float32", tuple(value.shape[1:])))
+        elif key.startswith("label") and classes:
+            inputs.append(label)
+        else:
+            raise UsageError(f"the input '{key}' of {one.card.title} is neither a tensor of numbers nor a label")
+    return tuple(inputs)
+
+
 def input_shape(row: Variant, config: Any) -> tuple[int, ...]:
     """The shape of one input without the batch: that of the card, with the channels, size or features of ``config``."""
     shape = row.input_shape

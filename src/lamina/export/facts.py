@@ -15,6 +15,8 @@ from lamina.errors import ExportError
 FORMAT = 1
 OUTPUT = "logits"
 """name of the output of a file with one output"""
+SAMPLES = "samples"
+"""name of the output of a generator's file"""
 
 TOKENS = (
     ("tokens", "lengths", "time", "vocab_size"),
@@ -29,6 +31,8 @@ class ExportFacts:
 
     model: str
     """name of the variant, or the class of a module from elsewhere"""
+    player: str = ""
+    """the part of it that the file holds, "generator" say; empty for a model without players"""
     inputs: Signature
     """what the file is called with, in order"""
     outputs: tuple[str, ...] = (OUTPUT,)
@@ -68,7 +72,12 @@ class ExportFacts:
             raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads format {FORMAT}")
         try:
             later = dict.fromkeys(("fitted", "objective_options", "files"), "{}")  # than the first versions
-            later |= {"task": '""', "outputs": json.dumps([OUTPUT]), "inputs": json.dumps(_first_format(texts))}
+            later |= {
+                "task": '""',
+                "player": '""',
+                "outputs": json.dumps([OUTPUT]),
+                "inputs": json.dumps(_first_format(texts)),
+            }
             texts = {**later, **texts}
             values = {field.name: json.loads(texts[field.name]) for field in dataclasses.fields(cls)}
             inputs = tuple(_input(one) for one in values["inputs"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.evaluation_mode import evaluation_mode
-from lamina.export.facts import OUTPUT, ExportFacts
+from lamina.export.facts import OUTPUT, SAMPLES, ExportFacts
 from lamina.torch_internals import tree_leaves
 
 TRACED = (3, 7, 5)
@@ -100,19 +100,19 @@ def with_file_signature(model: nn.Module, facts: ExportFacts) -> nn.Module:
     """The model with the inputs and outputs of its exported file."""
     if facts.inputs[0].below is not None:
         return LogitsOnly(model)
-    return model if facts.outputs == (OUTPUT,) else Flat(model)
+    return model if facts.outputs in ((OUTPUT,), (SAMPLES,)) else Flat(model)
 
 
 def output_names(model: nn.Module, facts: ExportFacts) -> tuple[str, ...]:
-    """The names of what a model's file gives: one, or the fields of the NamedTuple that the model returns, those of
-    inner ones with the outer name before them."""
+    """The names of what a model's file gives: the one that the facts have, or the fields of the NamedTuple that the
+    model returns, those of inner ones with the outer name before them."""
     if facts.inputs[0].below is not None:
         return (OUTPUT,)
     weight = next(model.parameters(), torch.zeros(()))
-    (x,) = example_of(facts, TRIED[0], torch.Generator().manual_seed(0))
+    given = example_of(facts, TRIED[0], torch.Generator().manual_seed(0))
     with evaluation_mode(model), torch.no_grad():
-        out = model(x.to(weight))
-    return tuple(_names(out, "")) or (OUTPUT,)
+        out = model(*(x.to(weight) if x.is_floating_point() else x.to(weight.device) for x in given))
+    return tuple(_names(out, "")) or facts.outputs
 
 
 def _names(output: Any, prefix: str) -> Iterator[str]:

@@ -3,7 +3,8 @@
 Papers: Radford, Metz, Chintala, "Unsupervised representation learning with deep convolutional generative adversarial
 networks", ICLR 2016, arXiv 1511.06434; Arjovsky, Chintala, Bottou, "Wasserstein GAN", ICML 2017, arXiv 1701.07875;
 Gulrajani et al., "Improved training of Wasserstein GANs", NIPS 2017, arXiv 1704.00028; conditional: Mirza, Osindero,
-arXiv 1411.1784.
+arXiv 1411.1784; several discriminators: Durugkar, Gemp, Mahadevan, "Generative multi-adversarial networks", ICLR 2017,
+arXiv 1611.01673.
 What was new: rules under which convolutional generators train: strides in place of pooling, batch normalisation except
 at the picture on both sides, no fully connected hidden layers, ReLU in the generator, leaky ReLU in the discriminator.
 
@@ -14,7 +15,7 @@ beside the picture.
 
 Legend: B batch, L latent dimensions, C channels, S side of the picture, s side of the smallest maps, K classes.
 
-Reading order: models/dcgan.py, layers/latent.py, layers/shapes.py.
+Reading order: models/dcgan.py, layers/latent.py, layers/discriminators.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
+from lamina.layers.discriminators import discriminators, normalise_spectra
 from lamina.layers.latent import LatentGenerator, Prior, one_hot
 from lamina.layers.shapes import expect_image
 
@@ -57,11 +59,15 @@ class DCGANConfig:
     """channels of the discriminator's maps, from the picture on"""
     discriminator_norm: Literal["batch", "layer", "none"] = "batch"
     """normalisation in the discriminator; penalties of its gradient need layer or none"""
+    discriminators: int = 1
+    """number of discriminators, each with weights of its own; the generator faces an ``aggregate`` of the objective"""
+    spectral_norm: bool = False
+    """divide each weight of the discriminator by its largest singular value"""
     output: Literal["tanh", "sigmoid", "linear"] = "tanh"
     """last non-linearity of the generator (set by the range of the data: -1 to 1, 0 to 1, any)"""
 
     def __post_init__(self) -> None:
-        for name in ("in_channels", "image_size", "latent"):
+        for name in ("in_channels", "image_size", "latent", "discriminators"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.classes < 0:
@@ -143,8 +149,11 @@ class DCGAN(nn.Module):
     def __init__(self, config: DCGANConfig) -> None:
         super().__init__()
         self.config = config
-        self.generator, self.discriminator = Generator(config), Discriminator(config)
+        self.generator = Generator(config)
+        self.discriminator = discriminators(lambda: Discriminator(config), config.discriminators)
         self.apply(_initialise)
+        if config.spectral_norm:
+            normalise_spectra(self.discriminator)
 
     def forward(self, z_BL: Tensor, label_B: Tensor | None = None) -> Tensor:
         x_BCHW: Tensor = self.generator(z_BL, label_B)
@@ -280,5 +289,23 @@ VARIANTS = {
         objective="wasserstein-gp",
         recipe="wgan-gp",
         differences=("DCGAN's nets at 64 pixels; the paper's larger nets are residual",),
+    ),
+    "gman": _row(
+        DCGANConfig(
+            image_size=32, generator_widths=(256, 128, 64), discriminator_widths=(64, 128, 256), discriminators=5
+        ),
+        (1_068_928, 17_973_248),
+        (5 * 663_296, 5 * 17_567_744),
+        title="Generative multi-adversarial network",
+        summary="DCGAN for 32 pixels against five discriminators, the stronger of which weigh more.",
+        paper="Generative multi-adversarial networks",
+        authors="Durugkar, Gemp, Mahadevan",
+        year=2017,
+        arxiv="1611.01673",
+        recipe="gman",
+        differences=(
+            "the discriminators differ by their initial weights alone; the paper's also by dropout and depth",
+            "the sharpness of the weights is fixed; the paper also learns it",
+        ),
     ),
 }

@@ -11,7 +11,7 @@ sigmoid).
 
 Legend: B batch, L latent dimensions, F features of a sample, D width of a layer, P pieces of a maxout unit, K classes.
 
-Reading order: models/gan.py, layers/latent.py, layers/shapes.py.
+Reading order: models/gan.py, layers/latent.py, layers/discriminators.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
+from lamina.layers.discriminators import discriminators, normalise_spectra
 from lamina.layers.latent import LatentGenerator, Prior, one_hot
 from lamina.layers.shapes import expect_features
 
@@ -57,11 +58,15 @@ class GANConfig:
     """linear maps of a maxout unit"""
     dropout: float = 0.5
     """share of the discriminator's hidden units left out in training"""
+    discriminators: int = 1
+    """number of discriminators, each with weights of its own; the generator faces an ``aggregate`` of the objective"""
+    spectral_norm: bool = False
+    """divide each weight of the discriminator by its largest singular value"""
     output: Literal["tanh", "sigmoid", "linear"] = "tanh"
     """last non-linearity of the generator (set by the range of the data: -1 to 1, 0 to 1, any)"""
 
     def __post_init__(self) -> None:
-        for name in ("in_features", "in_channels", "image_size", "latent", "pieces"):
+        for name in ("in_features", "in_channels", "image_size", "latent", "pieces", "discriminators"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -145,7 +150,10 @@ class GAN(nn.Module):
     def __init__(self, config: GANConfig) -> None:
         super().__init__()
         self.config = config
-        self.generator, self.discriminator = Generator(config), Discriminator(config)
+        self.generator = Generator(config)
+        self.discriminator = discriminators(lambda: Discriminator(config), config.discriminators)
+        if config.spectral_norm:
+            normalise_spectra(self.discriminator)
 
     def forward(self, z_BL: Tensor, label_B: Tensor | None = None) -> Tensor:
         x_BF: Tensor = self.generator(z_BL, label_B)

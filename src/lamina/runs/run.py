@@ -194,8 +194,9 @@ class Run(Opened):
         features = self.embed_batch(batch)
         return features if blank is None else features.masked_fill(blank.to(features.device)[:, None], torch.nan)
 
-    def export(self, to: str, path: str | Path | None = None) -> Exported:
-        """Write the model with its best weights: ``run.export("onnx").path``.
+    def export(self, to: str, path: str | Path | None = None, *, player: str | None = None) -> Exported:
+        """Write the model with its best weights: ``run.export("onnx").path``; of a model of several players one, by
+        default the generator: ``run.export("onnx", player="discriminator")``.
 
         Formats: "onnx" (``.onnx``), "openvino" (``.xml`` and ``.bin``) or "torch"
         (``.pt2``), by default in the run's folder ``exports``; any batch size, float32.
@@ -205,7 +206,7 @@ class Run(Opened):
         not installed (``pip install lamina[export]``) and a path that does not fit; ExportError for a model that cannot
         be exported.
         """
-        return export_run(self, to, path)
+        return export_run(self, to, path, player)
 
     @overload
     def inspect(self, image: Any, target: str | int | None = None, *, stage: int | None = None) -> Inspection: ...

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from lamina import registry
+from lamina.cards import Variant
 from lamina.data.modality import load_preprocess
 from lamina.data.protocols import Signature
 from lamina.data.streams import Batch
 from lamina.decoding.decoder import limits
-from lamina.errors import ExportError, RunError, UsageError
-from lamina.export.example import signature_of
-from lamina.export.facts import ExportFacts
+from lamina.errors import ExportError, RunError, UsageError, unknown
+from lamina.export.example import signature_of, signature_of_player
+from lamina.export.facts import OUTPUT, SAMPLES, ExportFacts
 from lamina.export.formats import FORMATS, check_engine, engine_of, format_named
 from lamina.export.inputs import output_names
 from lamina.export.onnx import OnnxModel
@@ -33,6 +34,10 @@ from lamina.tasks.table import TASKS
 from lamina.version import __version__
 from lamina.weights.folders import stated_options
 from lamina.weights.loading import load_weights
+from lamina.weights.reading import read_state_dict
+
+GENERATOR = "generator"
+"""the player that is exported unless another is requested"""
 
 
 class ExportedModel:
@@ -84,14 +89,19 @@ def open_exported(path: str | Path, engine: str | None = None) -> ExportedModel:
     return ExportedModel(path, open_engine(path, engine_of(path, engine)))
 
 
-def export_run(run: Opened, to: str, path: str | Path | None = None) -> Exported:
+def export_run(run: Opened, to: str, path: str | Path | None = None, player: str | None = None) -> Exported:
     """See ``Run.export``."""
     kind = format_named(to)
-    if len(run.task.players) > 1:
-        raise several_players(str(run.path), run.task.players)
-    target = _own_path(run, kind.suffix) if path is None else Path(path)
+    players = run.task.players if len(run.task.players) > 1 else ()
+    chosen = exported_player(str(run.path), players, player)
+    target = _own_path(run, _suffix(chosen, kind.suffix)) if path is None else Path(path)
     check_path(target, to)
-    return write_export(run.model, _facts_of(run), to, target)
+    if not chosen:
+        return write_export(run.model, _facts_of(run), to, target)
+    if "variant" not in run.card:
+        raise UsageError(f"{run.path} holds a module of your own: what its players are called with is not known")
+    module, row = getattr(run.model, chosen), registry.variant(run.card["variant"])
+    return write_export(module, _of_player(_facts_of(run), row, chosen, module, run.model.config), to, target)
 
 
 def export_variant(
@@ -101,38 +111,69 @@ def export_variant(
     weights: str | Path | None = None,
     entry: str | None = None,
     seed: int = 0,
+    player: str | None = None,
 ) -> Exported:
     """Export a variant, with the weights of a file (of an ``entry`` of it) or random ones, by default to ``<name>`` in
-    the current folder.
+    the current folder; of a variant of several players one, by default the generator, ``weights`` being those of all or
+    its own.
 
     Raises what ``create_model``, ``load_weights`` and ``write_export`` raise.
     """
     name, kind = registry.canonical(name), format_named(to)
-    target = Path(f"{name}{kind.suffix}") if path is None else Path(path)
-    check_path(target, to)
     row = registry.variant(name)
-    if row.players:
-        raise several_players(name, row.players)
+    chosen = exported_player(name, row.players, player)
+    target = Path(f"{name}{_suffix(chosen, kind.suffix)}") if path is None else Path(path)
+    check_path(target, to)
     stated = {} if weights is None else stated_options(name, weights)
     config = registry.configure(row, stated)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = registry.build(row, config)
+    module: nn.Module = getattr(model, chosen) if chosen else model
     if weights is not None:
-        load_weights(model, weights, entry=entry)
+        state = read_state_dict(weights, entry=entry)
+        whole = any(part in row.players for key in state.tensors for part in key.split("."))
+        load_weights(model if whole else module, state)
     facts = ExportFacts(
         model=name,
-        inputs=signature_of(row, config),
+        inputs=() if chosen else signature_of(row, config),
         objective=row.card.objective,
         weights="" if weights is None or not Path(weights).is_file() else digest(Path(weights)),
         version=__version__,
     )
-    return write_export(model, facts, to, target)
+    if chosen:
+        facts = _of_player(facts, row, chosen, module, config)
+    return write_export(module, facts, to, target)
 
 
-def several_players(what: str, players: Iterable[str]) -> UsageError:
-    """The error for a model of several players, of which no file can hold more than one."""
-    return UsageError(f"{what} has several players, {' and '.join(players)}: a file holds one model, which is called")
+def exported_player(what: str, players: Iterable[str], requested: str | None) -> str:
+    """The player that a file holds: the one requested, else the generator; "" for a model without players.
+
+    Raises UsageError for one that is not there, and where there is no generator and none was requested.
+    """
+    players = tuple(players)
+    if not players:
+        if requested is not None:
+            raise UsageError(f"player '{requested}': {what} is one model, without players")
+        return ""
+    if requested is None and GENERATOR not in players:
+        raise UsageError(f"{what} has several players, and a file holds one: --player {' or '.join(players)}")
+    chosen = GENERATOR if requested is None else requested
+    if chosen not in players:
+        raise unknown(f"player of {what}", chosen, players)
+    return chosen
+
+
+def _suffix(player: str, suffix: str) -> str:
+    """What follows the model's name in a file's: the player, where it is not the usual one."""
+    return suffix if player in ("", GENERATOR) else f"-{player}{suffix}"
+
+
+def _of_player(facts: ExportFacts, row: Variant, player: str, module: nn.Module, config: Any) -> ExportFacts:
+    """The facts of a file that holds one player."""
+    outputs = (SAMPLES,) if player == GENERATOR else (OUTPUT,)
+    inputs = signature_of_player(row, player, module, config)
+    return replace(facts, player=player, inputs=inputs, outputs=outputs, classes=())
 
 
 def run_in_engine(run: Opened, engine: str) -> ExportedModel:
@@ -166,7 +207,7 @@ def _expect_predictions(kind: TaskKind | None, path: Path) -> None:
     if kind is None:
         raise UsageError(f"{path} was trained for a task of your own: predict with the run, in torch")
     if not kind.predicts_at_once:
-        raise UsageError(f"{path} is of a model that generates text: use predict or generate with the run, in torch")
+        raise UsageError(f"{path} is of a model that generates: use generate with the run, in torch")
 
 
 def _facts_of(run: Opened) -> ExportFacts:
@@ -187,7 +228,7 @@ def _facts_of(run: Opened) -> ExportFacts:
         weights=digest(run.directory.weights),
         version=__version__,
     )
-    return replace(facts, outputs=output_names(run.model, facts))
+    return facts if len(run.task.players) > 1 else replace(facts, outputs=output_names(run.model, facts))
 
 
 def _limited(signature: Signature, context: int | None) -> Signature:

@@ -1,6 +1,6 @@
 """What the players of an adversarial game minimise, as data: games, their options, penalties of the discriminator.
 
-Legend: B batch; x any shape after the batch.
+Legend: B batch, N discriminators, P patches that each judges (mostly one); x any shape after the batch.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,11 @@ class AdversarialOptions:
     """gamma of R1, gamma/2 ||grad D(x)||^2 at real samples; not with batch normalisation in the discriminator"""
     r1_interval: int = 1
     """R1 is taken at every so many steps of the discriminator, with so many times the weight"""
+    aggregate: Literal["mean", "max", "softmax"] = "mean"
+    """what the generator minimises of its losses against several discriminators: their mean, the largest, or a mean
+    weighted by the softmax of ``sharpness`` times the losses"""
+    sharpness: float = 1.0
+    """aggregate softmax: 0 is the mean, large values come near the largest"""
 
     def __post_init__(self) -> None:
         for name in ("n_critic", "r1_interval"):
@@ -40,6 +46,8 @@ class AdversarialOptions:
             raise UsageError(f"discriminator_rate must be greater than 0, got {self.discriminator_rate}")
         if not 0 <= self.r1 < math.inf:
             raise UsageError(f"r1 must not be negative, got {self.r1}")
+        if not 0 <= self.sharpness < math.inf:
+            raise UsageError(f"sharpness must not be negative, got {self.sharpness}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,19 +125,33 @@ OPTIONS: Mapping[str, type[AdversarialOptions]] = {
 }
 
 
+def by_discriminator(scores: Tensor) -> Tensor:
+    """Scores (B,), (B, N) or, of patches, (B, N, ...) as (B, N, P)."""
+    return scores.reshape(len(scores), scores.shape[1] if scores.ndim > 1 else 1, -1)
+
+
+def aggregated(loss_N: Tensor, aggregate: str, sharpness: float) -> Tensor:
+    """What the generator faces of its losses against N discriminators, a scalar."""
+    if aggregate == "max":
+        return loss_N.amax()
+    return ((sharpness * loss_N).softmax(0) * loss_N).sum() if aggregate == "softmax" else loss_N.mean()
+
+
 def squared_slopes(discriminator: nn.Module, x: Tensor, label_B: Tensor | None) -> Tensor:
-    """||grad D(x)||^2 of each sample over all of its values, (B,), itself differentiable, in the type of the weights.
+    """||grad D_n(x)||^2 of each sample over all of its values, (B, N), itself differentiable, in the type of the
+    weights.
 
     ``discriminator`` is the module itself: under mixed precision a wrapped one cannot be differentiated twice.
     """
     x = x.detach().to(next(discriminator.parameters()).dtype).requires_grad_()
-    (slope,) = torch.autograd.grad(discriminator(x, label_B).sum(), x, create_graph=True)
-    return slope.flatten(1).square().sum(1)
+    score_N = by_discriminator(discriminator(x, label_B)).sum((0, 2))
+    slopes = [torch.autograd.grad(score, x, create_graph=True, retain_graph=True)[0] for score in score_N]
+    return torch.stack([slope.flatten(1).square().sum(1) for slope in slopes], 1)
 
 
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, label_B: Tensor | None) -> Tensor:
-    """E (||grad D|| - 1)^2 at x^ = epsilon x + (1 - epsilon) G(z), one epsilon from U(0, 1) for each sample."""
+    """E (||grad D_n|| - 1)^2 at x^ = epsilon x + (1 - epsilon) G(z), one epsilon from U(0, 1) for each sample, (N,)."""
     epsilon = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
     mixed = epsilon * real + (1 - epsilon) * fake.to(real.dtype)
-    norm_B = (squared_slopes(discriminator, mixed, label_B) + EPSILON).sqrt()
-    return (norm_B - 1).square().mean()
+    norm_BN = (squared_slopes(discriminator, mixed, label_B) + EPSILON).sqrt()
+    return (norm_BN - 1).square().mean(0)

@@ -3,7 +3,10 @@
 The discriminator steps first, ``n_critic`` times, on real and generated samples in batches of their own; then the
 generator steps on the last of these samples, judged anew. Targets reach the players of conditional models only.
 
-Legend: B batch, L latent dimensions; x any shape after the batch.
+Several discriminators are one player, (B, N) scores: each minimises its own loss, the generator an ``aggregate`` of its
+losses against them (Durugkar, Gemp, Mahadevan, ICLR 2017, arXiv 1611.01673).
+
+Legend: B batch, N discriminators, P patches that each judges (mostly one of both); x any shape after the batch.
 """
 
 from __future__ import annotations
@@ -19,7 +22,15 @@ from lamina.data.protocols import Preprocess
 from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
-from lamina.tasks.adversarial.games import GAMES, OPTIONS, AdversarialOptions, gradient_penalty, squared_slopes
+from lamina.tasks.adversarial.games import (
+    GAMES,
+    OPTIONS,
+    AdversarialOptions,
+    aggregated,
+    by_discriminator,
+    gradient_penalty,
+    squared_slopes,
+)
 from lamina.tasks.base import Batch, Batches, Call, Engine, Task
 from lamina.tasks.kind import Objective, TaskKind, TaskSetup
 from lamina.tasks.verbs import VERBS
@@ -104,7 +115,7 @@ class Adversarial(Task):
                     _add(logs, values)
         for fake, label_B in drawn:
             with engine.frozen(DISCRIMINATOR):
-                loss = self.game.generator(engine.models[DISCRIMINATOR](fake, label_B)).mean()
+                loss = self.generator_loss(engine.models[DISCRIMINATOR](fake, label_B))
                 engine.optimise(loss, GENERATOR)
             _add(logs, {"loss": loss.detach()})
         return {name: value / engine.accumulate for name, value in logs.items()}
@@ -114,20 +125,25 @@ class Adversarial(Task):
     ) -> dict[str, Tensor]:
         """A batch of the ``number``-th step of the discriminator; detached scalars to log."""
         judge, plain = engine.models[DISCRIMINATOR], engine.plain[DISCRIMINATOR]
-        real_B1, fake_B1 = judge(real, label_B), judge(fake, label_B)
-        loss = self.game.real(real_B1).mean() + self.game.fake(fake_B1).mean()
-        logs = {"discriminator_loss": loss.detach(), "real_score": real_B1.mean(), "fake_score": fake_B1.mean()}
+        real_BNP, fake_BNP = by_discriminator(judge(real, label_B)), by_discriminator(judge(fake, label_B))
+        loss_N = self.game.real(real_BNP).mean((0, 2)) + self.game.fake(fake_BNP).mean((0, 2))
+        logs = {"discriminator_loss": loss_N, "real_score": real_BNP, "fake_score": fake_BNP}
         if self.penalty_weight:
-            penalty = gradient_penalty(plain, real, fake, label_B)
-            logs["penalty"] = penalty
-            loss = loss + self.penalty_weight * penalty
+            penalty_N = gradient_penalty(plain, real, fake, label_B)
+            logs["penalty"] = penalty_N
+            loss_N = loss_N + self.penalty_weight * penalty_N
         if self.options.r1 and number % self.options.r1_interval == 0:
-            r1 = squared_slopes(plain, real, label_B).mean() / 2
-            logs["r1"] = r1
-            loss = loss + self.options.r1 * self.options.r1_interval * r1
-        if engine.optimise(loss, DISCRIMINATOR):
+            r1_N = squared_slopes(plain, real, label_B).mean(0) / 2
+            logs["r1"] = r1_N
+            loss_N = loss_N + self.options.r1 * self.options.r1_interval * r1_N
+        if engine.optimise(loss_N.sum(), DISCRIMINATOR):  # each is alone in its own term
             self._clip(plain)
-        return {name: value.detach() for name, value in logs.items()}
+        return {name: value.detach().mean() for name, value in logs.items()}
+
+    def generator_loss(self, scores: Tensor) -> Tensor:
+        """The generator's loss from the scores of its samples, a scalar."""
+        loss_N = self.game.generator(by_discriminator(scores)).mean((0, 2))
+        return aggregated(loss_N, self.options.aggregate, self.options.sharpness)
 
     def _clip(self, discriminator: nn.Module) -> None:
         if self.weight_clip is not None:
@@ -153,8 +169,8 @@ class Adversarial(Task):
     # ------------------------------------------------------------------ evaluation
 
     def metrics(self) -> Any:
-        """ "loss", of the generator, "discriminator_loss", the mean scores of real and generated samples, and, unless
-        scores have no absolute value, "verdict", the share that the discriminator judges rightly."""
+        """ "loss", of the generator, "discriminator_loss", the scores of real and generated samples, and, unless scores
+        have no absolute value, "verdict", the share that is judged rightly; means over the discriminators."""
         from lamina.tasks.means import Means
 
         names = ("loss", "discriminator_loss", "real_score", "fake_score")
@@ -163,15 +179,17 @@ class Adversarial(Task):
     def evaluate_step(self, model: Any, batch: Batch, metrics: Any) -> None:
         real, label_B = self.input(batch), self.label(model.generator, batch)
         fake = self.generated(None, model.generator, len(real), label_B)
-        real_B, fake_B = (model.discriminator(x, label_B).flatten(1).mean(1).float() for x in (real, fake))
+        judge = model.discriminator
+        real_BNP, fake_BNP = (by_discriminator(judge(x, label_B)).float() for x in (real, fake))
         values = {
-            "loss": self.game.generator(fake_B),
-            "discriminator_loss": self.game.real(real_B) + self.game.fake(fake_B),
-            "real_score": real_B,
-            "fake_score": fake_B,
+            "loss": self.game.generator(fake_BNP),
+            "discriminator_loss": self.game.real(real_BNP) + self.game.fake(fake_BNP),
+            "real_score": real_BNP,
+            "fake_score": fake_BNP,
         }
         if self.game.middle is not None:
-            values["verdict"] = ((real_B > self.game.middle).float() + (fake_B < self.game.middle).float()) / 2
+            values["verdict"] = ((real_BNP > self.game.middle).float() + (fake_BNP < self.game.middle).float()) / 2
+        values = {name: value.mean((1, 2)) for name, value in values.items()}
         metrics.update(**values)
 
     def shortfall(self, metrics: Mapping[str, float]) -> str | None:
