@@ -1,22 +1,30 @@
-"""What generators share: noise as a function of (seed, number of the sample), labels beside it, samples.
+"""What players share. Generators: noise as a function of (seed, number of the sample), labels beside it, samples.
+Discriminators: several as one player, spectral normalisation.
 
-Legend: B batch, L latent dimensions, K classes.
+Papers: Durugkar, Gemp, Mahadevan, "Generative multi-adversarial networks", ICLR 2017, arXiv 1611.01673; Miyato et al.,
+"Spectral normalization for generative adversarial networks", ICLR 2018, arXiv 1802.05957.
+
+Legend: B batch, L latent dimensions, K classes, N discriminators; x any shape after the batch.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from lamina.layers.shapes import expect_features
 
 Prior = Literal["normal", "uniform"]
 CHUNK = 64
 """samples generated at once"""
+WEIGHTED = (nn.Linear, nn.Conv2d)
+"""layers of a discriminator whose weights are normalised"""
 
 
 def latent_noise(count: int, size: int, seed: int, prior: Prior = "normal") -> Tensor:
@@ -102,3 +110,29 @@ class LatentGenerator(nn.Module):
             for module, training in modes.items():
                 module.training = training
         return torch.cat(parts)
+
+
+class Discriminators(nn.Module):
+    """Samples -> logits (B, N): N discriminators of their own weights, each judging by itself."""
+
+    def __init__(self, make: Callable[[], nn.Module], count: int) -> None:
+        super().__init__()
+        self.each = nn.ModuleList(make() for _ in range(count))
+        self.classes: int = self.each[0].classes  # type: ignore[assignment] # of a discriminator
+
+    def forward(self, x: Tensor, label_B: Tensor | None = None) -> Tensor:
+        """Raises ValueError as one of them does."""
+        return torch.cat([discriminator(x, label_B) for discriminator in self.each], 1)
+
+
+def discriminators(make: Callable[[], nn.Module], count: int) -> nn.Module:
+    """One discriminator, which gives (B, 1), or several as one player."""
+    return make() if count == 1 else Discriminators(make, count)
+
+
+def normalise_spectra(module: nn.Module) -> None:
+    """Every linear layer and convolution of ``module`` with its weight divided by its largest singular value, as power
+    iteration finds it, a step at each call in training: the layer stretches no direction."""
+    for part in list(module.modules()):
+        if isinstance(part, WEIGHTED):
+            parametrizations.spectral_norm(part)

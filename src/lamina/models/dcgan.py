@@ -15,7 +15,7 @@ beside the picture.
 
 Legend: B batch, L latent dimensions, C channels, S side of the picture, s side of the smallest maps, K classes.
 
-Reading order: models/dcgan.py, layers/latent.py, layers/discriminators.py, layers/shapes.py.
+Reading order: models/dcgan.py, layers/latent.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
-from lamina.layers.discriminators import discriminators, normalise_spectra
-from lamina.layers.latent import LatentGenerator, Prior, one_hot
+from lamina.layers.latent import LatentGenerator, Prior, discriminators, normalise_spectra, one_hot
 from lamina.layers.shapes import expect_image
 
 SLOPE = 0.2

@@ -11,7 +11,7 @@ sigmoid).
 
 Legend: B batch, L latent dimensions, F features of a sample, D width of a layer, P pieces of a maxout unit, K classes.
 
-Reading order: models/gan.py, layers/latent.py, layers/discriminators.py, layers/shapes.py.
+Reading order: models/gan.py, layers/latent.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
-from lamina.layers.discriminators import discriminators, normalise_spectra
-from lamina.layers.latent import LatentGenerator, Prior, one_hot
+from lamina.layers.latent import LatentGenerator, Prior, discriminators, normalise_spectra, one_hot
 from lamina.layers.shapes import expect_features
 
 OUTPUTS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
