@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import lamina
 from lamina import registry
 from lamina.errors import UsageError
-from lamina.layers.genotype import GENOTYPES, Genotype
+from lamina.layers.cells.genotype import GENOTYPES, Genotype
 from lamina.models.darts import Darts, DartsConfig
 from lamina.models.darts_supernet import PRIMITIVES, DartsSupernet, DartsSupernetConfig
 

@@ -15,10 +15,11 @@ import lamina.cards
 import lamina.conformance
 import lamina.equations
 import lamina.layers
+import lamina.layers.cells
 import lamina.models
 from lamina import registry
 
-PACKAGES = (lamina.models, lamina.layers, lamina.equations, lamina.cards, lamina.conformance)
+PACKAGES = (lamina.models, lamina.layers, lamina.layers.cells, lamina.equations, lamina.cards, lamina.conformance)
 MODULES = [package.__name__ for package in PACKAGES] + [
     f"{package.__name__}.{info.name}"
     for package in PACKAGES

@@ -16,7 +16,7 @@ from torch import Tensor
 import lamina
 from lamina import registry
 from lamina.errors import UsageError
-from lamina.layers.nasbench_cell import (
+from lamina.layers.cells.nasbench import (
     EDGE_OPERATIONS,
     format_architecture,
     is_cut_off,

@@ -28,7 +28,8 @@ def named_files(path: Path) -> list[str]:
 def imported_layers(path: Path) -> set[str]:
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    return {f"layers/{module.rpartition('.')[2]}.py" for module in modules if module.startswith("lamina.layers.")}
+    layers = {module.removeprefix("lamina.") for module in modules if module.startswith("lamina.layers.")}
+    return {f"{layer.replace('.', '/')}.py" for layer in layers}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

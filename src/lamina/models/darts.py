@@ -21,8 +21,8 @@ Forward (``ImageClassifier.forward``):
         s0, s1 = s1, cat(states in concat)
     return head(dropout(mean over positions of s1))
 
-Reading order: models/darts.py, layers/genotype.py, layers/cell_operations.py, layers/searched_network.py,
-layers/image_classifier.py; helpers: layers/cell_strings.py, layers/heads.py, layers/shapes.py,
+Reading order: models/darts.py, layers/cells/genotype.py, layers/cells/operations.py, layers/cells/network.py,
+layers/image_classifier.py; helpers: layers/cells/strings.py, layers/heads.py, layers/shapes.py,
 layers/stochastic_depth.py.
 """
 
@@ -37,11 +37,11 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.cell_operations import operation, relu_conv_norm
-from lamina.layers.genotype import GENOTYPES, INPUTS, Cell, Genotype
+from lamina.layers.cells.genotype import GENOTYPES, INPUTS, Cell, Genotype
+from lamina.layers.cells.network import preprocess, reductions, stem
+from lamina.layers.cells.operations import operation, relu_conv_norm
 from lamina.layers.heads import stage_numbers
 from lamina.layers.image_classifier import ImageClassifier, check_options, global_average_pool
-from lamina.layers.searched_network import preprocess, reductions, stem
 from lamina.layers.shapes import expect_image
 from lamina.layers.stochastic_depth import StochasticDepth
 

@@ -21,8 +21,9 @@ Forward:
     cell: states.append(sum over earlier states i, operations o of mixture[edge, o] op_o(states[i])); 4 nodes
           the nodes side by side
 
-Reading order: models/darts_supernet.py, layers/searched_network.py, layers/supernet.py, layers/cell_operations.py,
-layers/genotype.py; helpers: layers/cell_strings.py, layers/heads.py, layers/image_classifier.py, layers/shapes.py.
+Reading order: models/darts_supernet.py, layers/cells/network.py, layers/cells/supernet.py, layers/cells/operations.py,
+layers/cells/genotype.py; helpers: layers/cells/strings.py, layers/heads.py, layers/image_classifier.py,
+layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
-from lamina.layers.genotype import GENOTYPE_OPERATIONS, Genotype
+from lamina.layers.cells.genotype import GENOTYPE_OPERATIONS, Genotype
+from lamina.layers.cells.network import SharedNetwork, edges_of
+from lamina.layers.cells.supernet import Alphas, derive_cell
 from lamina.layers.image_classifier import check_options
-from lamina.layers.searched_network import SharedNetwork, edges_of
-from lamina.layers.supernet import Alphas, derive_cell
 
 PRIMITIVES = (
     "none",

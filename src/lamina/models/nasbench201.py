@@ -20,8 +20,8 @@ Forward (``ImageClassifier.forward``):
             x_BCHW = states[-1]
     return head(dropout(mean over positions of relu(BN(x_BCHW))))
 
-Reading order: models/nasbench201.py, layers/nasbench_cell.py, layers/cell_operations.py, layers/image_classifier.py;
-helpers: layers/cell_strings.py, layers/heads.py, layers/shapes.py.
+Reading order: models/nasbench201.py, layers/cells/nasbench.py, layers/cells/operations.py, layers/image_classifier.py;
+helpers: layers/cells/strings.py, layers/heads.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.cell_operations import operation, relu_conv_norm
+from lamina.layers.cells.nasbench import EDGE_OPERATIONS, edges, format_architecture, is_cut_off, parse_architecture
+from lamina.layers.cells.operations import operation, relu_conv_norm
 from lamina.layers.image_classifier import ImageClassifier, check_options, global_average_pool
-from lamina.layers.nasbench_cell import EDGE_OPERATIONS, edges, format_architecture, is_cut_off, parse_architecture
 
 Edge = Literal["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
 assert get_args(Edge) == EDGE_OPERATIONS

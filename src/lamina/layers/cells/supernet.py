@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lamina.layers.genotype import INPUTS, Cell
+from lamina.layers.cells.genotype import INPUTS, Cell
 
 
 class Alphas(nn.Module):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamina.layers.cell_strings import format_nodes, parse_nodes
+from lamina.layers.cells.strings import format_nodes, parse_nodes
 
 EDGE_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """in the order of the paper"""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.layers.cell_strings import format_nodes, parse_nodes
+from lamina.layers.cells.strings import format_nodes, parse_nodes
 
 GENOTYPE_OPERATIONS = (
     "max_pool_3x3",

@@ -12,11 +12,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lamina.layers.cell_operations import FactorizedReduction, MixedOperation, relu_conv_norm
-from lamina.layers.genotype import INPUTS
+from lamina.layers.cells.genotype import INPUTS
+from lamina.layers.cells.operations import FactorizedReduction, MixedOperation, relu_conv_norm
+from lamina.layers.cells.supernet import uniform
 from lamina.layers.heads import linear_head
 from lamina.layers.shapes import expect_image
-from lamina.layers.supernet import uniform
 
 Choice = Tensor | Sequence[Sequence[int]]
 """how much each operation of each edge counts, (E, O), or for each edge the numbers of those in use"""
