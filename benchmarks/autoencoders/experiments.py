@@ -18,6 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import lamina
 from benchmarks.autoencoders.laboratory import Laboratory, Row, Values, where
+from lamina.tasks.sample_metrics import SURE, recognised
 
 Floats = NDArray[np.float32]
 
@@ -58,7 +59,6 @@ BASELINES = ("pca", "isolation_forest", "one_class_svm")
 
 JUDGE: dict[str, Any] = {"config": "lenet5-mnist", "epochs": 3}
 SAMPLES = 4000
-SURE = 0.9
 
 
 def density(laboratory: Laboratory) -> Iterator[Row]:
@@ -206,13 +206,13 @@ def samples(laboratory: Laboratory) -> Iterator[Row]:
         judge, _ = laboratory.train(None, JUDGE)
         real = judge.outcome("test")
         made = judge.predict(*generator.generate(count=SAMPLES, seed=0))
-        surest_N = torch.tensor([prediction["probability"] for prediction in made])
-        counts = [sum(prediction["class"] == name for prediction in made) for name in judge.classes]
+        made_NK = torch.tensor([[one["probabilities"][name] for name in judge.classes] for one in made])
+        generated, rarest = recognised(made_NK)
         return {
             "accuracy": (real["probabilities"].argmax(1) == real["target"]).float().mean(),
-            "real": (real["probabilities"].max(1).values > SURE).float().mean(),
-            "generated": (surest_N > SURE).float().mean(),
-            "rarest": min(counts) / SAMPLES,
+            "real": recognised(real["probabilities"])[0],
+            "generated": generated,
+            "rarest": rarest,
         }  # type: ignore[dict-item]
 
     found = laboratory.measured("samples", {"vae": DENSITY, "judge": JUDGE, "samples": SAMPLES}, measure)

@@ -58,7 +58,8 @@ def test_names_and_paths_that_are_not_there(tmp_path: Path, refused: Any) -> Non
         open_source("digts")
     with refused(
         UsageError,
-        "unknown data 'zzz'; known: breast-cancer, dates, diabetes, digits, iris, python-docs, territories, wine",
+        "unknown data 'zzz'; known: breast-cancer, dates, diabetes, digits, gaussian-grid, gaussian-ring, iris, "
+        "python-docs, territories, wine",
     ):
         open_source("zzz")
     for path in ("no/such", "data.csv", str(tmp_path / "x")):

@@ -12,16 +12,27 @@ EMBEDDED = {
     "wine": "178 wines, 13 measurements, 3 classes",
     "breast-cancer": "569 tumours, 30 measurements, 2 classes",
     "diabetes": "442 patients, 10 measurements, disease progression a year on (regression)",
+    "gaussian-ring": "40,000 points, 8 Gaussians on a circle of radius 2 (alias: ring), 8 modes",
+    "gaussian-grid": "40,000 points, 5 x 5 Gaussians 2 apart (alias: grid), 25 modes",
     "python-docs": "Python's help topics, 460,000 characters of English (language modelling)",
     "dates": "20,000 dates written out in 16 languages, to ISO 8601 (translation)",
     "territories": "256 names of countries, from one language to another (translation)",
 }
+ALIASES = {
+    "ring": "gaussian-ring",
+    "8-gaussians": "gaussian-ring",
+    "grid": "gaussian-grid",
+    "25-gaussians": "gaussian-grid",
+}
+"""other names, where there is no file or folder so called"""
 LICENCES = {
     "digits": "UCI Machine Learning Repository, CC BY 4.0",
     "iris": "UCI Machine Learning Repository, CC BY 4.0",
     "wine": "UCI Machine Learning Repository, CC BY 4.0",
     "breast-cancer": "UCI Machine Learning Repository, CC BY 4.0",
     "diabetes": "Efron, Hastie, Johnstone, Tibshirani, Least Angle Regression, 2004",
+    "gaussian-ring": "drawn by Lamina",
+    "gaussian-grid": "drawn by Lamina",
     "python-docs": "Python documentation, PSF Licence 2",
     "dates": "Unicode CLDR through Babel, Unicode Licence v3",
     "territories": "Unicode CLDR through Babel, Unicode Licence v3",
@@ -39,8 +50,11 @@ def list_data() -> list[str]:
 
 def embedded_name(data: str) -> str | None:
     """The embedded set called ``data``, ignoring case, ``-`` and ``_``; None if there is none."""
-    folded = data.casefold().replace("_", "-")
-    return {name.replace("-", ""): name for name in EMBEDDED}.get(folded.replace("-", ""))
+    folded = data.casefold().replace("_", "").replace("-", "")
+    if (name := {name.replace("-", ""): name for name in EMBEDDED}.get(folded)) is not None:
+        return name
+    alias = {alias.replace("-", ""): name for alias, name in ALIASES.items()}.get(folded)
+    return None if alias is None or _exists(data) else alias
 
 
 def is_path(data: str) -> bool:

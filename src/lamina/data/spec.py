@@ -83,6 +83,8 @@ class DataSpec:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """how a table was read: the options given, and under "notations" the decimal and thousands mark of columns whose
     numbers have other marks than a decimal point"""
+    centres: tuple[tuple[float, ...], ...] = ()
+    """toy data: the centre of each mode, in the units of the columns"""
     hint: str = ""
     """without targets: how the user can provide them"""
     licence: str = ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lamina.errors import UsageError
+from lamina.tasks.sample_metric_options import SampleMetricOptions
 
 LEAST_NORMAL = 20
 """normal samples that a threshold needs at least"""
@@ -49,7 +50,7 @@ class VariationalVerdict(VerdictOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyOptions:
+class NoisyOptions(SampleMetricOptions):
     """Options of evaluate for autoencoders.
 
     Example: ``run.evaluate(corruption="gaussian", level=0.5)``
@@ -66,7 +67,7 @@ class NoisyOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoundOptions:
+class BoundOptions(SampleMetricOptions):
     """Options of evaluate for variational autoencoders. Raises UsageError for values out of range.
 
     Example: ``run.evaluate(importance_samples=200)``
@@ -80,6 +81,7 @@ class BoundOptions:
     """of anomalies: the negative ELBO, the reconstruction alone, or the distance of the code"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.importance_samples < 0:
             raise UsageError(f"importance_samples must not be negative, got {self.importance_samples}")
 

@@ -19,6 +19,7 @@ from lamina.tasks.autoencoder_options import (
     VariationalVerdict,
 )
 from lamina.tasks.generation_options import GenerationOptions
+from lamina.tasks.sample_metric_options import SampleMetricOptions
 from lamina.tasks.style_options import BlendOptions
 from lamina.tasks.translation_options import BeamOptions, TranslationOptions
 from lamina.tasks.verb_options import CropOptions, NoOptions
@@ -34,6 +35,6 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
     "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
     "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},
-    "adversarial": {"evaluate": NoOptions, "generate": AdversarialSampleOptions},
+    "adversarial": {"evaluate": SampleMetricOptions, "generate": AdversarialSampleOptions},
 }
 """the frozen dataclass of a verb's options: ``VERBS[task][verb]``"""

@@ -1,4 +1,4 @@
-"""The embedded data sets of scikit-learn; those of text are in ``lamina.data.text.embedded``."""
+"""The embedded data sets: of scikit-learn, and mixtures; those of text are in ``lamina.data.text.embedded``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lamina.data.catalogue import LICENCES
 from lamina.data.image.arrays import image_arrays_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
+from lamina.data.table.mixtures import MIXTURES, open_mixture
 from lamina.data.table.source import table_source
 from lamina.data.targets.labels import PREDICTED, Labels, class_labels
 from lamina.data.text.embedded import open_dates, open_python_docs, open_territories
@@ -21,6 +22,8 @@ def open_embedded(name: str, options: DataOptions) -> Source:
     """An embedded data set as a source. Raises UsageError for an unsuitable task or target."""
     if name in TEXTS:
         return TEXTS[name](options)
+    if name in MIXTURES:
+        return open_mixture(name, options)
 
     from sklearn import datasets
 

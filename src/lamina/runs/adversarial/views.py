@@ -16,6 +16,7 @@ from lamina.report.content import Outcome, ReportContent
 from lamina.report.picture_grid import grid_png
 from lamina.runs.evaluation import predicting
 from lamina.runs.image.view import ImageView
+from lamina.runs.sample_metrics.judge import judged_samples
 from lamina.runs.table.view import TableView
 from lamina.runs.views.base import InspectionPage, TrainingSamples, View
 from lamina.runs.views.training_pictures import training_pictures
@@ -51,9 +52,18 @@ def samples(
 
 @dataclass(frozen=True)
 class AdversarialView(View):
-    """Generation from z."""
+    """Generation from z, and how good it is."""
 
     takes_prompts: ClassVar[bool] = False
+
+    @classmethod
+    def drawn(cls, task: Task, preprocess: Preprocess, model: nn.Module, count: int, seed: int) -> list[Any]:
+        return samples(task, model, preprocess, count, seed)
+
+    def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
+        """The task's metrics, and those of generated samples: by a metric network, where one is given, and of toy data
+        by their modes."""
+        return super().evaluate(split, source, options) | judged_samples(self, split, source, options)
 
     def generate(self, prompts: Sequence[str], options: Any) -> list[Any]:
         """Pictures (H, W, C) uint8, or rows. Raises UsageError for a label that the run does not have."""

@@ -9,8 +9,9 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lamina.data.protocols import Preprocess
 from lamina.errors import UsageError
 from lamina.runs.evaluation import like, predicting
 from lamina.runs.opened import Opened
@@ -35,14 +36,18 @@ def generated(run: Opened, options: SampleOptions, noisy: bool = False) -> list[
 def decoded(run: Opened, code_NL: Tensor, seed: int | None = None) -> Tensor:
     """What codes stand for, on the CPU, in the shape of an input: each alone gives the same as among others. With a
     seed values are drawn from p(x|z)."""
-    task: Any = run.task
-    shape = tuple(int(size) for size in run.preprocess.signature()[0].shape)
+    return decoded_by(run.task, run.preprocess, run.model, code_NL, seed)
+
+
+def decoded_by(task: Any, preprocess: Preprocess, model: nn.Module, code_NL: Tensor, seed: int | None = None) -> Tensor:
+    """As ``decoded``, by a model in training."""
+    shape = tuple(int(size) for size in preprocess.signature()[0].shape)
     noise_N = None if seed is None else noise(len(code_NL), math.prod(shape), seed, "values")
     made = []
-    with predicting(run.model):
+    with predicting(model):
         for i in range(0, len(code_NL), CHUNK):
             part = slice(i, i + CHUNK)
-            values: Tensor = task.decode(run.model, code_NL[part], shape, None if noise_N is None else noise_N[part])
+            values: Tensor = task.decode(model, code_NL[part], shape, None if noise_N is None else noise_N[part])
             made.append(values.float().cpu())
     return torch.cat(made)
 

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import nn
+
 from lamina.data.protocols import Preprocess
 from lamina.data.source import Source
 from lamina.errors import UsageError
 from lamina.report.blocks import Section
 from lamina.report.content import Outcome, ReportContent
 from lamina.runs.autoencoding.anomalies import judge
-from lamina.runs.autoencoding.generation import generated
+from lamina.runs.autoencoding.generation import decoded_by, generated
 from lamina.runs.autoencoding.inspection import inspect_picture
 from lamina.runs.autoencoding.report import picture_sections, row_sections, shared_sections
 from lamina.runs.autoencoding.samples import restored_pictures
+from lamina.runs.evaluation import predicting
 from lamina.runs.image.view import ImageView
+from lamina.runs.sample_metrics.judge import judged_samples
 from lamina.runs.table.view import TableView
 from lamina.runs.views.base import InspectionPage, TrainingSamples, View
 from lamina.tasks.base import Task
@@ -30,9 +34,19 @@ class AutoencoderView(View):
     noisy: ClassVar[bool] = False
     """whether what is generated has noise unless the options say otherwise: rows without it lack variance"""
 
+    @classmethod
+    def drawn(cls, task: Any, preprocess: Preprocess, model: nn.Module, count: int, seed: int) -> list[Any]:
+        with predicting(model):
+            code_NL = task.draw(model, count, seed)
+        values = decoded_by(task, preprocess, model, code_NL, seed if cls.noisy else None)
+        return [preprocess.undo(value) for value in values]
+
     def evaluate(self, split: str | None, source: Source | None, options: Any) -> dict[str, float]:
-        """The task's metrics; where a class is normal, those of anomalies, too, of the model and of the baselines."""
+        """The task's metrics; where a class is normal, those of anomalies, too, of the model and of the baselines; of
+        what is generated those by a metric network, where one is given, and of toy data by their modes."""
         found = super().evaluate(split, source, options)
+        if options.metric_network is not None or getattr(self.run.task, "has_prior", False):
+            found |= judged_samples(self, split, source, options)
         judged = judge(self.run, split, source, options.normal, options.score)
         return found if judged is None else found | judged.metrics()
 

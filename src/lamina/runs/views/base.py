@@ -96,6 +96,11 @@ class View:
         return None
 
     @classmethod
+    def drawn(cls, task: Task, preprocess: Preprocess, model: nn.Module, count: int, seed: int) -> list[Any] | None:
+        """Samples that the model generates, as ``Preprocess.undo`` makes them; None for models that generate none."""
+        return None
+
+    @classmethod
     def inspect_model(
         cls, name: str, item: Any, target: str | int | None, stage: int | None, weights: str | None
     ) -> InspectionPage:
