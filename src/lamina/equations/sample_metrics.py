@@ -21,7 +21,7 @@ def frechet_distance(mean_D: Tensor, covariance_DD: Tensor, other_D: Tensor, oth
 
     S S' has the eigenvalues of a symmetric positive matrix, so the trace of its root is the sum of their roots.
     """
-    roots_D = torch.linalg.eigvals(covariance_DD @ other_DD).real.clamp(min=0).sqrt()
+    roots_D: Tensor = torch.linalg.eigvals(covariance_DD @ other_DD).real.clamp(min=0).sqrt()
     return ((mean_D - other_D) ** 2).sum() + covariance_DD.trace() + other_DD.trace() - 2 * roots_D.sum()
 
 
@@ -43,4 +43,5 @@ def share_within(x_MD: Tensor, manifold_ND: Tensor, neighbours: int = 3) -> Tens
     ones within the generated."""
     apart_NN = torch.cdist(manifold_ND, manifold_ND) + torch.diag(torch.full((len(manifold_ND),), torch.inf))
     radius_N = apart_NN.sort(1).values[:, neighbours - 1]
-    return (torch.cdist(x_MD, manifold_ND) <= radius_N).any(1).double().mean()
+    inside_M: Tensor = (torch.cdist(x_MD, manifold_ND) <= radius_N).any(1)
+    return inside_M.double().mean()
