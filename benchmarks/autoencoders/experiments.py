@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import lamina
 from benchmarks.autoencoders.laboratory import Laboratory, Row, Values, where
-from lamina.tasks.sample_metrics import SURE, recognised
+from lamina.tasks.sample_metrics.scores import SURE, recognised
 
 Floats = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lamina.equations import sample_metrics as equations
-from lamina.tasks import sample_metrics
-from lamina.tasks.sample_metrics import (
+from lamina.tasks.sample_metrics import scores
+from lamina.tasks.sample_metrics.scores import (
     frechet_distance,
     kernel_distance,
     modes_covered,
@@ -71,7 +71,7 @@ def test_kid_is_that_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sum(xx) / len(xx) + sum(yy) / len(yy) - 2 * sum(xy) / len(xy)
     assert kernel_distance(x, y) == pytest.approx(expected, rel=1e-10)
     assert float(equations.squared_mean_discrepancy(x, y)) == pytest.approx(expected, rel=1e-10)
-    monkeypatch.setattr(sample_metrics, "ROWS", 5)  # in pieces
+    monkeypatch.setattr(scores, "ROWS", 5)  # in pieces
     assert kernel_distance(x, y) == pytest.approx(expected, rel=1e-10)
 
 
@@ -101,7 +101,7 @@ def test_precision_and_recall_are_those_of_a_plain_loop(monkeypatch: pytest.Monk
     assert 0 < expected[0] < 1
     assert precision_recall(x, y) == pytest.approx(expected)
     assert (float(equations.share_within(y, x)), float(equations.share_within(x, y))) == pytest.approx(expected)
-    monkeypatch.setattr(sample_metrics, "ROWS", 7)
+    monkeypatch.setattr(scores, "ROWS", 7)
     assert precision_recall(x, y) == pytest.approx(expected)
 
 

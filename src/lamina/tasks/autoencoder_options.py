@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lamina.errors import UsageError
-from lamina.tasks.sample_metric_options import SampleMetricOptions
+from lamina.tasks.sample_metrics.options import SampleMetricOptions
 
 LEAST_NORMAL = 20
 """normal samples that a threshold needs at least"""

@@ -19,7 +19,7 @@ from lamina.tasks.autoencoder_options import (
     VariationalVerdict,
 )
 from lamina.tasks.generation_options import GenerationOptions
-from lamina.tasks.sample_metric_options import SampleMetricOptions
+from lamina.tasks.sample_metrics.options import SampleMetricOptions
 from lamina.tasks.style_options import BlendOptions
 from lamina.tasks.translation_options import BeamOptions, TranslationOptions
 from lamina.tasks.verb_options import CropOptions, NoOptions

@@ -16,7 +16,7 @@ import lamina
 from lamina.cli.main import main
 from lamina.errors import UsageError
 from lamina.runs.weights import digest
-from lamina.tasks.sample_metrics import frechet_distance, recognised
+from lamina.tasks.sample_metrics.scores import frechet_distance, recognised
 
 NET: dict[str, Any] = {"generator_widths": (8, 6), "discriminator_widths": (6, 8), "latent": 5}
 

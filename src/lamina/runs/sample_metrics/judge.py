@@ -22,8 +22,8 @@ from lamina.randomness import derive
 from lamina.runs.opened import Opened, final_split
 from lamina.runs.sample_metrics.network import MetricNetwork, Seen, open_network
 from lamina.tasks.base import Task
-from lamina.tasks.sample_metric_options import SampleMetricOptions
-from lamina.tasks.sample_metrics import (
+from lamina.tasks.sample_metrics.options import SampleMetricOptions
+from lamina.tasks.sample_metrics.scores import (
     NEIGHBOURS,
     frechet_distance,
     kernel_distance,

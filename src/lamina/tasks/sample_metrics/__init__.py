@@ -1,0 +1,1 @@
+"""How generated samples are judged: the scores, the options of evaluate."""
