@@ -21,6 +21,7 @@ OWN = (
     "data/image",
     "data/table",
     "data/text",
+    "data/series",
     "data/tabular",  # columns: numbers and categories, texts among them
     "data/targets",  # kinds of target, named as the tasks that they call for
     "data/formats",  # files and folders are opened as a modality's source
@@ -28,8 +29,10 @@ OWN = (
     "runs/image",
     "runs/table",
     "runs/text",
+    "runs/series",
     "report/image",
     "report/text",
+    "report/series",
     "models",
     "weights",
     "claims/experiments",

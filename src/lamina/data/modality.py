@@ -17,6 +17,7 @@ MODALITIES: Plugins[Modality] = Plugins(
         "image": "lamina.data.image.modality:MODALITY",
         "table": "lamina.data.table.modality:MODALITY",
         "text": "lamina.data.text.modality:MODALITY",
+        "series": "lamina.data.series.modality:MODALITY",
     },
     Modality,
 )
@@ -35,6 +36,8 @@ def fit_preprocess(source: Source, needs: Needs | None = None) -> Preprocess:
     needs, modality = needs or Needs(), MODALITIES[source.spec.kind]
     if not modality.augments and (given := needs.augmentation.given()):
         raise UsageError(f"{given[0]} is for images, but the data are {modality.noun}")
+    if not modality.in_time and (given := needs.options.of_series):
+        raise UsageError(f"{given[0]} (--{given[0]}) is for series, but the data are {modality.noun}")
     return modality.fit(source, needs)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from lamina.errors import UsageError
 
@@ -84,6 +84,34 @@ class DataOptions:
     """the one of the folds to test, from 1; default: lamina train trains on each in turn"""
     split_seed: int = 0
     """seed of the splits and of the samples that a limit keeps"""
+    time: str | None = None
+    """column of time of a table of series, which is then divided by time; default: the only column of dates"""
+    horizon: int | None = None
+    """steps of a series to forecast; default: the model's"""
+    context: int | None = None
+    """steps of a series that the model looks at; default: the model's"""
+    series: tuple[str, ...] = ()
+    """columns that name the series of a row, for tables of several; default: one called unique_id"""
+    known: tuple[str, ...] = ()
+    """columns of series known ahead of time, such as holidays: inputs, and needed to predict"""
+    static: tuple[str, ...] = ()
+    """columns that are the same in all rows of a series: inputs"""
+    past: tuple[str, ...] = ()
+    """columns of series that are inputs of the past alone; default: those without another role"""
+    season: int | None = None
+    """rows in a season of a series; default: by frequency, 24 hours, 7 days, 5 business days, 52 weeks, 12 months"""
+    frequency: str | None = None
+    """step between rows of a series: s, min, h, D, B, W, MS, ME, QS, QE, YS, YE, 30min; default: found. Stamps are
+    brought to its grid"""
+    gaps: Literal["refuse", "fill", "split"] = "refuse"
+    """missing rows of a series: an error, filled (masked in the loss), or no window crosses them"""
+    rows: tuple[int, ...] = ()
+    """rows of each series for train, validation and test: 8640,2880,2880; default: by share"""
+    scale: Literal["auto", "channel", "series"] = "auto"
+    """standardise each target over all series, or each series by itself; auto: the latter for several series that are
+    divided by time"""
+    calendar: bool = True
+    """hour, weekday, day and day of the year as inputs of models of series that take inputs known ahead"""
     tokenizer: str = "auto"
     """kind of tokens: character, word, bpe (byte pairs), or the file of a tokenizer: tokenizer.json, vocab.json beside
     merges.txt, or their folder; auto: that of given weights, the source's own, or characters for language models, words
@@ -118,6 +146,13 @@ class DataOptions:
             )
         if self.vocabulary is not None and self.vocabulary < 1:
             raise UsageError(f"vocabulary must be at least 1, got {self.vocabulary}")
+        for name in ("horizon", "context", "season"):
+            if (given := getattr(self, name)) is not None and given < 1:
+                raise UsageError(f"{name} must be at least 1, got {given}")
+        if self.rows and (len(self.rows) != 3 or self.rows[0] < 1 or min(self.rows) < 0):
+            raise UsageError(
+                f"rows must be three numbers, of train, validation and test, got {', '.join(map(str, self.rows))}"
+            )
         if self.max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, got {self.max_tokens}")
         if not self.separator:
@@ -137,6 +172,13 @@ class DataOptions:
                 raise UsageError(
                     f"encoding: {error}, known are utf-8, utf-16, cp1252, latin-1 and Python's others"
                 ) from error
+
+    @property
+    def of_series(self) -> list[str]:
+        """The options of series that were given."""
+        names = ("time", "horizon", "context", "series", "known", "static", "past", "season", "frequency", "rows")
+        given = [name for name in names if getattr(self, name) not in (None, ())]
+        return given + [name for name, usual in (("gaps", "refuse"), ("scale", "auto")) if getattr(self, name) != usual]
 
     @property
     def delimiter_mark(self) -> str:
@@ -189,7 +231,8 @@ class EvaluationOptions(DataOptions):
     def of(cls, options: DataOptions, task: str) -> EvaluationOptions:
         """The options of the training data, for data read for ``task``."""
         given = {field.name: getattr(options, field.name) for field in fields(options)}
-        undivided = {"validation": 0.0, "test": 0.0, "limit": None, "split_column": "auto", "folds": None, "fold": None}
+        undivided: dict[str, Any] = {"validation": 0.0, "test": 0.0, "limit": None, "split_column": "auto"}
+        undivided |= {"folds": None, "fold": None, "rows": ()}
         return cls(**{**given, **undivided, "task": task})
 
 

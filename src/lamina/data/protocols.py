@@ -192,6 +192,8 @@ class Modality:
     """the files of a preprocess"""
     augments: bool = False
     """whether it supports the recipe's augmentation options"""
+    in_time: bool = False
+    """whether it supports the options of series"""
     inputs: Callable[[Any], Iterable[Any]] | None = None
     """what is given to predict as the items that it stands for: files of a folder or pattern, images of a list"""
     rows: Callable[[Any], bool] | None = None

@@ -12,7 +12,7 @@ from lamina.data.options import DataOptions
 from lamina.data.sides import joined, sides_of
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch
-from lamina.data.targets.labels import READ_FOR, READ_FOR_MODELS
+from lamina.data.targets.labels import READ_FOR, READ_FOR_MODELS, SERIES_TASKS
 from lamina.errors import LaminaError, UsageError
 from lamina.tasks.base import Task
 from lamina.tasks.table import AUTO, TASKS
@@ -35,6 +35,9 @@ def open_for(
     """
     if len(tasks) == 1 and options.task == AUTO and _restores(tasks[0]):
         options = replace(options, task=tasks[0])  # targets of one class, say, are no fault
+    if tasks and options.task == AUTO and all(task in SERIES_TASKS for task in tasks):
+        source = open_data(data, replace(options, task=tasks[0]))
+        return source, replace(options, task=source.spec.task if source.spec.task in tasks else tasks[0])
     source = open_data(data, options)
     if len(tasks) != 1 or tasks[0] not in READ_FOR_MODELS or options.task != AUTO or source.spec.task == tasks[0]:
         return source, options

@@ -59,12 +59,9 @@ def predict_items(
         blank = batch.pop(BLANK, None)
         out = predict_batch(batch)
         rows = len(next(iter(out.values())))
-        predictions += [
-            None
-            if blank is not None and blank[i]
-            else task.format_prediction({name: value[i] for name, value in out.items()}, preprocess.target)
-            for i in range(rows)
-        ]
+        for i in range(rows):
+            one = {name: value[i] for name, value in out.items()}
+            predictions += [None] if blank is not None and blank[i] else task.format_rows(one, preprocess.target)
     return with_gaps(predictions)
 
 

@@ -240,6 +240,10 @@ class Task:
         """One row of ``predict`` as plain values by name: the result of ``Run.predict`` for a sample."""
         return {name: value.tolist() for name, value in prediction.items()}
 
+    def format_rows(self, prediction: Mapping[str, Tensor], target: TargetCode) -> list[dict[str, Any]]:
+        """The rows that a sample has in the result of ``Run.predict``: one, or one for each step of a forecast."""
+        return [self.format_prediction(prediction, target)]
+
 
 Call = Callable[[Batch], tuple[tuple[Any, ...], dict[str, Any]]]
 """maps a batch to the arguments of the model: ``Preprocess.call``"""

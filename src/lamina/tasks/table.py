@@ -17,6 +17,7 @@ TASKS: Plugins[TaskKind] = Plugins(
         "regression": "lamina.tasks.regression:KIND",
         "language-modelling": "lamina.tasks.language_modelling:KIND",
         "translation": "lamina.tasks.translation:KIND",
+        "forecasting": "lamina.tasks.forecasting.task:KIND",
         "autoencoding": "lamina.tasks.autoencoding:KIND",
         "variational": "lamina.tasks.variational:KIND",
         "adversarial": "lamina.tasks.adversarial.task:KIND",

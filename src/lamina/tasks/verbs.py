@@ -18,6 +18,7 @@ from lamina.tasks.autoencoder_options import (
     VariationalSampleOptions,
     VariationalVerdict,
 )
+from lamina.tasks.forecasting.options import BacktestOptions, ForecastOptions
 from lamina.tasks.generation_options import GenerationOptions
 from lamina.tasks.sample_metrics.options import SampleMetricOptions
 from lamina.tasks.style_options import BlendOptions
@@ -33,6 +34,7 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "style-transfer": {"evaluate": NoOptions, "style": NoOptions},
     "arbitrary-style-transfer": {"evaluate": NoOptions, "style": BlendOptions},
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
+    "forecasting": {"evaluate": BacktestOptions, "predict": ForecastOptions},
     "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
     "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},
     "adversarial": {"evaluate": SampleMetricOptions, "generate": AdversarialSampleOptions},

@@ -19,6 +19,7 @@ from lamina.data.formats.tables import rows_source
 from lamina.data.image.decoding import EncodedImage
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
+from lamina.data.series.source import rows_options, wants_series
 from lamina.data.source import Source
 from lamina.data.tabular.frames import as_written, checked
 from lamina.data.tabular.rows import Rows, joined_rows
@@ -78,7 +79,11 @@ class Frames:
         options = replace(options, target=self.targets or options.target)
         if options.task == "translation" or options.languages:
             return pair_table(self.name, self._rows(options, *options.languages), options)
-        rows = self._rows(options, *(() if options.text is None else (options.text,)))
+        if wants_series(options):
+            rows = self._rows(rows_options(options), *options.series)
+            rows = replace(rows, options=replace(rows.options or options, group=options.group))
+        else:
+            rows = self._rows(options, *(() if options.text is None else (options.text,)))
         return rows_source(self.name, rows, Path(), options, lambda column: self._rows(options, column))
 
     def _rows(self, options: DataOptions, *texts: str) -> Rows:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lamina.data.image.tables import image_column, image_root, image_table_source, label_columns
 from lamina.data.options import DataOptions
+from lamina.data.series.source import rows_options, series_source, wants_series
 from lamina.data.source import Source
 from lamina.data.table.source import table_source
 from lamina.data.tabular.roles import without_row_numbers
@@ -37,6 +38,8 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
 
     Example: ``open_table("houses.csv", {"train": Path("houses.csv")}, DataOptions(target="price"))``
     """
+    if wants_series(options):
+        return rows_source(name, series_rows(paths, options), Path(), options, lambda column: read_rows(paths, options))
     if options.task == "translation" or options.languages:
         opened = open_tabbed if without_header(paths, options) else open_pair_table
         return opened(name, paths, options)
@@ -53,6 +56,9 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
     """Rows as a source: see ``open_table``. Image files are relative to ``root``; ``as_read`` gives the rows with the
     column of texts as it was written."""
     options = rows.options or options
+    if wants_series(options):
+        source = series_source(name, rows.frame, rows.sizes, rows.place, options, rows.notes)
+        return replace(source, spec=replace(source.spec, reading=rows.reading))
     image_paths = image_column(rows.frame, rows.place, root, options, lambda column: as_read(column).frame[column])
     frame = without_row_numbers(rows.frame, options, image_paths)
     columns = [str(column) for column in frame.columns]
@@ -86,6 +92,12 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
     spec = source.spec
     spec = replace(spec, skipped=skipped + spec.skipped, reading=rows.reading)
     return replace(source, spec=spec)
+
+
+def series_rows(paths: Mapping[str, Path], options: DataOptions) -> Rows:
+    """The rows of a table of series: names of series are texts as they stand, and no column holds groups of rows."""
+    rows = read_rows(paths, rows_options(options), options.series)
+    return replace(rows, options=replace(rows.options or options, group=options.group))
 
 
 def _as_read(rows: Rows, texts: str, paths: Mapping[str, Path], options: DataOptions) -> Rows:

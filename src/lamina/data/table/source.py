@@ -52,6 +52,13 @@ def table_source(
     }
     found = {name: _role(name, one, sizes, dates.get(name), options) for name, one in columns.items()}
     labels = replace(labels, notes=labels.notes + tuple(note for _, note in found.values() if note))
+    if dates and len(sizes) == 1 and options.teaches and options.group is None:
+        times = ", ".join(f"'{name}'" for name in dates)
+        note = (
+            f"rows are divided into train, validation and test at random, although {times} holds dates: for series "
+            f"give --time {next(iter(dates))} and --horizon, which divide by time, and a model of series"
+        )
+        labels = replace(labels, notes=(*labels.notes, note))
     frame = pd.DataFrame({column: one.values for column, one in columns.items()})
     spec = DataSpec(
         name=name,

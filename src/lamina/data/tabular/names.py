@@ -27,6 +27,11 @@ def by_number(options: DataOptions, columns: Sequence[str]) -> DataOptions:
         keep=numbered(options.keep, columns),
         categorical=numbered(options.categorical, columns),
         drop=numbered(options.drop, columns),
+        time=one(options.time),
+        series=numbered(options.series, columns),
+        known=numbered(options.known, columns),
+        static=numbered(options.static, columns),
+        past=numbered(options.past, columns),
     )
 
 

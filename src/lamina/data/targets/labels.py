@@ -27,7 +27,9 @@ CLASSES = "classification"
 """the task of data with one class for each sample"""
 PREDICTED = ("classification", "multilabel", "regression")
 """tasks with targets separate from the inputs"""
-READ_FOR = (*PREDICTED, "language-modelling", "translation")
+SERIES_TASKS = ("forecasting", "anomaly", "remaining-life")
+"""tasks for which a table is read as series"""
+READ_FOR = (*PREDICTED, "language-modelling", "translation", *SERIES_TASKS)
 """tasks that decide how data are read; others leave it to the data"""
 READ_FOR_MODELS = ("translation",)
 """tasks that data are read for, too, where it is the only one of the model"""

@@ -1,0 +1,1 @@
+"""Forecasting of series: points, quantiles and distributions, with intervals."""
