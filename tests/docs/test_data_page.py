@@ -63,6 +63,18 @@ def tables(folder: Path) -> None:
     visits.to_csv(folder / "visits.csv", index=False)
 
 
+def series(folder: Path) -> None:
+    draw = np.random.default_rng(0)
+    days = pd.date_range("2020-01-01", periods=300).strftime("%Y-%m-%d")
+    frame = pd.DataFrame(
+        {"date": days, "sales": draw.uniform(5, 9, 300).round(2), "holiday": np.arange(300) % 30 // 29}
+    )
+    frame.assign(visitors=draw.integers(10, 90, 300)).to_csv(folder / "sales.csv", index=False)
+    frame[["date", "sales"]].drop(index=[100, 101]).to_csv(folder / "gappy.csv", index=False)
+    stores = [frame[["date", "sales"]].assign(store=k, city=["Turin", "Ulm"][k % 2]) for k in range(6)]
+    pd.concat(stores).to_csv(folder / "stores.csv", index=False)
+
+
 def images(folder: Path) -> None:
     draw = np.random.default_rng(0)
     for name in ("cat", "dog"):
@@ -109,7 +121,7 @@ def texts(folder: Path) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     make: Callable[[Path], None]
-    for make in (tables, images, texts):
+    for make in (tables, series, images, texts):
         make(tmp_path)
     return tmp_path
 
