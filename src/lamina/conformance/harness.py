@@ -66,7 +66,7 @@ def build(
 
 def input_shape(row: Variant) -> tuple[int, ...]:
     """The shape of one input, without the batch: that of the card, or of the variant's small form."""
-    if "forecasting" in row.card.tasks and row.small:
+    if row.small and hasattr(row.config, "horizon"):  # a window of series
         config = registry.configure(row, row.small)
         return (config.context, config.channels)
     if len(row.input_shape) == 1 and "in_features" in row.small:
