@@ -76,7 +76,7 @@ def check_no_future(model: str | Variant) -> None:
 
 def _forecaster(model: str | Variant) -> Variant:
     row = variant_of(model)
-    if "forecasting" not in row.card.tasks:
+    if not hasattr(row.config, "horizon"):
         raise NotApplicableError("it forecasts nothing")
     return row
 
