@@ -26,7 +26,7 @@ help:
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev,export,text]"
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev,export,text,search]"
 	@touch $@
 
 demo: $(VENV)/.ready
@@ -53,7 +53,7 @@ index: $(VENV)/.ready
 .peers/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .peers
 	.peers/bin/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	.peers/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,export,text]" "pytorch-lightning>=2.6,<2.7" huggingface_hub "transformers==5.24.0"
+	.peers/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,export,text,search]" "pytorch-lightning>=2.6,<2.7" huggingface_hub "transformers==5.24.0"
 	.peers/bin/python -m pip install --quiet --no-deps "torchvision==0.28.0" "timm==1.0.31"
 	@touch $@
 
