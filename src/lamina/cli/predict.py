@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from lamina.runs.run import Run
     from lamina.runs.views.export import ExportedModel
 
+PICTURE, RESTORED = "picture", "reconstruction"
+"""predictions that are pictures, and what is restored, a picture or a row"""
+TO = "to"
+"""the option of tasks whose predictions are pictures"""
+
 
 def parser(fields: Iterable[Field] | None = None, title: str = "options of the run's task") -> Parser:
     """With the option ``fields`` of a task, or else those of all tasks."""
@@ -39,7 +44,8 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "runs/lenet5-digits photos/ --out predictions.csv\n"
         "lenet5.onnx photo.png\nruns/lenet5-digits photo.png --engine openvino\n"
         'runs/lstm-classifier-reviews "What a film!"\n'
-        'runs/transformer-small-dates "3 mars 2015" --beam 4'
+        'runs/transformer-small-dates "3 mars 2015" --beam 4\n'
+        "runs/cyclegan-summer2winter photos/ --to B --out winter/"
     )
     parser = Parser("predict", "RUN|FILE ITEM... [options]", text, examples)
     parser.add_argument("run", metavar="RUN|FILE", help="a run by its path or its name, or an exported .onnx or .xml")
@@ -52,7 +58,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         type=str,
         metavar="FILE",
         help=f"where to write all predictions in full precision: {', '.join(TABLES)} (default: printed); of "
-        "autoencoders also a folder, for what is restored",
+        "autoencoders also a folder, for what is restored; of image translation a folder, for the pictures",
     )
     parser.add_argument(
         "--engine",
@@ -88,6 +94,10 @@ def command(argv: Sequence[str]) -> int:
     if first is None:
         return status(failed, 0)
     found = chain([first], found)
+    if PICTURE in first.value and folder is None:
+        raise UsageError("the predictions are pictures, which are written to a folder: --out FOLDER")
+    if _is_file(args.run, args.runs) and folder is not None and PICTURE not in first.value:
+        check_out(args.out, TABLES)
     if folder is not None:
         found = _written(found, folder)
     if out is not None:
@@ -107,40 +117,51 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _folder(args: Any, reader: Parser, options: dict[str, Any]) -> Path | None:
-    """The folder that reconstructions go to, where --out names one; they are then among the options.
+    """The folder that pictures go to, where --out names one; reconstructions are then among the options.
 
-    Raises UsageError for reconstructions without a folder.
+    Raises UsageError for reconstructions, and for translated pictures, without a folder.
     """
-    restores = "reconstructions" in reader.fields and not _is_file(args.run, args.runs)
+    exported = _is_file(args.run, args.runs)  # the file says what it predicts once it is opened
+    restores = "reconstructions" in reader.fields and not exported
     folder = None if args.out is None else Path(args.out).expanduser()
-    if not restores or folder is None or folder.suffix:
+    if not (restores or exported or TO in reader.fields) or folder is None or folder.suffix:
         if options.get("reconstructions"):
             raise UsageError("--reconstructions are written to a folder: --out FOLDER")
+        if TO in reader.fields:
+            raise UsageError("translated pictures are written to a folder: --out FOLDER")
         return None
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {args.out} is not a folder")
     if not folder.parent.is_dir():
         raise UsageError(f"--out {args.out}: there is no folder {folder.parent}")
-    options["reconstructions"] = True
+    options |= {"reconstructions": True} if restores else {}
     return folder
 
 
 def _written(found: Iterable[Outcome], folder: Path) -> Iterator[Outcome]:
-    """The outcomes without what is restored, which is written: a PNG file for each picture, or reconstructions.csv."""
+    """The outcomes without their pictures, which are written: a PNG file each, translated ones under the name of the
+    item, or restored rows to reconstructions.csv."""
     from lamina.files import write_whole
     from lamina.report.picture_grid import picture_png
 
     folder.mkdir(exist_ok=True)
     rows: list[dict[str, Any]] = []
+    names: set[str] = set()
     for number_, one in enumerate(found):
-        restored = one.value.get("reconstruction")
+        value = {name: part for name, part in one.value.items() if name not in (RESTORED, PICTURE)}
+        restored, translated = one.value.get(RESTORED), one.value.get(PICTURE)
         if isinstance(restored, Mapping):
             rows.append({"item": printable(one.item), "row": one.row, **restored})
         elif restored is not None:
-            png = picture_png(restored)
             file = folder / f"{number_:04}-{Path(one.item).stem}.png"
-            write_whole(file, methodcaller("write", png))
-        yield replace(one, value={name: value for name, value in one.value.items() if name != "reconstruction"})
+            write_whole(file, methodcaller("write", picture_png(restored)))
+        if translated is not None:
+            stem = Path(one.item).stem
+            file = folder / f"{stem if stem not in names else f'{stem}-{number_:04}'}.png"
+            names.add(stem)
+            write_whole(file, methodcaller("write", picture_png(translated)))
+            value["file"] = printable(str(file))
+        yield replace(one, value=value)
     if rows:
         write_rows(folder / "reconstructions.csv", rows)
 

@@ -167,7 +167,7 @@ def trained_tensor(output: Any) -> Tensor:
     autoencoders with a distribution return it, all tensors, (B, everything)."""
     if not hasattr(output, "_fields"):
         return first_tensor(output)
-    return torch.cat([part.flatten(1) for part in tree_leaves(output)], 1)
+    return torch.cat([part.flatten(1) for part in tree_leaves(output) if isinstance(part, Tensor)], 1)
 
 
 def differentiable_output(row: Variant, model: nn.Module, x: Inputs) -> Tensor:

@@ -30,13 +30,16 @@ class InstanceStatistics(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation with a scale and a shift for each channel (Ulyanov et al. 2016, arXiv 1607.08022):
-    (B, C, H, W) -> (B, C, H, W). ``fixed`` replaces the mean and deviation of its input."""
+    """Instance normalisation (Ulyanov et al. 2016, arXiv 1607.08022): (B, C, H, W) -> (B, C, H, W), with a scale and a
+    shift for each channel unless ``affine`` is false. ``fixed`` replaces the mean and deviation of its input."""
 
-    def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(self, channels: int, epsilon: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
         self.epsilon = epsilon
         self.fixed: tuple[Tensor, Tensor] | None = None
 
@@ -48,4 +51,7 @@ class InstanceNorm(nn.Module):
         if self.fixed is None:
             return F.instance_norm(x_BCHW, weight=self.weight, bias=self.bias, eps=self.epsilon)
         mean_BC11, std_BC11 = self.fixed
-        return (x_BCHW - mean_BC11) / std_BC11 * self.weight[:, None, None] + self.bias[:, None, None]
+        x_BCHW = (x_BCHW - mean_BC11) / std_BC11
+        if self.weight is None or self.bias is None:
+            return x_BCHW
+        return x_BCHW * self.weight[:, None, None] + self.bias[:, None, None]

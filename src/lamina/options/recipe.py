@@ -118,6 +118,8 @@ class Recipe:
     """learning-rate schedule"""
     warmup: float = 0.0
     """share of training over which the rate rises linearly from zero"""
+    decay_start: float = 0.0
+    """cosine, linear: share of training at the full rate before it falls"""
     final_lr: float = 0.0
     """cosine, linear: learning rate at the end"""
     milestones: tuple[float, ...] = (0.5, 0.75)
@@ -181,7 +183,7 @@ class Recipe:
         for name in ("weight_decay", "eps", "workers", "final_lr", "plateau_patience"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("momentum", "beta1", "beta2", "ema", "label_smoothing", "warmup"):
+        for name in ("momentum", "beta1", "beta2", "ema", "label_smoothing", "warmup", "decay_start"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if not 0 < self.layer_decay <= 1:

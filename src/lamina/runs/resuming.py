@@ -96,8 +96,22 @@ def resume_notes(path: str, before: Recipe, now: Recipe, share: float) -> list[s
         recipe.lr * rate_factor(recipe, part, part) for recipe, part in ((before, share), (now, share_now))
     )
     if rate_now <= 1.001 * rate:
-        return []
+        return _falls_elsewhere(before, now, share_now)
     return [
         f"the schedule '{before.schedule}' follows the share of training done: with {amount_now} {unit} the rate "
         f"goes up again, from {rate:.3g} to {rate_now:.3g}"
+    ]
+
+
+def _falls_elsewhere(before: Recipe, now: Recipe, share: float) -> list[str]:
+    """What ``decay_start``, a share of training, becomes under another length."""
+    (unit, amount), (_, amount_now) = before.length, now.length
+    if amount == amount_now or not before.decay_start:
+        return []
+    start, start_now = before.decay_start * amount, now.decay_start * amount_now
+    if share > now.decay_start:
+        return [f"the rate falls to its end after {amount_now} {unit}, not after {amount}: another rate from here on"]
+    return [
+        f"the rate falls from decay_start {now.decay_start:g} of training on: after {start_now:g} {unit}, "
+        f"not after {start:g}"
     ]

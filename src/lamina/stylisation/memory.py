@@ -36,9 +36,11 @@ def optimisation_bytes(net: nn.Module, call: Callable[[Tensor], object], height:
     return int(1.25 * sum(_maps(net, call)) * height * width / PROBE**2) + OVERHEAD
 
 
-def inference_bytes(net: nn.Module, call: Callable[[Tensor], object], height: int, width: int) -> int:
+def inference_bytes(
+    net: nn.Module, call: Callable[[Tensor], object], height: int, width: int, channels: int = 3
+) -> int:
     """Bytes of one pass without gradients: four maps of the largest size."""
-    return int(4 * max(_maps(net, call)) * height * width / PROBE**2) + OVERHEAD
+    return int(4 * max(_maps(net, call, channels)) * height * width / PROBE**2) + OVERHEAD
 
 
 def fits(needed: int, device: torch.device) -> bool:
@@ -59,7 +61,7 @@ def expect_memory(needed: int, height: int, width: int, device: torch.device) ->
     )
 
 
-def _maps(net: nn.Module, call: Callable[[Tensor], object]) -> list[int]:
+def _maps(net: nn.Module, call: Callable[[Tensor], object], channels: int = 3) -> list[int]:
     """Bytes of the maps that the layers make of the small picture; max pooling keeps indices, too."""
     sizes: list[int] = []
 
@@ -71,7 +73,7 @@ def _maps(net: nn.Module, call: Callable[[Tensor], object]) -> list[int]:
     tensor = next(net.parameters())
     try:
         with torch.no_grad():
-            call(torch.full((1, 3, PROBE, PROBE), 0.5, device=tensor.device, dtype=tensor.dtype))
+            call(torch.full((1, channels, PROBE, PROBE), 0.5, device=tensor.device, dtype=tensor.dtype))
     finally:
         for hook in hooks:
             hook.remove()

@@ -47,13 +47,16 @@ def tiled(
     """
     height, width = x_BCHW.shape[2:]
     step = max(tile // multiple, 1) * multiple
-    out_BCHW = torch.empty_like(x_BCHW)
+    out_BCHW: Tensor | None = None
     for top in range(0, height, step):
         for left in range(0, width, step):
             bottom, right = min(top + step, height), min(left + step, width)
             above, before = max(top - margin, 0), max(left - margin, 0)
             part = call(x_BCHW[:, :, above : bottom + margin, before : right + margin])
+            if out_BCHW is None:
+                out_BCHW = part.new_empty(*part.shape[:2], height, width)
             out_BCHW[:, :, top:bottom, left:right] = part[
                 :, :, top - above : bottom - above, left - before : right - before
             ]
+    assert out_BCHW is not None
     return out_BCHW

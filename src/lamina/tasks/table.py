@@ -21,6 +21,7 @@ TASKS: Plugins[TaskKind] = Plugins(
         "autoencoding": "lamina.tasks.autoencoding:KIND",
         "variational": "lamina.tasks.variational:KIND",
         "adversarial": "lamina.tasks.adversarial.task:KIND",
+        "image-translation": "lamina.tasks.adversarial.cycle:KIND",
         "style-transfer": "lamina.tasks.style_transfer:KIND",
         "arbitrary-style-transfer": "lamina.tasks.style_transfer:ARBITRARY",
     },

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lamina.tasks.adversarial.cycle_options import DirectionOptions
 from lamina.tasks.adversarial.options import AdversarialSampleOptions
 from lamina.tasks.autoencoder_options import (
     AutoencoderVerdict,
@@ -38,5 +39,6 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
     "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},
     "adversarial": {"evaluate": SampleMetricOptions, "generate": AdversarialSampleOptions},
+    "image-translation": {"evaluate": NoOptions, "predict": DirectionOptions},
 }
 """the frozen dataclass of a verb's options: ``VERBS[task][verb]``"""

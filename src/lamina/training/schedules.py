@@ -19,7 +19,8 @@ def rate_factor(recipe: Recipe, before: float, after: float) -> float:
     warmup = recipe.warmup
     if after < warmup:
         return after / warmup
-    done = (before - warmup) / (1 - warmup) if before > warmup else 0.0
+    start = max(warmup, recipe.decay_start)
+    done = (before - start) / (1 - start) if before > start else 0.0
     floor = recipe.final_lr / recipe.lr
     match recipe.schedule:
         case "constant" | "plateau":
@@ -38,8 +39,13 @@ def check_schedule(recipe: Recipe) -> None:
     """Raise UsageError for a schedule whose options are missing or contradictory."""
     if recipe.schedule == "inverse-sqrt" and recipe.warmup == 0:
         raise UsageError("schedule 'inverse-sqrt' needs a warm-up: set --warmup to a share of training, such as 0.04")
-    if recipe.schedule in ("cosine", "linear") and recipe.final_lr > recipe.lr:
+    falls = recipe.schedule in ("cosine", "linear")
+    if falls and recipe.final_lr > recipe.lr:
         raise UsageError(f"final_lr {recipe.final_lr} is greater than lr {recipe.lr}")
+    if recipe.decay_start and not falls:
+        raise UsageError(
+            f"decay_start is for the schedules linear and cosine, not for {recipe.schedule}: set --schedule linear"
+        )
 
 
 class Plateau:
