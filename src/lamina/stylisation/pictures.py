@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lamina.data.image.items import image_item
+from lamina.data.image.resizing import convert_channels
 from lamina.errors import UsageError
 from lamina.files import write_whole
 
@@ -20,6 +21,11 @@ def read(item: Any) -> Tensor:
     """A path, PIL image or array of any mode in colour. Raises UsageError or DataError as ``Run.predict``."""
     image_CHW = image_item(item, channels=3, dtype="uint8", value_range=(0.0, 255.0))
     return image_CHW.expand(3, -1, -1)[None].float() / 255
+
+
+def with_channels(x_BCHW: Tensor, channels: int) -> Tensor:
+    """Grey pictures as colours or colours as grey, where they have others: ``with_channels(x_BCHW, 1)``."""
+    return convert_channels(x_BCHW, channels)
 
 
 def within(x_BCHW: Tensor, side: int | None) -> Tensor:

@@ -16,11 +16,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lamina.data.image.resizing import convert_channels
 from lamina.data.spec import DataSpec
 from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
+from lamina.stylisation.pictures import with_channels
 from lamina.tasks.adversarial.cycle_options import ADVISED, CycleOptions, DirectionOptions
 from lamina.tasks.adversarial.games import GAMES
 from lamina.tasks.adversarial.task import model_options
@@ -172,7 +172,7 @@ class ImageTranslation(Task):
 
     def input(self, batch: Batch, channels: int) -> Tensor:
         """The pictures (B, C, H, W) of a batch, with a side's channels."""
-        return convert_channels(self.call(batch)[0][0], channels)
+        return with_channels(self.call(batch)[0][0], channels)
 
     # ------------------------------------------------------------------ evaluation
 
