@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from toys import Classify, Fit, Jitter, Log, differences, gan, make_engine, plain_net, points, recall
 
+import lamina
 from lamina.data.image.augment.geometric import Geometric
 from lamina.data.streams import Batch, InMemory, Shuffled
-from lamina.tasks.base import Task
+from lamina.tasks.adversarial.task import Adversarial
+from lamina.tasks.base import Task, one_tensor
 from lamina.training.checkpoints import Checkpoints
 from lamina.training.engine import Engine
 from lamina.training.events import EpochDone, StepDone
@@ -95,6 +97,42 @@ def wgan(fabric: Fabric, **recipe: Any) -> Fit:
     return gan(320, 32, fabric=fabric, **{"epochs": 6} | recipe)
 
 
+def dcgan(fabric: Fabric, **recipe: Any) -> Fit:
+    """Batch norm in both players, whose statistics each rank takes of its own samples."""
+    torch.manual_seed(0)
+    widths = {"generator_widths": (6, 4), "discriminator_widths": (4, 6), "latent": 3}
+    model = lamina.create_model("dcgan-16", **widths)
+    task = Adversarial(one_tensor("image"), (1, 16, 16))
+    players = {"generator": model.generator, "discriminator": model.discriminator}
+    options = {"batch_size": 8, "epochs": 3, "optimizer": "adam", "lr": 0.01, "ema": 0.9} | recipe
+    image = torch.rand(40, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    engine = make_engine(task, players, fabric, **options)
+    return Fit(engine, stream(engine, {"image": image}, 8))
+
+
+def running(engine: Engine) -> dict[str, Tensor]:
+    """Running statistics of the players and of the average."""
+    whole = {**engine.raw["generator"].state_dict(prefix="generator/")}
+    whole |= engine.raw["discriminator"].state_dict(prefix="discriminator/")
+    whole |= {f"average/{name}": value for name, value in engine.average["generator"].items()}
+    return {name: value.clone() for name, value in whole.items() if "running" in name}
+
+
+def joined(fabric: Fabric) -> list[dict[str, Tensor]]:
+    """Of a whole fit: what each rank has before its statistics are joined, and after."""
+    made, found = dcgan(fabric), []
+    join = made.engine.join_statistics
+
+    def watched() -> None:
+        before = running(made.engine)
+        join()
+        found.extend([before, running(made.engine)])
+
+    made.engine.join_statistics = watched
+    list(fit(made.engine, made.streams))
+    return found
+
+
 def judged(fabric: Fabric, **recipe: Any) -> Fit:
     """Each rank would judge epochs differently: the first rank's verdict must hold for all."""
     made = classifier(fabric, **{"steps": None, "epochs": 9, "patience": 2} | recipe)
@@ -105,8 +143,10 @@ def judged(fabric: Fabric, **recipe: Any) -> Fit:
 # ---------------------------------------------------------------- running them
 
 
-def full(make: Any, fabric: Fabric) -> dict[str, Any]:
-    made, log = make(fabric), Log()
+def full(make: Any, fabric: Fabric, folder: Path | None = None) -> dict[str, Any]:
+    """With a folder as ``resumed``: where running statistics are each rank's own, saving joins them."""
+    made, log = make(fabric, **({} if folder is None else {"checkpoint_every": 4})), Log()
+    checkpoints = None if folder is None else Checkpoints(folder)
     update, own = made.engine.task.update, []
 
     def watched(*arguments: Any) -> dict[str, Tensor]:
@@ -115,7 +155,7 @@ def full(make: Any, fabric: Fabric) -> dict[str, Any]:
         return logs
 
     made.engine.task.update = watched  # what this rank logged, before it is averaged over both
-    for event in fit(made.engine, made.streams, evaluate=made.evaluate):
+    for event in fit(made.engine, made.streams, evaluate=made.evaluate, checkpoints=checkpoints):
         log.add(event)
     return report(made.engine, log) | {"own": own}
 
@@ -163,6 +203,9 @@ def all_fits(fabric: Fabric, folder: Path) -> dict[str, Any]:
             lambda fabric, **recipe: long(fabric=fabric, **recipe), fabric, folder / "recall", 10
         ),
         "judged": full(judged, fabric),
+        "dcgan": full(dcgan, fabric, folder / "dcgan whole"),
+        "dcgan resumed": resumed(dcgan, fabric, folder / "dcgan", 6),
+        "joined": joined(fabric),
     }
 
 

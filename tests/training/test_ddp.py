@@ -57,7 +57,7 @@ def furthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
     return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
-@pytest.mark.parametrize("name", ["classifier", "vae", "wgan", "recall"])
+@pytest.mark.parametrize("name", ["classifier", "vae", "wgan", "recall", "dcgan"])
 def test_both_ranks_hold_the_same_weights(ranks: list[dict[str, Any]], name: str) -> None:
     """Also under methods other than forward, noise of each rank's own, and the gradient penalty's double backward."""
     one, other = (
@@ -76,7 +76,7 @@ def test_both_ranks_hold_the_same_weights(ranks: list[dict[str, Any]], name: str
     assert all(a["loss"] != b["loss"] for a, b in zip(*own, strict=True))
 
 
-@pytest.mark.parametrize("name", ["classifier", "vae", "wgan", "recall"])
+@pytest.mark.parametrize("name", ["classifier", "vae", "wgan", "recall", "dcgan"])
 def test_what_is_reported_is_the_mean_over_both_ranks(ranks: list[dict[str, Any]], name: str) -> None:
     one, other = (rank[name] for rank in ranks)
     assert one["steps"] == other["steps"]
@@ -84,6 +84,19 @@ def test_what_is_reported_is_the_mean_over_both_ranks(ranks: list[dict[str, Any]
     for step, logs in one["steps"].items():
         a, b = (rank["own"][step - 1] for rank in (one, other))
         assert logs == pytest.approx({key: (a[key] + b[key]) / 2 for key in a}, rel=1e-12, abs=1e-300)
+
+
+def test_running_statistics_are_joined_where_they_are_judged(ranks: list[dict[str, Any]]) -> None:
+    """Means over both ranks, of the players and of the average, at the end of each of three epochs."""
+    befores, afters = ([rank["joined"][part::2] for rank in ranks] for part in (0, 1))
+    assert len(afters[0]) == 3
+    for one, other, joined, same in zip(*befores, *afters, strict=True):
+        assert len(joined) == 3 * 4 - 2  # two norms of the generator, twice, one of the discriminator
+        for name, value in joined.items():
+            assert torch.equal(value, same[name])
+            torch.testing.assert_close(value, (one[name] + other[name]) / 2)
+            assert not torch.equal(one[name], other[name]), name
+    assert differences(*(dict(leaves(rank["dcgan"]["state"]["models"])) for rank in ranks)) == []
 
 
 def test_two_processes_report_what_one_does(ranks: list[dict[str, Any]]) -> None:
@@ -110,6 +123,7 @@ def test_they_learn(ranks: list[dict[str, Any]]) -> None:
         ("vae", 33, [32, 33]),
         ("wgan", 6, [2, 4]),  # the task has a state on each rank: closing cannot collect it, the last checkpoint stands
         ("recall", 10, [6, 8]),  # and so with a carry
+        ("dcgan", 6, [4, 5]),  # and so with running statistics of its own, which saving joins
     ],
 )
 def test_a_fit_of_two_processes_resumes_bit_for_bit(

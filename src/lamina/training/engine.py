@@ -54,9 +54,10 @@ class Engine:
         for player_recipe in self.recipes.values():
             check_schedule(player_recipe)
         self.notes = _compile_notes(task, recipe)
+        # buffers are broadcast before every forward, and several players have several forwards in one update
+        own_buffers = fabric.world_size > 1 and len(task.players) > 1
         if fabric.world_size > 1:
-            # buffers are broadcast before every forward, and several players have several forwards in one update
-            buffers = {} if len(task.players) == 1 else {"broadcast_buffers": False}
+            buffers = {"broadcast_buffers": False} if own_buffers else {}
             unused = {"find_unused_parameters": True} if task.find_unused_parameters else {}
             set_ddp_options(fabric, **buffers, **unused)
         self.models: dict[str, nn.Module] = {}
@@ -87,6 +88,7 @@ class Engine:
         self.average = self._start_average() if recipe.ema else {}
         self.averaged_updates = dict.fromkeys(self.average, 0)
         self.statistics = RunningStatistics(self.raw, self._frozen_modules)
+        self._own_statistics = own_buffers and bool(self.statistics.norms)
         self._sources = {p: [_floating(self.raw[p])[name] for name in self.average[p]] for p in self.average}
         self._pending = dict.fromkeys(task.players, 0)  # backward passes since the last optimiser step
         self._waits_for_loss = fabric.device.type == "cpu"  # on other devices reading a value would stall
@@ -118,7 +120,12 @@ class Engine:
 
     @property
     def gathers(self) -> bool:
-        """Whether ``state_dict`` is a collective call, because each process carries its own state."""
+        """Whether saving is a collective call, because each process carries its own state or has running statistics of
+        its own."""
+        return self._carries or self._own_statistics
+
+    @property
+    def _carries(self) -> bool:
         return self.fabric.world_size > 1 and (self.carry is not None or bool(self.task.state_dict()))
 
     def train_mode(self) -> None:
@@ -201,6 +208,12 @@ class Engine:
             with self.averaged(), torch.no_grad():
                 self.statistics.measure(due, forward)
 
+    def join_statistics(self) -> None:
+        """Before the weights are judged or saved: running statistics become the means over the processes. A collective
+        call where each process has its own."""
+        if self._own_statistics:
+            self.statistics.join(self.average)
+
     @contextmanager
     def frozen(self, player: str) -> Iterator[None]:
         """No gradients into this player's parameters inside the block."""
@@ -244,7 +257,7 @@ class Engine:
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """The engine state that the next step depends on. A collective call if the engine ``gathers``."""
+        """The engine state that the next step depends on. A collective call where each process carries its own."""
         return {
             "models": {player: module.state_dict() for player, module in self.raw.items()},
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
@@ -290,7 +303,7 @@ class Engine:
     def _carried(self) -> list[dict[str, Any]]:
         """The carried state of each process, by rank; empty if there is none."""
         mine = {"carry": self.carry, "task": self.task.state_dict()}
-        if self.gathers:
+        if self._carries:
             everyone: list[Any] = [None] * self.fabric.world_size
             torch.distributed.all_gather_object(everyone, move_data_to_device(mine, torch.device("cpu")))
             return everyone

@@ -174,6 +174,7 @@ def _evaluate_epoch(
 ) -> tuple[EpochDone, _Progress]:
     """Evaluate the finished epoch: the event to report, and the progress once it is reported."""
     engine.check_finite()
+    engine.join_statistics()
     validation: dict[str, float] = {}
     _reseed(engine, "evaluate")
     for module in engine.raw.values():
@@ -244,6 +245,7 @@ def _reseed(engine: Engine, purpose: str) -> None:
 
 def _save(engine: Engine, feeds: Feeds, progress: _Progress, checkpoints: Checkpoints) -> Saved:
     engine.check_finite()
+    engine.join_statistics()
     state = {
         "format": 1,
         "engine": engine.state_dict(),

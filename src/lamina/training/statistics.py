@@ -25,6 +25,8 @@ below e^-10, and the weights of a tenth of the training count."""
 BATCHES = 100
 """maximum number of training batches that statistics are measured on"""
 
+RUNNING = ("running_mean", "running_var")
+
 Window = Callable[[str, float], float]
 """number of batches that the statistics of a player's norm of a momentum are a mean of"""
 
@@ -90,6 +92,19 @@ class RunningStatistics:
                     torch.distributed.all_reduce(value)
                     value /= world
         self.measured = found
+
+    def join(self, averages: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Replace the running statistics, also those among the ``averages`` of players, by their means over the
+        processes, each of which has seen other samples. A collective call."""
+        tensors = [tensor for norm in self.norms.values() for tensor in _running(norm)]
+        for name in self.norms:
+            player, _, own = name.partition("/")
+            prefix = f"{own}." if own else ""
+            tensors += [averages[player][f"{prefix}{key}"] for key in RUNNING if player in averages]
+        with torch.no_grad():
+            for tensor in tensors:
+                torch.distributed.all_reduce(tensor)
+                tensor /= torch.distributed.get_world_size()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
