@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled golden bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders adversarial golden bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -19,6 +19,7 @@ help:
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
 	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
+	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about 40 minutes"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
 	@echo "make clean        remove the environments and caches"
@@ -93,6 +94,10 @@ settled: $(VENV)/.ready
 # takes one of the experiments.
 autoencoders: $(VENV)/.ready
 	$(RUN) -m benchmarks.autoencoders $(SET)
+
+# What was measured before is not measured again; SET=toys takes one of the experiments.
+adversarial: $(VENV)/.ready
+	$(RUN) -m benchmarks.adversarial $(SET)
 
 # To the bit: what the commit BASE calculates, and the working tree; CASES=image,pairs takes some of the cases.
 BASE ?= HEAD~1

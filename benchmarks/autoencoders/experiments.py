@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
 import lamina
-from benchmarks.autoencoders.laboratory import Laboratory, Row, Values, where
+from benchmarks.laboratory import Laboratory, Row, Values, where
 from lamina.tasks.sample_metrics.scores import SURE, recognised
 
 Floats = NDArray[np.float32]
