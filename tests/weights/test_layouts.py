@@ -50,7 +50,7 @@ def file_of(model: nn.Module, layout: Layout) -> dict[str, Tensor]:
         assert theirs is not None, f"{layout.source} has no name for {name}"
         assert translation.ours(theirs) == name, f"{theirs} is not only {name}"
         assert theirs not in tensors, f"{theirs} names two of our tensors"
-        tensors[theirs] = tensor
+        tensors[theirs] = tensor.clone()  # a file has no tensors that share memory
     return translation.transpose(tensors)
 
 

@@ -47,10 +47,15 @@ class ReversibleNorm(nn.Module):
         with torch.no_grad():
             centre_B1C = x_BLC.mean(1, keepdim=True)
             scale_B1C = torch.sqrt(x_BLC.var(1, keepdim=True, correction=0) + self.eps)
-        x_BLC = (x_BLC - centre_B1C) / scale_B1C
+        scale = WindowScale(centre_B1C, scale_B1C)
+        return self.normalise(x_BLC, scale), scale
+
+    def normalise(self, x_BLC: Tensor, scale: WindowScale) -> Tensor:
+        """Other steps, such as targets, by the scale of a window."""
+        x_BLC = (x_BLC - scale.centre_B1C) / scale.scale_B1C
         if self.weight is not None and self.bias is not None:
             x_BLC = x_BLC * self.weight + self.bias
-        return x_BLC, WindowScale(centre_B1C, scale_B1C)
+        return x_BLC
 
     def inverse(self, y: Tensor, scale: WindowScale) -> Tensor:
         """A forecast (B, H, C), or (B, H, C, Q) of quantiles, in the units of the window."""
@@ -71,6 +76,10 @@ class LastValue(nn.Module):
         last_B1C = x_BLC[:, -1:]
         return x_BLC - last_B1C, WindowScale(last_B1C, torch.ones_like(last_B1C))
 
+    def normalise(self, x_BLC: Tensor, scale: WindowScale) -> Tensor:
+        """Other steps, such as targets, by the scale of a window."""
+        return x_BLC - scale.centre_B1C
+
     def inverse(self, y: Tensor, scale: WindowScale) -> Tensor:
         """A forecast (B, H, C), or (B, H, C, Q) of quantiles, on the level of the window."""
         return y + _last(scale.centre_B1C, y)
@@ -83,6 +92,10 @@ class AsItIs(nn.Module):
         """The window itself."""
         last_B1C = x_BLC[:, -1:]
         return x_BLC, WindowScale(torch.zeros_like(last_B1C), torch.ones_like(last_B1C))
+
+    def normalise(self, x_BLC: Tensor, scale: WindowScale) -> Tensor:
+        """Other steps as they are."""
+        return x_BLC
 
     def inverse(self, y: Tensor, scale: WindowScale) -> Tensor:
         """The forecast itself."""

@@ -96,9 +96,7 @@ def split_outputs(y_BN: Tensor, config: SeriesConfig) -> Tensor:
     return y_BN.reshape(-1, *sizes)
 
 
-def flat_window(
-    config: SeriesConfig, past_BLC: Tensor, past_covariates_BLP: Tensor | None, future_covariates_BHF: Tensor | None
-) -> Tensor:
+def flat_window(past_BLC: Tensor, past_covariates_BLP: Tensor | None, future_covariates_BHF: Tensor | None) -> Tensor:
     """All numbers of a window in a row, (B, L (C + P) + H F)."""
     parts = (past_BLC, past_covariates_BLP, future_covariates_BHF)
     return torch.cat([part.flatten(1) for part in parts if part is not None], -1)
@@ -146,3 +144,60 @@ def add_effect(
         return y
     effect_BHC: Tensor = effect(past_covariates_BLP, future_covariates_BHF)
     return y + (effect_BHC.unsqueeze(-1) if y.ndim == 4 else effect_BHC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig(SeriesConfig):
+    """Options of forecasters that mix all inputs of a window; they also give numbers in place of a forecast."""
+
+    outputs: int = 0
+    """numbers for a window, such as the cycles that are left, in place of a forecast; 0: a forecast"""
+    shared: bool = False
+    """whether one net forecasts each channel by itself, from its own past and the covariates; else all together"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.outputs < 0:
+            raise ValueError(f"outputs must not be negative, got {self.outputs}")
+        if self.outputs and self.shared:
+            raise ValueError("outputs are of all channels together: they need shared=False")
+
+    @property
+    def net_channels(self) -> int:
+        """Channels that the net sees at once."""
+        return 1 if self.shared else self.channels
+
+    @property
+    def net_outputs(self) -> int:
+        """Numbers that the net gives for what it sees at once."""
+        return (self.outputs or self.horizon * self.net_channels) * self.width
+
+
+Window = tuple[Tensor, Tensor | None, Tensor | None]
+
+
+def as_samples(config: WindowConfig, past_BLC: Tensor, *covariates: Tensor | None) -> Window:
+    """The window as the net sees it: with ``shared`` every channel is a sample of its own, (B C, L, 1), with the same
+    covariates; else as it is."""
+    if not config.shared:
+        return past_BLC, *covariates  # type: ignore[return-value]
+    channels = config.channels
+    past = past_BLC.transpose(1, 2).reshape(-1, config.context, 1)
+    repeated = [None if part is None else part.repeat_interleave(channels, 0) for part in covariates]
+    return past, *repeated  # type: ignore[return-value]
+
+
+def beside(last_BD: Tensor, ahead_BHF: Tensor | None) -> Tensor:
+    """The features of the last step and, after them, the covariates of the future, (B, D + H F)."""
+    return last_BD if ahead_BHF is None else torch.cat([last_BD, ahead_BHF.flatten(1)], -1)
+
+
+def from_outputs(config: WindowConfig, y_BN: Tensor) -> Tensor:
+    """A net's outputs as a forecast (B, H, C) or (B, H, C, Q); with ``outputs`` as numbers (B, N) or (B, N, Q)."""
+    if config.outputs:
+        return y_BN.reshape(-1, config.outputs, config.quantiles) if config.quantiles else y_BN
+    if not config.shared:
+        return split_outputs(y_BN, config)
+    y_BCHQ = y_BN.reshape(-1, config.channels, config.horizon, config.width)
+    y_BHCQ = y_BCHQ.transpose(1, 2)
+    return y_BHCQ if config.quantiles else y_BHCQ.squeeze(-1)

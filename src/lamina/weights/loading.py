@@ -15,7 +15,17 @@ from lamina.errors import DataError, UsageError
 from lamina.plugins import package_of, points_of
 from lamina.weights.casting import held_exactly
 from lamina.weights.layout import Layout
-from lamina.weights.matching import COUNTERS, Match, cut_vocabulary, expect_fit, expect_tied, in_head, match, with_ours
+from lamina.weights.matching import (
+    COUNTERS,
+    Match,
+    cut_vocabulary,
+    expect_fit,
+    expect_shared,
+    expect_tied,
+    in_head,
+    match,
+    with_ours,
+)
 from lamina.weights.origin import expect_same_function
 from lamina.weights.prefixes import readings
 from lamina.weights.reading import StateDict, given_state_dict, read_state_dict
@@ -109,6 +119,7 @@ def fitted(
     cut_vocabulary(best, ours, vocabulary if isinstance(vocabulary, int) else None)
     expect_fit(best, ours, state.label, kind, advice)
     expect_tied(best, state.label, kind)
+    expect_shared(best, ours, state.label, kind)
     tensors, other = {}, set()
     for name, theirs in best.fitting.items():
         tensor = _numbers(best.theirs[theirs].detach(), ours[name], state.label, name, theirs)

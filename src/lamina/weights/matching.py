@@ -176,6 +176,17 @@ def expect_tied(found: Match, label: str, model: str) -> None:
             )
 
 
+def expect_shared(found: Match, ours: Mapping[str, Tensor], label: str, model: str) -> None:
+    """Raise UsageError where the file has several weights for one that our model uses in several places."""
+    first: dict[tuple[object, ...], str] = {}
+    for name, theirs in found.fitting.items():
+        tensor = ours[name]
+        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+        other = first.setdefault(place, theirs) if tensor.numel() and not tensor.is_meta else theirs
+        if other != theirs and not torch.equal(found.theirs[other], found.theirs[theirs]):
+            raise UsageError(f"{label}: {theirs} differs from {other}, and this {model} has one weight for both")
+
+
 def _head_differs(found: Match, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
     for name, their_name in found.misshapen.items():
         if ours[name].ndim and theirs[their_name].ndim and ours[name].shape[0] != theirs[their_name].shape[0]:
