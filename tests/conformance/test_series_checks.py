@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lamina import conformance
 from lamina.cards import Card, Variant
 from lamina.conformance import NotApplicableError
-from lamina.layers.series import CovariateEffect, SeriesConfig, add_effect, covariate_effect, expect_window
+from lamina.layers.series.windows import CovariateEffect, SeriesConfig, add_effect, covariate_effect, expect_window
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,19 @@ import lamina.conformance
 import lamina.equations
 import lamina.layers
 import lamina.layers.cells
+import lamina.layers.series
 import lamina.models
 from lamina import registry
 
-PACKAGES = (lamina.models, lamina.layers, lamina.layers.cells, lamina.equations, lamina.cards, lamina.conformance)
+PACKAGES = (
+    lamina.models,
+    lamina.layers,
+    lamina.layers.cells,
+    lamina.layers.series,
+    lamina.equations,
+    lamina.cards,
+    lamina.conformance,
+)
 MODULES = [package.__name__ for package in PACKAGES] + [
     f"{package.__name__}.{info.name}"
     for package in PACKAGES

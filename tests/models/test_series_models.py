@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import lamina
 from lamina.errors import UsageError
 from lamina.layers.causal_convolution import receptive_field
-from lamina.layers.distributions import DISTRIBUTIONS
 from lamina.layers.reversible_norm import ReversibleNorm
+from lamina.layers.series.distributions import DISTRIBUTIONS
 
 
 def count(model: nn.Module) -> int:

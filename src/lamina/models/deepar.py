@@ -11,8 +11,8 @@ past alone are 0 in the horizon.
 Legend: B batch, L steps of the past, H steps of the forecast, C channels, S = B C samples, T steps, P and F covariates
 of past and future, K parameters of the distribution, N sample paths, D units, I inputs.
 
-Reading order: models/deepar.py, layers/distributions.py, layers/recurrent.py, layers/loops.py; helpers:
-layers/series.py.
+Reading order: models/deepar.py, layers/series/distributions.py, layers/recurrent.py, layers/loops.py; helpers:
+layers/series/windows.py.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
-from lamina.layers.distributions import DISTRIBUTIONS, Distribution, Name
 from lamina.layers.loops import Tensors, unroll
 from lamina.layers.recurrent import LSTMState, Recurrent
-from lamina.layers.series import SeriesConfig, check_dropout, check_sizes, expect_window
+from lamina.layers.series.distributions import DISTRIBUTIONS, Distribution, Name
+from lamina.layers.series.windows import SeriesConfig, check_dropout, check_sizes, expect_window
 
 
 @dataclass(frozen=True, kw_only=True)

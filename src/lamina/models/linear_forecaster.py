@@ -11,7 +11,7 @@ All are linear maps of the window, as least squares is; only ``rlinear``'s scale
 Legend: B batch, L steps of the past, H steps of the forecast, C channels, P and F covariates of past and future, Q
 quantiles, N = H Q outputs for a channel.
 
-Reading order: models/linear_forecaster.py, layers/reversible_norm.py, layers/series.py.
+Reading order: models/linear_forecaster.py, layers/reversible_norm.py, layers/series/windows.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.reversible_norm import Normalisation, window_norm
-from lamina.layers.series import SeriesConfig, add_effect, covariate_effect, expect_window, to_forecast
+from lamina.layers.series.windows import SeriesConfig, add_effect, covariate_effect, expect_window, to_forecast
 
 Kind = Literal["linear", "nlinear", "dlinear", "rlinear"]
 NORMALISATIONS: dict[str, Normalisation] = {"linear": "none", "nlinear": "last", "dlinear": "none", "rlinear": "revin"}

@@ -9,7 +9,8 @@ steps are forecast at once, where most of the nets surveyed forecast one.
 Legend: B batch, L steps of the past, H steps of the forecast, C channels, P and F covariates of past and future, Q
 quantiles, N outputs.
 
-Reading order: models/mlp_forecaster.py, layers/series.py, layers/reversible_norm.py; helpers: layers/activations.py.
+Reading order: models/mlp_forecaster.py, layers/series/windows.py, layers/reversible_norm.py; helpers:
+layers/activations.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from lamina.cards import Card, Variant
 from lamina.layers.activations import Activation, activation
 from lamina.layers.reversible_norm import Normalisation, window_norm
-from lamina.layers.series import (
+from lamina.layers.series.windows import (
     WindowConfig,
     as_samples,
     check_dropout,

@@ -10,7 +10,7 @@ value; no ensemble. Channels are samples of their own; covariates, of which the 
 Legend: B batch, L steps of the past, H steps of the forecast, C channels, S = B C samples, D width of a block, K basis
 functions, P and F covariates of past and future, Q quantiles (1 for a point).
 
-Reading order: models/nbeats.py, layers/reversible_norm.py, layers/series.py.
+Reading order: models/nbeats.py, layers/reversible_norm.py, layers/series/windows.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
 from lamina.layers.reversible_norm import Normalisation, window_norm
-from lamina.layers.series import SeriesConfig, add_effect, check_sizes, covariate_effect, expect_window
+from lamina.layers.series.windows import SeriesConfig, add_effect, check_sizes, covariate_effect, expect_window
 
 Kind = Literal["generic", "interpretable"]
 

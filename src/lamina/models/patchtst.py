@@ -11,7 +11,7 @@ Covariates, of which the paper has none, add a linear effect.
 Legend: B batch, L steps of the past, H steps of the forecast, C channels, N patches, D width, h heads, S = B C samples,
 P and F covariates of past and future, Q quantiles.
 
-Reading order: models/patchtst.py, layers/reversible_norm.py, layers/series.py.
+Reading order: models/patchtst.py, layers/reversible_norm.py, layers/series/windows.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
 from lamina.layers.reversible_norm import Normalisation, window_norm
-from lamina.layers.series import (
+from lamina.layers.series.windows import (
     SeriesConfig,
     add_effect,
     check_dropout,

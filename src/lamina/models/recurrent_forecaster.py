@@ -11,7 +11,7 @@ Legend: B batch, L steps of the past, H steps of the forecast, C channels, P and
 units, Q quantiles.
 
 Reading order: models/recurrent_forecaster.py, layers/recurrent.py, layers/loops.py, layers/reversible_norm.py; helpers:
-layers/series.py.
+layers/series/windows.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from lamina.cards import Card, Variant
 from lamina.layers.recurrent import Recurrent
 from lamina.layers.reversible_norm import Normalisation, window_norm
-from lamina.layers.series import (
+from lamina.layers.series.windows import (
     WindowConfig,
     as_samples,
     beside,

@@ -13,7 +13,7 @@ Legend: B batch, L steps of the past, H steps of the forecast, C channels, P and
 units, Q quantiles.
 
 Reading order: models/seq2seq_forecaster.py, layers/recurrent.py, layers/loops.py, layers/reversible_norm.py; helpers:
-layers/series.py.
+layers/series/windows.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lamina.cards import Card, Variant
 from lamina.layers.loops import Tensors, unroll
 from lamina.layers.recurrent import Recurrent
 from lamina.layers.reversible_norm import Normalisation, window_norm
-from lamina.layers.series import SeriesConfig, check_dropout, check_sizes, expect_window
+from lamina.layers.series.windows import SeriesConfig, check_dropout, check_sizes, expect_window
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ is normalised by itself (RevIN).
 Legend: B batch, L steps of the past, H steps of the forecast, C channels, P and F covariates of past and future, D
 channels of a block, Q quantiles.
 
-Reading order: models/tcn.py, layers/causal_convolution.py, layers/reversible_norm.py; helpers: layers/series.py.
+Reading order: models/tcn.py, layers/causal_convolution.py, layers/reversible_norm.py; helpers:
+layers/series/windows.py.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from lamina.cards import Card, Variant
 from lamina.layers.causal_convolution import TemporalBlock, receptive_field
 from lamina.layers.reversible_norm import Normalisation, window_norm
-from lamina.layers.series import (
+from lamina.layers.series.windows import (
     WindowConfig,
     as_samples,
     beside,

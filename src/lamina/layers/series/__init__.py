@@ -1,0 +1,1 @@
+"""Shared by the forecasters: windows and covariates, distributions of values."""
