@@ -476,21 +476,3 @@ def _origin(loaded: Loaded | None) -> dict[str, Any]:
     if loaded is None:
         return {}
     return {"weights": {"file": str(loaded.file), "sha256": digest(*loaded.files), "names": loaded.source}}
-
-
-def _card(config: TrainConfig, training: Training) -> dict[str, Any]:
-    """The facts of the trained model; for a variant its card and config."""
-    parts = training.parts
-    facts: dict[str, Any] = {"parameters": training.parameters}
-    facts |= {"own_task": type(parts.task).__name__} if parts.kind is None else {"task": parts.kind.name}
-    if parts.variant:
-        facts = {"variant": config.name, "card": dataclasses.asdict(registry.card(config.name)), **facts}
-        facts["config"] = dataclasses.asdict(parts.model.config)  # type: ignore[call-overload] # Module's Any
-    packages = {
-        "model": registry.package(config.name) if parts.variant else None,
-        "modality": MODALITIES.package(parts.preprocess.kind),
-        "task": None if parts.kind is None else TASKS.package(parts.kind.name),
-    }
-    if any(packages.values()):  # named where the run is opened without them
-        facts["packages"] = {what: package for what, package in packages.items() if package is not None}
-    return facts

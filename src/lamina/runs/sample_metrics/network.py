@@ -20,8 +20,16 @@ from lamina.runs.config import list_recipes, published
 from lamina.runs.evaluation import like, predicting
 from lamina.runs.folders import find_folder
 from lamina.runs.opened import Opened
-from lamina.runs.prediction import batches_of
+from lamina.runs.prediction import AT_ONCE, batches_of
+from lamina.runs.sample_metrics.inception import (
+    ORIGINAL_OUTPUTS,
+    SIDE,
+    TORCHVISION_OUTPUTS,
+    Inception,
+)
+from lamina.runs.sample_metrics.inception import resized as to_inception
 from lamina.runs.weights import digest
+from lamina.weights.reading import read_state_dict
 
 HASH = 4
 """digits of a network's hash in the names of metrics"""
@@ -51,23 +59,31 @@ class MetricNetwork(Protocol):
 
 
 def open_network(name: str, layer: str | None, runs: Path) -> MetricNetwork:
-    """The network called ``name``: a run by its path or its name in the folder ``runs``, or a published recipe, of
-    which there is a run of the same name.
+    """The network called ``name``: a run by its path or its name in the folder ``runs``, a file of Inception weights, or
+    a published recipe, of which there is a run of the same name.
 
     Raises UsageError.
     """
     folder = find_folder(name, runs)
     if folder is not None and (folder / "config.yaml").is_file():
         return RunNetwork.open(Opened(folder), layer)
-    if name in list_recipes() and {"name", "data"} <= published(name).keys():
+    if is_recipe(name):
         raise UsageError(
             f"metric network {name}: this recipe of ours has no run in {runs} yet; train it, once, with "
             f"lamina train --config {name} --name {name} --runs {runs}"
         )
-    if Path(name).exists():
-        raise UsageError(f"metric network {name}: it is neither a run nor a file of Inception weights")
+    path = Path(name).expanduser()
+    if path.is_file():
+        return InceptionNetwork.open(path, layer)
+    if path.exists():
+        raise UsageError(f"metric network {name}: the folder is no run")
     known = [*(path.parent.name for path in runs.glob("*/config.yaml")), *list_recipes()]
     raise unknown("metric network", name, known)
+
+
+def is_recipe(name: str) -> bool:
+    """Whether a published recipe is called so that says what is trained on which data."""
+    return name in list_recipes() and {"name", "data"} <= published(name).keys()
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,55 @@ class RunNetwork:
         return Seen(torch.cat(features), torch.cat(probabilities) if classifies else None)
 
 
+@dataclass(frozen=True)
+class InceptionNetwork:
+    """Inception v3 with the weights of a file: of the original FID, as pytorch-fid converted them, or torchvision's."""
+
+    net: Inception
+    layer: str | None
+    label: str
+
+    @classmethod
+    def open(cls, path: Path, layer: str | None) -> InceptionNetwork:
+        """Raises UsageError for other weights, DataError for a file that cannot be read."""
+        tensors = read_state_dict(path).tensors
+        outputs = len(tensors["fc.weight"]) if "fc.weight" in tensors else 0
+        net = Inception(original=outputs == ORIGINAL_OUTPUTS)
+        wanted = net.state_dict()
+        have = {name: value for name, value in tensors.items() if name in wanted and value.shape == wanted[name].shape}
+        missing = [name for name in wanted if name not in have and not name.endswith("num_batches_tracked")]
+        if missing or outputs not in (ORIGINAL_OUTPUTS, TORCHVISION_OUTPUTS):
+            what = f"{missing[0]} is missing or has another shape" if missing else f"{outputs} outputs"
+            raise UsageError(
+                f"metric network {path}: no weights of Inception v3 as pytorch-fid or torchvision names them ({what})"
+            )
+        net.load_state_dict(have, strict=False)
+        if layer is not None:
+            submodule(net, layer, str(path))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "inception" if outputs == ORIGINAL_OUTPUTS else "inception-torchvision"
+        return cls(net.eval().to(device), layer, labelled(name, digest(path), layer))
+
+    def resized(self, preprocess: Preprocess) -> str:
+        shape = tuple(preprocess.signature()[0].shape)
+        if preprocess.kind != "image" or shape[0] not in (1, 3):
+            what = f"{preprocess.kind} data" if preprocess.kind != "image" else f"images of {shape[0]} channels"
+            raise UsageError(f"the metric network {self.label} takes grey and colour images, not {what}")
+        return resized((3, SIDE, SIDE), shape)
+
+    def see(self, items: Sequence[Any]) -> Seen:
+        device, features = next(self.net.parameters()).device, []
+        for i in range(0, len(items), AT_ONCE):
+            pictures_BCHW = torch.stack([torch.from_numpy(one).permute(2, 0, 1) for one in items[i : i + AT_ONCE]])
+            with predicting(self.net), torch.autocast(device.type, enabled=False):
+                if self.layer is None:
+                    features.append(self.net(to_inception(pictures_BCHW.to(device))).double().cpu())
+                else:
+                    with output_of(submodule(self.net, self.layer), features.append):
+                        self.net(to_inception(pictures_BCHW.to(device)))
+        return Seen(torch.cat(features), None)
+
+
 def labelled(name: str, hashed: str, layer: str | None) -> str:
     """A network in the names of metrics: "lenet5@1a2b", "lenet5@1a2b, layer stem"."""
     return f"{name}@{hashed[:HASH]}" + (f", layer {layer}" if layer else "")
@@ -142,7 +207,8 @@ def output_of(module: nn.Module, keep: Callable[[Tensor], Any]) -> Iterator[None
     def hook(module: nn.Module, args: Any, out: Any) -> None:
         if not isinstance(out, Tensor):
             raise UsageError(f"metric_layer: {type(module).__name__} does not return one tensor")
-        keep(out.detach().double().flatten(2).mean(2) if out.ndim > 2 else out.detach().double())
+        out = out.detach().double().cpu()
+        keep(out.flatten(2).mean(2) if out.ndim > 2 else out)
 
     handle = module.register_forward_hook(hook)
     try:
