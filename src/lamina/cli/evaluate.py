@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.fields import Field, fields_of, given
+from lamina.cli.metric_network import expect_trained
 from lamina.cli.output import as_json, facts, metric, note
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import RUNS, add_run, model_named, run_path
@@ -80,10 +81,13 @@ def command(argv: Sequence[str]) -> int:
     from lamina.runs.opened import final_split
     from lamina.runs.run import open_run
 
+    options = given(reader.fields, args.as_dict())
+    reader.check(options)
+    expect_trained(options.get("metric_network"), str(path.parent))
     run = open_run(path)
     source = run.other_source(args.data) if args.data else run.source
     split = args.split or final_split(source)
-    metrics = run.evaluate(split, data=source, **given(reader.fields, args.as_dict()))
+    metrics = run.evaluate(split, data=source, **options)
     return _print({"run": path}, run, source, split, metrics, args.json)
 
 

@@ -84,11 +84,11 @@ class Progress:
         if not self.columns:
             groups = {"train": event.train, "validation": event.validation}
             self.columns = [
-                (group, name, _width(name, "" if place else group))
+                (group, name, _width(_short(name), "" if place else group))
                 for group, logs in groups.items()
                 for place, name in enumerate(sorted(quality(logs), key=_loss_first))
             ]
-            for line in _header(self.columns, self.first_width):
+            for line in (*_protocols(self.columns), *_header(self.columns, self.first_width)):
                 self._print(line)
         logs = {"train": event.train, "validation": event.validation}
         cells = [f"{number(logs[group].get(name)):>{width}}" for group, name, width in self.columns]
@@ -133,9 +133,24 @@ def _header(columns: list[tuple[str, str, int]], first_width: int) -> tuple[str,
     groups, names, last = " " * first_width, f"{'epoch':>{first_width}}", ""
     for group, name, width in columns:
         groups += f"{group if group != last else '':>{width}}"
-        names += f"{name:>{width}}"
+        names += f"{_short(name):>{width}}"
         last = group
     return groups.rstrip(), f"{names}{'time':>8}"
+
+
+def _short(name: str) -> str:
+    """A metric's name without what it is measured with: "FID" of "FID[lenet5@1a2b, n=1000]"."""
+    return name.partition("[")[0]
+
+
+def _protocols(columns: list[tuple[str, str, int]]) -> list[str]:
+    """What metrics are measured with whose columns have a short name."""
+    found: dict[str, list[str]] = {}
+    for _, name, _ in columns:
+        short, _, protocol = name.partition("[")
+        if protocol:
+            found.setdefault(protocol.removesuffix("]"), []).append(short)
+    return [f"{', '.join(names)}: {protocol}" for protocol, names in found.items()]
 
 
 def _loss_first(name: str) -> bool:

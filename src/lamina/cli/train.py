@@ -15,6 +15,7 @@ from jsonargparse import Namespace
 
 from lamina.cards import Card
 from lamina.cli.fields import Field, fields_of, given
+from lamina.cli.metric_network import expect_trained
 from lamina.cli.output import as_json, clean, count, facts, metric, note, number
 from lamina.cli.parser import LATER, Parser, dashed
 from lamina.cli.run_argument import RUNS, add_runs, model_named, resume_command, run_path
@@ -118,6 +119,8 @@ def command(argv: Sequence[str]) -> int:
     whole = cross_validation(args, requested, name, directory)
     if whole is not None:
         return train_folds(whole, args, _fit, partial(_plan, args=args), _notes)
+    if not args.dry_run and not args.resume:
+        expect_trained(requested.get("metric_network"), directory)
     training = prepare(
         args.variant,
         requested,

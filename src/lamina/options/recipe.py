@@ -137,6 +137,15 @@ class Recipe:
     """decay of an exponential moving average of the weights, which is evaluated and saved; 0: none"""
     monitor: str | None = None
     """validation metric that chooses the best weights; none: the task's own (translations also have bleu, chrf)"""
+    metric_network: str | None = None
+    """models that generate: after each epoch, judge samples by the features of this network: a run, a recipe of ours,
+    or a file of Inception weights"""
+    metric_layer: str | None = None
+    """the module of the metric network whose output is its features (default: what its output layer sees)"""
+    metric_samples: int | None = None
+    """samples generated for the metric network, and validation samples compared with (default: all, at most 10,000)"""
+    sample_metrics: tuple[Literal["fid", "kid", "precision-recall", "recognised"], ...] = ()
+    """of the metric network: fid, kid, precision-recall, recognised (default: all that the network allows)"""
     calibrate: bool = False
     """after training, fit the temperature of probabilities or the thresholds of labels on the validation split; for
     autoencoders without one, cross-fit the threshold of anomalies on the training data"""

@@ -31,7 +31,8 @@ def metric_name(name: str) -> str:
     """``"top5"`` -> "top-5 accuracy", ``"mean_average_precision"`` -> "mean average precision"."""
     if top := re.fullmatch(r"top_?(\d+)", name):
         return f"top-{top[1]} accuracy"
-    return NAMES.get(name, name.replace("_", " "))
+    quantity, bracket, protocol = name.partition("[")  # of a metric network, whose name stays as it is
+    return NAMES.get(quantity, quantity.replace("_", " ")) + bracket + protocol
 
 
 def is_share(name: str) -> bool:

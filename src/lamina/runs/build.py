@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lamina import registry
 from lamina.cards import Card
-from lamina.data.modality import fit_preprocess
+from lamina.data.modality import MODALITIES, fit_preprocess
 from lamina.data.protocols import BatchOptions, Needs, Preprocess
 from lamina.data.source import Source, targets_of
 from lamina.data.spec import DataSpec
@@ -232,6 +232,23 @@ def _of_objective(
                 f"whose options need {value}"
             )
     return decided
+
+
+def card_of(config: TrainConfig, parts: Parts, parameters: int) -> dict[str, Any]:
+    """The facts of a trained model, for card.json; for a variant its card and config."""
+    facts: dict[str, Any] = {"parameters": parameters}
+    facts |= {"own_task": type(parts.task).__name__} if parts.kind is None else {"task": parts.kind.name}
+    if parts.variant:
+        facts = {"variant": config.name, "card": dataclasses.asdict(registry.card(config.name)), **facts}
+        facts["config"] = dataclasses.asdict(parts.model.config)  # type: ignore[call-overload] # Module's Any
+    packages = {
+        "model": registry.package(config.name) if parts.variant else None,
+        "modality": MODALITIES.package(parts.preprocess.kind),
+        "task": None if parts.kind is None else TASKS.package(parts.kind.name),
+    }
+    if any(packages.values()):  # named where the run is opened without them
+        facts["packages"] = {what: package for what, package in packages.items() if package is not None}
+    return facts
 
 
 def task_of(

@@ -19,14 +19,14 @@ from torch import nn
 from lamina import registry
 from lamina.data.catalogue import MEMORY
 from lamina.data.formats.memory import MemoryData
-from lamina.data.modality import MODALITIES, holds
+from lamina.data.modality import holds
 from lamina.data.opening import Data, given_data
 from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source
 from lamina.data.streams import Batch, Place, Stream
 from lamina.errors import RunError, UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
-from lamina.runs.build import Parts, batch_options, build
+from lamina.runs.build import Parts, batch_options, build, card_of
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
 from lamina.runs.data import chained, open_for, parts_of
@@ -36,12 +36,12 @@ from lamina.runs.finding import find_data
 from lamina.runs.places import PLACES, with_places
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
+from lamina.runs.sample_metrics.judge import sample_metrics
 from lamina.runs.views.base import View
 from lamina.runs.views.table import view_of
 from lamina.runs.weights import digest, save_tensors, save_weights
 from lamina.tasks.base import Task
 from lamina.tasks.facts import ENTRY
-from lamina.tasks.table import TASKS
 from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import Engine
@@ -95,7 +95,9 @@ class Training:
                 for samples in self._samples("validation").values()
             )
             _expect_metric(parts, config.recipe)
-        self.samples = view_for(parts).training_samples(parts.task, preprocess, source, recipe.seed)
+        view = view_for(parts)
+        self.samples = view.training_samples(parts.task, preprocess, source, recipe.seed)
+        self.sample_metrics = sample_metrics(view, parts, recipe, source, directory.path.parent, options)
         expect_watched(self.engine, self.validation is not None)
         before = TrainConfig.of_run(directory).recipe if resume else config.recipe
         self.resume_notes = resume_notes(str(directory.path), before, config.recipe, self._position().share)
@@ -198,7 +200,7 @@ class Training:
                     self.source.splits["validation"],
                     self.config.options,
                 )
-            return found
+        return found | self.sample_metrics()  # outside: another network's arithmetic is its own
 
     def _forward(self) -> None:
         """Evaluate training batches, shuffled and without augmentation: for the running statistics."""
@@ -463,7 +465,7 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
             "config.yaml": with_places(config.to_dict(), config.data, parent / name),
             "data.json": dataclasses.asdict(training.source.spec),
             **training.parts.preprocess.files(),
-            "card.json": _card(config, training) | _origin(training.loaded),
+            "card.json": card_of(config, training.parts, training.parameters) | _origin(training.loaded),
         }
         path = str(RunDirectory.create(parent, name, files).path)
     if fabric.world_size > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,75 @@ def test_an_autoencoder_is_judged_by_the_same_metrics(runs: Path, tmp_path: Path
     assert re.fullmatch(r"FID\[judge@[0-9a-f]{4}, n=64\]", name)  # of the size of the judge's own pictures
     assert np.isfinite(found[name])
     assert found[name] > found[f"real_{name}"] > 0
+
+
+def test_in_training_each_epoch_is_judged(runs: Path, tmp_path: Path) -> None:
+    """Names with commas in metrics.csv; the same figures as after training; resumed with the same ones; no player."""
+    asked: dict[str, Any] = {"metric_network": str(runs / "judge"), "metric_samples": 60, "precision": "bf16"}
+    run = lamina.train(
+        "dcgan-16", data="digits", epochs=2, directory=tmp_path, name="judged", model_options=NET, ema=0.9, **asked
+    )
+    names = [name for name in run.history[-1] if "[" in name]
+    assert len(names) == 6
+    assert all(re.fullmatch(r"validation_\w+\[judge@[0-9a-f]{4}, resize 8, n=60\]", name) for name in names)
+    after = run.evaluate("validation", metric_network=asked["metric_network"], metric_samples=60)
+    for name in names:
+        assert run.history[-1][name] == pytest.approx(after[name.removeprefix("validation_")], rel=1e-9), name
+    assert run.history[0][names[0]] != run.history[1][names[0]]
+    assert {name.partition(".")[0] for name in run.model.state_dict()} == {"generator", "discriminator"}
+    assert (run.path / "model.safetensors").stat().st_size < 200_000
+    page = run.report().read_text(encoding="utf-8")
+    assert "FID[judge@" in page
+
+    cut = lamina.prepare(
+        "dcgan-16", {"data": "digits", "epochs": 2, "model": NET, "ema": 0.9, **asked}, directory=tmp_path, name="cut"
+    )
+    for event in (events := cut.events()):
+        if type(event).__name__ == "EpochDone":
+            events.close()
+            break
+    again = lamina.train(name="cut", directory=tmp_path, resume=True, report=False)
+    assert again.history == run.history
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "reason"),
+    [
+        ("dcgan-16", {"validation": 0.0}, "metric_network compares with validation data .* set --validation above 0"),
+        ("dcgan-16", {"metric_samples": 900}, "metric_samples=900: the validation split has 180 samples"),
+        ("dcgan-16", {"metric_samples": 20}, "FID: 20 samples are too few for the 32 features"),
+        ("lenet5", {}, "metric_network judges samples that a model generates, but this one generates none"),
+        ("dcgan-16", {"metric_network": "nothing"}, "unknown metric network 'nothing'"),
+        ("dcgan-16", {"metric_network": None, "metric_samples": 20}, "metric_samples is for a metric network"),
+    ],
+)
+def test_what_cannot_be_judged_in_training_is_refused_before_it(
+    runs: Path, tmp_path: Path, model: str, options: dict[str, Any], reason: str
+) -> None:
+    given = {"data": "digits", "metric_network": str(runs / "judge"), **options}
+    with pytest.raises(UsageError, match=reason):
+        lamina.prepare(model, {**given, "model": NET if model == "dcgan-16" else {}}, directory=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_of_ours_is_trained_once(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lamina.runs import config, training
+
+    short = {**config.published("lenet5-digits"), "epochs": 1, "model": {}}
+    monkeypatch.setattr(config, "_published", lambda name: short)
+    trained: list[str] = []
+    plain = training.train
+
+    def spied(*args: Any, **options: Any) -> Any:
+        trained.append(options["name"])
+        return plain(*args, **options)
+
+    monkeypatch.setattr(training, "train", spied)
+    shutil.copytree(runs / "gan", tmp_path / "gan")
+    words = ["evaluate", str(tmp_path / "gan"), "--metric-network", "lenet5-digits", "--sample-metrics", "recognised"]
+    for _ in range(2):
+        assert main([*words, "--metric-samples", "20"]) == 0
+    assert trained == ["lenet5-digits"]
+    assert re.search(r"recognised\[lenet5-digits@[0-9a-f]{4}, resize 32, n=20\]", capsys.readouterr().out)

@@ -30,7 +30,7 @@ class Convolution(nn.Module):
     def __init__(self, fan_in: int, C: int, kernel: int | tuple[int, int], stride: int = 1, padding: bool = True):
         super().__init__()
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-        around = tuple(side // 2 for side in sides) if padding else 0
+        around = (sides[0] // 2, sides[1] // 2) if padding else 0
         self.conv = nn.Conv2d(fan_in, C, sides, stride, around, bias=False)
         self.bn = nn.BatchNorm2d(C, eps=0.001)
 

@@ -8,8 +8,9 @@ to compare with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +19,9 @@ from torch import nn
 from lamina.data.protocols import BatchOptions, Preprocess
 from lamina.data.source import Source
 from lamina.errors import UsageError, unknown
+from lamina.options.recipe import Recipe
 from lamina.randomness import derive
+from lamina.runs.build import Parts
 from lamina.runs.opened import Opened, final_split
 from lamina.runs.sample_metrics.network import MetricNetwork, Seen, open_network
 from lamina.tasks.base import Task
@@ -73,7 +76,7 @@ class Judge:
 
     def judge(self, draw: Draw) -> dict[str, float]:
         """The metrics of what ``draw`` generates. Raises UsageError for too few samples."""
-        self._expect_enough(self.real)  # before anything is generated
+        self.expect_enough(self.real)  # before anything is generated
         return self._compare(self.real, self.network.see(draw(self.samples)))
 
     def real_against_real(self) -> dict[str, float]:
@@ -107,7 +110,7 @@ class Judge:
         parts = (self.network.label, self.network.resized(self.preprocess), f"n={self.samples}")
         return ", ".join(part for part in parts if part)
 
-    def _expect_enough(self, real: Seen) -> None:
+    def expect_enough(self, real: Seen) -> None:
         """Raise UsageError for a metric that cannot be had of so many samples, or of this network."""
         asked, features, label = self.options.sample_metrics, real.features_ND.shape[1], self.network.label
         if (not asked or "fid" in asked) and self.samples < features:
@@ -170,6 +173,40 @@ def judged_samples(view: Generates, split: str | None, source: Source | None, op
     network = open_network(options.metric_network, options.metric_layer, run.path.parent)
     judge = Judge(network, options, run.preprocess, source, split, run.batch_options, run.config.recipe.seed)
     return found | judge.judge(draw) | judge.real_against_real()
+
+
+class Drawing(Protocol):
+    """A view whose runs may generate samples."""
+
+    @classmethod
+    def drawn(cls, task: Task, preprocess: Preprocess, model: nn.Module, count: int, seed: int) -> list[Any] | None: ...
+
+
+def sample_metrics(
+    view: type[Drawing], parts: Parts, recipe: Recipe, source: Source, runs: Path, batches: BatchOptions
+) -> Callable[[], dict[str, float]]:
+    """Judges the model in training by the recipe's metric network; without one nothing.
+
+    Raises UsageError for a model that generates nothing, and without validation data.
+    """
+    given = {field.name: getattr(recipe, field.name) for field in fields(SampleMetricOptions)}
+    options = SampleMetricOptions(**given)
+    if options.metric_network is None:
+        return dict
+
+    def draw(count: int) -> list[Any]:
+        found = view.drawn(parts.task, parts.preprocess, parts.model, count, recipe.seed)
+        if found is None:
+            raise UsageError("metric_network judges samples that a model generates, but this one generates none")
+        return found
+
+    draw(1)
+    if "validation" not in source.splits:
+        raise UsageError("metric_network compares with validation data after each epoch: set --validation above 0")
+    network = open_network(options.metric_network, options.metric_layer, runs)
+    judge = Judge(network, options, parts.preprocess, source, "validation", batches, recipe.seed)
+    judge.expect_enough(judge.real)
+    return lambda: judge.judge(draw)
 
 
 def mode_metrics(source: Source, draw: Draw) -> dict[str, float]:

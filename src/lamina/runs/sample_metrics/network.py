@@ -59,8 +59,8 @@ class MetricNetwork(Protocol):
 
 
 def open_network(name: str, layer: str | None, runs: Path) -> MetricNetwork:
-    """The network called ``name``: a run by its path or its name in the folder ``runs``, a file of Inception weights, or
-    a published recipe, of which there is a run of the same name.
+    """The network called ``name``: a run by its path or its name in the folder ``runs``, a file of Inception weights,
+    or a published recipe, of which there is a run of the same name.
 
     Raises UsageError.
     """
@@ -159,9 +159,9 @@ class InceptionNetwork:
 
     def resized(self, preprocess: Preprocess) -> str:
         shape = tuple(preprocess.signature()[0].shape)
-        if preprocess.kind != "image" or shape[0] not in (1, 3):
-            what = f"{preprocess.kind} data" if preprocess.kind != "image" else f"images of {shape[0]} channels"
-            raise UsageError(f"the metric network {self.label} takes grey and colour images, not {what}")
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            have = " x ".join(map(str, shape))
+            raise UsageError(f"the metric network {self.label} takes grey and colour images, not samples of {have}")
         return resized((3, SIDE, SIDE), shape)
 
     def see(self, items: Sequence[Any]) -> Seen:

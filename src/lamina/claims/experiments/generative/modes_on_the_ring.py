@@ -151,8 +151,8 @@ CLAIM = Claim(
     "adversarial networks, ICLR 2017 (the ring)",
     arxiv="1704.00028",
     loose="“A GAN collapses, a WGAN-GP does not”: the table does not say so. What separates its rows is a critic that "
-    "keeps up with the generator, not the loss: WGAN-GP with a slow critic fails, too, and samples that are nowhere near "
-    "the data are no collapse but no convergence.",
+    "keeps up with the generator, not the loss: WGAN-GP with a slow critic fails, too, and samples that are nowhere "
+    "near the data are no collapse but no convergence.",
     settings=RingSettings(),
     measure=measure,
     universal=False,
@@ -171,8 +171,8 @@ CLAIM = Claim(
     figure=figure,
     caption="500 samples of each setting, seed 0, the centres as crosses; below, modes covered, by seed",
     reading="Modes covered of 8 and share of samples within 0.2 of a centre, means over seeds. Non-saturating, equal "
-    "rates: {modes_balanced}, {good_balanced}; D at a tenth of the rate: {modes_slow}, {good_slow}; that and a small D: "
-    "{modes_small}, {good_small}. WGAN-GP, equal rates: {modes_penalty}, {good_penalty}; slow critic: "
+    "rates: {modes_balanced}, {good_balanced}; D at a tenth of the rate: {modes_slow}, {good_slow}; that and a small "
+    "D: {modes_small}, {good_small}. WGAN-GP, equal rates: {modes_penalty}, {good_penalty}; slow critic: "
     "{modes_penalty_slow}, {good_penalty_slow}; that and a small one: {modes_penalty_small}, {good_penalty_small}. "
     "Non-saturating with R1: {modes_r1}, {good_r1}. The settings are those of earlier, single measurements, other "
     "steps and scales from row to row among them.",
