@@ -62,7 +62,6 @@ GROUPS = {
         "beta-trade-off",
         "reductions-change-beta",
         "importance-weighted-bound",
-        "modes-on-the-ring",
         "gram-forgets-position",
         "adain-statistics",
     ),
