@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.cli.fields import Field, fields_of, given
 from lamina.cli.metric_network import expect_trained
-from lamina.cli.output import as_json, facts, metric, note
+from lamina.cli.output import as_json, facts, metric, note, number, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import RUNS, add_run, model_named, run_path
 from lamina.cli.task_options import every_field, read
@@ -123,12 +123,22 @@ def _print(
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in about.items()}
         as_json({**plain, "split": split, counted: size, "metrics": metrics, "signatures": signed, "notes": notes})
         return 0
-    values = {name: " ".join((metric(name, value), signed.get(name, ""))).strip() for name, value in metrics.items()}
+    tables: Any = getattr(metrics, "tables", ())
+    shown = getattr(metrics, "shown", tuple(metrics))
+    values = {
+        name: " ".join((metric(name, value), signed.get(name, ""))).strip()
+        for name, value in metrics.items()
+        if name in shown
+    }
     if classes := about.get("classes"):
         more = [f"... and {len(classes) - SHOWN:,} more"] if len(classes) > SHOWN else []
         numbered = [f"{number} {name}" for number, name in enumerate(classes[:SHOWN])] + more
         about = {**about, "classes": numbered}
     facts({**about, "split": f"{split}, {size:,} {counted}", **values})
+    for one in tables:
+        print()
+        rows = [(name, *(number(value) for value in cells)) for name, cells in one.rows]
+        table(one.columns, rows, right=range(1, len(one.columns)))
     for text in notes:
         note(text)
     return 0

@@ -16,18 +16,26 @@ if TYPE_CHECKING:
 
 TEXT = """Inspect a run, or a model by name, with an image: prediction, Grad-CAM, feature maps, attention windows, \
 filters, effective receptive fields, gradients. Or a run with a text: surprisal, word attribution, attention and \
-alignments, gates over time. Writes PNG files and inspect.html."""
+alignments, gates over time. Or a forecaster with a history: what of the past counts. Writes PNG files and \
+inspect.html."""
 EXAMPLES = """runs/lenet5-digits --image digit.png
 runs/lenet5-digits --image digit.png --class 8 --stage 0
 swin-tiny --image photo.jpg --weights swin_t-704ceda3.pth
 runs/lstm-classifier-sst2 --text "a charming film"
+runs/dlinear-sales --history sales.csv
 runs/transformer-small-dates --text "tisdag 3 mars 2015\""""
 
 
 def parser() -> Parser:
-    parser = Parser("inspect", "RUN|MODEL (--image FILE | --text TEXT) [options]", TEXT, EXAMPLES)
+    parser = Parser("inspect", "RUN|MODEL (--image FILE | --history FILE | --text TEXT) [options]", TEXT, EXAMPLES)
     add_run(parser, "MODEL|RUN")
-    parser.add_argument("--image", type=str, metavar="FILE", help="the image")
+    parser.add_argument(
+        "--image",
+        "--history",
+        type=str,
+        metavar="FILE",
+        help="the image, or the table that ends where a forecast begins",
+    )
     parser.add_argument("--text", type=str, metavar="TEXT", help="the text, with a run")
     parser.add_argument(
         "--class", dest="target", type=str, metavar="CLASS", help="the class to explain (default: the predicted one)"
@@ -57,7 +65,7 @@ def command(argv: Sequence[str]) -> int:
     if args.entry is not None and args.weights is None:
         raise UsageError("--entry is of a file of weights: give --weights too")
     if (args.image is None) == (args.text is None):
-        raise UsageError("nothing to inspect: give --image FILE or --text TEXT")
+        raise UsageError("nothing to inspect: give --image FILE, --history FILE or --text TEXT")
     if args.text is not None and path is None:
         raise UsageError("--text is for runs: a model without a run has no tokenizer")
     if args.text is not None and args.stage is not None:

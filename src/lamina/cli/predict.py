@@ -51,7 +51,11 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
     parser.add_argument("run", metavar="RUN|FILE", help="a run by its path or its name, or an exported .onnx or .xml")
     add_runs(parser)
     parser.add_argument(
-        "item", metavar="ITEM", nargs="+", help="a file, a folder, a pattern ('photos/*.png'), a row as JSON, or a text"
+        "item",
+        metavar="ITEM",
+        nargs="*",
+        help="a file, a folder, a pattern ('photos/*.png'), a row as JSON, a text, or the history of series (default: "
+        "the run's own data, to their end)",
     )
     parser.add_argument(
         "--out",
@@ -77,6 +81,9 @@ def command(argv: Sequence[str]) -> int:
     )
     options = given(reader.fields, args.as_dict())
     reader.check(options)  # before any item, which may fail alone
+    alone = any(getattr(field.cls, "needs_no_item", False) for field in reader.fields.values())
+    if not args.item and not (alone and not _is_file(args.run, args.runs)):
+        raise UsageError(f"ITEM missing: {reader.usage}")
     open_model = _opener(args.run, args.runs, args.engine)
     if options and args.engine not in (None, "torch"):
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for the engine torch, not {args.engine}")

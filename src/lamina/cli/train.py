@@ -327,7 +327,8 @@ def _finish(training: Training, args: Namespace) -> int:
         return 0
     if summary.best is not None:
         print(f"best validation {summary.metric}: {number(summary.best)}, in epoch {summary.best_epoch}")
-    ordered = sorted(quality(metrics), key=lambda name: name != summary.metric)  # the watched metric comes first
+    shown = getattr(metrics, "shown", tuple(metrics))
+    ordered = sorted(quality(shown), key=lambda name: name != summary.metric)  # the watched metric comes first
     print(f"{split}: {', '.join(f'{name} {metric(name, metrics[name])}' for name in ordered)}")
     for text in notes:
         note(text)

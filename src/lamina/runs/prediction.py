@@ -89,7 +89,7 @@ class Outcome:
         return self.item if self.alone else f"{self.item}, row {self.row}"
 
 
-Call = Callable[[Any], Sequence[Any]]
+Call = Callable[..., Sequence[Any]]
 """maps an item, or a list of such as have a value each, to a value for each item or row"""
 
 
@@ -98,6 +98,9 @@ def outcomes(call: Call, kind: str, words: Iterable[str]) -> Iterator[Outcome]:
     one that fails does not keep the others."""
     modality = MODALITIES[kind]
     waiting: list[tuple[str, Any]] = []
+    words = list(words)
+    if not words:
+        yield from (Outcome("the run's data", row, False, value) for row, value in enumerate(call(), 1))
     for word in words:
         try:
             given = modality.from_word(word)

@@ -135,9 +135,10 @@ class Run(Opened):
         UsageError or DataError naming the item.
         """
         given = self._options("predict", options)
+        every = self.view.items(items)
         if engine != "torch":
-            return run_in_engine(self, engine).predict(*items)
-        return self.view.predict(items_of(self.preprocess, items), given)
+            return run_in_engine(self, engine).predict(*every)
+        return self.view.predict(every, given)
 
     @overload
     def generate(self, *prompts: str | Sequence[str], **options: Unpack[GenerationKwargs]) -> list[str]: ...

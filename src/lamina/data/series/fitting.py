@@ -71,7 +71,7 @@ def fit_series(source: Source, needs: Needs) -> SeriesPreprocess:
         known=tuple(cast(Any, ahead)) if takes_future else (),
         past=tuple(cast(Any, past)) if takes_past else (),
         parts=parts_of(panel.frequency) if options.calendar and takes_future and needs.model is not None else (),
-        standardised=not getattr(needs.model, "own_units", False),
+        standardised=not hasattr(needs.model, "distribution"),
         lowest=tuple(lowest.tolist()),
         reading={
             **spec.reading,

@@ -218,7 +218,7 @@ class SeriesPreprocess:
             batch[PAST_COVARIATES] = cut_SLD[:, :, self.channels :]
         if self.known_names:
             batch[FUTURE_COVARIATES] = self._future(panel, last_S, history)
-        names = torch.stack([_spelled(name) for name in panel.names])
+        names = torch.stack([spelled(name) for name in panel.names])
         return {**batch, "mean": mean_SC, "std": std_SC, "scale": scale_SC, "stamp": stamps_S, "name": names}
 
     def input_batches(self, item: object) -> Iterator[Batch]:
@@ -329,6 +329,8 @@ class SeriesPreprocess:
                 for i, level in enumerate(levels):
                     row[f"{target}_lower_{level}"] = float(prediction["lower"][i, h, c])
                     row[f"{target}_upper_{level}"] = float(prediction["upper"][i, h, c])
+                for n, path in enumerate(prediction.get("paths", ()), 1):
+                    row[f"{target}_sample_{n}"] = float(path[h, c])
             rows.append(row)
         return rows
 
@@ -404,12 +406,12 @@ def moments(values_RC: Array) -> tuple[Array, Array]:
     return mean, np.where(std > 0, std, 1.0)
 
 
-def _spelled(name: str) -> Tensor:
+def spelled(name: str) -> Tensor:
     """A name as numbers, so that it can be in a batch."""
     codes = [ord(letter) for letter in name[:NAME_LENGTH]]
     return torch.tensor(codes + [0] * (NAME_LENGTH - len(codes)), dtype=torch.int64)
 
 
 def spelled_name(codes: Tensor) -> str:
-    """The name that ``_spelled`` gave as numbers."""
+    """The name that ``spelled`` gave as numbers."""
     return "".join(chr(code) for code in codes.tolist() if code)

@@ -23,7 +23,7 @@ from lamina.report.content import Internals, Mistake, Outcome, ReportContent
 from lamina.report.marks import TrainingSample
 from lamina.runs.evaluation import like, seeded
 from lamina.runs.opened import Opened
-from lamina.runs.prediction import predict_items
+from lamina.runs.prediction import items_of, predict_items
 from lamina.runs.views.mistakes import Sample, mistakes
 from lamina.tasks.base import Batch, EngineAtRest, Task
 
@@ -129,6 +129,10 @@ class View:
     def assumed(self) -> Mapping[str, object]:
         """What is taken to be so of published weights, whose file does not say it, in words by name."""
         return {}
+
+    def items(self, given: Sequence[Any]) -> list[Any]:
+        """The items that are given one by one. Raises UsageError for nothing at all."""
+        return items_of(self.run.preprocess, given)
 
     def predict(self, items: Sequence[Any], options: Any) -> list[dict[str, Any]]:
         """One dictionary for each sample of the items."""

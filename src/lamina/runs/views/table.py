@@ -13,6 +13,7 @@ VIEWS: Plugins[type[View]] = Plugins(
         f"{ANY}/image": "lamina.runs.image.view:ImageView",
         f"{ANY}/table": "lamina.runs.table.view:TableView",
         f"{ANY}/text": "lamina.runs.text.views:TextView",
+        "forecasting/series": "lamina.runs.series.view:ForecastingView",
         "language-modelling/text": "lamina.runs.text.views:LanguageModellingView",
         "style-transfer/image": "lamina.runs.image.style:StyleView",
         "arbitrary-style-transfer/image": "lamina.runs.image.style:ArbitraryStyleView",

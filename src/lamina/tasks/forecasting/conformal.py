@@ -49,3 +49,32 @@ def radius(fitted: Tensor, level: int) -> Tensor:
         most = f"up to {max(reached)}" if reached else "none"
         raise UsageError(f"too few validation windows for intervals of {level} %: levels they allow: {most} (--level)")
     return found
+
+
+def rolling_intervals(
+    y_NHC: Tensor,
+    target_NHC: Tensor,
+    seen_NHC: Tensor,
+    origin_N: Tensor,
+    before: tuple[Tensor, Tensor],
+    level: float,
+    every: int,
+    memory: int = 720,
+) -> Tensor:
+    """Half widths (N, H, C) for windows in order of their origins, each from the latest ``memory`` residuals that are
+    complete at its origin: of windows that began H rows before, or earlier. ``before`` are |residuals| (M, H, C), NaN
+    where missing, and origins (M,) of windows before these. The quantile is worked out anew after ``every`` windows.
+    """
+    horizon = y_NHC.shape[1]
+    residual = (y_NHC - target_NHC).abs().masked_fill(~seen_NHC, torch.nan)
+    every_residual = torch.cat([before[0].to(residual), residual])
+    every_origin = torch.cat([before[1], origin_N])
+    found = torch.empty_like(y_NHC)
+    for start in range(0, len(y_NHC), every):
+        complete = int(torch.searchsorted(every_origin, origin_N[start] - horizon, right=True))
+        pool = every_residual[max(0, complete - memory) : complete]
+        if len(pool):
+            found[start : start + every] = conformal_quantile(pool, level)
+        else:
+            found[start : start + every] = torch.inf
+    return found

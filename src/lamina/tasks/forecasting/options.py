@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lamina.errors import UsageError
 
@@ -35,6 +35,8 @@ class BacktestOptions:
 class ForecastOptions:
     """Options of predict."""
 
+    needs_no_item: ClassVar[bool] = True
+    """whether predict can do without an item"""
     known: str | None = None
     """table of what is known ahead: the columns named by --known in training, at the times that are due"""
     level: tuple[int, ...] = USUAL_LEVELS

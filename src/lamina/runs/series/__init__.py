@@ -1,0 +1,1 @@
+"""Runs on series: a rolling origin, forecasts with intervals, their report and inspection."""
