@@ -27,7 +27,7 @@ runs/transformer-small-dates --text "tisdag 3 mars 2015\""""
 
 
 def parser() -> Parser:
-    parser = Parser("inspect", "RUN|MODEL (--image FILE | --history FILE | --text TEXT) [options]", TEXT, EXAMPLES)
+    parser = Parser("inspect", "RUN|MODEL --image|--history|--text INPUT [options]", TEXT, EXAMPLES)
     add_run(parser, "MODEL|RUN")
     parser.add_argument(
         "--image",
