@@ -17,6 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lamina.cards import Card, Reported, Variant, timm_names
+from lamina.cards.published import PUBLISHED
 from lamina.errors import LaminaError, UsageError, nearest, unknown
 from lamina.options.conversion import typed
 from lamina.plugins import package_of, points_of
@@ -164,7 +165,9 @@ def build_index() -> dict[str, Any]:
         for name, row in module.VARIANTS.items():
             if name in index:
                 raise LaminaError(f"variant '{name}' is in {info.name}.py and in {index[name]['architecture']}.py")
-            index[name] = {"architecture": info.name, "card": dataclasses.asdict(row.card)}
+            card_ = dataclasses.asdict(row.card)
+            del card_["published"]  # in a table of their own
+            index[name] = {"architecture": info.name, "card": card_}
     return index
 
 
@@ -259,7 +262,10 @@ def register_model(name: str, row: Variant) -> None:
 
 @cache
 def _cards() -> dict[str, Card]:
-    cards = {name: _card_from(entry["card"]) for name, entry in _index().items()}
+    cards = {
+        name: dataclasses.replace(_card_from(entry["card"]), published=PUBLISHED.get(name, ()))
+        for name, entry in _index().items()
+    }
     return {**cards, **{name: row.card for name, row in _extra().rows.items()}}
 
 

@@ -25,14 +25,15 @@ def test_tags_and_owners_are_dropped(name: str, own: str) -> None:
     assert registry.canonical(name) == own
     assert registry.is_model(name)
     assert lamina.card(name) == lamina.card(own)
-    assert "names weights, not a model: nothing is downloaded, give their file" in (registry.remark(name) or "")
+    assert "names weights, not a model: --weights hf:timm" in (registry.remark(name) or "")
 
 
 def test_a_dropped_tag_and_an_option_of_timms_are_said() -> None:
     with pytest.warns(UserWarning, match=r"resnet18\.a1_in1k: the tag 'a1_in1k' names weights"):
         lamina.create_model("resnet18.a1_in1k")
     assert remark("mobilenetv3_small_100.lamb_in1k") == (
-        "the tag 'lamb_in1k' names weights, not a model: nothing is downloaded, give their file; "
+        "the tag 'lamb_in1k' names weights, not a model: --weights hf:timm/mobilenetv3_small_100.lamb_in1k starts "
+        "from them; "
         "timm's batch norm has epsilon 1e-5: eps=1e-5"
     )
     assert "num_classes=" in (remark("convnext_base.fb_in22k") or "")

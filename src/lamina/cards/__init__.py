@@ -31,6 +31,27 @@ class Reported:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedWeights:
+    """Weights of a variant on the hub, which ``--weights NAME`` starts from. Nothing stands here that the repository's
+    project does not state; what a revision holds, its hash and its licence are the hub's to say."""
+
+    name: str
+    """what they are called here: "imagenet" """
+    repository: str
+    """of the hub: "timm/resnet18.a1_in1k" """
+    data: str
+    """what they were trained on"""
+    licence: str
+    """as the project that publishes them states it"""
+    classes: int | None = None
+    """the number of classes of their output layer, in the order of the data set"""
+    normalisation: str = ""
+    """of images: "imagenet" (its mean and deviation), "half" (0.5 and 0.5)"""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """options of the model without which it would be another function"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """The facts of one variant. The conformance suite checks its numbers against the built model."""
 
@@ -68,6 +89,8 @@ class Card:
     """Name of the default training recipe."""
     aliases: tuple[str, ...] = ()
     """Other names, among them those of torchvision and timm."""
+    published: tuple[PublishedWeights, ...] = ()
+    """Weights on the hub; of our own variants those in ``cards.published``."""
 
     def __post_init__(self, sloped: str | None) -> None:
         if sloped is not None:

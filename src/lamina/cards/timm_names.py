@@ -55,7 +55,7 @@ def remark(name: str) -> str | None:
     model, _, tag = bare.partition(".")
     remarks = []
     if re.search("[a-z]", tag):
-        remarks.append(f"the tag '{tag}' names weights, not a model: nothing is downloaded, give their file")
+        remarks.append(f"the tag '{tag}' names weights, not a model: --weights hf:timm/{bare.lower()} starts from them")
         if OTHER_CLASSES.search(tag) and "ft_in1k" not in tag:
             remarks.append("which have more classes than 1000: num_classes=")
     if re.fullmatch(r"mobilenetv3_(small|large)_\d{3}", model) or (tag and re.fullmatch(r"efficientnet_b[567]", model)):

@@ -75,14 +75,16 @@ def command(argv: Sequence[str]) -> int:
     from lamina.runs.weights import save_tensors
     from lamina.weights.folders import stated_options
     from lamina.weights.loading import fitted
+    from lamina.weights.published import built_for
     from lamina.weights.reading import VOCABULARY, read_state_dict
 
     name = canonical(args.variant)
     options = given(reader.fields, args.as_dict().get("model") or {}, under="model")
-    state = read_state_dict(args.file, entry=args.entry)
+    file, stated = built_for(name, args.file)
+    state = read_state_dict(file, entry=args.entry)
     dtype = _dtype(state, args.dtype)
     with torch.device("meta"):
-        model = create_model(name, **(stated_options(name, args.file) | options)).to(dtype)
+        model = create_model(name, **(stated | stated_options(name, file) | options)).to(dtype)
     tensors, loaded = fitted(model, _cast(state, dtype), advice=ADVICE)
     fresh = {name: torch.zeros_like(model.state_dict()[name], device="cpu") for name in loaded.kept}  # counters only
     save_tensors({**tensors, **fresh}, out, {} if state.vocabulary is None else {VOCABULARY: state.vocabulary})

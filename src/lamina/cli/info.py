@@ -11,7 +11,7 @@ from lamina.cards import Card, Variant
 from lamina.cli.output import as_json, count, facts, note, shapes, size, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import add_run, run_or_model
-from lamina.registry import canonical
+from lamina.registry import canonical, card
 
 if TYPE_CHECKING:
     from lamina.inspection.layers import LayerRow
@@ -56,9 +56,9 @@ def _of_model(name: str) -> Found:
     with torch.device("meta"):  # no weights are needed, and they may be large
         model = create_model(name)
     if row.players:
-        return {"model": name}, row.card, _of_players(row, model, row.config)
+        return {"model": name}, card(name), _of_players(row, model, row.config)
     given: Any = row.input_shape if row.example is None else row.example(row.config, 1)
-    return {"model": name}, row.card, layer_table(model, given)
+    return {"model": name}, card(name), layer_table(model, given)
 
 
 def _of_players(row: Variant, model: Any, config: Any) -> list[LayerRow]:
@@ -118,6 +118,10 @@ def _of_card(card: Card) -> dict[str, object]:
         "differences": card.differences,
         "reported": results,
         "reference": card.reference,
+        "weights": [
+            f"{one.name}: hf:{one.repository}, of {one.data}, {one.licence} (--weights {one.name})"
+            for one in card.published
+        ],
         "licence": card.licence,
         "recipe": card.recipe,
         "also called": ", ".join(card.aliases),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import signal
 import sys
@@ -66,8 +67,18 @@ def parser(name: str | None = None) -> Parser:
         metavar="FILE",
         help="options from a YAML file, a run's config.yaml, or a published recipe",
     )
-    what.add_argument("--weights", type=str, metavar="FILE", help="published weights, or a run, to start from")
-    what.add_argument("--reset-head", action="store_true", help="skip the output layer of --weights")
+    what.add_argument(
+        "--weights",
+        type=str,
+        metavar="FILE",
+        help="weights to start from: a file, a run, a name on the model's card (imagenet), hf:<repository>@<revision>",
+    )
+    what.add_argument(
+        "--reset-head",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="skip the output layer of --weights (default: only that of classes, of weights of the hub)",
+    )
     what.add_argument("--entry", type=str, metavar="NAME", help="the entry of --weights, a checkpoint, that holds them")
     what.add_argument("--name", type=str, metavar="RUN", help="name of the run (default: MODEL-DATA)")
     add_runs(what)
@@ -102,7 +113,7 @@ def command(argv: Sequence[str]) -> int:
     values = args.as_dict()
     data = args.data[0] if args.data and len(args.data) == 1 else args.data
     requested = {**given(reader.fields, values), "data": data, "weights": args.weights}
-    requested |= {"reset_head": args.reset_head or None, "entry": args.entry}
+    requested |= {"reset_head": args.reset_head, "entry": args.entry}
     requested["model"] = given(reader.fields, values.get("model") or {}, under="model")
     requested["objective"] = given(reader.fields, values.get("objective") or {}, under="objective") or None
     _expect_enough(args)

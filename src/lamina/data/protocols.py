@@ -96,6 +96,9 @@ class Needs:
     """the preprocess of those weights, if they are from a run"""
     beside: Path | None = None
     """the folder that those weights lie in: of a run, or of another project"""
+    moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """mean and deviation that the images were normalised with which those weights were trained on, where that folder
+    states them"""
     vocabulary: str | None = None
     """the hash of the vocabulary that those weights were trained with, if their file carries it"""
     judged: bool = False
@@ -202,6 +205,8 @@ class Modality:
     """what a word on the command line stands for, by default itself"""
     remarks: Callable[[Any, Split], Sequence[str]] | None = None
     """of a preprocess and a split: what a user should know of the values that training had not"""
+    enough: int | None = None
+    """samples below which training a large net from nothing will be poor; None: it is not said"""
     beside: Callable[[Path, str, int | None], Preprocess] | None = None
     """the preprocess that a folder of published weights holds: (folder, task, context)"""
     open: Callable[[str, Any, DataOptions], Source | None] | None = None

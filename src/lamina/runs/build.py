@@ -27,6 +27,8 @@ from lamina.tasks.base import Task
 from lamina.tasks.kind import Objective, TaskKind, TaskSetup
 from lamina.tasks.table import AUTO, TASKS, expect_task
 from lamina.weights.folders import expect_vocabulary
+from lamina.weights.hub import located
+from lamina.weights.published import stated_image
 
 DATA_OPTIONS = ("num_classes", "in_channels", "image_size", "in_features", "vocab_size", "source_vocab_size")
 """model options that are derived from the data"""
@@ -84,6 +86,7 @@ def build(
         raise UsageError(f"calibrate: the task is {named}, which has neither probabilities nor labels to calibrate")
     if config.recipe.calibrate and "validation" not in source.splits and not (kind is not None and kind.cross_fits):
         raise UsageError("calibrate fits on the validation split: set --validation above 0")
+    folder = folder_of(config.weights) if config.weights is not None and resumed is None else None
     needs = Needs(
         options=config.options,
         model=defaults,
@@ -93,8 +96,9 @@ def build(
         context=context,
         memory=config.recipe.memory,
         pretrained=config.weights is not None,
-        origin=origin_of(config),
-        beside=None if config.weights is None else folder_of(config.weights),
+        origin=origin_of(config) if resumed is None else None,
+        beside=folder,
+        moments=None if folder is None else (stated_image(folder) or {}).get("moments"),
         vocabulary=vocabulary,
         judged=judged,
         resumed=resumed,
@@ -191,7 +195,7 @@ def origin_of(config: TrainConfig) -> Preprocess | None:
 
 def folder_of(weights: str) -> Path:
     """The folder that weights are in; of a run's checkpoint, the run."""
-    path = Path(weights).expanduser()
+    path = located(weights)
     folder = path if path.is_dir() else path.parent
     return folder.parent if folder.name == "checkpoints" else folder
 

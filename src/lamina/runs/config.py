@@ -25,6 +25,8 @@ from lamina.registry import card, is_model
 from lamina.runs.directory import FORMAT, RunDirectory
 from lamina.runs.places import PLACES, relocated
 from lamina.weights.folders import options_beside
+from lamina.weights.hub import fetch, is_hub
+from lamina.weights.published import has_classes, model_options, spelled
 
 OPTION_FIELDS = frozenset(field.name for field in dataclasses.fields(DataOptions))
 RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
@@ -47,11 +49,15 @@ class TrainConfig:
     objective: str | Mapping[str, Any] | None = None
     """the objective, by name or as {"name": ..., option: value}; None: the model's default"""
     weights: str | None = None
-    """a file of weights, or a run's folder, to start from; None: random weights"""
+    """a file of weights, a run's folder, or ``hf:<repository>@<commit>`` to start from; None: random weights"""
     reset_head: bool = False
     """load these weights without the output layer"""
     entry: str | None = None
     """the entry of a checkpoint that holds the weights; None: averaged ones, or else the usual"""
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+    """names of the options that were given, by the user or a file; not saved"""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """what the user should read of how it was made; not saved"""
 
     def __post_init__(self) -> None:
         if self.reset_head and self.weights is None:
@@ -229,12 +235,18 @@ def _read_yaml(where: str, path: Path | Traversable) -> dict[str, Any]:
 
 
 def make_config(
-    name: str | None, options: Mapping[str, Any], *, config: str | None = None, default_recipe: bool = True
+    name: str | None,
+    options: Mapping[str, Any],
+    *,
+    config: str | None = None,
+    default_recipe: bool = True,
+    fetches: bool = True,
 ) -> TrainConfig:
     """The whole configuration: defaults, then the variant's own recipe, then ``config``, then ``options``.
 
     ``options`` is flat, like a recipe file, with the model's options under "model"; a folder of transformers that holds
-    the weights states some, too. Raises UsageError.
+    the weights states some, too. ``fetches``: weights of the hub are fetched, for a run that has none yet. Raises
+    UsageError.
     """
     file = read_config(config) if config else {}
     name = name or file.get("name")
@@ -252,14 +264,37 @@ def make_config(
         objective = {"objective": _joined(merged.get("objective"), layer.get("objective"))}
         merged = {**merged, **layer, **groups, **objective}
     merged["weights"] = _expanded(merged.get("weights"), "weights")
+    if isinstance(merged["weights"], str):
+        merged["weights"] = spelled(name, merged["weights"])
+    if merged.get("reset_head") is None:
+        merged["reset_head"] = is_model(name) and is_hub(merged["weights"] or "") and has_classes(name)
     data = merged.get("data")
     merged["data"] = (
         [_expanded(one, "data") for one in data] if isinstance(data, list | tuple) else _expanded(data, "data")
     )
-    made = TrainConfig.from_dict({**merged, "name": name})
-    if made.weights is None or not is_model(name):
+    made = dataclasses.replace(TrainConfig.from_dict({**merged, "name": name}), given=_names_of(file, options))
+    if made.weights is None or (is_hub(made.weights) and not fetches):
         return made
-    return dataclasses.replace(made, model=options_beside(name, made.weights, made.model))
+    return _with_weights(made, made.weights)
+
+
+def _names_of(*layers: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the options that layers state, those of a group among them."""
+    names = {name for layer in layers for name, value in layer.items() if value is not None}
+    return frozenset(names | {name for layer in layers for name in layer.get("augmentation") or {}})
+
+
+def _with_weights(made: TrainConfig, weights: str) -> TrainConfig:
+    """The configuration with what its weights decide: of those of the hub the commit, in place of a branch, and the
+    options that they need; of a folder those that it states."""
+    if is_hub(weights):
+        found = fetch(weights)
+        made = dataclasses.replace(made, weights=found.spelling, notes=(f"weights: {found}", *found.notes))
+        if is_model(made.name):
+            made = dataclasses.replace(made, model=model_options(made.name, found.spelling, made.model))
+    if not is_model(made.name):
+        return made
+    return dataclasses.replace(made, model=options_beside(made.name, made.weights or "", made.model))
 
 
 def _joined(before: Any, after: Any) -> Any:

@@ -191,7 +191,7 @@ def cross_validate(
     resume: bool = False,
     report: bool = True,
     weights: str | Path | None = None,
-    reset_head: bool = False,
+    reset_head: bool | None = None,
     entry: str | None = None,
     task: str | Task | None = None,
     **options: Any,

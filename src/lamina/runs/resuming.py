@@ -17,6 +17,8 @@ from lamina.runs.directory import RunDirectory
 from lamina.runs.run import Run
 from lamina.tasks.base import Task
 from lamina.training.schedules import rate_factor
+from lamina.weights.hub import same_place
+from lamina.weights.published import spelled
 
 LENGTHS = ("epochs", "steps", "images")
 MAY_CHANGE = ("data", *LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
@@ -72,10 +74,13 @@ def resumed_config(found: RunDirectory, label: str | None, options: Mapping[str,
         raise UsageError(f"{found.path} trains {saved.name}, not {label}")
     stated = {key: value for key, value in saved.to_dict().items() if key != "format"}
     given = {key: value for key, value in options.items() if value is not None}
+    if saved.weights is not None and isinstance(weights := given.get("weights"), str):
+        given["weights"] = saved.weights if same_place(spelled(saved.name, weights), saved.weights) else weights
     longer = any(key in given for key in LENGTHS)
     base = {key: value for key, value in stated.items() if not (longer and key in LENGTHS)}
     model = {**saved.model, **given.get("model", {})}
-    settings = make_config(saved.name, {**base, **given, "model": model}, default_recipe=False)
+    wanted = {**base, **given, "model": model}
+    settings = make_config(saved.name, wanted, default_recipe=False, fetches=saved.weights != wanted.get("weights"))
     for key, value in settings.to_dict().items():
         if key in stated and stated[key] != value and key not in MAY_CHANGE:
             was = f"{key}={stated[key]}"

@@ -33,6 +33,7 @@ from lamina.runs.data import chained, open_for, parts_of
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.finding import find_data
+from lamina.runs.finetuning import fine_tuned, scarce
 from lamina.runs.places import PLACES, with_places
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
@@ -50,6 +51,7 @@ from lamina.training.launching import launched
 from lamina.training.loop import expect_watched, fit
 from lamina.training.statistics import first_batches
 from lamina.training.stopping import stoppable
+from lamina.weights.hub import fetch, is_hub
 from lamina.weights.loading import Loaded, load_weights
 from lamina.weights.reading import StateDict, read_state_dict
 
@@ -104,9 +106,12 @@ class Training:
         settling: list[str] = []
         if self._position().measures_statistics:
             settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
-        notes = (source.spec.notes, parts.preprocess.notes, parts.task.notes, self.engine.notes, settling)
+        notes = (config.notes, source.spec.notes, parts.preprocess.notes, parts.task.notes, self.engine.notes, settling)
         self.notes = [*itertools.chain(*notes), *self.resume_notes]
         """what the user should read"""
+        if config.weights is None and not resume and parts.variant:
+            few = scarce(registry.card(config.name), config.name, source.spec, self.parameters)
+            self.notes += [few] if few else []
         if wants_cross_fitting(config, source, parts):
             self.notes.append(
                 f"there are no validation data: thresholds are cross-fitted after training, by {FOLDS} models, each "
@@ -305,6 +310,9 @@ def prepare(
         tasks = registry.card(settings.name).tasks if own is None else ()
         source, options_for = open_for(place, settings.options, tasks)
         settings = dataclasses.replace(settings, options=options_for)
+        if begin is not None and is_hub(settings.weights or ""):
+            recipe, note = fine_tuned(settings.recipe, settings.given, source.spec)
+            settings = dataclasses.replace(settings, recipe=recipe, notes=(*settings.notes, note))
     else:
         moved = None if place == TrainConfig.of_run(found).data else place
         place, source = find_data(found, settings.options, moved)
@@ -351,7 +359,7 @@ def train(
     resume: bool = False,
     report: bool = True,
     weights: str | Path | None = None,
-    reset_head: bool = False,
+    reset_head: bool | None = None,
     entry: str | None = None,
     task: str | Task | None = None,
     **options: Any,
@@ -370,8 +378,9 @@ def train(
     (``lamina.data.opening.Data``): a frame, (inputs, labels), lists of texts, pictures or pairs, a data set. Of data in
     memory a run keeps the fingerprint: ``open_run``, ``evaluate`` and ``resume`` take them again as ``data``.
     ``options``: fields of ``Recipe`` and ``DataOptions`` by name; ``model_options``: those of the model; ``recipe``: a
-    whole recipe instead of the variant's default. ``weights``: a file of published weights or a run's folder to start
-    from; ``reset_head`` skips its output layer, ``entry`` chooses among the weights of a checkpoint. The run is
+    whole recipe instead of the variant's default. ``weights``: a file of published weights, a run's folder, a name on
+    the model's card ("imagenet") or ``hf:<repository>@<revision>`` to start from; ``reset_head`` skips its output layer
+    (by default that of classes, for weights of the hub), ``entry`` chooses among those of a checkpoint. The run is
     ``directory/name``; if it exists, ``-2`` is added. ``resume`` continues from the latest checkpoint. Ctrl-C stops
     after the current step, saves and raises KeyboardInterrupt.
 
@@ -400,7 +409,7 @@ def requested_options(
     recipe: Recipe | None,
     model_options: Mapping[str, Any] | None,
     weights: str | Path | None,
-    reset_head: bool,
+    reset_head: bool | None,
     entry: str | None,
     task: str | Task | None,
     options: Mapping[str, Any],
@@ -410,7 +419,7 @@ def requested_options(
     requested = {**whole, **options, "data": data, "model": dict(model_options or {})}
     requested |= {} if isinstance(task, Task) else {"task": task}
     start = None if weights is None else str(weights)
-    return requested | {"weights": start, "reset_head": reset_head or None, "entry": entry}
+    return requested | {"weights": start, "reset_head": reset_head, "entry": entry}
 
 
 def view_for(parts: Parts) -> type[View]:
@@ -465,7 +474,7 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
             "config.yaml": with_places(config.to_dict(), config.data, parent / name),
             "data.json": dataclasses.asdict(training.source.spec),
             **training.parts.preprocess.files(),
-            "card.json": card_of(config, training.parts, training.parameters) | _origin(training.loaded),
+            "card.json": card_of(config, training.parts, training.parameters) | _origin(config, training.loaded),
         }
         path = str(RunDirectory.create(parent, name, files).path)
     if fabric.world_size > 1:
@@ -473,8 +482,11 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
     return RunDirectory(Path(path))
 
 
-def _origin(loaded: Loaded | None) -> dict[str, Any]:
+def _origin(config: TrainConfig, loaded: Loaded | None) -> dict[str, Any]:
     """The origin of the initial weights."""
     if loaded is None:
         return {}
-    return {"weights": {"file": str(loaded.file), "sha256": digest(*loaded.files), "names": loaded.source}}
+    facts = {"file": str(loaded.file), "sha256": digest(*loaded.files), "names": loaded.source}
+    if is_hub(config.weights or ""):
+        facts["licence"] = fetch(str(config.weights)).licence
+    return {"weights": facts}

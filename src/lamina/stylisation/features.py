@@ -14,6 +14,7 @@ from lamina import registry
 from lamina.errors import UsageError, unknown
 from lamina.randomness import derive
 from lamina.weights.loading import load_weights
+from lamina.weights.published import built_for
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Pooling = Literal["max", "average"]
@@ -101,8 +102,9 @@ def feature_net(
             for layer in layers.values():
                 _draw(layer.to_empty(device="cpu"))
         return FeatureNet(architecture, iter(layers.items()), f"{own} with random weights (seed {seed})")
+    place, _ = built_for(own, str(weights), reset_head=True)
     model = registry.build(row, row.config)
-    load_weights(model, weights, reset_head=True)
+    load_weights(model, place, reset_head=True)
     layers = {key: pooled(layer, pooling) for key, layer in _layers(model)}
     return FeatureNet(architecture, iter(layers.items()), f"{own} with the weights of {weights}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from lamina import registry
 from lamina.cards.model_types import CONFIG, VARIANTS, folder_config, variant_of
 from lamina.errors import UsageError
+from lamina.weights.hub import located
 
 MAY_DIFFER = ("dropout", "attention_dropout")
 """options of training, which are no part of the function"""
@@ -61,5 +62,5 @@ def expect_vocabulary(model: object, name: str, weights: str | Path) -> None:
 
 
 def _folder(weights: str | Path) -> Path:
-    path = Path(weights).expanduser()
+    path = located(weights)
     return path if path.is_dir() else path.parent

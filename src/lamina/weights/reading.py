@@ -16,8 +16,10 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from lamina.errors import DataError, UsageError
+from lamina.cards.published import published_names
+from lamina.errors import DataError, UsageError, nearest
 from lamina.weights.entries import weights_in
+from lamina.weights.hub import located
 from lamina.weights.shards import expect_whole, is_index, joined
 
 FOLDER_HOLDS = (
@@ -59,7 +61,8 @@ class StateDict:
 
 
 def read_state_dict(where: str | Path, *, entry: str | None = None) -> StateDict:
-    """The tensors of a file, of an index and its shards, or of those in a folder (such as a run's), on the CPU.
+    """The tensors of a file, of an index and its shards, of those in a folder (such as a run's), or of the hub
+    (``hf:<repository>@<revision>``), on the CPU.
 
         read_state_dict("checkpoint.pth", entry="model")
 
@@ -68,7 +71,7 @@ def read_state_dict(where: str | Path, *, entry: str | None = None) -> StateDict
     UsageError for a file that does not exist, one shard of several and an unknown entry, DataError for a file that is
     damaged, holds no weights, or holds code.
     """
-    path = _file(Path(where).expanduser())
+    path = _file(located(where))
     if is_index(path):
         tensors, files = joined(path, lambda shard: weights_in(_content(shard), str(shard))[0])
         if entry is not None:
@@ -102,7 +105,8 @@ def _file(path: Path) -> Path:
             raise UsageError(f"{path} is a folder without a {FOLDER_HOLDS[0]}: name a weight file")
         path = held[0]
     if not path.is_file():
-        raise UsageError(f"no such file: {path}")
+        near = nearest(str(path), published_names()) if len(path.parts) == 1 else None
+        raise UsageError(f"no such file: {path}" + (f"; did you mean '{near}'?" if near else ""))
     if not path.stat().st_size:
         raise DataError(f"{path} is empty")
     return path

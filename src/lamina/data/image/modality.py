@@ -55,6 +55,8 @@ def _moments(spec: DataSpec, needs: Needs) -> Moments | None:
         case "unit":
             return (0.0,) * channels, (1.0,) * channels
         case "auto" if needs.pretrained:
+            if needs.origin is None and needs.moments is not None and len(needs.moments[0]) == channels:
+                return needs.moments
             if needs.origin is None:
                 return IMAGENET if channels == 3 else None
             if needs.origin.kind == ImagePreprocess.kind:
@@ -86,6 +88,7 @@ MODALITY = Modality(
     load=cast(Any, load),
     describe=describe,
     augments=True,
+    enough=2000,
     inputs=inputs,
     rows=lambda item: False,
 )

@@ -20,7 +20,9 @@ from lamina.report.image.inspection import ImagePage
 from lamina.runs.evaluation import like
 from lamina.runs.opened import Opened
 from lamina.runs.views.labels import class_number, ranked
+from lamina.weights.hub import located
 from lamina.weights.loading import load_weights
+from lamina.weights.published import built_for, stated_image
 
 
 def inspect_run(
@@ -32,7 +34,7 @@ def inspect_run(
     return _inspect(run.model, preprocess, image, target, stage, name, model, facts)
 
 
-def inspect_model(name: str, image: Any, target: str | int | None, stage: int | None, weights: str | None) -> ImagePage:
+def inspect_model(name: str, image: Any, target: str | int | None, stage: int | None, weights: Any) -> ImagePage:
     """Inspect a variant with random weights or those of a file. Images are resized to cover the model's image size,
     centre-cropped, and normalised as published weights expect.
 
@@ -41,15 +43,24 @@ def inspect_model(name: str, image: Any, target: str | int | None, stage: int | 
     name = registry.canonical(name)
     if "image" not in registry.card(name).inputs or not hasattr(registry.variant(name).config, "image_size"):
         raise UsageError(f"{name} is not an image model: inspect without a run needs one")
+    options: dict[str, Any] = {}
+    if isinstance(weights, str):
+        weights, options = built_for(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = registry.create_model(name).eval()
+        model = registry.create_model(name, **options).eval()
     facts = {"weights": "random, seed 0"}
     if weights is not None:
         facts["weights"] = str(load_weights(model, weights))
     config: Any = model.config
     mean, std = IMAGENET if config.in_channels == 3 else ((0.5,) * config.in_channels, (0.5,) * config.in_channels)
     facts["normalisation"] = "ImageNet's mean and deviation" if config.in_channels == 3 else "mean and deviation 0.5"
+    stated = (stated_image(located(weights).parent) or {}) if isinstance(weights, str) else {}
+    if "moments" in stated and len(stated["moments"][0]) == config.in_channels:
+        mean, std = stated["moments"]
+        facts["normalisation"] = "as the weights state: mean {}, deviation {}".format(
+            *(", ".join(f"{value:g}" for value in values) for values in (mean, std))
+        )
     preprocess = ImagePreprocess(
         target=TargetCode(task="classification", classes=tuple(f"class {i}" for i in range(config.num_classes))),
         channels=config.in_channels,

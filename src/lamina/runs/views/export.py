@@ -33,7 +33,9 @@ from lamina.tasks.kind import TaskKind
 from lamina.tasks.table import TASKS
 from lamina.version import __version__
 from lamina.weights.folders import stated_options
+from lamina.weights.hub import located
 from lamina.weights.loading import load_weights
+from lamina.weights.published import built_for
 from lamina.weights.reading import read_state_dict
 
 GENERATOR = "generator"
@@ -124,7 +126,11 @@ def export_variant(
     chosen = exported_player(name, row.players, player)
     target = Path(f"{name}{_suffix(chosen, kind.suffix)}") if path is None else Path(path)
     check_path(target, to)
-    stated = {} if weights is None else stated_options(name, weights)
+    stated: dict[str, Any] = {}
+    if weights is not None:
+        place, stated = built_for(name, str(weights))
+        weights = located(place)
+        stated |= stated_options(name, weights)
     config = registry.configure(row, stated)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,6 +10,7 @@ from lamina.errors import RunError
 from lamina.files import write_whole
 from lamina.runs.views.base import InspectionPage
 from lamina.runs.views.table import view_of
+from lamina.weights.published import built_for
 from lamina.weights.reading import read_state_dict
 
 PAGE = "inspect.html"
@@ -27,7 +28,9 @@ def inspect_model(
 
     Raises UsageError for one that can only be inspected in a run.
     """
-    given: Any = weights if weights is None or entry is None else read_state_dict(weights, entry=entry)
+    given: Any = weights
+    if weights is not None and entry is not None:
+        given = read_state_dict(built_for(name, weights)[0], entry=entry)
     return view_of("", registry.card(name).inputs[0]).inspect_model(name, item, target, stage, given)
 
 
