@@ -198,14 +198,14 @@ def test_weights_whose_features_transfer_beat_weights_from_nothing(lamina: Lamin
     )
     weights = save(dict(teacher.model.state_dict()))
     hub.put(NAME, {"README.md": README, "model.safetensors": weights})
-    odd = labels % 2  # other classes, by the same shapes
-    chosen = np.concatenate([np.flatnonzero(odd[:600] == k)[:6] for k in range(2)])
+    other = 9 - labels  # other classes, by the same shapes
+    chosen = np.concatenate([np.flatnonzero(other[:600] == k)[:2] for k in range(10)])
     held_out = np.setdiff1d(np.arange(600), chosen)
-    data = {"train": (images[chosen], odd[chosen]), "test": (images[held_out], odd[held_out])}
+    data = {"train": (images[chosen], other[chosen]), "test": (images[held_out], other[held_out])}
     common = {"data": data, "report": False, "model_options": {"image_size": 16}, "validation": 0.0}
     tuned = library.train("lenet5", weights=f"hf:{NAME}@main", **common)
     recipe = tuned.config.recipe
     nothing = library.train("lenet5", epochs=recipe.epochs, batch_size=recipe.batch_size, lr=1e-3, **common)
     ours, theirs = (run.evaluate(data=data)["accuracy"] for run in (tuned, nothing))
     assert ours > theirs + 0.05, (ours, theirs)
-    assert ours > 0.8
+    assert ours > 0.6

@@ -8,6 +8,7 @@ import json
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def test_the_index_is_what_the_model_files_state() -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_card_from_the_index_is_the_card_of_the_model_file(name: str) -> None:
-    assert lamina.card(name) == registry.variant(name).card
+    listed = replace(lamina.card(name), published=())  # what is on the hub is in a table of its own
+    assert listed == registry.variant(name).card
 
 
 @pytest.mark.parametrize("name", VARIANTS)

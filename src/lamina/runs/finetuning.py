@@ -46,7 +46,7 @@ def fine_tuned(recipe: Recipe, given: Collection[str], spec: DataSpec) -> tuple[
     """
     samples, classes = spec.sizes.get("train", 0), max(len(spec.classes), 1)
     head_only = bool(spec.classes) and samples < FEW_A_CLASS * classes and "layer_decay" not in given
-    batch = recipe.batch_size if "batch_size" in given else 16 if samples < 640 else 32
+    batch = recipe.batch_size if "batch_size" in given else min(16, max(samples, 1)) if samples < 640 else 32
     steps_an_epoch = max(samples // batch, 1)
     least, most = EPOCHS_OF_HEAD if head_only else EPOCHS
     epochs = min(max(-(-STEPS // steps_an_epoch), least), most)
