@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from lamina.cards import Card, Reported, Variant, timm_names
+from lamina.cards import Card, PublishedWeights, Reported, Variant, timm_names
 from lamina.cards.published import PUBLISHED
 from lamina.errors import LaminaError, UsageError, nearest, unknown
 from lamina.options.conversion import typed
@@ -272,6 +272,8 @@ def _cards() -> dict[str, Card]:
 def _card_from(entry: Mapping[str, Any]) -> Card:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     values["reported"] = tuple(Reported(**row) for row in entry["reported"])
+    if "published" in entry:  # of a card that was written whole
+        values["published"] = tuple(PublishedWeights(**row) for row in entry["published"])
     if isinstance(shapes := entry["input"], Mapping):
         values["input"] = {player: tuple(shape) for player, shape in shapes.items()}
     if "sloped" in values:  # the name of this field in cards saved before it was renamed

@@ -305,7 +305,7 @@ def test_a_model_with_weights_and_what_pretrained_means(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as raised:
             lamina.create_model("mlp", pretrained=value)
         assert str(raised.value) == (
-            "there is no option 'pretrained': nothing is downloaded. Give a file of published weights, "
+            "there is no option 'pretrained', and no weights are listed for mlp: give a file, "
             "create_model('mlp', weights='FILE'), or load_weights(model, 'FILE') afterwards"
         )
     with pytest.raises(UsageError, match=r"no such file: .*none\.pt"):
