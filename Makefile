@@ -18,6 +18,7 @@ help:
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
 	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
+	@echo "make series       forecasters on ETTh1, remaining life, anomalies (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about 40 minutes"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
@@ -94,6 +95,10 @@ settled: $(VENV)/.ready
 # takes one of the experiments.
 autoencoders: $(VENV)/.ready
 	$(RUN) -m benchmarks.autoencoders $(SET)
+
+# LAMINA_DATA names the folder with etth1/, cmapss_fd001/ and nab/; SET=etth1-dlinear takes one of the experiments.
+series: $(VENV)/.ready
+	$(RUN) -m benchmarks.series $(SET)
 
 # What was measured before is not measured again; SET=toys takes one of the experiments.
 adversarial: $(VENV)/.ready

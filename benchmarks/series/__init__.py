@@ -1,0 +1,11 @@
+"""Forecasters, remaining life and anomalies: what the models of series reach on public data, beside closed forms.
+
+ETTh1: rows 8640/2880/2880, a context of 96, a horizon of 96, all windows of the test rows, no calendar; errors in
+standard deviations of the training rows, means over five seeds. "Seasonal mean" is the mean of the last four days, hour
+by hour; "least squares" one matrix for all channels in closed form. The epoch is chosen on the validation rows.
+
+    python -m benchmarks.series                 # all experiments; what was measured before is not measured again
+    python -m benchmarks.series etth1-dlinear   # one of them
+
+Needs ``$LAMINA_DATA/etth1``.
+"""

@@ -1,0 +1,10 @@
+"""Run experiments and write the table of all that were run."""
+
+from __future__ import annotations
+
+import benchmarks.series
+from benchmarks.laboratory import main
+from benchmarks.series.etth1 import EXPERIMENTS
+
+if __name__ == "__main__":
+    main("series", benchmarks.series.__doc__ or "", EXPERIMENTS)
