@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import benchmarks.series
 from benchmarks.laboratory import main
-from benchmarks.series.etth1 import EXPERIMENTS
+from benchmarks.series import etth1, fd001
 
 if __name__ == "__main__":
-    main("series", benchmarks.series.__doc__ or "", EXPERIMENTS)
+    main("series", benchmarks.series.__doc__ or "", {**etth1.EXPERIMENTS, **fd001.EXPERIMENTS})

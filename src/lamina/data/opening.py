@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from lamina.data.catalogue import embedded_name, expect_known
 from lamina.data.formats.archives import extract
+from lamina.data.formats.cmapss import of_file, open_set
 from lamina.data.formats.embedded import open_embedded
 from lamina.data.formats.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
 from lamina.data.formats.hub import open_hub
@@ -108,6 +109,8 @@ def _open_named(data: str, given: DataOptions, options: DataOptions) -> Source:
         return open_folder(data, path, options)
     if is_table(path):
         return open_table(data, {"train": path}, options)
+    if engines := of_file(path):
+        return open_set(data, engines, options)
     if path.name.casefold().endswith(".npz"):
         return open_npz(data, path, options)
     if is_text(path):

@@ -21,6 +21,7 @@ from lamina.tasks.autoencoder_options import (
 )
 from lamina.tasks.forecasting.options import BacktestOptions, ForecastOptions
 from lamina.tasks.generation_options import GenerationOptions
+from lamina.tasks.remaining_life.options import LifeEvaluation, LifeLevels
 from lamina.tasks.sample_metrics.options import SampleMetricOptions
 from lamina.tasks.style_options import BlendOptions
 from lamina.tasks.translation_options import BeamOptions, TranslationOptions
@@ -36,6 +37,7 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "arbitrary-style-transfer": {"evaluate": NoOptions, "style": BlendOptions},
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
     "forecasting": {"evaluate": BacktestOptions, "predict": ForecastOptions},
+    "remaining-life": {"evaluate": LifeEvaluation, "predict": LifeLevels},
     "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
     "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},
     "adversarial": {"evaluate": SampleMetricOptions, "generate": AdversarialSampleOptions},

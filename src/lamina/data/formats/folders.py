@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lamina.data.formats.cifar import cifar_batches, open_cifar
 from lamina.data.formats.classes import Splits, class_source, named_splits, splits_within
+from lamina.data.formats.cmapss import cmapss_files, open_sets
 from lamina.data.formats.idx import idx_pairs, open_idx
 from lamina.data.formats.tables import open_table
 from lamina.data.formats.texts import only_text, open_text, split_texts
@@ -47,6 +48,8 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
     if batches := cifar_batches(root.path):
         return open_cifar(name, batches, options)
     files, folders = data_files(root.files), root.folders
+    if sets := cmapss_files(files):
+        return open_sets(name, sets, options)
     tables = [path for path in files if is_table_of_data(path)]
     holding = [folder for folder in folders if folder.images] or [folder for folder in folders if folder.texts]
     if sides := _side_folders(name, folders):

@@ -29,7 +29,7 @@ def fit_series(source: Source, needs: Needs) -> SeriesPreprocess:
     """
     train = cast(Series, source.splits["train"])
     panel, options, spec = train.panel, needs.options, source.spec
-    context, horizon = _length("context", needs), _length("horizon", needs)
+    context, horizon = length_of("context", needs), length_of("horizon", needs)
     rows = train.rows()
     notes = _short(source, context, horizon)
     per_series = options.scale == "series" or (
@@ -81,7 +81,7 @@ def fit_series(source: Source, needs: Needs) -> SeriesPreprocess:
     )
 
 
-def _length(name: str, needs: Needs) -> int:
+def length_of(name: str, needs: Needs) -> int:
     """Context or horizon, as the data's option has it, else the model's. Raises UsageError."""
     given = getattr(needs.options, name)
     found = getattr(needs.model, name, None) if given is None else given

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
 
 from lamina.data.protocols import Modality, Needs
+from lamina.data.series.counting import LIFE
 from lamina.data.series.fitting import fit_series
+from lamina.data.series.life import fit_life, load_life
 from lamina.data.series.panel import ONLY, Series
 from lamina.data.series.preprocess import SeriesPreprocess
 from lamina.data.series.stamps import stamp_text
 from lamina.data.source import Source
 from lamina.errors import UsageError
 
+FITS: dict[str, Callable[[Source, Needs], SeriesPreprocess]] = {LIFE: fit_life}
+LOADS: dict[str, Callable[[Mapping[str, Any]], SeriesPreprocess]] = {LIFE: load_life}
+"""those of tasks whose windows are others than of forecasts"""
+
 
 def fit(source: Source, needs: Needs) -> SeriesPreprocess:
     """Fit the preprocess of series. Raises UsageError for a model with image inputs."""
     if needs.channels is not None or needs.size is not None:
         raise UsageError(f"{source.spec.name} holds series, but the model takes images")
-    return fit_series(source, needs)
+    return FITS.get(source.spec.task, fit_series)(source, needs)
 
 
 def load(files: Mapping[str, Mapping[str, Any]]) -> SeriesPreprocess:
-    return SeriesPreprocess.from_dict(files["preprocess.json"])
+    data = files["preprocess.json"]
+    return LOADS.get(data["target"]["task"], SeriesPreprocess.from_dict)(data)
 
 
 def describe(source: Source) -> dict[str, object]:

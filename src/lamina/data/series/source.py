@@ -11,6 +11,7 @@ import torch
 from lamina.data.fingerprints import of_frame
 from lamina.data.options import DataOptions
 from lamina.data.partition import grouped_parts
+from lamina.data.series.counting import count_back, with_life
 from lamina.data.series.panel import LABELS, ONLY, UNUSED, Array, Panel, Series, of_labels
 from lamina.data.series.regular import Regular, regular
 from lamina.data.series.roles import assign
@@ -54,9 +55,11 @@ def series_source(
     Raises UsageError for options that series do not have, DataError for stamps that no series has, see ``regular``.
     """
     _expect_fit(name, options)
+    frame, options, said = with_life(name, frame, options)
     read = regular(frame, assign(frame, place, options), place, options)
+    count_back(read.panel)
     labels = _own_labels(read, sizes) if len(sizes) > 1 else None
-    return panel_source(name, read.panel, options, labels, (*notes, *read.notes), licence)
+    return panel_source(name, read.panel, options, labels, (*notes, *said, *read.notes), licence)
 
 
 def panel_source(

@@ -1,0 +1,1 @@
+"""Remaining life of units: one number for a window, with an interval."""
