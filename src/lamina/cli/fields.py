@@ -96,7 +96,7 @@ class Field:
         if self.item is None:
             return given
         if self.together is not None:
-            return tuple(given)
+            return tuple(_number(text, self.item) for text in given)
         texts = list(given) if self.verbatim else [text for line in given for text in _split(line, self.item)]
         items = [_number(text, self.item) for text in texts]
         try:

@@ -41,6 +41,8 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         'gpt2/ --prompt "Once upon"\n'
         "vae-digits --count 64 --seed 1 --grid\n"
         "dcgan-28-digits --count 9 --seed 1\n"
+        "dcgan-28-digits --interpolate 0 5 --count 12 --out path.gif\n"
+        "dcgan-28-digits --over-training\n"
         "vae-digits --interpolate a.png b.png --out a-to-b.gif\n"
         "vae-digits --walk 3 --out walk.png\n"
         "vae-wine --count 100 --out rows.csv"
@@ -66,7 +68,7 @@ def command(argv: Sequence[str]) -> int:
     path = run_path(args.run, args.runs)
     options = given(reader.fields, args.as_dict())
     if options.get("interpolate") is not None:
-        options["interpolate"] = tuple(_row_or_path(word) for word in options["interpolate"])
+        options["interpolate"] = tuple(map(_row_or_path, options["interpolate"]))
     reader.check(options)  # before the run is opened
 
     from lamina.runs.published import open_pretrained
@@ -106,7 +108,10 @@ def _samples(run: Run, options: dict[str, Any], args: Any) -> int:
             raise UsageError(f"--grid is for pictures, but {run.path} generates rows")
         files = _write_rows(made, out, args)
     else:
-        files = _write_pictures(made, out, run.path, args.grid)
+        story = bool(options.get("over_training"))
+        if story and args.grid:
+            raise UsageError("--grid is for new pictures: those of --over-training are grids already")
+        files = _write_pictures(made, out or (run.path / "training.gif" if story else None), run.path, args.grid, story)
     if args.json:
         rows = {"rows": made} if isinstance(made[0], dict) else {}
         as_json({"run": str(run.path), "count": len(made), **rows, "files": [str(file) for file in files]})
@@ -116,7 +121,7 @@ def _samples(run: Run, options: dict[str, Any], args: Any) -> int:
     return 0
 
 
-def _write_pictures(pictures: Sequence[Any], out: Path | None, run: Path, grid: bool) -> list[Path]:
+def _write_pictures(pictures: Sequence[Any], out: Path | None, run: Path, grid: bool, story: bool) -> list[Path]:
     from lamina.files import write_whole
     from lamina.report.picture_grid import animation_gif, grid_png, picture_png
 
@@ -124,7 +129,7 @@ def _write_pictures(pictures: Sequence[Any], out: Path | None, run: Path, grid: 
     if where.suffix and where.suffix not in PICTURES:
         raise UsageError(f"--out {where}: pictures go to a file ending in {' or '.join(PICTURES)}, or to a folder")
     if where.suffix == ".gif":
-        files = {where: animation_gif(pictures)}
+        files = {where: animation_gif(pictures, back=not story)}
     elif where.suffix == ".png":
         files = {where: grid_png(pictures)}
     elif grid:
@@ -152,9 +157,9 @@ def _write_rows(rows: Sequence[dict[str, Any]], out: Path | None, args: Any) -> 
     return []
 
 
-def _row_or_path(text: str) -> Any:
-    """A row where the text is a JSON object, else the text: a path. Raises UsageError for broken JSON."""
-    if not text.lstrip().startswith("{"):
+def _row_or_path(text: Any) -> Any:
+    """A row where the text is a JSON object, else as it is: a path, a number. Raises UsageError for broken JSON."""
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
         return text
     try:
         return json.loads(text)

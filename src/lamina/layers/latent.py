@@ -98,13 +98,17 @@ class LatentGenerator(nn.Module):
 
             model.generator.sample(16, seed=1)
         """
-        z_BL, label_B = self.draw(count, seed), self.labels(count, label)
+        return self.decode(self.draw(count, seed), self.labels(count, label))
+
+    @torch.no_grad()
+    def decode(self, z_BL: Tensor, label_B: Tensor | None = None) -> Tensor:
+        """The samples (B, ...) of given codes, in evaluation mode: each as it would be alone."""
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
             parts = [
                 self(z_BL[i : i + CHUNK], None if label_B is None else label_B[i : i + CHUNK])
-                for i in range(0, max(count, 1), CHUNK)
+                for i in range(0, max(len(z_BL), 1), CHUNK)
             ]
         finally:
             for module, training in modes.items():

@@ -14,6 +14,8 @@ LEAST_SIDE = 56
 GAP = 2
 MILLISECONDS = 120
 """that a frame is shown"""
+REST = 1500
+"""milliseconds that the last frame is shown of what does not go back"""
 
 
 def grid_png(pictures: Sequence[Array], columns: int | None = None) -> bytes:
@@ -38,12 +40,16 @@ def picture_png(picture: Array) -> bytes:
     return _saved(Image.fromarray(_plain(_shown(picture))), "png", optimize=True)
 
 
-def animation_gif(pictures: Sequence[Array]) -> bytes:
-    """Pictures as the frames of a GIF that goes there and back for ever."""
+def animation_gif(pictures: Sequence[Array], back: bool = True) -> bytes:
+    """Pictures as the frames of a GIF that goes there and back for ever, or begins again after a rest at its end."""
     from PIL import Image
 
-    frames = [Image.fromarray(_plain(_enlarged(picture))) for picture in (*pictures, *reversed(pictures[1:-1]))]
-    return _saved(frames[0], "gif", save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0)
+    shown = [*pictures, *reversed(pictures[1:-1])] if back else list(pictures)
+    frames = [Image.fromarray(_plain(_enlarged(picture))) for picture in shown]
+    durations = [MILLISECONDS] * len(frames)
+    if not back:
+        durations[-1] = REST
+    return _saved(frames[0], "gif", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 def _shown(picture: Array) -> Array:

@@ -18,7 +18,8 @@ from PIL import Image
 import lamina
 from lamina.cli.main import main
 from lamina.errors import UsageError
-from lamina.runs.autoencoding.generation import between, code_of, decoded
+from lamina.runs.autoencoding.generation import code_of, decoded
+from lamina.runs.code_paths import between
 from lamina.runs.training import prepare
 from lamina.training.events import EpochDone
 

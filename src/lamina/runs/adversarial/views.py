@@ -10,11 +10,11 @@ from torch import nn
 
 from lamina.data.protocols import Preprocess
 from lamina.data.source import Source
-from lamina.errors import UsageError, unknown
+from lamina.errors import UsageError
 from lamina.report.blocks import Section
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.picture_grid import grid_png
-from lamina.runs.evaluation import predicting
+from lamina.runs.adversarial.generation import generated, samples
 from lamina.runs.image.view import ImageView
 from lamina.runs.sample_metrics.judge import judged_samples
 from lamina.runs.table.view import TableView
@@ -41,15 +41,6 @@ class GeneratedPictures(TrainingSamples):
         return grid_png(samples(task, model, self.preprocess, count, self.seed), columns)
 
 
-def samples(
-    task: Any, model: nn.Module, preprocess: Preprocess, count: int, seed: int, label: int | None = None
-) -> list[Any]:
-    """Pictures (H, W, C) uint8, or rows, the i-th a function of seed and i."""
-    with predicting(model):
-        values = task.sample(model, count, seed, label).float().cpu()
-    return [preprocess.undo(value) for value in values]
-
-
 @dataclass(frozen=True)
 class AdversarialView(View):
     """Generation from z, and how good it is."""
@@ -66,23 +57,10 @@ class AdversarialView(View):
         return super().evaluate(split, source, options) | judged_samples(self, split, source, options)
 
     def generate(self, prompts: Sequence[str], options: Any) -> list[Any]:
-        """Pictures (H, W, C) uint8, or rows. Raises UsageError for a label that the run does not have."""
+        """Pictures (H, W, C) uint8, or rows. Raises UsageError for options that the run cannot serve."""
         if prompts:
             raise UsageError(f"{self.run.path} generates {self.run.modality.noun}, it continues no prompt")
-        model = self.run.model
-        label = None if options.label is None else self.label(options.label)
-        return samples(self.run.task, model, self.run.preprocess, options.count, options.seed, label)
-
-    def label(self, name: str) -> int:
-        """The number of a class."""
-        model: Any = self.run.model
-        names = self.run.preprocess.target.classes
-        if not model.generator.classes:
-            hint = f"train with --model.classes {len(names)}" if names else "its data have no classes"
-            raise UsageError(f"label '{name}': {self.run.path} is not conditional ({hint})")
-        if name not in names:
-            raise unknown("label", name, names)
-        return names.index(name)
+        return generated(self.run, options)
 
     def sections(self, content: ReportContent, outcome: Outcome) -> list[Section]:
         return training_pictures(self.run)

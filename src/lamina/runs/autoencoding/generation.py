@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lamina.data.protocols import Preprocess
 from lamina.errors import UsageError
+from lamina.runs.code_paths import between
 from lamina.runs.evaluation import like, predicting
 from lamina.runs.opened import Opened
 from lamina.tasks.autoencoder_options import SampleOptions
@@ -75,25 +76,6 @@ def code_of(run: Opened, item: Any) -> Tensor:
     if len(code_NL) != 1:
         raise UsageError(f"interpolate goes from one sample to another, but '{item}' holds {len(code_NL)}")
     return code_NL[0].double().cpu()
-
-
-def between(first: Tensor, last: Tensor, share_N: Tensor, path: str) -> Tensor:
-    """Codes (N, L) from one (L,) to another: straight, or with direction and length turned evenly (spherical)."""
-    share_N1 = share_N[:, None]
-    if path == "linear":
-        return (1 - share_N1) * first + share_N1 * last
-    lengths = first.norm(), last.norm()
-    if not (lengths[0] > 0 and lengths[1] > 0):
-        raise UsageError("the spherical path needs two codes other than zero: use --path linear")
-    ends = first / lengths[0], last / lengths[1]
-    angle = torch.arccos((ends[0] @ ends[1]).clamp(-1, 1))
-    if torch.sin(angle) < 1e-6:
-        if angle > 1:
-            raise UsageError("the two codes are opposite: no great circle is the shortest; use --path linear")
-        return (1 - share_N1) * first + share_N1 * last
-    turned = torch.sin((1 - share_N1) * angle) * ends[0] + torch.sin(share_N1 * angle) * ends[1]
-    scaled: Tensor = turned / torch.sin(angle) * ((1 - share_N1) * lengths[0] + share_N1 * lengths[1])
-    return scaled
 
 
 def along(run: Opened, axis: int, count: int, middle: Tensor | None = None) -> Tensor:

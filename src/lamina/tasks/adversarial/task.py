@@ -211,8 +211,12 @@ class Adversarial(Task):
 
     def sample(self, model: Any, count: int, seed: int, label: int | None = None) -> Tensor:
         """``count`` samples in the shape of the data, the i-th a function of seed and i."""
-        x: Tensor = model.generator.sample(count, seed=seed, label=label)
-        return x.reshape(count, *self.shape)
+        return self.decode(model, model.generator.draw(count, seed), label)
+
+    def decode(self, model: Any, z_BL: Tensor, label: int | None = None) -> Tensor:
+        """The samples (B, ...) of given codes, in the shape of the data; of classes in turn where no one is given."""
+        x: Tensor = model.generator.decode(z_BL, model.generator.labels(len(z_BL), label))
+        return x.reshape(len(z_BL), *self.shape)
 
 
 def _add(logs: dict[str, Tensor], values: Mapping[str, Tensor]) -> None:
