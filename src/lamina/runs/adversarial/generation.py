@@ -60,7 +60,7 @@ def codes(run: Opened, generator: Any, options: AdversarialSampleOptions) -> Ten
     i, j = options.interpolate
     drawn = generator.draw(max(i, j) + 1, options.seed).double()
     path = options.path or {"normal": "spherical"}.get(generator.prior, "linear")
-    share_B = torch.linspace(0, 1, options.count, dtype=torch.float64, device=ends.device)
+    share_B = torch.linspace(0, 1, options.count, dtype=torch.float64, device=drawn.device)
     return between(drawn[i], drawn[j], share_B, path).to(next(generator.parameters()))
 
 
