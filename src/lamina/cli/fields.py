@@ -68,7 +68,8 @@ class Field:
         if self.item is not None:
             several = "" if self.verbatim else ",..."
             return {"type": str, "action": "append", "metavar": f"{_word(self.item)}{several}"}
-        return {"type": self.hint, "metavar": _word(self.hint)}
+        given = str if self.hint is Any else self.hint
+        return {"type": given, "metavar": _word(given)}
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ EMBEDDED = {
     "gaussian-grid": "40,000 points, 5 x 5 Gaussians 2 apart (alias: grid), 25 modes",
     "python-docs": "Python's help topics, 460,000 characters of English (language modelling)",
     "dates": "20,000 dates written out in 16 languages, to ISO 8601 (translation)",
+    "seattle-weather": "1,461 days of weather in Seattle, 2012-2015 (series)",
+    "seattle-temps": "8,759 hours of temperature in Seattle, normals of 2010 (series)",
+    "stocks": "monthly prices of 5 stocks, 2000-2010 (series)",
     "territories": "256 names of countries, from one language to another (translation)",
 }
 ALIASES = {
@@ -35,6 +38,9 @@ LICENCES = {
     "gaussian-grid": "drawn by Lamina",
     "python-docs": "Python documentation, PSF Licence 2",
     "dates": "Unicode CLDR through Babel, Unicode Licence v3",
+    "seattle-weather": "NOAA, public domain, through vega_datasets",
+    "seattle-temps": "NOAA, public domain, through vega_datasets",
+    "stocks": "vega-datasets, BSD-3-Clause",
     "territories": "Unicode CLDR through Babel, Unicode Licence v3",
 }
 

@@ -8,6 +8,7 @@ import torch
 from lamina.data.catalogue import LICENCES
 from lamina.data.image.arrays import image_arrays_source
 from lamina.data.options import DataOptions
+from lamina.data.series.embedded import FILES, open_embedded_series
 from lamina.data.source import Source
 from lamina.data.table.mixtures import MIXTURES, open_mixture
 from lamina.data.table.source import table_source
@@ -22,6 +23,8 @@ def open_embedded(name: str, options: DataOptions) -> Source:
     """An embedded data set as a source. Raises UsageError for an unsuitable task or target."""
     if name in TEXTS:
         return TEXTS[name](options)
+    if name in FILES:
+        return open_embedded_series(name, options)
     if name in MIXTURES:
         return open_mixture(name, options)
 

@@ -57,7 +57,8 @@ def describe(source: Source) -> dict[str, object]:
         "frequency": panel.frequency.name,
         "season": season_words(panel),
         "series": series,
-        "gaps": int(len(panel.series_P) - len(panel.names)) or int(panel.filled_R.sum()),
+        "gaps": panel.holes,
+        "duplicates": panel.repeated,
         "columns": rows,
     }
 

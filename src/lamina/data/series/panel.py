@@ -73,6 +73,10 @@ class Panel:
     """rows in a season; 1: none"""
     filled_R: Array
     """rows that a gap was filled with"""
+    holes: int = 0
+    """gaps that were found"""
+    repeated: int = 0
+    """rows at a time that another row of the series had, which are left out"""
 
     @property
     def series_of(self) -> Array:

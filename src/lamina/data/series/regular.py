@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,9 +38,11 @@ def regular(
     options: DataOptions,
     frequency: Frequency | None = None,
     keeps_order: bool = False,
+    labels_N: Array | None = None,
 ) -> Regular:
     """The rows as a panel. ``frequency`` is that of a run whose data these are to be like; with ``keeps_order`` the
-    rows of a series are its steps, whatever their stamps say.
+    rows of a series are its steps, whatever their stamps say. ``labels_N`` are the splits of the rows, of a file that
+    has its own.
 
     Raises DataError, naming row, series and stamp, for two values at one time, stamps off the grid and gaps, unless the
     options say what to do with them.
@@ -70,7 +72,8 @@ def regular(
         back = _going_back(stamps, numbers)
         if back:
             notes.append(f"{back:,} rows are not in order of time: sorted by it")
-        order, said = cells.without_duplicates(order, options)
+        whole = len(order)
+        order, said = cells.without_duplicates(order, options, labels_N)
         notes += said
     starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
     spans = list(zip(starts, [*starts[1:], len(order)], strict=True))
@@ -86,7 +89,8 @@ def regular(
             notes.append(f"{moved:,} stamps are brought to the nearest step of {chosen.name}")
         panel, origin, said = cells.panel(order, spans, [where for where, _ in placed], chosen, assigned, options.gaps)
     season = options.season or chosen.season
-    panel = Panel(**{**vars(panel), "season": season})
+    repeated = 0 if keeps_order else whole - len(order)
+    panel = replace(panel, season=season, repeated=repeated)
     return Regular(panel, origin, (*notes, *said, *_missing(panel)))
 
 
@@ -154,7 +158,7 @@ class _Cells:
     def text(self, stamp: int) -> str:
         return stamp_text(int(stamp), self.dated)
 
-    def without_duplicates(self, order: Array, options: DataOptions) -> tuple[Array, list[str]]:
+    def without_duplicates(self, order: Array, options: DataOptions, labels_N: Array | None) -> tuple[Array, list[str]]:
         """The rows but for those that say the same as the one before; with ``skip_bad`` also others at its time."""
         stamps, numbers = self.stamps[order], self.numbers[order]
         again = np.zeros(len(order), bool)
@@ -162,6 +166,12 @@ class _Cells:
         if not again.any():
             return order, []
         at = np.flatnonzero(again)
+        if labels_N is not None and (apart := labels_N[order[at]] != labels_N[order[at - 1]]).any():
+            row, before = int(order[at[apart.argmax()]]), int(order[at[apart.argmax()] - 1])
+            raise DataError(
+                f"{self.place(row)}: {self.text(self.stamps[row])}{self.of(row)} is in two splits, first in "
+                f"{self.place(before)} ({int(apart.sum()):,} such rows in all)"
+            )
         former, later = self.values.iloc[order[at - 1]], self.values.iloc[order[at]]
         same = ((former.to_numpy() == later.to_numpy()) | (former.isna().to_numpy() & later.isna().to_numpy())).all(1)
         if not same.all() and not options.skip_bad:
@@ -252,6 +262,7 @@ class _Cells:
             frequency=frequency,
             season=1,
             filled_R=filled,
+            holes=holes,
         )
         return panel, origin, notes
 

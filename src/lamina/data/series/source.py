@@ -56,9 +56,10 @@ def series_source(
     """
     _expect_fit(name, options)
     frame, options, said = with_life(name, frame, options)
-    read = regular(frame, assign(frame, place, options), place, options)
+    own = np.repeat([LABELS.index(split) for split in sizes], list(sizes.values())) if len(sizes) > 1 else None
+    read = regular(frame, assign(frame, place, options), place, options, labels_N=own)
     count_back(read.panel)
-    labels = _own_labels(read, sizes) if len(sizes) > 1 else None
+    labels = None if own is None else _own_labels(read, own)
     return panel_source(name, read.panel, options, labels, (*notes, *said, *read.notes), licence)
 
 
@@ -103,11 +104,10 @@ def _expect_fit(name: str, options: DataOptions) -> None:
         raise UsageError(f"languages (--languages) are not for series: {name} holds series")
 
 
-def _own_labels(read: Regular, sizes: Mapping[str, int]) -> Array:
+def _own_labels(read: Regular, labels: Array) -> Array:
     """The split of each row of the panel, where the file has its own. Raises DataError for a series whose splits are
     not one after the other."""
     panel = read.panel
-    labels = np.repeat([LABELS.index(split) for split in sizes], list(sizes.values()))
     label_R = np.where(read.origin_R < 0, -1, labels[np.maximum(read.origin_R, 0)])
     for number, name in enumerate(panel.names):
         rows = panel.rows_of(number)

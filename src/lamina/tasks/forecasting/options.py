@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from lamina.errors import UsageError
 
@@ -37,8 +37,8 @@ class ForecastOptions:
 
     needs_no_item: ClassVar[bool] = True
     """whether predict can do without an item"""
-    known: str | None = None
-    """table of what is known ahead: the columns named by --known in training, at the times that are due"""
+    known: Any = None
+    """table, or data frame, of what is known ahead: the columns named by --known in training, at the times due"""
     level: tuple[int, ...] = USUAL_LEVELS
     """levels of intervals in per cent, whole numbers"""
     samples: int | None = None
