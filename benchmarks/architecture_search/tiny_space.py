@@ -1,8 +1,8 @@
 """A tiny space trained in full: the 125 cells of three nodes and five operations, on handwritten digits, three seeds.
 
-``python -m benchmarks.architecture_search.tiny_space`` writes ``benchmarks/results/tiny_space.csv``: a row for each cell,
-the accuracy of each seed on the samples that are not trained on. What is measured is not measured again. About four
-minutes of CPU.
+``python -m benchmarks.architecture_search.tiny_space`` writes ``benchmarks/results/tiny_space.csv``: a row for each
+cell, the accuracy of each seed on the samples that are not trained on. What is measured is not measured again. About
+four minutes of CPU.
 
 The lengths of training were tried on every third cell, two seeds: after 3 epochs the ranks of the seeds correlate by
 0.42, after 10 by 0.91; 20 are used. A cell whose output is cut off from its input has the accuracy of the most frequent

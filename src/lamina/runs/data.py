@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
+from typing import cast
 
 from lamina.data.formats.memory import MemoryData
 from lamina.data.opening import open_source
 from lamina.data.options import DataOptions
+from lamina.data.partition import random_order
 from lamina.data.sides import joined, sides_of
-from lamina.data.source import Source, Split
+from lamina.data.source import Samples, Source, Split
 from lamina.data.streams import Batch
-from lamina.data.targets.labels import READ_FOR, READ_FOR_MODELS, SERIES_TASKS
+from lamina.data.targets.labels import READ_FOR, READ_FOR_MODELS, SERIES_TASKS, strata
 from lamina.errors import LaminaError, UsageError
+from lamina.randomness import derive
 from lamina.tasks.base import Task
 from lamina.tasks.table import AUTO, TASKS
 
@@ -60,6 +63,28 @@ def parts_of(source: Source, split: str, task: Task) -> dict[str, Split]:
         return {split: source.splits[split]}
     sides = sides_of(source, task.sides, split)
     return {side: one.splits[split] for side, one in sides.items() if split in one.splits}
+
+
+def training_parts(source: Source, task: Task, seed: int) -> dict[str, Split]:
+    """The parts of the training split that streams draw from, by name: those of ``parts_of``, or for a task with
+    ``shares`` parts of these sizes, drawn by ``seed`` in proportion to the classes.
+
+    Raises UsageError for a part without samples.
+    """
+    if not task.shares:
+        return parts_of(source, "train", task)
+    whole = cast(Samples, source.splits["train"])
+    order = random_order(strata(source.spec, whole.targets), len(whole), derive(seed, "shares"))
+    found: dict[str, Split] = {}
+    total, start = 0.0, 0
+    for name, share in task.shares.items():
+        total += share
+        end = round(total / sum(task.shares.values()) * len(whole))
+        if end == start:
+            raise UsageError(f"'{source.spec.name}' has too few training samples for a share of {share:g} ({name})")
+        found[name] = whole.subset(sorted(order[start:end].tolist()))
+        start = end
+    return found
 
 
 @dataclass(frozen=True)

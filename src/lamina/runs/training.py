@@ -22,14 +22,14 @@ from lamina.data.formats.memory import MemoryData
 from lamina.data.modality import holds
 from lamina.data.opening import Data, given_data
 from lamina.data.protocols import BatchOptions
-from lamina.data.source import Source
+from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, Place, Stream
 from lamina.errors import RunError, UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.build import Parts, batch_options, build, card_of
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
-from lamina.runs.data import chained, open_for, parts_of
+from lamina.runs.data import chained, open_for, parts_of, training_parts
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.finding import find_data
@@ -227,23 +227,30 @@ class Training:
         return next(iter(self.streams.values()))
 
     def _streams(self, samples: Mapping[str, Any], options: BatchOptions) -> dict[str, Stream]:
-        """Training batches by name: "train", or one stream for each side, the longest, which counts epochs, first."""
+        """Training batches by name: "train", or one stream for each side or share, the longest, which counts epochs,
+        first."""
         made: dict[str, Stream] = {}
         for name, part in samples.items():
             try:
                 made[name] = self.parts.preprocess.training_stream(part, options)
             except UsageError as error:
-                raise UsageError(f"side {name}: {error}") if self.parts.task.sides else error from None
+                several = "side" if self.parts.task.sides else "stream" if self.parts.task.shares else ""
+                raise UsageError(f"{several} {name}: {error}") if several else error from None
         return dict(sorted(made.items(), key=lambda item: -item[1].per_epoch))
 
     def _samples(self, split: str) -> dict[str, Any]:
-        """A split, or that of each side: held on the device or decoded while training, depending on the recipe's
+        """A split, or its parts by stream: held on the device or decoded while training, depending on the recipe's
         ``memory``."""
         hold = holds(self.parts.preprocess, self.source, self.config.recipe.memory)
         return {
             name: self.parts.preprocess.encode(part, hold).to(self.fabric.device)
-            for name, part in parts_of(self.source, split, self.parts.task).items()
+            for name, part in self._parts(split).items()
         }
+
+    def _parts(self, split: str) -> dict[str, Split]:
+        if split == "train":
+            return training_parts(self.source, self.parts.task, self.config.options.split_seed)
+        return parts_of(self.source, split, self.parts.task)
 
     def finalize(self) -> None:
         """After training: run ``Task.finalize`` with the best weights on the validation split, and save the result

@@ -71,6 +71,10 @@ class Engine(Protocol):
         """Share of training done, 0 to 1."""
 
     @property
+    def rate(self) -> float:
+        """The recipe's learning rate at this update, by its schedule."""
+
+    @property
     def phase(self) -> Phase | None: ...
 
     @property
@@ -95,6 +99,7 @@ class EngineAtRest:
     step = 0
     images_seen = 0
     progress = 1.0
+    rate = 0.0
     phase: Phase | None = None
     accumulate = 1
     carry: Any = None
@@ -136,6 +141,9 @@ class Task:
     """a method that the model must have besides forward"""
     sides: tuple[str, ...] = ()
     """names of the unpaired data sets to draw from, ``next(batches["A"])``; empty: one set"""
+    shares: Mapping[str, float] = {}
+    """streams by name that each draw from a part of the training data, and the shares of these parts; empty: one
+    stream"""
     differentiated_twice: tuple[str, ...] = ()
     """players whose gradients are part of a loss: never compiled, and called as ``engine.plain[player]``"""
     find_unused_parameters: bool = False

@@ -32,6 +32,7 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "classification": PREDICTING,
     "multilabel": PREDICTING,
     "regression": PREDICTING,
+    "architecture-search": PREDICTING,
     "language-modelling": {"evaluate": NoOptions, "generate": GenerationOptions},
     "style-transfer": {"evaluate": NoOptions, "style": NoOptions},
     "arbitrary-style-transfer": {"evaluate": NoOptions, "style": BlendOptions},

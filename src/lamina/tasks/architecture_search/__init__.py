@@ -1,0 +1,1 @@
+"""Architectures searched by weight sharing: DARTS and ENAS."""
