@@ -58,8 +58,12 @@ CANDIDATES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "evolution without ageing, 10 of 10": ("evolution", {"population": 10, "tournament": 10, "ageing": False}),
     "reinforce, 0.1": ("reinforce", {"rate": 0.1}),
     "reinforce, 0.2": ("reinforce", {"rate": 0.2}),
+    "evolution, 20 of 20": ("evolution", {"population": 20, "tournament": 20}),
+    "evolution, 20 of 10": ("evolution", {"population": 10, "tournament": 20}),
     "local": ("local", {}),
     "tpe": ("tpe", {}),
+    "tpe, 20 at random": ("tpe", {"startup": 20}),
+    "tpe, 5 at random": ("tpe", {"startup": 5}),
 }
 
 
