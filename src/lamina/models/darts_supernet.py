@@ -34,8 +34,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
-from lamina.layers.cells.genotype import GENOTYPE_OPERATIONS, Genotype
-from lamina.layers.cells.network import SharedNetwork, edges_of
+from lamina.layers.cells.genotype import Genotype
+from lamina.layers.cells.network import SharedNetwork, check_supernet, edges_of
 from lamina.layers.cells.supernet import Alphas, derive_cell
 from lamina.layers.image_classifier import check_options
 
@@ -76,20 +76,6 @@ class DartsSupernetConfig:
     def __post_init__(self) -> None:
         check_options(self)
         check_supernet(self)
-
-
-def check_supernet(config: Any) -> None:
-    """Raise ValueError for options of a supernet out of range."""
-    for name in ("width", "layers", "nodes", "stem_multiplier", "image_size"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
-    if config.width < 2:
-        raise ValueError("width must be at least 2: reductions halve it")
-    for name in config.operations:
-        if name not in (*GENOTYPE_OPERATIONS, "none"):
-            raise ValueError(f"unknown operation '{name}'; known: none, {', '.join(GENOTYPE_OPERATIONS)}")
-    if len(set(config.operations)) != len(config.operations) or len({*config.operations} - {"none"}) < 1:
-        raise ValueError("operations are different ones, at least one besides 'none'")
 
 
 class DartsSupernet(nn.Module):

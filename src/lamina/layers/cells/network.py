@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from lamina.layers.cells.genotype import INPUTS
+from lamina.layers.cells.genotype import GENOTYPE_OPERATIONS, INPUTS
 from lamina.layers.cells.operations import FactorizedReduction, MixedOperation, relu_conv_norm
 from lamina.layers.cells.supernet import uniform
 from lamina.layers.heads import linear_head
@@ -48,6 +48,20 @@ def edges_of(nodes: int) -> list[tuple[int, int]]:
     [(0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
     """
     return [(source, state) for state in range(INPUTS, INPUTS + nodes) for source in range(state)]
+
+
+def check_supernet(config: Any) -> None:
+    """Raise ValueError for options of a supernet out of range."""
+    for name in ("width", "layers", "nodes", "stem_multiplier", "image_size"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if config.width < 2:
+        raise ValueError("width must be at least 2: reductions halve it")
+    for name in config.operations:
+        if name not in (*GENOTYPE_OPERATIONS, "none"):
+            raise ValueError(f"unknown operation '{name}'; known: none, {', '.join(GENOTYPE_OPERATIONS)}")
+    if len(set(config.operations)) != len(config.operations) or len({*config.operations} - {"none"}) < 1:
+        raise ValueError("operations are different ones, at least one besides 'none'")
 
 
 class SharedCell(nn.Module):

@@ -1,11 +1,13 @@
 """The gradient of an architecture's parameters through one step of the weights (DARTS, arXiv 1806.09055, section 2.3).
 
     w' = w - xi grad_w L_train(w, a)
-    g = grad_a L_val(w', a) - xi (grad_a L_train(w+, a) - grad_a L_train(w-, a)) / (2 e)
-    w+- = w +- e v,  v = grad_w' L_val(w', a),  e = epsilon / ||v||
+    g = grad_a L_val(w', a) - xi grad_a (grad_w L_train(w, a) . v),  v = grad_w' L_val(w', a)
 
-The quotient is the mixed second derivative of L_train times v by central differences: exact where L_train is quadratic
-in w, else up to O(e^2).
+``second_order`` has the last term by automatic differentiation. The paper, and ``by_differences``, has in its place
+
+    xi (grad_a L_train(w + e v, a) - grad_a L_train(w - e v, a)) / (2 e),  e = epsilon / ||v||
+
+which is the same where L_train is quadratic in w; elsewhere it is off by O(e^2), by O(e) at the kinks of ReLU.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ Loss = Callable[[Weights], Tensor]
 """a loss as a function of the weights; it depends on the architecture's parameters, too"""
 
 
-def second_order(
+def by_differences(
     training: Loss, validation: Loss, weights: Weights, alphas: Sequence[Tensor], xi: float, epsilon: float = 0.01
 ) -> list[Tensor]:
-    """The gradient for each of ``alphas``, the mixed derivative by differences.
+    """The gradient for each of ``alphas``, the mixed derivative by differences: the paper's.
 
     >>> w, a = torch.tensor([2.0]), torch.tensor([3.0], requires_grad=True)
     >>> train, val = (lambda w: (w["w"] * a).square().sum() / 2), (lambda w: w["w"].square().sum() / 2)
-    >>> second_order(train, val, {"w": w}, [a], xi=0.1)[0]  # w' = w (1 - xi a^2), so -2 xi a w^2 (1 - xi a^2)
+    >>> by_differences(train, val, {"w": w}, [a], xi=0.1)[0]  # w' = w (1 - xi a^2), so -2 xi a w^2 (1 - xi a^2)
     tensor([-0.2400])
     """
     stepped = _stepped(training, weights, xi)
@@ -43,12 +45,14 @@ def second_order(
     return [d - xi * (p - m) / (2 * step) for d, p, m in zip(direct, plus, minus, strict=True)]
 
 
-def unrolled(training: Loss, validation: Loss, weights: Weights, alphas: Sequence[Tensor], xi: float) -> list[Tensor]:
-    """The same by automatic differentiation through the step.
+def second_order(
+    training: Loss, validation: Loss, weights: Weights, alphas: Sequence[Tensor], xi: float
+) -> list[Tensor]:
+    """The gradient for each of ``alphas``, by automatic differentiation through the step.
 
     >>> w, a = torch.tensor([2.0]), torch.tensor([3.0], requires_grad=True)
     >>> train, val = (lambda w: (w["w"] * a).square().sum() / 2), (lambda w: w["w"].square().sum() / 2)
-    >>> unrolled(train, val, {"w": w}, [a], xi=0.1)[0]
+    >>> second_order(train, val, {"w": w}, [a], xi=0.1)[0]
     tensor([-0.2400])
     """
     before = {name: weight.detach().requires_grad_() for name, weight in weights.items()}

@@ -50,13 +50,13 @@ class DartsOptions(SharingOptions):
     """decay rate of the first moment of their Adam"""
     weight_decay: float = 1e-3
     """their weight decay, L2 in the gradient"""
-    order: Literal["first", "second", "unrolled"] = "first"
-    """first: the weights taken as given; second: after a virtual step of the weights, the mixed derivative by
-    differences; unrolled: the same by automatic differentiation, which is exact and takes more memory"""
+    order: Literal["first", "second", "differences"] = "first"
+    """first: the weights taken as given; second: after a step of the weights that answers the alphas, through which is
+    differentiated; differences: the same, the mixed derivative by differences as in the paper, with less memory"""
     xi: float | None = None
     """rate of the virtual step; none: the current learning rate of the weights; 0: the first order"""
     epsilon: float = 0.01
-    """second: length of the steps whose difference is taken"""
+    """differences: length of the steps whose difference is taken"""
     warmup_epochs: int = 0
 
     def __post_init__(self) -> None:

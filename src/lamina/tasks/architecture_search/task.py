@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
-from lamina.tasks.architecture_search.hypergradient import second_order, unrolled
+from lamina.tasks.architecture_search.hypergradient import by_differences, second_order
 from lamina.tasks.architecture_search.options import DartsOptions, EnasOptions, SharingOptions
 from lamina.tasks.base import Batch, Batches, Call, Engine, Task
 from lamina.tasks.classification import Classification, balanced_weights
@@ -82,8 +82,12 @@ class ArchitectureSearch(Classification):
         (x,), _ = self.call(batch)
         logits_BK = engine.models[WEIGHTS](x, choices)
         loss = self.training_cost(logits_BK, batch["target"])
-        engine.optimise(loss, WEIGHTS)
+        engine.optimise(loss + self.untouched(engine.plain[WEIGHTS]), WEIGHTS)
         return {"loss": loss.detach(), **self.scores(logits_BK.detach(), batch["target"])}
+
+    def untouched(self, network: nn.Module) -> Tensor | float:
+        """A zero whose gradient is a zero for each weight, where some are not in every architecture."""
+        return 0.0
 
     def scores(self, logits_BK: Tensor, target_B: Tensor) -> dict[str, Tensor]:
         """What is logged beside the loss."""
@@ -159,9 +163,9 @@ class Darts(ArchitectureSearch):
 
         xi = engine.rate if self.options.xi is None else self.options.xi
         weights, parameters = dict(network.named_parameters()), list(alphas.parameters())
-        if self.options.order == "unrolled":
-            return unrolled(loss_on(batch), judged, weights, parameters, xi)
-        return second_order(loss_on(batch), judged, weights, parameters, xi, self.options.epsilon)
+        if self.options.order == "differences":
+            return by_differences(loss_on(batch), judged, weights, parameters, xi, self.options.epsilon)
+        return second_order(loss_on(batch), judged, weights, parameters, xi)
 
 
 class Enas(ArchitectureSearch):
@@ -174,7 +178,6 @@ class Enas(ArchitectureSearch):
 
     architect = CONTROLLER
     options: EnasOptions
-    find_unused_parameters = True
 
     def __init__(self, classes: int, call: Call, options: EnasOptions | None = None, **settings: Any) -> None:
         super().__init__(classes, call, options or EnasOptions(), **settings)
@@ -211,6 +214,11 @@ class Enas(ArchitectureSearch):
         (x,), _ = self.call(batch)
         right_B: Tensor = network(x, choices).argmax(1) == batch["target"]
         return right_B.float().mean()
+
+    def untouched(self, network: nn.Module) -> Tensor | float:
+        """Weights out of use go on with their momentum and decay, as in the released code; torch's fused optimisers
+        need every gradient."""
+        return 0.0 * torch.stack([weight.sum() for weight in network.parameters()]).sum()
 
     def state_dict(self) -> dict[str, Any]:
         return {"average_reward": self.average_reward}
