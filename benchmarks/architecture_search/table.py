@@ -62,8 +62,6 @@ CANDIDATES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "evolution, 20 of 10": ("evolution", {"population": 10, "tournament": 20}),
     "local": ("local", {}),
     "tpe": ("tpe", {}),
-    "tpe, 20 at random": ("tpe", {"startup": 20}),
-    "tpe, 5 at random": ("tpe", {"startup": 5}),
 }
 
 
