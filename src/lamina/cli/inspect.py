@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 TEXT = """Inspect a run, or a model by name, with an image: prediction, Grad-CAM, feature maps, attention windows, \
 filters, effective receptive fields, gradients. Or a run with a text: surprisal, word attribution, attention and \
-alignments, gates over time. Or a forecaster with a history: what of the past counts. Writes PNG files and \
-inspect.html."""
+alignments, gates over time. Or a forecaster with a history: what of the past counts. Or a run of architecture search: \
+what it has found, and the weights of operations over training. Writes PNG files and inspect.html."""
 EXAMPLES = """runs/lenet5-digits --image digit.png
 runs/lenet5-digits --image digit.png --class 8 --stage 0
 swin-tiny --image photo.jpg --weights swin_t-704ceda3.pth
 runs/lstm-classifier-sst2 --text "a charming film"
 runs/dlinear-sales --history sales.csv
-runs/transformer-small-dates --text "tisdag 3 mars 2015\""""
+runs/transformer-small-dates --text "tisdag 3 mars 2015"
+runs/darts-supernet-digits"""
 
 
 def parser() -> Parser:
-    parser = Parser("inspect", "RUN|MODEL --image|--history|--text INPUT [options]", TEXT, EXAMPLES)
+    parser = Parser("inspect", "RUN|MODEL [--image|--history|--text INPUT] [options]", TEXT, EXAMPLES)
     add_run(parser, "MODEL|RUN")
     parser.add_argument(
         "--image",
@@ -57,6 +58,13 @@ def parser() -> Parser:
     return parser
 
 
+def _as_it_is(path: Path) -> bool:
+    """Whether a run is inspected without an input."""
+    from lamina.runs.run import open_run
+
+    return not open_run(path).view.inspects
+
+
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
     path = run_or_model(args.run, args.runs)
@@ -64,7 +72,8 @@ def command(argv: Sequence[str]) -> int:
         raise UsageError("--weights is for a model named without a run: a run has its own")
     if args.entry is not None and args.weights is None:
         raise UsageError("--entry is of a file of weights: give --weights too")
-    if (args.image is None) == (args.text is None):
+    given = (args.image is not None) + (args.text is not None)
+    if given == 2 or (not given and (path is None or not _as_it_is(path))):
         raise UsageError("nothing to inspect: give --image FILE, --history FILE or --text TEXT")
     if args.text is not None and path is None:
         raise UsageError("--text is for runs: a model without a run has no tokenizer")

@@ -215,6 +215,9 @@ class Run(Opened):
     @overload
     def inspect(self, *, text: str, target: str | int | None = None) -> TextInspection: ...
 
+    @overload
+    def inspect(self) -> Any: ...
+
     def inspect(
         self,
         image: Any = None,
@@ -227,6 +230,7 @@ class Run(Opened):
 
             run.inspect("digit.png").cam_HW
             run.inspect(text="a charming film").effects_WK
+            run.inspect().genotype  # of an architecture search
 
         Image: feature maps, Grad-CAM, attention, filters, effective receptive fields, gradients. Text: attention,
         alignments, gates, surprisal, gradients by lag, word attribution. For other modalities one sample is given
@@ -246,9 +250,14 @@ class Run(Opened):
         stage: int | None = None,
     ) -> InspectionPage:
         """As ``inspect``, with its page: ``run.inspection("digit.png").html()``."""
+        takes = self.view.inspects
+        if not takes:
+            if image is not None or text is not None:
+                raise UsageError(f"{self.path} is inspected as it is: give no image or text")
+            return self.view.inspect(None, target, stage)
         if (image is None) == (text is None):
             raise UsageError("nothing to inspect: give an image or a text")
-        given, takes = "image" if text is None else "text", self.view.inspects
+        given = "image" if text is None else "text"
         if takes != given:
             raise UsageError(f"{self.path} takes {self.preprocess.kind} data, not {given}s")
         if stage is not None and not self.view.has_stages:

@@ -254,9 +254,12 @@ class Training:
 
     def finalize(self) -> None:
         """After training: run ``Task.finalize`` with the best weights on the validation split, and save the result
-        with the run."""
-        if not self.fabric.is_global_zero or not self.directory.weights.is_file():
-            return
+        with the run; ``View.keep`` writes what else belongs to it."""
+        if self.fabric.is_global_zero and self.directory.weights.is_file():
+            self._finalize()
+            self.run.view.keep()
+
+    def _finalize(self) -> None:
         across = wants_cross_fitting(self.config, self.source, self.parts)
         if type(self.parts.task).finalize is Task.finalize or not (across or "validation" in self.source.splits):
             return

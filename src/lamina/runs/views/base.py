@@ -75,7 +75,8 @@ class View:
     unit: ClassVar[str] = "sample"
     """what a split's length counts"""
     inspects: ClassVar[str] = "image"
-    """the keyword of ``Run.inspect`` that it takes: "text", or "image", in whose place samples of other data come"""
+    """the keyword of ``Run.inspect`` that it takes: "text", or "image", in whose place samples of other data come; "":
+    a run is inspected as it is"""
     has_stages: ClassVar[bool] = False
     """whether an inspection takes a ``stage``"""
 
@@ -113,6 +114,9 @@ class View:
     ) -> dict[str, float]:
         """Metrics of a validation split beside the task's own, worked out where one of them is monitored."""
         return {}
+
+    def keep(self) -> None:
+        """Called once training is over: write what else belongs to the run."""
 
     # ------------------------------------------------------------------ verbs
 

@@ -15,6 +15,7 @@ VIEWS: Plugins[type[View]] = Plugins(
         f"{ANY}/text": "lamina.runs.text.views:TextView",
         "forecasting/series": "lamina.runs.series.view:ForecastingView",
         "language-modelling/text": "lamina.runs.text.views:LanguageModellingView",
+        "architecture-search/image": "lamina.runs.architecture_search.views:ArchitectureSearchView",
         "style-transfer/image": "lamina.runs.image.style:StyleView",
         "arbitrary-style-transfer/image": "lamina.runs.image.style:ArbitraryStyleView",
         "translation/text": "lamina.runs.text.views:TranslationView",

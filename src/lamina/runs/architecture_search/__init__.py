@@ -1,0 +1,1 @@
+"""Runs of architecture search by weight sharing."""
