@@ -23,6 +23,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=26, **settings)
 
 
+class _WholeHelp(argparse.Action):
+    """``--help-all``: print every option, and stop."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        print(parser.format_help(everything=True), end="")
+        parser.exit()
+
+
 class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
     """Options are written with dashes; underscores are accepted. No abbreviations."""
 
@@ -36,8 +44,32 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             formatter_class=_Help,
             allow_abbrev=False,
         )
+        self.first: tuple[str, ...] = ()
         self.fields: dict[str, Field] = {}
         self.hint = ""  # added to the error for an unexpected argument
+
+    def show_first(self, options: Sequence[str]) -> None:
+        """Let ``--help`` show these options alone, and ``--help-all`` all of them."""
+        self.first = (*options, "--help", "--help-all")
+        self.add_argument("--help-all", action=_WholeHelp, nargs=0, default=argparse.SUPPRESS, help="show every option")
+
+    def format_help(self, everything: bool = False) -> str:
+        """The help text; the options that ``show_first`` names, or all of them."""
+        if not self.first or everything:
+            return str(super().format_help())
+        shown = {action: action.help for action in self._actions}
+        for action in self._actions:
+            if action.option_strings and not set(action.option_strings) & set(self.first):
+                action.help = argparse.SUPPRESS
+        epilog: Any = getattr(self, "epilog", None)
+        hidden = sum(action.help == argparse.SUPPRESS for action in self._actions)
+        self.epilog = f"--help-all shows {hidden} more options.\n\n{epilog or ''}".rstrip()
+        try:
+            return str(super().format_help())
+        finally:
+            self.epilog = epilog
+            for action, help_ in shown.items():
+                action.help = help_
 
     def add_common(self, *, quiet: bool = False) -> None:
         """The options that every verb has; --debug is taken by ``main`` wherever it stands."""

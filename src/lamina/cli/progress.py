@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lamina.cli.output import clock, number
+from lamina.cli.plan import memory
 from lamina.tasks.facts import quality
 from lamina.training.events import EpochDone, Event, StepDone, Stopped
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
     from lamina.runs.training import Training
 
+SMOOTH = 0.9
+"""share of the mean before in the running mean of what the bar shows"""
+MEASURED = 60.0
+"""seconds after which time and memory are foretold"""
 EVERY = 0.1
 """seconds between two readings of the loss, which may wait for the device"""
 
@@ -34,10 +40,13 @@ class Progress:
         self.share_before: float | None = None
         self.samples_before = 0
         self.columns: list[tuple[str, str, int]] = []
+        self.smooth: dict[str, tuple[float, float]] = {}
+        self.foretold = False
 
     def __enter__(self) -> Progress:
         if self.bar is not None:
             self.bar.start()
+            self.bar.refresh()
         return self
 
     def __exit__(
@@ -66,10 +75,11 @@ class Progress:
         share = self.training.engine.progress_after
         if self.share_before is None:
             self.share_before, self.samples_before, self.began, self.epoch_began = share, event.samples, now, now
+        self._foretell(now, share)
         if self.bar is None or now - self.looked < EVERY:
             return
         self.looked = now
-        logs = "  ".join(f"{name} {number(float(value))}" for name, value in event.logs.items())
+        logs = "  ".join(f"{name} {number(self._smoothed(name, float(value)))}" for name, value in event.logs.items())
         seconds = now - self.epoch_began
         rate = (event.samples - self.samples_before) / seconds if seconds > 0 else 0.0
         done = share - self.share_before
@@ -78,6 +88,24 @@ class Progress:
         epoch = f"epoch {event.epoch + 1}{self.epochs}"
         self.bar.update(task, completed=share, epoch=epoch, logs=logs, rate=f"{rate:,.0f}/s", left=f"{left} left")
         self.bar.refresh()
+
+    def _smoothed(self, name: str, value: float) -> float:
+        """A running mean of what was read, in which no single batch counts much."""
+        total, weight = self.smooth.get(name, (0.0, 0.0))
+        if not math.isfinite(value):
+            return value
+        total, weight = SMOOTH * total + (1 - SMOOTH) * value, SMOOTH * weight + 1 - SMOOTH
+        self.smooth[name] = total, weight
+        return total / weight
+
+    def _foretell(self, now: float, share: float) -> None:
+        """Once, after a minute: the time that is left, and memory."""
+        done = share - (self.share_before or 0.0)
+        if self.foretold or now - self.began < MEASURED or done <= 0:
+            return
+        self.foretold = True
+        left = clock((now - self.began) * (1 - share) / done)
+        self._print(f"after the first minute: about {left} left, {memory(self.training)} of memory")
 
     def _epoch(self, event: EpochDone) -> None:
         now = time.monotonic()
@@ -124,7 +152,7 @@ def _bar(console: Console) -> Bar:
     text = {name: TextColumn("{task.fields[" + name + "]}", markup=False) for name in names}
     columns = (text["epoch"], BarColumn(bar_width=None), text["logs"], text["rate"], text["left"])
     bar = Bar(*columns, console=console, auto_refresh=False, transient=True, expand=True)
-    bar.add_task("", total=1.0, epoch="", logs="", rate="", left="")
+    bar.add_task("", total=1.0, epoch="starting", logs="", rate="", left="")
     return bar
 
 

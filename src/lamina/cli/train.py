@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from lamina.cards import Card
+from lamina.cli.answers import expect_own_options, taken
 from lamina.cli.fields import Field, fields_of, given
 from lamina.cli.metric_network import expect_trained
-from lamina.cli.output import as_json, clean, count, facts, metric, note, number
+from lamina.cli.output import as_json, clean, facts, metric, note, number
 from lamina.cli.parser import LATER, Parser, dashed
+from lamina.cli.rate import find_rate, write_plot
 from lamina.cli.run_argument import RUNS, add_runs, model_named, resume_command, run_path
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
-from lamina.data.spec import NO_TARGETS
 from lamina.errors import UsageError
 from lamina.options.recipe import Augmentation, Recipe, grouped
 from lamina.registry import canonical, card
@@ -43,6 +44,11 @@ transformer-small --data dates
 --config runs/lenet5-digits/config.yaml --seed 1
 --name lenet5-digits --resume --epochs 40"""
 SKIPPED_SHOWN = 10
+COMMON = (
+    "--data", "--target", "--weights", "--epochs", "--batch-size", "--lr", "--flip", "--seed", "--accelerator",
+    "--name", "--resume", "--config", "--dry-run",
+)  # fmt: skip
+"""the options that --help shows; --help-all shows the rest"""
 GROUPS = ("augmentation",)
 """fields of the recipe that are option groups"""
 
@@ -50,6 +56,7 @@ GROUPS = ("augmentation",)
 def parser(name: str | None = None) -> Parser:
     """With a ``name``: also the options of the model, and the defaults of its recipe."""
     parser = Parser("train", "MODEL --data DATA [options]", TEXT, EXAMPLES)
+    parser.show_first(COMMON)
     parser.hint = "data are named with --data"
     parser.add_argument("variant", metavar="MODEL", nargs="?", help="the model; lamina models lists them")
     what = parser.add_argument_group("model, data and run")
@@ -83,6 +90,11 @@ def parser(name: str | None = None) -> Parser:
     what.add_argument("--name", type=str, metavar="RUN", help="name of the run (default: MODEL-DATA)")
     add_runs(what)
     what.add_argument("--resume", action="store_true", help="continue from the run's latest checkpoint")
+    what.add_argument(
+        "--resume-or-start",
+        action="store_true",
+        help="continue the run where there is one, else start it: for schedulers that restart jobs",
+    )
     what.add_argument("--dry-run", action="store_true", help="prepare everything, print the plan, write nothing")
     what.add_argument("--print-config", action="store_true", help="print every option as YAML for --config, and stop")
     if name is None:
@@ -108,8 +120,10 @@ def parser(name: str | None = None) -> Parser:
 
 
 def command(argv: Sequence[str]) -> int:
-    words = [_spelled_out(word) for word in dashed(argv)]
+    words, finds_rate = taken([_spelled_out(word) for word in dashed(argv)], "--lr", "find")
     reader, args = _read(words)
+    if args.resume_or_start:
+        _resume_or_start(args)
     values = args.as_dict()
     data = args.data[0] if args.data and len(args.data) == 1 else args.data
     requested = {**given(reader.fields, values), "data": data, "weights": args.weights}
@@ -127,6 +141,9 @@ def command(argv: Sequence[str]) -> int:
     if args.resume and name is not None:
         path = run_path(name, directory)
         name, directory = path.name, str(path.parent)
+    if finds_rate:
+        found = find_rate(args, requested, directory)
+        requested["lr"] = found.rate
     whole = cross_validation(args, requested, name, directory)
     if whole is not None:
         return train_folds(whole, args, _fit, partial(_plan, args=args), _notes)
@@ -146,6 +163,8 @@ def command(argv: Sequence[str]) -> int:
         _notes(training)
     if args.dry_run:
         return _plan(training, args) if is_main else 0
+    if finds_rate and is_main:
+        write_plot(found, training.directory.path)
     stopped = _fit(training, args, training.directory.path)
     if stopped is not None:
         return stopped
@@ -154,14 +173,35 @@ def command(argv: Sequence[str]) -> int:
     return _finish(training, args) if is_main else 0
 
 
+def _resume_or_start(args: Namespace) -> None:
+    """Set ``--resume`` where the run is there; its own configuration is used then."""
+    from lamina.runs.folders import may_be_run
+    from lamina.runs.folds import is_cross_validation
+    from lamina.runs.resuming import short_name
+
+    name, data = args.name, args.data
+    if name is None and args.variant is not None and data:
+        name = f"{canonical(args.variant)}-{short_name(data[0] if len(data) == 1 else data)}"
+    if name is None:
+        raise UsageError("--resume-or-start needs the run's --name, or the model and --data that name it")
+    path = Path(args.runs) / name
+    args.resume = may_be_run(path) or is_cross_validation(path)
+    if args.resume:
+        args.config = None
+
+
 def _fit(training: Training, args: Namespace, path: Path) -> int | None:
     """Train with a display of progress. The exit status if it was stopped; ``path`` is what resumes."""
+    from lamina.cli.plan import plan
     from lamina.cli.progress import Progress
     from lamina.training.stopping import stoppable
 
     is_main = training.fabric.is_global_zero
     progress = Progress(training, quiet=args.quiet or not is_main)
     try:
+        if not progress.quiet:
+            for name, line in plan(training).items():
+                print(f"{name:<8}{clean(line)}", file=sys.stderr)
         with closing(training.events()) as events, progress:
             for event in stoppable(events):
                 progress.show(event)
@@ -215,11 +255,12 @@ def _read(words: list[str]) -> tuple[Parser, Namespace]:
     Errors that do not depend on the model are raised first, before torch is imported.
     """
     reader = parser()
-    reader.check_options(words, later=True)
     positionals, values = reader.scan(words)
+    expect_own_options(words, reader.options(), positionals)
+    reader.check_options(words, later=True)
     name = model_named(positionals[0]) if positionals else None
     late = [option for option in values if option.startswith(LATER)]
-    if late or values.keys() & {"-h", "--help"}:
+    if late or values.keys() & {"-h", "--help", "--help-all"}:
         name = name or _name_in_files(values)
         if late and name is None:
             raise UsageError(f"{late[0]}: which model? give its name, or a --config that names one")
@@ -292,30 +333,17 @@ def _notes(training: Training) -> None:
 
 def _plan(training: Training, args: Namespace) -> int:
     """Print what would be trained."""
-    recipe, spec, path = training.config.recipe, training.source.spec, training.directory.path
-    unit, amount = recipe.length
-    parameters = training.parameters
-    batches, sides = training.stream.per_epoch, {name: one.per_epoch for name, one in training.streams.items()}
+    from lamina.cli.plan import as_plain, plan, trial
+
+    path = training.directory.path
     if args.json:
-        plan = {"run": path, "parameters": parameters, "sizes": dict(spec.sizes), "length": [amount, unit]}
-        plan |= {"sides": sides} if len(sides) > 1 else {}
-        plan |= {"task": training.task_name}
-        as_json({**plan, "batches_per_epoch": batches, "config": training.config.to_dict()})
+        as_json(as_plain(training))
         return 0
-    facts(
-        {
-            "model": f"{training.config.name}, {count(parameters)} parameters",
-            "task": training.task_name,
-            "data": f"{spec.name}, {'no targets' if spec.task == NO_TARGETS else spec.task}",
-            spec.counted: ", ".join(f"{split} {n:,}" for split, n in spec.sizes.items()),
-            "length": f"{amount:,} {unit}; an epoch is {batches:,} batches of {recipe.batch_size}",
-            "sides": ", ".join(f"{name} {count:,} batches" for name, count in sides.items()) if len(sides) > 1 else "",
-            "optimizer": f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
-            "device": f"{training.fabric.device}, {recipe.precision}",
-            "run": f"{path}{'' if args.resume or not path.exists() else ' exists: a number will be added'}",
-        }
-    )
-    print("dry run: nothing was trained or written")
+    lines = plan(training)
+    lines["device"] = f"{lines['device']}; {trial(training)}"
+    facts(lines)
+    again = "" if args.resume or not path.exists() else " exists: a number will be added"
+    print(f"dry run: nothing was trained or written; run: {path}{again}")
     return 0
 
 

@@ -74,6 +74,29 @@ def fit(
         last = checkpoints.latest() if checkpoints is not None else None
         advice = f"the last good checkpoint is {last}" if last else "no checkpoint was written before"
         raise TrainingError(f"{error}; {advice}; try a lower --lr or --clip") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        last = checkpoints.latest() if checkpoints is not None else None
+        raise TrainingError(_without_memory(engine, last)) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of the GPU or the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory"))
+
+
+def _without_memory(engine: Engine, last: Path | None) -> str:
+    recipe = engine.recipe
+    size = recipe.batch_size
+    smaller = f"--batch-size {size // 2} --accumulate {2 * recipe.accumulate} takes the same steps, and "
+    stands = f"the last checkpoint stands: {last}" if last else "no checkpoint was written before"
+    return (
+        f"out of memory at step {engine.step + 1}, with batches of {size}: {smaller if size > 1 else ''}"
+        f"--checkpointing stores less; {stands}"
+    )
 
 
 def expect_watched(engine: Engine, evaluates: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
+from lamina.data.image.decoding import header
 from lamina.data.image.inputs import inputs
 from lamina.data.image.preprocess import ImagePreprocess, fit_images
 from lamina.data.modality import holds
@@ -80,6 +81,21 @@ def describe(source: Source) -> dict[str, object]:
     }
 
 
+def extent(source: Source) -> tuple[int, int] | None:
+    """The height and width of the images; of files that differ in size the medians of some of them."""
+    spec = source.spec
+    if spec.height is not None and spec.width is not None:
+        return spec.height, spec.width
+    files = getattr(source.splits["train"], "paths", ())
+    heads = [header(file) for file in files[:: max(len(files) // SIZED, 1)]]
+    heights, widths = sorted(one.height for one in heads), sorted(one.width for one in heads)
+    return (heights[len(heads) // 2], widths[len(heads) // 2]) if heads else None
+
+
+SIZED = 30
+"""files whose size is read, of those that differ"""
+
+
 MODALITY = Modality(
     name="image",
     noun="images",
@@ -88,6 +104,7 @@ MODALITY = Modality(
     load=cast(Any, load),
     describe=describe,
     augments=True,
+    extent=extent,
     enough=2000,
     inputs=inputs,
     rows=lambda item: False,
