@@ -115,6 +115,7 @@ conformance: $(VENV)/.ready
 
 claims: $(VENV)/.ready
 	$(VENV)/bin/lamina claims --all --out docs/claims.html --results results/claims --table docs/claims.md
+	$(VENV)/bin/python -c "from pathlib import Path; from lamina.claims.running import write_verdicts; write_verdicts(Path('results/claims'))"
 
 clean:
 	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
+from lamina import markup
+
 Count = int | Mapping[str, int] | None
 """A number, one number per player (``{"generator": ..., "discriminator": ...}``), or None if undefined."""
 
@@ -97,6 +99,23 @@ class Card:
             message = "Card(sloped=...) is deprecated: use differentiable_method"
             warnings.warn(message, DeprecationWarning, stacklevel=3)
             object.__setattr__(self, "differentiable_method", sloped)
+
+    def _repr_html_(self) -> str:
+        arxiv = f", arXiv {self.arxiv}" if self.arxiv else ""
+        return markup.pairs(
+            self.title,
+            {
+                "summary": self.summary,
+                "paper": f"{self.authors}: {self.paper}, {self.year}{arxiv}",
+                "takes": ", ".join(self.inputs),
+                "tasks": ", ".join(self.tasks),
+                "parameters": self.parameters,
+                "multiply-adds": self.macs,
+                "differences": "; ".join(self.differences),
+                "weights": ", ".join(f"{one.name} ({one.repository}, {one.licence})" for one in self.published),
+                "recipe": self.recipe,
+            },
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,6 +171,15 @@ def read_results(folder: Path) -> list[ClaimResult]:
     return [read_result(folder / f"{name}.json") for name in NAMES if (folder / f"{name}.json").is_file()]
 
 
+def write_verdicts(folder: Path) -> None:
+    """Write the verdicts of the results in a folder into the package, for ``lamina claims``: ``make claims`` does."""
+    from importlib import resources
+
+    verdicts = {result.name: result.verdict for result in sorted(read_results(folder), key=lambda one: one.name)}
+    text = json.dumps(verdicts, indent=1) + "\n"
+    write_whole(Path(str(resources.files("lamina.claims") / "verdicts.json")), lambda file: file.write(text.encode()))
+
+
 def _storable(value: Any) -> Any:
     """JSON has no infinity: "inf", "-inf" and "nan" are stored as strings."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lamina.claims.registry import check_name, get_claim, list_claims
+from lamina.claims.registry import check_name, get_claim, known_verdicts, list_claims
 from lamina.cli.output import as_json, clean, facts, table
 from lamina.cli.parser import Parser, dashed
 from lamina.errors import UsageError
@@ -47,10 +47,11 @@ def command(argv: Sequence[str]) -> int:
         )
     if not names:
         sentences = {name: get_claim(name).sentence for name in list_claims()}
+        verdicts = known_verdicts()
         if args.json:
             as_json(sentences)
         else:
-            table(("claim", "sentence"), sentences.items())
+            table(("claim", "verdict", "sentence"), ((n, verdicts.get(n, "-"), text) for n, text in sentences.items()))
         return 0
 
     from lamina.claims.running import content, run_claim, write_result

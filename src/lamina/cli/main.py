@@ -27,6 +27,7 @@ VERBS = {
     "export": "a run or a model as ONNX, OpenVINO or torch.export",
     "inspect": "what a run or a model computes for an image or a text",
     "runs": "list and compare runs",
+    "report": "the report of a run, written anew",
     "convert": "published weights with Lamina's names",
     "claims": "experiments that test statements of the field",
     "reproduce": "run published recipes and record their results",

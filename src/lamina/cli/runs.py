@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 
 
 def parser() -> Parser:
-    text = "List runs. For several runs given by path, also list the differences of their configurations."
-    parser = Parser("runs", "[DIR | RUN...]", text, "\nruns/lenet5-digits runs/lenet5-digits-2")
+    text = "List runs: of a folder, or those named; of several named ones also the differences of their configurations."
+    parser = Parser("runs", "[DIR | RUN...]", text, "\nlenet5-digits lenet5-digits-2\n--csv")
     parser.add_argument(
         "where", metavar="DIR|RUN", nargs="*", default=[RUNS], help=f"a folder of runs, or runs (default: {RUNS})"
     )
+    parser.add_argument("--csv", action="store_true", help="print comma-separated values, every metric a column")
     parser.add_common()
     return parser
 
@@ -42,6 +45,9 @@ def command(argv: Sequence[str]) -> int:
     summaries = [summary for _, summary in opened]
     compare = len(args.where) > 1 and len(opened) > 1
     changed = differences([run for run, _ in opened]) if compare else {}
+    if args.csv:
+        print(_csv(summaries), end="")
+        return 0
     if args.json:
         rows = [dataclasses.asdict(summary) for summary in summaries]
         as_json({"runs": rows, "differences": changed} if compare else rows)
@@ -51,7 +57,7 @@ def command(argv: Sequence[str]) -> int:
         return 0
     one_folder = len({path.parent for path in paths}) == 1
     table(
-        ("run", "model", "data", "state", "epochs", "steps", "best validation", "time"),
+        ("run", "model", "data", "state", "epochs", "steps", "best validation", "test", "lr", "ended", "time"),
         (
             (
                 Path(s.path).name if one_folder else s.path,
@@ -61,11 +67,14 @@ def command(argv: Sequence[str]) -> int:
                 s.epochs,
                 s.step,
                 _best(s),
+                _test(s),
+                f"{s.lr:g}",
+                s.date[:16].replace("T", " "),
                 clock(60 * s.minutes),
             )
             for s in summaries
         ),
-        right=(4, 5, 7),
+        right=(4, 5, 8, 10),
     )
     if compare:
         print()
@@ -85,6 +94,27 @@ def _open(path: Path) -> tuple[Run, RunSummary] | None:
     except LaminaError as error:
         note(f"{path} is left out: {error}")
         return None
+
+
+def _test(summary: RunSummary) -> str:
+    """The watched metric on the split of the report."""
+    if summary.test is None:
+        return "-"
+    where = "" if summary.split == "test" else f" ({summary.split})"
+    return f"{number(summary.test)}{where}"
+
+
+def _csv(summaries: Sequence[RunSummary]) -> str:
+    """A row for each run; every metric of a report is a column."""
+    names = list(dict.fromkeys(name for one in summaries for name in one.metrics))
+    fields = [field.name for field in dataclasses.fields(summaries[0])] if summaries else []
+    columns = [name for name in fields if name != "metrics"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *(f"report_{name}" for name in names)])
+    for one in summaries:
+        writer.writerow([*(getattr(one, name) for name in columns), *(one.metrics.get(name) for name in names)])
+    return text.getvalue()
 
 
 def _best(summary: RunSummary) -> str:

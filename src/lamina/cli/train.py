@@ -24,7 +24,7 @@ from lamina.cli.rate import find_rate, write_plot
 from lamina.cli.run_argument import RUNS, add_runs, model_named, resume_command, run_path
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
-from lamina.errors import UsageError
+from lamina.errors import LaminaError, UsageError
 from lamina.options.recipe import Augmentation, Recipe, grouped
 from lamina.registry import canonical, card
 
@@ -96,6 +96,13 @@ def parser(name: str | None = None) -> Parser:
         help="continue the run where there is one, else start it: for schedulers that restart jobs",
     )
     what.add_argument("--dry-run", action="store_true", help="prepare everything, print the plan, write nothing")
+    what.add_argument(
+        "--logger",
+        type=str,
+        action="append",
+        metavar="NAME",
+        help="also log to tensorboard, wandb or mlflow (an extra each); may be given several times",
+    )
     what.add_argument("--print-config", action="store_true", help="print every option as YAML for --config, and stop")
     if name is None:
         title = "recipe (a model's own changes some defaults: lamina train MODEL --help)"
@@ -131,6 +138,10 @@ def command(argv: Sequence[str]) -> int:
     requested["model"] = given(reader.fields, values.get("model") or {}, under="model")
     requested["objective"] = given(reader.fields, values.get("objective") or {}, under="objective") or None
     _expect_enough(args)
+    if args.logger:
+        from lamina.runs.loggers.base import loggers_named
+
+        loggers_named(args.logger)  # a name that is not known is said first
     if args.print_config:
         return _print_config(args, requested)
 
@@ -194,6 +205,7 @@ def _fit(training: Training, args: Namespace, path: Path) -> int | None:
     """Train with a display of progress. The exit status if it was stopped; ``path`` is what resumes."""
     from lamina.cli.plan import plan
     from lamina.cli.progress import Progress
+    from lamina.runs.loggers.base import followed, loggers_named
     from lamina.training.stopping import stoppable
 
     is_main = training.fabric.is_global_zero
@@ -202,13 +214,14 @@ def _fit(training: Training, args: Namespace, path: Path) -> int | None:
         if not progress.quiet:
             for name, line in plan(training).items():
                 print(f"{name:<8}{clean(line)}", file=sys.stderr)
-        with closing(training.events()) as events, progress:
+        with closing(followed(training, loggers_named(args.logger or ()))) as events, progress:
             for event in stoppable(events):
                 progress.show(event)
     except KeyboardInterrupt as stop:
         if is_main:
             step = training.engine.step
             print(f"stopped at step {step}; resume with: {resume_command(path)}", file=sys.stderr)
+            _report_stopped(training)
         return 128 + signal.Signals[str(stop) or "SIGINT"]
     return None
 
@@ -329,6 +342,15 @@ def _notes(training: Training) -> None:
         note(f"left out: {name}")
     if len(skipped) > SKIPPED_SHOWN:
         note(f"... and {len(skipped) - SKIPPED_SHOWN:,} more")
+
+
+def _report_stopped(training: Training) -> None:
+    """The report of a run that was stopped, where it has weights."""
+    if training.directory.weights.is_file():
+        try:
+            print(f"report: {clean(training.run.report())}", file=sys.stderr)
+        except (LaminaError, KeyboardInterrupt) as error:
+            note(f"no report was written: {error or 'interrupted'}")
 
 
 def _plan(training: Training, args: Namespace) -> int:

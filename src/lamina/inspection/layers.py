@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
+from lamina import markup
 from lamina.errors import unknown
 from lamina.inspection.receptive import Layout, ReceptiveField, field_of, follow, input_layout, plain
 from lamina.torch_internals import (
@@ -46,9 +47,26 @@ class LayerRow:
     """size in pixels along each spatial axis; None where a position sees the whole input or there is no spatial axis"""
 
 
+class LayerTable(list[LayerRow]):
+    """The rows of a model's layers; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        return markup.table(
+            ("layer", "type", "output", "parameters", "MACs", "receptive field"),
+            (
+                (row.name, row.type, _sides(row.output_shape), row.parameters, row.macs, _sides(row.receptive_field))
+                for row in (*self, total(self))
+            ),
+        )
+
+
+def _sides(shape: tuple[int, ...] | None) -> str | None:
+    return None if shape is None else " x ".join(map(str, shape))
+
+
 def layer_table(
     model: nn.Module, input_shape: Sequence[int] | Mapping[str, Tensor], *, dtype: torch.dtype | None = None
-) -> list[LayerRow]:
+) -> LayerTable:
     """The layers in the order in which they are called, in evaluation mode.
 
     Args:
@@ -83,7 +101,7 @@ def layer_table(
                 receptive_field=seen_field.size if seen_field else None,
             )
             rows.append((place, row))
-    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+    return LayerTable(row for _, row in sorted(rows, key=lambda pair: pair[0]))
 
 
 def total(rows: Sequence[LayerRow]) -> LayerRow:

@@ -37,6 +37,8 @@ class Pairs:
     """Names and their values."""
 
     pairs: Sequence[tuple[str, str]]
+    marked: frozenset[str] = frozenset()
+    """names that are set in bold, with a bar beside them"""
     kind: str = "pairs"
 
 

@@ -104,4 +104,6 @@ class ReportContent:
     """what the model generated during training, in order"""
     notes: Sequence[str] = ()
     """skipped files, dropped columns, splits made by Lamina"""
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    """the recipe where nothing is given; what differs from it is marked"""
     finished: bool = True

@@ -44,7 +44,7 @@ class RunDirectory:
     ``Task.finalize`` fitted for them; ``card.json``, ``data.json``, ``preprocess.json`` and, for text,
     ``tokenizer.json``: what is needed to use them; ``checkpoints/``; ``metrics.csv``: a row for each epoch;
     ``samples.jsonl``: text generated after each epoch; ``samples/``: pictures (``epoch-0007.png``);
-    ``status.json``: how training ended; ``report.html``.
+    ``status.json``: how training ended; ``results.json``: the metrics that ``report.html`` shows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -128,6 +128,11 @@ class RunDirectory:
     def status(self) -> dict[str, Any]:
         """How the last training of the run ended; empty where it was killed before it ended, or never began."""
         return self.read("status.json") if (self.path / "status.json").exists() else {}
+
+    def results(self) -> dict[str, Any]:
+        """The metrics of the last report, {"split": ..., "metrics": {...}}; empty where there is none of these
+        weights."""
+        return self.read("results.json") if (self.path / "results.json").exists() else {}
 
     def write(self, file: str, content: Mapping[str, Any]) -> None:
         """A small JSON or YAML file, whole or not at all."""

@@ -26,6 +26,7 @@ from lamina.runs.data import chained, open_data, parts_of
 from lamina.runs.directory import RunDirectory
 from lamina.runs.evaluation import like, measure, predicting, seeded
 from lamina.runs.finding import find_data
+from lamina.runs.history import History
 from lamina.runs.weights import load_tensors, load_weights
 from lamina.tasks.base import OneOutput, Task
 from lamina.tasks.kind import Objective, TaskKind
@@ -166,9 +167,9 @@ class Opened:
         return find_data(self.directory, self.config.options, self._data)[1]
 
     @property
-    def history(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv, one for each epoch."""
-        return self.directory.rows()
+    def history(self) -> History:
+        """The rows of metrics.csv, one for each epoch, which answer as a data frame, too."""
+        return History(self.directory.rows())
 
     @property
     def classes(self) -> tuple[str, ...]:

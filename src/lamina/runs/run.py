@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import torch
 from torch import Tensor, nn
 
+from lamina import markup
 from lamina.data.opening import Data
 from lamina.data.source import Source
 from lamina.data.streams import BLANK, Batch
@@ -50,6 +51,21 @@ class Run(Opened):
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        status, rows = self.directory.status(), self.history
+        best = next((row for row in reversed(rows) if row.get("best")), {})
+        facts = {
+            "model": f"{self.config.name}, {self.card['parameters']:,} parameters",
+            "data": self.config.data_name,
+            "task": self.task_name,
+            "state": "finished" if status.get("finished") else "not finished",
+            "epochs": len(rows),
+            **{name: value for name, value in best.items() if name.startswith("validation_")},
+            **{f"test {name}": value for name, value in self.directory.results().get("metrics", {}).items()},
+            "verbs": ", ".join(self.verbs),
+        }
+        return markup.pairs(str(self.path), facts)
 
     @cached_property
     def view(self) -> View:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,16 @@ class RunSummary:
     best: float | None
     """its value on the validation split, in the epoch whose weights are kept"""
     best_epoch: int | None
+    lr: float
+    """peak learning rate"""
+    split: str | None
+    """the split of the last report; None without one"""
+    test: float | None
+    """the watched metric on it"""
+    metrics: dict[str, float]
+    """all metrics of the last report"""
+    date: str
+    """when training ended, or was seen last: 2026-11-30T12:00:00+00:00"""
     minutes: float
     """of training, over all resumptions that ended regularly or by a signal that can be caught"""
 
@@ -39,6 +50,8 @@ def summarise(run: Run) -> RunSummary:
     kept = next((row for row in reversed(rows) if row.get("best")), None)
     metric = run.monitor
     finished = bool(status.get("finished"))
+    results = run.directory.results()
+    metrics = dict(results.get("metrics", {}))
     return RunSummary(
         path=str(run.path),
         model=run.config.name,
@@ -49,8 +62,19 @@ def summarise(run: Run) -> RunSummary:
         metric=metric,
         best=kept.get(f"validation_{metric}") if kept else None,
         best_epoch=int(kept["epoch"]) if kept else None,
+        lr=run.config.recipe.lr,
+        split=results.get("split"),
+        test=metrics.get(metric or "", metrics.get("loss")),
+        metrics=metrics,
+        date=str(status.get("ended") or _modified(run)),
         minutes=round(status.get("seconds", 0.0) / 60, 2),
     )
+
+
+def _modified(run: Run) -> str:
+    """When the last file of training was written, for runs that do not state it."""
+    files = [path for path in (run.path / "metrics.csv", run.path / "config.yaml") if path.exists()]
+    return datetime.fromtimestamp(max(path.stat().st_mtime for path in files), UTC).isoformat(timespec="seconds")
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:

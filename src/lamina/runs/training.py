@@ -6,11 +6,12 @@ import dataclasses
 import itertools
 import time
 import warnings
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from lightning_fabric import Fabric
@@ -34,6 +35,8 @@ from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.finding import find_data
 from lamina.runs.finetuning import fine_tuned, scarce
+from lamina.runs.keywords import TrainKwargs
+from lamina.runs.loggers.base import followed, loggers_named
 from lamina.runs.places import PLACES, with_places
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
@@ -131,6 +134,7 @@ class Training:
         with self.directory.locked():
             self.directory.remove_temporaries()
             self.directory.fitted.unlink(missing_ok=True)  # it may belong to weights that are no longer the best
+            (self.directory.path / "results.json").unlink(missing_ok=True)
             self.directory.keep_rows(self._position().rows)
             began, before = time.monotonic(), self.directory.status().get("seconds", 0.0)
             finished = False
@@ -144,6 +148,7 @@ class Training:
             finally:
                 seconds = round(before + time.monotonic() - began, 1)
                 status = {"finished": finished, "step": self.engine.step, "seconds": seconds}
+                status["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
                 self.directory.write("status.json", status)
 
     def disband(self) -> None:
@@ -372,7 +377,8 @@ def train(
     reset_head: bool | None = None,
     entry: str | None = None,
     task: str | Task | None = None,
-    **options: Any,
+    loggers: Sequence[str] = (),
+    **options: Unpack[TrainKwargs],
 ) -> Run:
     """Train a model on data and return its run.
 
@@ -392,16 +398,18 @@ def train(
     the model's card ("imagenet") or ``hf:<repository>@<revision>`` to start from; ``reset_head`` skips its output layer
     (by default that of classes, for weights of the hub), ``entry`` chooses among those of a checkpoint. The run is
     ``directory/name``; if it exists, ``-2`` is added. ``resume`` continues from the latest checkpoint. Ctrl-C stops
-    after the current step, saves and raises KeyboardInterrupt.
+    after the current step, saves and raises KeyboardInterrupt. ``loggers``: "tensorboard", "wandb", "mlflow", which
+    follow the training.
 
     Raises UsageError, DataError, RunError, TrainingError.
     """
+    following = loggers_named(loggers)
     requested = requested_options(data, recipe, model_options, weights, reset_head, entry, task, options)
     own_task = task if isinstance(task, Task) else None
     training = prepare(model, requested, config=config, name=name, directory=directory, resume=resume, task=own_task)
     for text in training.resume_notes:
         warnings.warn(text, stacklevel=2)
-    for _ in stoppable(training.events()):
+    for _ in stoppable(followed(training, following)):
         pass
     training.disband()
     training.finalize()

@@ -38,7 +38,7 @@ def sections(content: ReportContent) -> list[Section]:
     """Recipe, card, data and run, environment, the command."""
     facts = {name: value for name, value in content.facts.items() if name != "command"}
     found = [
-        Section(name="recipe", title="Recipe", blocks=[_pairs(content.recipe)]),
+        Section(name="recipe", title="Recipe", blocks=_recipe(content)),
         Section(name="card", title="The architecture", blocks=_card(content.card)),
         Section(name="facts", title="Data and run", blocks=[_pairs(facts)]),
         Section(name="environment", title="Environment", blocks=[_pairs(content.environment)]),
@@ -46,6 +46,23 @@ def sections(content: ReportContent) -> list[Section]:
     if command := content.facts.get("command"):
         found.append(Section(name="command", title="To repeat it", blocks=[Command(text=str(command))]))
     return found
+
+
+def _recipe(content: ReportContent) -> list[Block]:
+    """The recipe, what differs from the default marked."""
+    recipe, defaults = content.recipe, content.defaults
+    if not defaults or not recipe:
+        return [_pairs(recipe)]
+    other = [name for name, value in recipe.items() if name in defaults and plain(value) != plain(defaults[name])]
+    pairs = [
+        (
+            name.replace("_", " "),
+            f"{plain(value)} (default: {plain(defaults[name])})" if name in other else plain(value),
+        )
+        for name, value in sorted(recipe.items(), key=lambda item: item[0] not in other)
+    ]
+    says = "What differs from the default is marked and comes first." if other else "All of it is the default."
+    return [Text(text=says), Pairs(pairs=pairs, marked=frozenset(name.replace("_", " ") for name in other))]
 
 
 def _pairs(values: Mapping[str, object]) -> Block:

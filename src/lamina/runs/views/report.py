@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 
+from lamina import registry
 from lamina.files import write_whole
-from lamina.options.recipe import Recipe
+from lamina.options.conversion import typed
+from lamina.options.recipe import Recipe, grouped
 from lamina.report.content import ReportContent
 from lamina.report.page import chosen, render_report
+from lamina.runs.config import published
 from lamina.runs.views.base import View
 from lamina.version import __version__
 
@@ -24,6 +27,8 @@ def write_report(view: View) -> Path:
     outcome = chosen(content.outcomes)
     more = view.sections(content, outcome) if outcome is not None else []
     page = render_report(content, more).encode()
+    if outcome is not None:
+        view.run.directory.write("results.json", {"split": outcome.split, "metrics": dict(outcome.metrics)})
     write_whole(view.run.directory.report, lambda file: file.write(page))
     return view.run.directory.report
 
@@ -52,6 +57,7 @@ def report_content(view: View) -> ReportContent:
         classes=run.classes,
         card={**card.get("card", {}), **{f"option {key}": value for key, value in card.get("config", {}).items()}},
         recipe=_flat(run.config.recipe),
+        defaults=_defaults(card.get("variant")),
         facts=facts,
         environment=environment(),
         history=run.history,
@@ -74,6 +80,13 @@ def _flat(recipe: Recipe) -> dict[str, object]:
     """The recipe's options in one table, augmentation included."""
     options = asdict(recipe)
     return {**options, **options.pop("augmentation")}
+
+
+def _defaults(variant: str | None) -> dict[str, object]:
+    """The recipe that training takes where nothing is given: the model's own over the library's."""
+    own = grouped(published(registry.card(variant).recipe)) if variant and registry.is_model(variant) else {}
+    own = {name: value for name, value in own.items() if name in {field.name for field in fields(Recipe)}}
+    return _flat(Recipe(**typed(Recipe, own, "recipe option")))
 
 
 def environment() -> dict[str, object]:

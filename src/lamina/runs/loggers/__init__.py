@@ -1,0 +1,1 @@
+"""Trackers of experiments as consumers of the events of training."""
