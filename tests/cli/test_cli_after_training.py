@@ -1,5 +1,5 @@
-"""After training: reports by the command line, of stopped runs too; runs compared by name, as CSV; figures of a notebook;
-loggers that follow the events."""
+"""After training: reports by the command line, of stopped runs too; runs compared by name, as CSV; tables in
+notebooks; loggers that follow the events."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def test_runs_by_name_with_test_figures_date_and_rate(lamina: Lamina) -> None:
     assert "16 (default: " in page
 
 
-def test_a_stopped_run_has_its_report_and_report_writes_it_anew(
-    lamina: Lamina, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_has_its_report_which_is_written_anew(lamina: Lamina, monkeypatch: pytest.MonkeyPatch) -> None:
     from lamina.training import stopping
 
     def stopped(events: Any) -> Any:

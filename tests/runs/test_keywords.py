@@ -39,12 +39,8 @@ def generated() -> str:
             if field.name not in EXPLICIT:
                 hint = str(field.type)
                 lines[field.name] = f"    {field.name}: {hint if 'None' in hint.split(' | ') else hint + ' | None'}\n"
-    words = set(re.findall(r"\b[A-Z]\w+", re.sub(r'"[^"]*"', "", "".join(lines.values())))) - {
-        "None",
-        "Literal",
-        "Any",
-        "Mapping",
-    }
+    plain = re.sub(r"""(['"]).*?\1""", "", "".join(lines.values()))
+    words = set(re.findall(r"\b[A-Z]\w+", plain)) - {"None", "Literal", "Any", "Mapping"}
     return HEAD.format(names=", ".join(sorted(words | {"Augmentation"}))) + "".join(lines.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
-from lamina.options.recipe import Augmentation, NCHW, NHWC, Optimizer, Precision, Schedule
+from lamina.options.recipe import Augmentation, Optimizer, Precision, Schedule
 
 
 class TrainKwargs(TypedDict, total=False):
