@@ -37,7 +37,7 @@ def generated() -> str:
     for cls in (Recipe, Augmentation, DataOptions):
         for field in dataclasses.fields(cls):
             if field.name not in EXPLICIT:
-                hint = str(field.type)
+                hint = str(field.type).replace("'", '"')
                 lines[field.name] = f"    {field.name}: {hint if 'None' in hint.split(' | ') else hint + ' | None'}\n"
     plain = re.sub(r"""(['"]).*?\1""", "", "".join(lines.values()))
     words = set(re.findall(r"\b[A-Z]\w+", plain)) - {"None", "Literal", "Any", "Mapping"}

@@ -43,21 +43,21 @@ class TrainKwargs(TypedDict, total=False):
     metric_network: str | None
     metric_layer: str | None
     metric_samples: int | None
-    sample_metrics: tuple[Literal['fid', 'kid', 'precision-recall', 'recognised'], ...] | None
+    sample_metrics: tuple[Literal["fid", "kid", "precision-recall", "recognised"], ...] | None
     calibrate: bool | None
     patience: int | None
     freeze: tuple[str, ...] | None
     layer_decay: float | None
     checkpointing: bool | None
-    memory: Literal['auto', 'hold', 'stream'] | None
+    memory: Literal["auto", "hold", "stream"] | None
     workers: int | None
     seed: int | None
     precision: Precision | None
     compile: bool | None
     checkpoint_every: int | None
-    accelerator: Literal['auto', 'cpu', 'cuda', 'mps'] | None
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] | None
     devices: int | None
-    resize: Literal['stretch', 'pad', 'crop'] | None
+    resize: Literal["stretch", "pad", "crop"] | None
     flip: bool | None
     shift: int | None
     crop: int | None
@@ -70,8 +70,8 @@ class TrainKwargs(TypedDict, total=False):
     erasing: float | None
     mixup: float | None
     cutmix: float | None
-    normalisation: Literal['auto', 'data', 'imagenet', 'half', 'unit'] | None
-    binarise: Literal['none', 'threshold', 'once', 'always'] | None
+    normalisation: Literal["auto", "data", "imagenet", "half", "unit"] | None
+    binarise: Literal["none", "threshold", "once", "always"] | None
     target: str | tuple[str, ...] | None
     text: str | None
     languages: tuple[str, ...] | None
@@ -83,13 +83,13 @@ class TrainKwargs(TypedDict, total=False):
     split_column: str | None
     missing: tuple[str, ...] | None
     delimiter: str | None
-    decimal: Literal['auto', '.', ','] | None
+    decimal: Literal["auto", ".", ","] | None
     thousands: str | None
-    header: Literal['yes', 'no'] | None
+    header: Literal["yes", "no"] | None
     encoding: str | None
     root: str | None
     suffix: str | None
-    layout: Literal['auto', 'NCHW', 'NHWC'] | None
+    layout: Literal["auto", "NCHW", "NHWC"] | None
     skip_bad: bool | None
     validation: float | None
     test: float | None
@@ -108,9 +108,9 @@ class TrainKwargs(TypedDict, total=False):
     past: tuple[str, ...] | None
     season: int | None
     frequency: str | None
-    gaps: Literal['refuse', 'fill', 'split'] | None
+    gaps: Literal["refuse", "fill", "split"] | None
     rows: tuple[int, ...] | None
-    scale: Literal['auto', 'channel', 'series'] | None
+    scale: Literal["auto", "channel", "series"] | None
     calendar: bool | None
     tokenizer: str | None
     vocabulary: int | None
