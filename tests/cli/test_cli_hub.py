@@ -209,3 +209,12 @@ def test_weights_whose_features_transfer_beat_weights_from_nothing(lamina: Lamin
     ours, theirs = (run.evaluate(data=data)["accuracy"] for run in (tuned, nothing))
     assert ours > theirs + 0.05, (ours, theirs)
     assert ours > 0.6
+
+
+def test_info_prints_the_file_of_an_architecture(lamina: Lamina) -> None:
+    status, out, _ = lamina("info", "LeNet5", "--source")
+    assert status == 0
+    assert "class LeNet5" in out
+    assert out.splitlines()[0].endswith("lenet5.py")
+    found = json.loads(lamina("info", "lenet5", "--source", "--json")[1])
+    assert Path(found["file"]).read_text() == found["source"]

@@ -11,6 +11,7 @@ from lamina.cards import Card, Variant
 from lamina.cli.output import as_json, count, facts, note, shapes, size, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import add_run, run_or_model
+from lamina.errors import UsageError
 from lamina.registry import canonical, card
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 def parser() -> Parser:
     text = "The facts of a model or a run: paper, reported results, differences from the paper; every layer."
-    parser = Parser("info", "MODEL | RUN", text, "lenet5\nruns/lenet5-digits")
+    parser = Parser("info", "MODEL | RUN", text, "lenet5\nlenet5 --source\nruns/lenet5-digits")
     add_run(parser, "MODEL|RUN")
+    parser.add_argument("--source", action="store_true", help="print the file of the architecture instead")
     parser.add_common()
     return parser
 
@@ -30,6 +32,8 @@ def parser() -> Parser:
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
     path = run_or_model(args.run, args.runs)
+    if args.source:
+        return _source(args.run if path is None else _variant_of(path), args.json)
     if path is None:
         name = canonical(args.run)
         title, facts_, rows = _of_model(name)
@@ -44,6 +48,31 @@ def command(argv: Sequence[str]) -> int:
         print()
         _show_layers(rows)
     return 0
+
+
+def _source(name: str, as_document: bool) -> int:
+    """Print the file that an architecture is written in."""
+    import inspect
+
+    from lamina.registry import variant
+
+    file = Path(inspect.getsourcefile(variant(name).build) or "")
+    text = file.read_text(encoding="utf-8")
+    if as_document:
+        as_json({"model": canonical(name), "file": str(file), "source": text})
+    else:
+        print(f"# {file}\n\n{text}", end="")
+    return 0
+
+
+def _variant_of(path: Path) -> str:
+    """The variant that a run trains. Raises UsageError for a module of the user's own."""
+    from lamina.runs.run import open_run
+
+    found = open_run(path).card.get("variant")
+    if found is None:
+        raise UsageError(f"{path} holds a module of your own: its source is yours")
+    return str(found)
 
 
 def _of_model(name: str) -> Found:
