@@ -39,7 +39,7 @@ def loggers_named(names: Sequence[str]) -> list[type[Logger]]:
         try:
             found.append(load(LOGGERS[name]))
         except ImportError as error:
-            raise UsageError(f"the logger {name} is not installed: pip install lamina[{name}]") from error
+            raise UsageError(f"the logger {name} is not installed ({error}): pip install lamina[{name}]") from error
     return found
 
 
