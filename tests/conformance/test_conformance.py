@@ -68,6 +68,22 @@ def test_it_conforms(name: str, title: str) -> None:
     applied(check, name)
 
 
+# Players whose nets are of a class that stands above already, but not the same: another norm, several at once, maxout.
+OTHER_PLAYERS = [
+    player
+    for name in list_models(task="adversarial")
+    for player in players_of(name)
+    if player not in SMALLEST and name in ("gan", "gman", "wgan-gp")
+]
+
+
+@pytest.mark.parametrize("title", [title for title in CHECKS if "compile" not in title])
+@pytest.mark.parametrize("name", OTHER_PLAYERS)
+def test_players_of_another_net_conform(name: str, title: str) -> None:
+    """The nets of the other variants differ in widths alone, of which ``small`` is one form."""
+    applied(CHECKS[title], name)
+
+
 @slow
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLEST)

@@ -205,6 +205,27 @@ def test_the_penalty_stays_in_float32_under_bf16(
     assert judged.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("model", "norm", "options", "eager"),
+    [
+        ("wgan-gp", "layer", {}, True),
+        ("dcgan-16", "none", {"objective": {"name": "hinge", "r1": 1.0}}, True),
+        ("dcgan-16", "batch", {}, False),
+        ("wgan", "batch", {}, False),
+    ],
+)
+def test_only_a_discriminator_that_is_differentiated_twice_is_not_compiled(
+    tmp_path: Path, pictures: Path, model: str, norm: str, options: dict[str, Any], eager: bool
+) -> None:
+    net = {**NET, "image_size": 16, "discriminator_norm": norm}
+    training = begin(tmp_path, pictures, model, steps=1, compile=True, model_options=net, **options)
+    raw = training.engine.raw
+    assert raw["generator"]._compiled_call_impl is not None
+    assert (raw["discriminator"]._compiled_call_impl is None) == eager
+    text = "discriminator is not compiled: torch.compile does not support gradients of its gradients"
+    assert [note for note in training.notes if "not compiled" in note] == eager * [text]
+
+
 def test_weights_of_a_clipped_critic(tmp_path: Path, pictures: Path) -> None:
     training = begin(tmp_path, pictures, "wgan", steps=3, model_options={**NET, "image_size": 16})
     assert training.parts.task.options == ClippedOptions()  # the variant's own objective
