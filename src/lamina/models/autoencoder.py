@@ -254,12 +254,12 @@ class LSTMAutoencoder(nn.Module):
         return rows.reshape(-1, self.time, self.width)
 
 
-_TABLES_AND_IMAGES = ("table", "image")
+_FLAT = ("table", "image", "series")
 _DENSE = "a torch.nn.Sequential built by hand"
 
 
 def _card(**facts: Any) -> Card:
-    return Card(**{"tasks": ("autoencoding",), "inputs": _TABLES_AND_IMAGES, "recipe": "autoencoder", **facts})
+    return Card(**{"tasks": ("autoencoding", "anomaly"), "inputs": _FLAT, "recipe": "autoencoder", **facts})
 
 
 _HINTON: dict[str, Any] = {
@@ -321,6 +321,7 @@ VARIANTS = {
             year=2011,
             reference="plain functional calls",
             inputs=("image",),
+            tasks=("autoencoding",),
             input=(1, 32, 32),
             # convolutions 1-32-64-128, 2,048 numbers <-> 64, the same back
             parameters=(9 * 32 + 32)

@@ -107,7 +107,7 @@ def _variant(kind: Kind, facts: dict[str, Any]) -> Variant:
         authors="Zeng, Chen, Zhang, Xu" if kind != "rlinear" else "Li, Qi, Li, Xu",
         year=2023,
         inputs=("series",),
-        tasks=("forecasting",),
+        tasks=("forecasting", "anomaly"),
         input=(96, 7),
         reference="a plain matrix product",
         recipe="linear-forecaster",

@@ -224,7 +224,7 @@ def _variant(kind: Kind, **facts: Any) -> Variant:
         year=2020,
         arxiv="1905.10437",
         inputs=("series",),
-        tasks=("forecasting",),
+        tasks=("forecasting", "anomaly"),
         input=(96, 7),
         reference="a plain re-write of the authors' code with its weights",
         recipe="nbeats",

@@ -105,7 +105,7 @@ class RecurrentForecaster(nn.Module):
 def _variant(kind: Kind, gates: int, **facts: Any) -> Variant:
     card = Card(
         inputs=("series",),
-        tasks=("forecasting", "remaining-life"),
+        tasks=("forecasting", "anomaly", "remaining-life"),
         input=(96, 7),
         parameters=gates * 64 * (7 + 64 + 2) + 65 * 672 + 14,
         macs=96 * gates * 64 * (7 + 64) + 64 * 672,

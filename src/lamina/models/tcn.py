@@ -121,7 +121,7 @@ VARIANTS = {
             year=2018,
             arxiv="1803.01271",
             inputs=("series",),
-            tasks=("forecasting", "remaining-life"),
+            tasks=("forecasting", "anomaly", "remaining-life"),
             input=(96, 7),
             # the blocks 29,216, the head, RevIN
             parameters=29_216 + 33 * 672 + 14,

@@ -18,6 +18,7 @@ TASKS: Plugins[TaskKind] = Plugins(
         "language-modelling": "lamina.tasks.language_modelling:KIND",
         "translation": "lamina.tasks.translation:KIND",
         "forecasting": "lamina.tasks.forecasting.task:KIND",
+        "anomaly": "lamina.tasks.anomaly.task:KIND",
         "remaining-life": "lamina.tasks.remaining_life.task:KIND",
         "autoencoding": "lamina.tasks.autoencoding:KIND",
         "variational": "lamina.tasks.variational:KIND",

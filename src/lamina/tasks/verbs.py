@@ -11,6 +11,7 @@ from typing import Any
 
 from lamina.tasks.adversarial.cycle_options import DirectionOptions
 from lamina.tasks.adversarial.options import AdversarialSampleOptions
+from lamina.tasks.anomaly.options import AlarmOptions
 from lamina.tasks.autoencoder_options import (
     AutoencoderVerdict,
     BoundOptions,
@@ -38,6 +39,7 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "arbitrary-style-transfer": {"evaluate": NoOptions, "style": BlendOptions},
     "translation": {"evaluate": BeamOptions, "predict": TranslationOptions},
     "forecasting": {"evaluate": BacktestOptions, "predict": ForecastOptions},
+    "anomaly": {"evaluate": AlarmOptions, "predict": AlarmOptions},
     "remaining-life": {"evaluate": LifeEvaluation, "predict": LifeLevels},
     "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
     "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},

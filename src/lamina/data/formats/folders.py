@@ -10,6 +10,7 @@ from lamina.data.formats.cifar import cifar_batches, open_cifar
 from lamina.data.formats.classes import Splits, class_source, named_splits, splits_within
 from lamina.data.formats.cmapss import cmapss_files, open_sets
 from lamina.data.formats.idx import idx_pairs, open_idx
+from lamina.data.formats.nab import is_nab, open_nab
 from lamina.data.formats.tables import open_table
 from lamina.data.formats.texts import only_text, open_text, split_texts
 from lamina.data.formats.tree import Folder, data_files, is_document, scan
@@ -47,6 +48,8 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
         return open_idx(name, pairs, options)
     if batches := cifar_batches(root.path):
         return open_cifar(name, batches, options)
+    if is_nab(root.path):
+        return open_nab(name, root.path, options)
     files, folders = data_files(root.files), root.folders
     if sets := cmapss_files(files):
         return open_sets(name, sets, options)

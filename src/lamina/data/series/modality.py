@@ -13,12 +13,13 @@ from lamina.data.series.fitting import fit_series
 from lamina.data.series.life import fit_life, load_life
 from lamina.data.series.panel import ONLY, Series
 from lamina.data.series.preprocess import SeriesPreprocess
+from lamina.data.series.restoring import ANOMALY, fit_anomaly, load_anomaly
 from lamina.data.series.stamps import stamp_text
 from lamina.data.source import Source
 from lamina.errors import UsageError
 
-FITS: dict[str, Callable[[Source, Needs], SeriesPreprocess]] = {LIFE: fit_life}
-LOADS: dict[str, Callable[[Mapping[str, Any]], SeriesPreprocess]] = {LIFE: load_life}
+FITS: dict[str, Callable[[Source, Needs], SeriesPreprocess]] = {LIFE: fit_life, ANOMALY: fit_anomaly}
+LOADS: dict[str, Callable[[Mapping[str, Any]], SeriesPreprocess]] = {LIFE: load_life, ANOMALY: load_anomaly}
 """those of tasks whose windows are others than of forecasts"""
 
 

@@ -77,6 +77,8 @@ class Panel:
     """gaps that were found"""
     repeated: int = 0
     """rows at a time that another row of the series had, which are left out"""
+    anomalous_R: Array | None = None
+    """rows labelled as anomalies, for evaluation alone; None: no labels"""
 
     @property
     def series_of(self) -> Array:

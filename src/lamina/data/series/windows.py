@@ -68,7 +68,7 @@ class Windows:
             series_B = self.series_R[start_B]
             for name, of_SC in zip(("mean", "std", "scale"), self.units, strict=True):
                 batch[name] = of_SC[series_B]
-            batch["origin"] = start_B + L
+            batch["origin"], batch["series"] = start_B + L, series_B
         return batch
 
     @property

@@ -23,6 +23,7 @@ VIEWS: Plugins[type[View]] = Plugins(
         "adversarial/image": "lamina.runs.adversarial.views:AdversarialImageView",
         "adversarial/table": "lamina.runs.adversarial.views:AdversarialTableView",
         f"adversarial/{ANY}": "lamina.runs.adversarial.views:AdversarialView",
+        "anomaly/series": "lamina.runs.series.anomaly:AnomalyView",
         "autoencoding/image": "lamina.runs.autoencoding.views:AutoencoderImageView",
         "autoencoding/table": "lamina.runs.autoencoding.views:AutoencoderTableView",
         f"autoencoding/{ANY}": "lamina.runs.autoencoding.views:AutoencoderView",
