@@ -78,6 +78,7 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.memory
 	$(RUN) -m benchmarks.style_transfer
 	$(RUN) -m benchmarks.vae_training
+	$(RUN) -m benchmarks.forecaster_training
 	$(RUN) -m benchmarks.dcgan_training
 
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.

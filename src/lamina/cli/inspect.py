@@ -74,7 +74,7 @@ def command(argv: Sequence[str]) -> int:
         raise UsageError("--entry is of a file of weights: give --weights too")
     given = (args.image is not None) + (args.text is not None)
     if given == 2 or (not given and (path is None or not _as_it_is(path))):
-        raise UsageError("nothing to inspect: give --image FILE, --history FILE or --text TEXT")
+        raise UsageError("nothing to inspect: give --image FILE or --text TEXT, of a forecaster --history FILE")
     if args.text is not None and path is None:
         raise UsageError("--text is for runs: a model without a run has no tokenizer")
     if args.text is not None and args.stage is not None:

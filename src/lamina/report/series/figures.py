@@ -77,6 +77,8 @@ def _paint_fan(axes, one: Fan, colours: Sequence[str], ink: str, muted: str) -> 
         axes.plot(ahead, y, color=colours[2 + k % 2], linewidth=1.2, linestyle=DASHES[1], label=name)
     mark = "o" if len(ahead) == 1 else ""
     axes.plot(ahead, one.forecast_H, color=colours[0], linewidth=1.8, marker=mark, label="forecast")
+    if len(one.past_L) == 1:
+        axes.set_xlim(0.5, len(ahead) + 0.5)
     axes.axvline(0.5, color=muted, linewidth=1, linestyle=(0, (2, 3)))
     legend(axes, columns=5)
     readable(axes.yaxis)
@@ -176,6 +178,21 @@ def _weights(matrix_HL: Floats) -> Callable[[Figure], None]:
         readable(bar.ax.yaxis)
 
     return paint
+
+
+def attention(matrix_NN: Floats, title: str) -> Markup:
+    """The attention of each patch (row) to each (column); rows sum to 1."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        image = axes.imshow(matrix_NN, cmap="Blues", vmin=0, interpolation="none", rasterized=True)
+        axes.grid(visible=False)
+        axes.set(xlabel="patch attended to", ylabel="patch")
+        bar = figure.colorbar(image, ax=axes, shrink=0.9)
+        bar.outline.set_visible(False)
+        readable(bar.ax.yaxis)
+
+    return draw(paint, f"{title}: attention between {len(matrix_NN)} patches", 380, 320)
 
 
 def importance_of_past(effect_L: Floats, name: str) -> Markup:

@@ -54,9 +54,12 @@ class ForecasterPage:
         for name, fans in self.components.items():
             parts = Charts(charts=[Chart(title=one.title, svg=figures.fan(one)) for one in fans])
             sections.append(Section(name=f"parts-{len(sections)}", title=f"Parts of {name}", blocks=[parts]))
-        for title, matrices in (("Weights", self.maps), ("Attention over patches", self.attention)):
+        for title, matrices, draw in (
+            ("Weights", self.maps, figures.weights),
+            ("Attention over patches", self.attention, figures.attention),
+        ):
             if matrices:
-                drawn = [Chart(title=name, svg=figures.weights(one, name)) for name, one in matrices.items()]
+                drawn = [Chart(title=name, svg=draw(one, name)) for name, one in matrices.items()]
                 sections.append(Section(name=title.split()[0].lower(), title=title, blocks=[Charts(charts=drawn)]))
         sections.append(Section(name="facts", title="Provenance", blocks=[Pairs(pairs=list(self.facts.items()))]))
         return render("inspection_forecast.html", content=self, sections=sections)

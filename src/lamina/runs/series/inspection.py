@@ -5,10 +5,12 @@ Legend: L context, H horizon, C channels, P inputs, W steps that are replaced to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from lamina.data.series.panel import Series
 from lamina.data.series.preprocess import spelled
 from lamina.data.streams import Batch
 from lamina.errors import UsageError, unknown
+from lamina.report.series.figures import Fan
 from lamina.report.series.inspection import ForecasterPage
 from lamina.report.wording import number
 from lamina.runs.evaluation import like, predicting
@@ -91,6 +94,44 @@ def last_window(preprocess: Any, history: History) -> Batch:
     return {name: value[:1] for name, value in preprocess.encode_input(history).items()}
 
 
+def _parts(task: Any, model: Any, batch: Batch) -> dict[str, Tensor]:
+    """What the forecast is the sum of, (H, C) each in own units but for the mean that they have in common."""
+    divide = getattr(model, "parts", None)
+    if divide is None:
+        return {}
+    found = divide(*task.call(batch)[0])
+    std_B1C = batch["std"][:, None] if task.preprocess.standardised else 1.0
+    whole = {name: (task.point(part) * std_B1C)[0].float().cpu() for name, part in found.items()}
+    first = next(iter(whole))
+    if task.preprocess.standardised:
+        whole[first] = whole[first] + batch["mean"][0].float().cpu()
+    return whole
+
+
+def _attention(task: Any, model: Any, batch: Batch) -> dict[str, Any]:
+    """What each patch attends to in each layer, mean over channels and heads, (N, N)."""
+    look = getattr(model, "attention_maps", None)
+    if look is None:
+        return {}
+    return {
+        f"layer {k}": part[0].mean((0, 1)).float().cpu().numpy() for k, part in enumerate(look(*task.call(batch)[0]))
+    }
+
+
+def _components(parts: dict[str, Tensor], names: Sequence[str], shown: Sequence[int]) -> dict[str, Sequence[Fan]]:
+    """A figure for each part of the forecast of each target."""
+    if len(parts) < 2:
+        return {}
+    nothing = np.full(1, np.nan)
+    return {
+        names[c]: [
+            Fan(title=name, past_L=nothing, forecast_H=cast(Any, part[:, c].numpy()))
+            for name, part in parts.items()
+        ]
+        for c in shown
+    }
+
+
 def inspect_history(run: Any, history: History, target: str | int | None) -> ForecasterPage:
     """``Run.inspect`` for forecasters, with its page: the first series of a history. Raises UsageError or DataError."""
     preprocess, task = run.preprocess, run.task
@@ -104,6 +145,8 @@ def inspect_history(run: Any, history: History, target: str | int | None) -> For
         given = like(run.model, batch)
         effect_LC, effect_P = occlusion(task, run.model, given)
         out = task.predict(run.model, given)
+        parts = _parts(task, run.model, given)
+        attention = _attention(task, run.model, given)
     levels = task.options.level if "lower" in out else ()
     rows = preprocess.forecast_rows({name: value[0] for name, value in out.items()}, levels)
     matrices: dict[str, Tensor] = getattr(run.model, "maps", dict)()
@@ -124,6 +167,8 @@ def inspect_history(run: Any, history: History, target: str | int | None) -> For
         fans=[fans[c] for c in shown],
         importance={name: cast(Any, value.numpy()) for name, value in importance.items()},
         inputs=inputs,
+        components=_components(parts, names, shown),
+        attention=attention,
         maps={name: cast(Any, value.numpy()) for name, value in maps.items()},
         predictions=[(name, number(float(out["forecast"][0, 0, names.index(name)]))) for name in names],
         facts={"model": run.config.name, "weights": f"the best of {run.path}", "data": run.config.data_name},

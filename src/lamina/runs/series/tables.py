@@ -5,8 +5,11 @@ Legend: H horizon, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from lamina.runs.series.backtest import MODEL, Backtest, measured
 from lamina.tasks.forecasting.scores import Truth, scores
@@ -36,15 +39,20 @@ def scored(result: Backtest, per: str, names: Sequence[str], targets: Sequence[s
     tables = [compared(result)]
     whole = dict(found)
     if per != "all":
+        labels = {
+            "step": _steps(result.truth),
+            "channel": tuple(targets),
+            "series": tuple(n or "the series" for n in names),
+        }
+        columns = {name: errors_by(result.truth, y, per) for name, y in result.methods.items()}
         rows = []
-        for label, part in parts(result.truth, per, names, targets):
-            of = {name: scores(part, y).get("mae") for name, y in result.methods.items()}
+        for k, label in enumerate(labels[per]):
+            of = {name: values[k] for name, values in columns.items()}
+            if all(value is None for value in of.values()):
+                continue
             rows.append((label, list(of.values())))
-            found |= {
-                f"{label}_mae" if name == MODEL else f"{label}_{name}_mae": one
-                for name, one in of.items()
-                if one is not None
-            }
+            keys = {name: f"{label}_mae" if name == MODEL else f"{label}_{name.replace(' ', '_')}_mae" for name in of}
+            found |= {keys[name]: value for name, value in of.items() if value is not None}
         tables.append(ScoreTable((f"MAE by {per}", *result.methods), rows))
     found.tables = tuple(tables)
     found.shown = tuple(
@@ -67,18 +75,23 @@ def compared(result: Backtest) -> ScoreTable:
     return ScoreTable(("forecast", *(SCORES[name] for name in names), "skill MSE %", "skill MAE %"), rows)
 
 
-def parts(truth: Truth, per: str, names: Sequence[str], targets: Sequence[str]) -> Iterator[tuple[str, Truth]]:
-    """The values that are of one step, one series or one channel, with their names."""
-    if per == "step":
-        for step in range(truth.target_NHC.shape[1]):
-            yield f"step {step + 1}", truth.only(step=step)
-    elif per == "channel":
-        for channel, name in enumerate(targets):
-            yield name, truth.only(channel=channel)
+def errors_by(truth: Truth, y_NHC: Tensor, per: str) -> list[float | None]:
+    """The mean absolute error of each step, channel or series, in standard deviations; None without a value."""
+    error = (y_NHC.double() - truth.target_NHC.double()).abs().masked_fill(~truth.seen_NHC, 0.0)
+    count = truth.seen_NHC.double()
+    if per == "series":
+        series = int(truth.series_N.max()) + 1
+        total, seen = (torch.zeros(series, dtype=torch.float64) for _ in range(2))
+        total.index_add_(0, truth.series_N, error.sum((1, 2)))
+        seen.index_add_(0, truth.series_N, count.sum((1, 2)))
     else:
-        for series in sorted(set(truth.series_N.tolist())):
-            seen = truth.seen_NHC & (truth.series_N == series)[:, None, None]
-            yield names[series] or "the series", Truth(**{**vars(truth), "seen_NHC": seen})
+        axes = (0, 2) if per == "step" else (0, 1)
+        total, seen = error.sum(axes), count.sum(axes)
+    return [float(a / b) if b else None for a, b in zip(total, seen, strict=True)]
+
+
+def _steps(truth: Truth) -> tuple[str, ...]:
+    return tuple(f"step {step + 1}" for step in range(truth.target_NHC.shape[1]))
 
 
 def _others(result: Backtest) -> tuple[str, ...]:

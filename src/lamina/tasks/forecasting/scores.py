@@ -5,7 +5,7 @@ Legend: N windows, H horizon, C channels, Q quantiles, S series.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,14 +34,6 @@ class Truth:
     def at(self, index_N: Tensor) -> Truth:
         """Some of the windows."""
         return Truth(*(getattr(self, name)[index_N] for name in self.__dataclass_fields__))
-
-    def only(self, step: int | None = None, channel: int | None = None) -> Truth:
-        """One step of the forecast, or one channel."""
-        seen = torch.zeros_like(self.seen_NHC)
-        steps = slice(None) if step is None else slice(step, step + 1)
-        channels = slice(None) if channel is None else slice(channel, channel + 1)
-        seen[:, steps, channels] = self.seen_NHC[:, steps, channels]
-        return replace(self, seen_NHC=seen)
 
 
 def scores(truth: Truth, y_NHC: Tensor) -> dict[str, float]:
