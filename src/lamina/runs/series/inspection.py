@@ -125,8 +125,7 @@ def _components(parts: dict[str, Tensor], names: Sequence[str], shown: Sequence[
     nothing = np.full(1, np.nan)
     return {
         names[c]: [
-            Fan(title=name, past_L=nothing, forecast_H=cast(Any, part[:, c].numpy()))
-            for name, part in parts.items()
+            Fan(title=name, past_L=nothing, forecast_H=cast(Any, part[:, c].numpy())) for name, part in parts.items()
         ]
         for c in shown
     }
