@@ -64,6 +64,13 @@ def test_the_discriminator_is_another_file(run: lamina.Run) -> None:
     assert read_metadata(exported.path)["player"] == '"discriminator"'
 
 
+def test_info_lists_the_layers_of_conditional_players(run: lamina.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(run.path)]) == 0
+    printed = capsys.readouterr().out
+    assert "generator.stages.0.0" in printed
+    assert "discriminator.output" in printed
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,14 +93,19 @@ def _of_model(name: str) -> Found:
 
 def _of_players(row: Variant, model: Any, config: Any) -> list[LayerRow]:
     """The layers of each player, called as its example or its card says."""
+    import torch
+
     from lamina.export.example import input_shape
     from lamina.inspection.layers import layer_table
 
     rows: list[LayerRow] = []
     for player in row.players:
-        one = row.player(player)
+        one, module = row.player(player), getattr(model, player)
         given: Any = input_shape(one, config) if one.example is None else one.example(config, 1)
-        own = layer_table(getattr(model, player), given)
+        if one.example is None and getattr(module, "classes", 0):  # a label beside the tensor
+            tensors = (torch.zeros(1, *given), torch.zeros(1, dtype=torch.int64))
+            given = dict(zip(inspect.signature(module.forward).parameters, tensors, strict=False))
+        own = layer_table(module, given)
         rows += [dataclasses.replace(layer, name=f"{player}.{layer.name}") for layer in own]
     return rows
 
