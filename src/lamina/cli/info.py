@@ -100,9 +100,10 @@ def _of_players(row: Variant, model: Any, config: Any) -> list[LayerRow]:
 
     rows: list[LayerRow] = []
     for player in row.players:
-        one, module = row.player(player), getattr(model, player)
+        one = row.player(player)
+        module: Any = getattr(model, player)
         given: Any = input_shape(one, config) if one.example is None else one.example(config, 1)
-        if one.example is None and getattr(module, "classes", 0):  # a label beside the tensor
+        if one.example is None and getattr(module, "classes", 0) > 0:  # a label beside the tensor
             tensors = (torch.zeros(1, *given), torch.zeros(1, dtype=torch.int64))
             given = dict(zip(inspect.signature(module.forward).parameters, tensors, strict=False))
         own = layer_table(module, given)
