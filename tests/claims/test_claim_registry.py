@@ -34,6 +34,11 @@ SLOW = {
     "beta-trade-off",
     "reductions-change-beta",
     "importance-weighted-bound",
+    "optimal-discriminator",
+    "saturating-gradient",
+    "wasserstein-disjoint",
+    "critic-constraints",
+    "modes-on-the-ring",
 }
 NOTHING_RANDOM = {
     "gelu-approximation",
