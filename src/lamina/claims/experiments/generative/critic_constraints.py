@@ -136,7 +136,7 @@ CLAIM = Claim(
     figure=figure,
     caption="Gradients of three critics at interpolates, and the weights of a clipped one, all seeds",
     reading="The mean norm is {norm_penalty} under the penalty, {norm_small} under clipping to ±0.01 and {norm_large} "
-    "to ±0.1; {bounded_small} and {bounded_large} of the weights are then at a bound, where next to none were at first. "
-    "The bounds were chosen on other seeds, to show both sides.",
+    "to ±0.1; {bounded_small} and {bounded_large} of the weights are then at a bound, where next to none were at "
+    "first. The bounds were chosen on other seeds, to show both sides.",
     width=640,
 )
