@@ -38,7 +38,6 @@ SLOW = {
     "saturating-gradient",
     "wasserstein-disjoint",
     "critic-constraints",
-    "modes-on-the-ring",
 }
 NOTHING_RANDOM = {
     "gelu-approximation",

@@ -69,7 +69,6 @@ GROUPS = {
         "saturating-gradient",
         "wasserstein-disjoint",
         "critic-constraints",
-        "modes-on-the-ring",
         "one-of-many-discriminators",
         "batch-norm-pictures",
         "gram-forgets-position",

@@ -22,6 +22,7 @@ EXAMPLES = """runs/lenet5-digits --image digit.png
 runs/lenet5-digits --image digit.png --class 8 --stage 0
 swin-tiny --image photo.jpg --weights swin_t-704ceda3.pth
 runs/lstm-classifier-sst2 --text "a charming film"
+runs/dcgan-digits
 runs/dlinear-sales --history sales.csv
 runs/transformer-small-dates --text "tisdag 3 mars 2015"
 runs/darts-supernet-digits"""

@@ -247,6 +247,7 @@ class Run(Opened):
             run.inspect("digit.png").cam_HW
             run.inspect(text="a charming film").effects_WK
             run.inspect().genotype  # of an architecture search
+            run.inspect().gradient_norm_ND  # of an adversarial network
 
         Image: feature maps, Grad-CAM, attention, filters, effective receptive fields, gradients. Text: attention,
         alignments, gates, surprisal, gradients by lag, word attribution. For other modalities one sample is given

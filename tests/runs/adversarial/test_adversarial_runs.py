@@ -124,7 +124,7 @@ def test_what_such_a_run_cannot_do_is_said(dcgan: lamina.Run) -> None:
         dcgan.generate(label="above")
     with pytest.raises(UsageError, match="it continues no prompt"):
         dcgan.generate("Once upon")
-    with pytest.raises(UsageError, match="inspect does not support adversarial networks yet"):
+    with pytest.raises(UsageError, match="is inspected as it is"):
         dcgan.inspect(np.zeros((8, 8)))
     page = dcgan.report()
     assert "Pictures during training" in page.read_text(encoding="utf-8")

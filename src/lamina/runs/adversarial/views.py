@@ -15,6 +15,7 @@ from lamina.report.blocks import Section
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.picture_grid import grid_png
 from lamina.runs.adversarial.generation import generated, samples
+from lamina.runs.adversarial.inspection import inspect_samples, sections_of
 from lamina.runs.image.view import ImageView
 from lamina.runs.sample_metrics.judge import judged_samples
 from lamina.runs.table.view import TableView
@@ -46,6 +47,7 @@ class AdversarialView(View):
     """Generation from z, and how good it is."""
 
     takes_prompts: ClassVar[bool] = False
+    inspects: ClassVar[str] = ""
 
     @classmethod
     def drawn(cls, task: Task, preprocess: Preprocess, model: nn.Module, count: int, seed: int) -> list[Any]:
@@ -63,19 +65,24 @@ class AdversarialView(View):
         return generated(self.run, options)
 
     def sections(self, content: ReportContent, outcome: Outcome) -> list[Section]:
-        return training_pictures(self.run)
+        return [*training_pictures(self.run), *sections_of(self.run)]
+
+    def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> InspectionPage:
+        """How the players fared, the critic's gradients, and the nearest training sample of each sample. Raises
+        UsageError for a class and a stage."""
+        if target is not None or stage is not None:
+            what = "class" if target is not None else "stage"
+            raise UsageError(f"{what} is for models that predict classes, but {self.run.path} generates")
+        return inspect_samples(self.run)
 
 
 @dataclass(frozen=True)
-class AdversarialImageView(AdversarialView, ImageView):
+class AdversarialImageView(AdversarialView, ImageView):  # type: ignore[misc]  # inspected without an image
     """Pictures."""
 
     @classmethod
     def training_samples(cls, task: Task, preprocess: Preprocess, source: Source, seed: int) -> TrainingSamples:
         return GeneratedPictures(task, preprocess, seed)
-
-    def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> InspectionPage:  # type: ignore[override]
-        raise UsageError(f"inspect does not support adversarial networks yet: {self.run.path}")
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ class Adversarial(Task):
                 "output depends on the other samples: use --model.discriminator_norm layer, or none"
             )
         if model.generator.classes and model.generator.classes != self.classes:
-            have = f"have {self.classes} classes" if self.classes else "have no classes"
+            number = {0: "no classes", 1: "1 class"}.get(self.classes, f"{self.classes} classes")
+            have = f"have {number}"
             raise UsageError(f"model option classes={model.generator.classes} does not fit the data, which {have}")
         if model.generator.classes == 1:
             raise UsageError("the data have one class only: train without the model option classes")

@@ -79,8 +79,8 @@ def figure(figure: Figure, settings: ManySettings, measured: Sequence[Measuremen
     axes = figure.subplots()
     for i, one in enumerate(measured):
         label = f"seed {settings.seeds[i]}"
-        axes.plot(settings.sharpness, one.arrays["share"], "o-", markersize=4, color=SERIES[i % 5], label=label)
-    axes.set_xscale("symlog", linthresh=0.5)
+        axes.plot(one.arrays["share"], "o-", markersize=4, color=SERIES[i % 5], label=label)
+    axes.set_xticks(range(len(settings.sharpness)), [f"{value:,.10g}" for value in settings.sharpness])
     axes.set(xlabel="λ", ylabel="from the mean (0) to the largest (1)")
     legend(axes, columns=5)
     readable(axes.yaxis)

@@ -95,8 +95,8 @@ def figure(figure: Figure, settings: DisjointSettings, measured: Sequence[Measur
     axes = figure.subplots()
     for i, (name, label) in enumerate({"gaps": "critic's gap", "divergences": "JSD of the discriminator"}.items()):
         for j, one in enumerate(measured):
-            style = {"color": SERIES[i], "label": None if j else label}
-            axes.plot(settings.distances, one.arrays[name], "o-", markersize=4, linewidth=1, alpha=0.6, **style)
+            (line,) = axes.plot(settings.distances, one.arrays[name], "o-", color=SERIES[i], markersize=4, linewidth=1)
+            line.set(alpha=0.6, label=None if j else label)
     axes.plot((0, 4), (0, 4), color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="distance")
     axes.set(xlabel="distance of the two points")
     legend(axes, columns=3)
