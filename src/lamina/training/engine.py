@@ -250,8 +250,7 @@ class Engine:
                 self._not_finite(player, "at or shortly before")
         self._watched.clear()
         for player, module in self.raw.items():
-            largest = nn.utils.get_total_norm([p.detach() for p in module.parameters() if p.numel()], math.inf)
-            if not math.isfinite(largest.item()):
+            if not _is_finite(module):
                 raise TrainingError(
                     f"a weight of '{player}' is not finite after step {self.step} (rate {self.rate:.3g})"
                 )
@@ -318,7 +317,16 @@ class Engine:
             self._watched[player] = self._watched[player] + value if player in self._watched else value
 
     def _not_finite(self, player: str, when: str) -> None:
-        raise TrainingError(f"the loss of '{player}' is not finite {when} step {self.step + 1} (rate {self.rate:.3g})")
+        broken = [name for name, module in self.raw.items() if not _is_finite(module)]
+        cause = "" if player in broken or not broken else f": a weight of '{broken[0]}' is not"
+        where = f"{when} step {self.step + 1} (rate {self.rate:.3g})"
+        raise TrainingError(f"the loss of '{player}' is not finite {where}{cause}")
+
+
+def _is_finite(module: nn.Module) -> bool:
+    """Whether all weights are numbers."""
+    weights = [weight.detach() for weight in module.parameters() if weight.numel()]
+    return math.isfinite(nn.utils.get_total_norm(weights, math.inf).item())
 
 
 def monitored(task: Task, recipe: Recipe) -> tuple[str, str] | None:

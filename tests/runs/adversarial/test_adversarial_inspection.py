@@ -23,7 +23,7 @@ NET: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> lamina.Run:
     return lamina.train(
-        "dcgan-16", data="digits", epochs=2, limit=300, directory=tmp_path_factory.mktemp("runs"), name="gan",
+        "dcgan-16", data="digits", steps=30, batch_size=32, directory=tmp_path_factory.mktemp("runs"), name="gan",
         model_options=NET, objective={"name": "wasserstein-gp", "n_critic": 2},
     )  # fmt: skip
 
@@ -41,8 +41,8 @@ def test_the_nearest_training_sample_is_the_nearest(run: lamina.Run) -> None:
         assert seen.distance_N[i].item() == pytest.approx(apart.min().item(), rel=1e-6)
         assert seen.nearest_N[i].item() == int(apart.argmin())
     test = pictures(run, "test")
-    assert len(seen.real_distance_N) == len(test) == 60
-    expected = torch.cdist(test, train).min(1).values / 16
+    some = torch.linspace(0, len(test) - 1, 256).round().long()  # 256 of 359, evenly
+    expected = torch.cdist(test[some], train).min(1).values / 16
     assert torch.allclose(seen.real_distance_N, expected, rtol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_a_generator_that_copies_is_found_out(run: lamina.Run, monkeypatch: pyte
 def test_gradients_of_the_critic_are_those_at_interpolates(run: lamina.Run) -> None:
     """Against finite differences along the gradient: the norm is a slope of the critic."""
     seen = run.inspect()
-    assert seen.gradient_norm_ND.shape == (60, 1)
+    assert seen.gradient_norm_ND.shape == (256, 1)
     critic: Any = run.model.discriminator
     x = torch.cat([batch["image"] for batch in run.batches("test")])[:5].requires_grad_()
     (slope,) = torch.autograd.grad(critic(x).sum(), x)
@@ -115,8 +115,6 @@ def test_the_page_and_the_verb(run: lamina.Run, tmp_path: Path, capsys: pytest.C
 
 
 def test_other_runs_still_need_an_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = lamina.train(
-        "mlp", data="digits", limit=60, epochs=1, directory=tmp_path, report=False, model_options={"hidden": (4,)}
-    )
+    run = lamina.train("mlp", data="digits", steps=1, directory=tmp_path, report=False, model_options={"hidden": (4,)})
     assert main(["inspect", str(run.path)]) == 2
     assert "nothing to inspect: give --image FILE or --text TEXT" in capsys.readouterr().err

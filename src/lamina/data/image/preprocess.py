@@ -312,7 +312,9 @@ def fit_images(
         )
     if size is None:
         if spec.height is None or spec.width is None:
-            raise UsageError(f"images of {spec.name} differ in size: set the size to resize them to")
+            raise UsageError(
+                f"images of {spec.name} differ in size: set the size to resize them to (--model.image-size)"
+            )
         size = (spec.height, spec.width)
     if crop is not None and crop < max(size):
         raise UsageError(f"crop={crop}: windows of {size[0]} x {size[1]} pixels cannot be cut from smaller images")
