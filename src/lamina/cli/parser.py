@@ -49,7 +49,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
         self.hint = ""  # added to the error for an unexpected argument
 
     def show_first(self, options: Sequence[str]) -> None:
-        """Let ``--help`` show these options alone, and ``--help-all`` all of them."""
+        """Let ``--help`` show these options and those of a model, and ``--help-all`` all of them."""
         self.first = (*options, "--help", "--help-all")
         self.add_argument("--help-all", action=_WholeHelp, nargs=0, default=argparse.SUPPRESS, help="show every option")
 
@@ -59,7 +59,8 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
             return str(super().format_help())
         shown = {action: action.help for action in self._actions}
         for action in self._actions:
-            if action.option_strings and not set(action.option_strings) & set(self.first):
+            own = any(option.startswith(LATER) for option in action.option_strings)  # of the model that is named
+            if action.option_strings and not own and not set(action.option_strings) & set(self.first):
                 action.help = argparse.SUPPRESS
         epilog: Any = getattr(self, "epilog", None)
         hidden = sum(action.help == argparse.SUPPRESS for action in self._actions)
