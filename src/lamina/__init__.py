@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lamina.export.optimising import optimize
     from lamina.options.recipe import Augmentation, Recipe
     from lamina.registry import card, is_model, list_models, register_model
+    from lamina.runs.advising import advise
+    from lamina.runs.comparison import compare
     from lamina.runs.config import list_recipes
     from lamina.runs.folds import cross_validate
     from lamina.runs.published import evaluate, open_pretrained
@@ -45,7 +47,9 @@ _HOME = {
     "TrainingError": "lamina.errors",
     "UsageError": "lamina.errors",
     "Variant": "lamina.cards",
+    "advise": "lamina.runs.advising",
     "card": "lamina.registry",
+    "compare": "lamina.runs.comparison",
     "cross_validate": "lamina.runs.folds",
     "create_model": "lamina.weights.creation",
     "describe": "lamina.data.description",
@@ -82,7 +86,9 @@ __all__ = [
     "UsageError",
     "Variant",
     "__version__",
+    "advise",
     "card",
+    "compare",
     "create_model",
     "cross_validate",
     "describe",

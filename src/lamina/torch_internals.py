@@ -27,6 +27,7 @@ __all__ = [
     "TorchDispatchMode",
     "base_of",
     "call_uncompiled",
+    "cpu_has_bf16",
     "flat_weights",
     "forbid_donated_buffers",
     "foreach_copy_",
@@ -52,7 +53,14 @@ __all__ = [
 # AnyConv              the common base of convolutions, and of transposed ones (AnyTransposedConv): as above
 
 
+# cpu_has_bf16         no public function tells which instructions the processor has
 # ---------------------------------------------------------------- operators and tensors
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor has instructions for bf16 (AVX-512 or AMX); False where torch cannot tell."""
+    tests = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return any(test is not None and test() for test in tests)
 
 
 def operator_packet(operator: Any) -> Any:

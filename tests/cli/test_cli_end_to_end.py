@@ -133,8 +133,8 @@ def test_runs_are_listed_compared_and_never_overwritten(lamina: Lamina, tmp_path
     status, out, _ = lamina("runs", "--json")
     rows = json.loads(out)
     assert [(row["path"], row["state"], row["epochs"], row["step"]) for row in rows] == [
-        ("runs/mlp-iris", "finished", 2, 6),
-        ("runs/mlp-iris-2", "finished", 3, 9),
+        ("runs/mlp-iris", "finished", 2, 26),
+        ("runs/mlp-iris-2", "finished", 3, 39),
     ]
     assert all(row["metric"] == "accuracy" and 0 <= row["best"] <= 1 for row in rows)
     status, out, _ = lamina("runs", "runs/mlp-iris", "runs/mlp-iris-2")

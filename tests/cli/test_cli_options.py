@@ -134,7 +134,7 @@ def test_dry_run_prepares_everything_and_writes_nothing(lamina: Lamina, tmp_path
     assert status == 0, err
     plan = json.loads(out)
     assert plan["parameters"] == (4 * 8 + 8) + (8 * 3 + 3)
-    assert plan["length"] == [30, "epochs"]
+    assert plan["length"] == [77, "epochs"], "a thousand steps of 13 an epoch"
     assert sum(plan["sizes"].values()) == 150
     assert not any(tmp_path.iterdir())
     status, out, _ = lamina("train", "mlp", "--data", "iris", "--dry-run")

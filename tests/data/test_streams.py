@@ -66,6 +66,33 @@ def test_an_epoch_is_a_permutation_short_of_its_remainder(count: int, size: int,
     assert set(seen) <= set(range(count))
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(70, [32, 32, 6]), (66, [32, 32, 2]), (65, [32, 33]), (64, [32, 32])])
+def test_a_whole_epoch_of_few_batches_leaves_nothing_out(count: int, sizes: list[int]) -> None:
+    batches = [batch["target"] for batch in Shuffled(held(count), 32, 0, whole=True).batches(0)]
+    assert [len(batch) for batch in batches] == sizes
+    assert sorted(torch.cat(batches).tolist()) == list(range(count))
+    many = Shuffled(held(count), 3, 0, whole=True)
+    assert {len(batch["target"]) for batch in many.batches(0)} == {3}
+
+
+@pytest.mark.parametrize("count", [64, 65, 66, 67, 69, 71, 74])
+@pytest.mark.parametrize("world", [2, 4])
+def test_processes_divide_a_smaller_batch(count: int, world: int) -> None:
+    streams = [
+        Shuffled(held(count), 32, 0, augment=AUGMENT, rank=rank, world=world, whole=True) for rank in range(world)
+    ]
+    ranks = [list(stream.batches(0)) for stream in streams]
+    assert {len(batches) for batches in ranks} == {streams[0].per_epoch}
+    seen = torch.cat([batch["target"] for batches in ranks for batch in batches])
+    assert sorted(seen.tolist()) == list(range(count))
+    for parts in zip(*ranks, strict=True):
+        sizes = [len(part["target"]) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= 2
+        weights = [float(part["weight"][0]) if "weight" in part else 1.0 for part in parts]
+        assert [weight * sum(sizes) for weight in weights] == pytest.approx([size * world for size in sizes])
+
+
 def test_order_and_augmentation_change_with_seed_and_epoch_and_with_nothing_else() -> None:
     orders = {
         (seed, epoch): torch.cat([b["target"] for b in Shuffled(held(90), 30, seed).batches(epoch)]).tolist()

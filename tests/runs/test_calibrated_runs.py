@@ -92,7 +92,13 @@ def test_thresholds_of_labels(tmp_path: Path) -> None:
     labels = x + draws.normal(size=x.shape) > np.array([0.3, 1.2, 1.8])
     rows = [",".join([*(f"{v:.3f}" for v in a), *(str(int(b)) for b in c)]) for a, c in zip(x, labels, strict=True)]
     (tmp_path / "t.csv").write_text("a,b,c,p,q,r\n" + "\n".join(rows) + "\n")
-    asked: dict[str, Any] = {"target": ("p", "q", "r"), "epochs": 12, "validation": 0.3, "report": False}
+    asked: dict[str, Any] = {
+        "target": ("p", "q", "r"),
+        "epochs": 12,
+        "batch_size": 32,
+        "validation": 0.3,
+        "report": False,
+    }
     plain, run = (
         lamina.train("mlp", data=str(tmp_path / "t.csv"), calibrate=given, directory=tmp_path, **asked)
         for given in (False, True)
@@ -104,7 +110,7 @@ def test_thresholds_of_labels(tmp_path: Path) -> None:
     again = lamina.open_run(run.path)
     assert again.evaluate() == run.evaluate()
     thresholds = load_file(run.directory.fitted)["thresholds"]
-    row = {"a": 0.4, "b": 1.2, "c": 1.6}
+    row = {"a": 0.2, "b": 0.9, "c": 1.2}
     for said in (again.predict(row), run_in_engine(again, "onnxruntime").predict(row)):
         probabilities = torch.tensor(list(said[0]["probabilities"].values()))
         chosen = [name for name, above in zip("pqr", probabilities > thresholds, strict=True) if above]

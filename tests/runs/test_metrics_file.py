@@ -63,7 +63,7 @@ def test_rows_are_cut_after_a_column_was_added(directory: RunDirectory, kept: in
 
 
 class Late(Classification):
-    """Logs something from the 20th step on: of six an epoch."""
+    """Logs something from the 20th step on: of seven an epoch."""
 
     def loss(self, model: Any, batch: Any, engine: Any) -> tuple[Tensor, dict[str, Tensor]]:
         loss, logs = super().loss(model, batch, engine)
@@ -78,7 +78,7 @@ def test_a_run_whose_task_logs_more_later_on(tmp_path: Path) -> None:
     """Its history, its report and its resumption: closed before the name is there, and after."""
     asked = {"data": "iris", "epochs": 6, "batch_size": 16, "checkpoint_every": 3}
     whole = lamina.train("mlp", name="whole", directory=tmp_path, task=late(), **asked)
-    assert ["train_latecomer" in row for row in whole.history] == [False] * 3 + [True] * 3
+    assert ["train_latecomer" in row for row in whole.history] == [False] * 2 + [True] * 4
     assert "latecomer" in (whole.path / "report.html").read_text()
     for stop in (10, 27):
         training = prepare("mlp", asked, name=f"cut{stop}", directory=tmp_path, task=late())

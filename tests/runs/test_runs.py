@@ -163,7 +163,7 @@ def test_fp64_runs_and_opens(short: dict) -> None:
 
 
 def test_averaged_weights_are_the_ones_kept(short: dict) -> None:
-    run = lamina.train("mlp", ema=0.9, **short)
+    run = lamina.train("mlp", ema=0.9, lr=0.01, **short)
     latest = run.directory.checkpoints.latest()
     assert latest is not None
     state = torch.load(latest, weights_only=True)["engine"]

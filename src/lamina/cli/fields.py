@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lamina.errors import UsageError
 from lamina.options.conversion import typed
+from lamina.options.recipe import FITTED, Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Field:
         return names
 
     @property
+    def fits(self) -> bool:
+        """Whether the option may be "auto": found from the data, the model and the machine."""
+        owner = self.cls is Recipe or (self.under == "model" and self.name == "image_size")
+        return owner and self.name in FITTED
+
+    @property
     def is_flag(self) -> bool:
         """Written ``--flip`` and ``--no-flip``; a model's options always take a value, so that the
         command line can be scanned before the model is known."""
@@ -69,7 +76,7 @@ class Field:
             several = "" if self.verbatim else ",..."
             return {"type": str, "action": "append", "metavar": f"{_word(self.item)}{several}"}
         given = str if self.hint is Any else self.hint
-        return {"type": given, "metavar": _word(given)}
+        return {"type": given | Literal["auto"] if self.fits else given, "metavar": _word(given)}
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ VERBS = {
     "info": "the facts and the layers of a model or a run",
     "data": "what is in a data set; without a name: the embedded ones",
     "train": "train a model on data",
+    "advise": "which model to train on given data, and why",
+    "compare": "a leaderboard of models on one data set",
     "evaluate": "the metrics of a run, or of published weights",
     "predict": "predictions of a run for files, rows or texts",
     "generate": "continue a text with a language model",

@@ -134,7 +134,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
         raise UsageError(self._readable(" ".join(message.split()))) from ex
 
     def _readable(self, message: str) -> str:
-        if found := re.match(r'Parser key "(?P<key>[^"]+)": .*Got value: (?P<value>.*)', message):
+        if found := re.match(r'Parser key "(?P<key>[^"]+)": .*(?:Got|Given) value: (?P<value>.*)', message):
             key, value = found["key"], found["value"]
             if key in self.fields:
                 return self.fields[key].complaint(value)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 TEXT = """Train a model on data. The run is written to runs/NAME and never overwritten.
 Ctrl-C stops cleanly; --resume continues."""
-EXAMPLES = """lenet5 --data digits
+EXAMPLES = """--data photos/
+lenet5 --data digits
 lenet5 --data photos/ --epochs 30 --lr 0.001 --flip
 lenet5 --data photos/ --weights runs/lenet5-digits --reset-head
 mlp --data houses.csv --target price --model.hidden 64,64
@@ -55,10 +56,12 @@ GROUPS = ("augmentation",)
 
 def parser(name: str | None = None) -> Parser:
     """With a ``name``: also the options of the model, and the defaults of its recipe."""
-    parser = Parser("train", "MODEL --data DATA [options]", TEXT, EXAMPLES)
+    parser = Parser("train", "[MODEL] --data DATA [options]", TEXT, EXAMPLES)
     parser.show_first(COMMON)
     parser.hint = "data are named with --data"
-    parser.add_argument("variant", metavar="MODEL", nargs="?", help="the model; lamina models lists them")
+    parser.add_argument(
+        "variant", metavar="MODEL", nargs="?", help="the model (lamina models lists them); default: one for the data"
+    )
     what = parser.add_argument_group("model, data and run")
     what.add_argument(
         "--data",
@@ -142,6 +145,8 @@ def command(argv: Sequence[str]) -> int:
         from lamina.runs.loggers.base import loggers_named
 
         loggers_named(args.logger)  # a name that is not known is said first
+    if args.variant is None and args.config is None and not args.resume:
+        args.variant, requested = _advised(args, requested, words)
     if args.print_config:
         return _print_config(args, requested)
 
@@ -171,6 +176,8 @@ def command(argv: Sequence[str]) -> int:
     )
     is_main = training.fabric.is_global_zero  # only the main process prints
     if is_main:
+        for text in training.fitted_notes if not args.quiet else ():
+            note(text)
         _notes(training)
     if args.dry_run:
         return _plan(training, args) if is_main else 0
@@ -199,6 +206,20 @@ def _resume_or_start(args: Namespace) -> None:
     args.resume = may_be_run(path) or is_cross_validation(path)
     if args.resume:
         args.config = None
+
+
+def _advised(args: Namespace, requested: Mapping[str, Any], words: list[str]) -> tuple[str, dict[str, Any]]:
+    """The model for the data, told with its reason and two others, and the options with those of the choice."""
+    from lamina.cli.advise import show_others
+    from lamina.runs.advising import advise
+
+    if len(args.data) > 1:
+        raise UsageError("which model? two sets of data are the sides of a model that needs them: lamina models")
+    advice = advise(args.data[0], requested)
+    if not (args.json or args.quiet):
+        print(f"{advice.model}: {advice.why}")
+        show_others(advice.instead, words)
+    return advice.model, advice.over(requested)
 
 
 def _fit(training: Training, args: Namespace, path: Path) -> int | None:
@@ -308,8 +329,8 @@ def _expect_enough(args: Namespace) -> None:
             expect_known(data)
     if args.resume or args.config is not None:
         return
-    if args.variant is None:
-        raise UsageError("which model? lamina train MODEL --data DATA (lamina models lists the models)")
+    if args.variant is None and not args.data:
+        raise UsageError("which model, on which data? lamina train MODEL --data DATA (lamina models lists the models)")
     if not args.data:
         raise UsageError(
             "--data is missing: an embedded set (lamina data lists them), a path, or hf:<dataset>@<revision>"
@@ -322,7 +343,7 @@ def _print_config(args: Namespace, requested: Mapping[str, Any]) -> int:
     from lamina.runs.config import make_config
 
     name = None if args.variant is None else canonical(args.variant)
-    config = make_config(name, requested, config=args.config).to_dict()
+    config = make_config(name, requested, config=args.config, fitted=args.config is None).to_dict()
     if args.json:
         as_json(config)
     else:

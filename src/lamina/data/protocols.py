@@ -66,6 +66,8 @@ class BatchOptions:
     """whether the task supports mixed targets (mixup, CutMix)"""
     context: int | None = None
     """maximum number of tokens of the model; None: no limit, a state is carried from batch to batch"""
+    whole: bool = False
+    """whether an epoch of few batches leaves no sample out (``data.streams.Cut``)"""
     place: Place = field(default_factory=Place)
 
 

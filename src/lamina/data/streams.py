@@ -22,6 +22,8 @@ Batch = dict[str, Tensor]
 CPU = torch.device("cpu")
 IGNORED = -100
 """target without a prediction, ignored by torch's losses"""
+WEIGHT = "weight"
+"""(B,) in a batch whose samples do not divide equally among ranks: by it a rank's mean counts in the mean over ranks"""
 BLANK = "blank"
 """(B,) bool in a batch of user input: rows without content, which have no prediction but keep their place"""
 
@@ -134,9 +136,67 @@ def _as_is(batch: Batch) -> Batch:
     return batch
 
 
+FEW_BATCHES = 20
+"""an epoch of fewer batches leaves no samples out"""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How an epoch of ``samples`` is cut into batches of ``batch_size``, over all ranks.
+
+    The remainder that fills no batch is left out, another one each epoch. With ``whole`` an epoch of fewer than 20
+    batches leaves nothing out: the remainder is a batch of its own, smaller, and where it has fewer than two samples a
+    rank, they join the last batch.
+
+    Example: ``Cut(samples=70, batch_size=32, whole=True).sizes`` is ``[32, 32, 6]``.
+    """
+
+    samples: int
+    batch_size: int
+    whole: bool = False
+    world: int = 1
+
+    @property
+    def _rest(self) -> int:
+        full, rest = divmod(self.samples, self.batch_size)
+        return rest if self.whole and 0 < full < FEW_BATCHES else 0
+
+    @property
+    def count(self) -> int:
+        """Batches in an epoch."""
+        return self.samples // self.batch_size + (self._rest >= 2 * self.world)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Samples in each batch of an epoch."""
+        full, rest = self.samples // self.batch_size, self._rest
+        sizes = [self.batch_size] * full + [rest] * (rest >= 2 * self.world)
+        if 0 < rest < 2 * self.world:
+            sizes[-1] += rest
+        return sizes
+
+    def blocks(self, order: Tensor) -> tuple[Tensor, ...]:
+        """The samples of each batch, in the given order of all."""
+        return order[: sum(self.sizes)].split_with_sizes(self.sizes)
+
+
+def share_of(size: int, rank: int, world: int) -> slice:
+    """A rank's share of a batch: equal shares, but that the first have one more of what is left over."""
+    each, more = divmod(size, world)
+    first = rank * each + min(rank, more)
+    return slice(first, first + each + (rank < more))
+
+
+def weighed(batch: Batch, mine: int, size: int, world: int) -> Batch:
+    """A rank's share of a batch, with its weight where shares are unequal."""
+    if mine * world == size:
+        return batch
+    return {**batch, WEIGHT: torch.full((mine,), mine * world / size, dtype=torch.float64)}
+
+
 @dataclass(frozen=True)
 class Shuffled:
-    """Training batches, shuffled every epoch; the incomplete last batch is dropped.
+    """Training batches, shuffled every epoch, cut as ``Cut`` says.
 
     Example: ``Shuffled(samples, batch_size=32, seed=0).batches(epoch=0)``
     """
@@ -152,6 +212,8 @@ class Shuffled:
     device: torch.device = CPU
     rank: int = 0
     world: int = 1
+    whole: bool = False
+    """whether an epoch of few batches leaves no sample out"""
 
     def __post_init__(self) -> None:
         if self.batch_size > len(self.samples):
@@ -163,8 +225,12 @@ class Shuffled:
             raise UsageError(f"batch size {self.batch_size} is not divisible by {self.world} processes")
 
     @property
+    def _cut(self) -> Cut:
+        return Cut(len(self.samples), self.batch_size, self.whole, self.world)
+
+    @property
     def per_epoch(self) -> int:
-        return len(self.samples) // self.batch_size
+        return self._cut.count
 
     def with_batch_size(self, batch_size: int) -> Shuffled:
         return replace(self, batch_size=batch_size)
@@ -172,21 +238,17 @@ class Shuffled:
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
         order = torch.randperm(len(self.samples), generator=generator)
-        share = self.batch_size // self.world
-        first = self.rank * share
-        mine = [
-            order[i * self.batch_size + first : i * self.batch_size + first + share]
-            for i in range(start, self.per_epoch)
-        ]
+        blocks = self._cut.blocks(order)[start:]
+        shares = [share_of(len(block), self.rank, self.world) for block in blocks]
+        mine = [block[share] for block, share in zip(blocks, shares, strict=True)]
         drawn_in_order = self.samples.batches(mine, self.workers, self.device) if mine else ()
-        for index, raw in enumerate(drawn_in_order, start):
+        for index, (raw, block, share) in enumerate(zip(drawn_in_order, blocks, shares, strict=True), start):
             batch = _move(raw, self.device)
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(derive(self.seed, "augment", epoch, index))
-                drawn = self.augment.draw(self.batch_size, generator)
-                part = {name: value[first : first + share] for name, value in drawn.items()}
-                batch = self.augment.apply(batch, part)
-            yield self.prepare(batch)
+                drawn = self.augment.draw(len(block), generator)
+                batch = self.augment.apply(batch, {name: value[share] for name, value in drawn.items()})
+            yield weighed(self.prepare(batch), len(block[share]), len(block), self.world)
 
 
 @dataclass(frozen=True)
@@ -235,6 +297,7 @@ def shuffled(
     place: Place,
     prepare: Callable[[Batch], Batch],
     augment: Augment | None = None,
+    whole: bool = False,
 ) -> Shuffled:
     """Training batches of equally sized samples. Raises UsageError for a window (an option of running text) and an
     unsuitable batch size."""
@@ -250,6 +313,7 @@ def shuffled(
         device=place.device,
         rank=place.rank,
         world=place.world,
+        whole=whole,
     )
 
 

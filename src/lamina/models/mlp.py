@@ -30,6 +30,8 @@ class MLPConfig:
 
     in_features: int = 784
     """number of input features; images are flattened"""
+    image_size: int | None = None
+    """side that images are brought to; none: as they are"""
     hidden: tuple[int, ...] = (512, 512)
     """width of each hidden layer; empty: a linear model"""
     num_classes: int = 10

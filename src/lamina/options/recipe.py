@@ -86,6 +86,8 @@ class Recipe:
     """length in optimiser steps, instead of epochs"""
     images: int | None = None
     """length in samples seen, instead of epochs"""
+    minutes: float | None = None
+    """train for about this long: fewer epochs, by the measured time of a step, where the recipe's would take longer"""
     batch_size: int = 64
     """samples in a batch, over all processes"""
     accumulate: int = 1
@@ -171,6 +173,8 @@ class Recipe:
     """seed of everything random: weights, order, augmentation, dropout"""
     precision: Precision = "fp32"
     """arithmetic: bf16 and fp16 are mixed precision"""
+    channels_last: bool = False
+    """keep the weights of convolutions with the channels as the last axis in memory; results differ by rounding"""
     compile: bool = False
     """compile the model with torch.compile"""
     checkpoint_every: int | None = None
@@ -201,6 +205,8 @@ class Recipe:
             raise UsageError("checkpointing cannot be used with compile: the compiler chooses what it stores itself")
         if not self.lr > 0:
             raise UsageError(f"lr must be greater than 0, got {self.lr}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UsageError(f"minutes must be greater than 0, got {self.minutes:g}")
         if self.clip is not None and not self.clip > 0:
             raise UsageError(f"clip must be greater than 0, got {self.clip}")
         if any(not 0 < share < 1 for share in self.milestones):
@@ -216,6 +222,21 @@ class Recipe:
         return "epochs", 10 if self.epochs is None else self.epochs
 
 
+AUTO = "auto"
+"""an option's value that is found from the data, the model and the machine before training"""
+FITTED = (
+    "epochs",
+    "batch_size",
+    "lr",
+    "warmup",
+    "weight_decay",
+    "patience",
+    "augmentation",
+    "image_size",
+    "precision",
+    "channels_last",
+)
+"""the options that may be "auto": those of the recipe, and the model's image size"""
 AUGMENTATION_FIELDS = frozenset(field.name for field in fields(Augmentation))
 
 

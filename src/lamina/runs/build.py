@@ -263,9 +263,14 @@ def task_of(
 
 
 def batch_options(recipe: Recipe, task: Task, model: nn.Module, place: Place | None = None) -> BatchOptions:
-    """The options that determine the batches."""
+    """The options that determine the batches. Several players, or sides, may rely on batches of one size."""
     return BatchOptions(
-        recipe=recipe, task=task.name, mixes=task.mixes, context=limits(model)[1], place=place or Place()
+        recipe=recipe,
+        task=task.name,
+        mixes=task.mixes,
+        context=limits(model)[1],
+        whole=len(task.players) == 1 and not task.sides,
+        place=place or Place(),
     )
 
 

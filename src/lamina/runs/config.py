@@ -19,7 +19,7 @@ from lamina.data.catalogue import MEMORY
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError, unknown
 from lamina.options.conversion import typed
-from lamina.options.recipe import AUGMENTATION_FIELDS, Recipe, grouped
+from lamina.options.recipe import AUGMENTATION_FIELDS, AUTO, FITTED, Recipe, grouped
 from lamina.plugins import package_of, points_of
 from lamina.registry import card, is_model
 from lamina.runs.directory import FORMAT, RunDirectory
@@ -58,6 +58,8 @@ class TrainConfig:
     """names of the options that were given, by the user or a file; not saved"""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """what the user should read of how it was made; not saved"""
+    auto: frozenset[str] = frozenset()
+    """the options that are "auto", to be found by ``runs.fitting`` before training; a run's have none"""
 
     def __post_init__(self) -> None:
         if self.reset_head and self.weights is None:
@@ -82,6 +84,7 @@ class TrainConfig:
         )
         start = {name: getattr(self, name) for name in ("objective", "weights", "reset_head", "entry")}
         data = self.data if isinstance(self.data, str) else list(self.data)
+        recipe |= dict.fromkeys(self.auto & recipe.keys(), AUTO)
         return {"format": FORMAT, "name": self.name, "data": data, "model": model, **start, **options, **recipe}
 
     @classmethod
@@ -91,8 +94,8 @@ class TrainConfig:
         return cls.from_dict({"split_column": "none", **directory.read("config.yaml")})
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Raises UsageError for a key or value that does not belong."""
+    def from_dict(cls, values: Mapping[str, Any], auto: frozenset[str] = frozenset()) -> TrainConfig:
+        """``auto`` names options that are to be found. Raises UsageError for a key or value that does not belong."""
         values = {key: value for key, value in values.items() if key not in ("format", *PLACES)}
         known = {"name", "data", "model", "objective", "weights", "reset_head", "entry"}
         known |= OPTION_FIELDS | RECIPE_FIELDS | AUGMENTATION_FIELDS
@@ -131,6 +134,7 @@ class TrainConfig:
             weights=weights,
             reset_head=reset_head,
             entry=entry,
+            auto=auto,
         )
 
 
@@ -142,6 +146,9 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+LENGTHS = ("epochs", "steps", "images")
+MODULE = "module"
+"""the recipe of modules of the user's own"""
 OURS = "lamina.recipes"
 """our own package of recipes, and the group of entry points that name those of others"""
 
@@ -241,25 +248,29 @@ def make_config(
     config: str | None = None,
     default_recipe: bool = True,
     fetches: bool = True,
+    fitted: bool = False,
 ) -> TrainConfig:
     """The whole configuration: defaults, then the variant's own recipe, then ``config``, then ``options``.
 
     ``options`` is flat, like a recipe file, with the model's options under "model"; a folder of transformers that holds
-    the weights states some, too. ``fetches``: weights of the hub are fetched, for a run that has none yet. Raises
-    UsageError.
+    the weights states some, too. ``fetches``: weights of the hub are fetched, for a run that has none yet. With
+    ``fitted`` what neither states is "auto". Raises UsageError.
     """
     file = read_config(config) if config else {}
     name = name or file.get("name")
     if name is None:
         raise UsageError("which model? give its name, or a --config that names one")
-    own = published(card(name).recipe) if default_recipe else {}
+    own = published(card(name).recipe) if default_recipe else published(MODULE) if fitted else {}
     options = {key: value for key, value in options.items() if value is not None}
-    lengths = ("epochs", "steps", "images")  # one replaces another, whatever its unit
     layers: list[Mapping[str, Any]] = [own, file, options]
     merged: dict[str, Any] = {}
-    for layer in map(grouped, layers):
-        if any(layer.get(key) is not None for key in lengths):
-            merged = {key: value for key, value in merged.items() if key not in lengths}
+    auto: set[str] = set()
+    for number, stated in enumerate(layers):
+        fixed, asked = _automatic(stated)
+        auto = (auto - fixed) | asked if number else set(FITTED if fitted else ())
+        layer = grouped(_without_auto(stated))
+        if any(layer.get(key) is not None for key in LENGTHS):  # one replaces another, whatever its unit
+            merged = {key: value for key, value in merged.items() if key not in LENGTHS}
         groups = {group: {**merged.get(group, {}), **(layer.get(group) or {})} for group in ("model", "augmentation")}
         objective = {"objective": _joined(merged.get("objective"), layer.get("objective"))}
         merged = {**merged, **layer, **groups, **objective}
@@ -272,7 +283,8 @@ def make_config(
     merged["data"] = (
         [_expanded(one, "data") for one in data] if isinstance(data, list | tuple) else _expanded(data, "data")
     )
-    made = dataclasses.replace(TrainConfig.from_dict({**merged, "name": name}), given=_names_of(file, options))
+    made = TrainConfig.from_dict({**merged, "name": name}, frozenset(auto))
+    made = dataclasses.replace(made, given=_names_of(file, options))
     if made.weights is None or (is_hub(made.weights) and not fetches):
         return made
     return _with_weights(made, made.weights)
@@ -295,6 +307,24 @@ def _with_weights(made: TrainConfig, weights: str) -> TrainConfig:
     if not is_model(made.name):
         return made
     return dataclasses.replace(made, model=options_beside(made.name, made.weights or "", made.model))
+
+
+def _automatic(layer: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """The names of ``FITTED`` that a layer states, and those that it asks to be found."""
+    values = {**layer, "image_size": (layer.get("model") or {}).get("image_size")}
+    asked = {name for name, value in values.items() if value == AUTO and isinstance(value, str)}
+    stated = {name for name in FITTED if values.get(name) is not None}
+    if any(values.get(name) is not None for name in LENGTHS):
+        stated.add("epochs")
+    if AUGMENTATION_FIELDS & layer.keys():
+        stated.add("augmentation")
+    return stated - asked, asked & set(FITTED)
+
+
+def _without_auto(layer: Mapping[str, Any]) -> dict[str, Any]:
+    model = {name: value for name, value in (layer.get("model") or {}).items() if value != AUTO}
+    rest = {name: value for name, value in layer.items() if not (name in FITTED and value == AUTO)}
+    return rest | ({"model": model} if layer.get("model") else {})
 
 
 def _joined(before: Any, after: Any) -> Any:

@@ -17,11 +17,12 @@ from lamina import registry
 from lamina.errors import RunError, UsageError
 from lamina.files import write_whole
 from lamina.options.recipe import Recipe
-from lamina.runs.config import TrainConfig, make_config
+from lamina.runs.config import LENGTHS, TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
-from lamina.runs.resuming import LENGTHS, short_name
+from lamina.runs.requested import named_data, requested_options
+from lamina.runs.resuming import short_name
 from lamina.runs.run import Run
-from lamina.runs.training import Training, named_data, prepare, requested_options
+from lamina.runs.training import Training, prepare
 from lamina.tasks.base import Task
 from lamina.training.stopping import stoppable
 

@@ -16,6 +16,7 @@ class TrainKwargs(TypedDict, total=False):
     epochs: int | None
     steps: int | None
     images: int | None
+    minutes: float | None
     batch_size: int | None
     accumulate: int | None
     window: int | None
@@ -53,6 +54,7 @@ class TrainKwargs(TypedDict, total=False):
     workers: int | None
     seed: int | None
     precision: Precision | None
+    channels_last: bool | None
     compile: bool | None
     checkpoint_every: int | None
     accelerator: Literal["auto", "cpu", "cuda", "mps"] | None

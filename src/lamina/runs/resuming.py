@@ -12,7 +12,7 @@ from torch import nn
 from lamina.data.catalogue import MEMORY
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
-from lamina.runs.config import TrainConfig, make_config
+from lamina.runs.config import LENGTHS, TrainConfig, make_config
 from lamina.runs.directory import RunDirectory
 from lamina.runs.run import Run
 from lamina.tasks.base import Task
@@ -20,7 +20,6 @@ from lamina.training.schedules import rate_factor
 from lamina.weights.hub import same_place
 from lamina.weights.published import spelled
 
-LENGTHS = ("epochs", "steps", "images")
 MAY_CHANGE = ("data", *LENGTHS, "checkpoint_every", "patience", "devices", "accelerator", "workers", "memory")
 """options that may change when a run is resumed: the data's place, and those of the recipe that change no update"""
 

@@ -18,15 +18,15 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from lamina import registry
-from lamina.data.catalogue import MEMORY
 from lamina.data.formats.memory import MemoryData
 from lamina.data.modality import holds
-from lamina.data.opening import Data, given_data
+from lamina.data.opening import Data
 from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, Place, Stream
-from lamina.errors import RunError, UsageError, unknown
+from lamina.errors import UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
+from lamina.runs.advising import advise_on
 from lamina.runs.build import Parts, batch_options, build, card_of
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
@@ -35,15 +35,19 @@ from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.finding import find_data
 from lamina.runs.finetuning import fine_tuned, scarce
+from lamina.runs.fitting import facts_of, fit_recipe, fitted_notes
 from lamina.runs.keywords import TrainKwargs
 from lamina.runs.loggers.base import followed, loggers_named
+from lamina.runs.machine import fit_length, fit_machine, with_found
 from lamina.runs.places import PLACES, with_places
+from lamina.runs.records import first_weights, origin, row
+from lamina.runs.requested import named_data, requested_options
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
 from lamina.runs.sample_metrics.judge import sample_metrics
 from lamina.runs.views.base import View
 from lamina.runs.views.table import view_of
-from lamina.runs.weights import digest, save_tensors, save_weights
+from lamina.runs.weights import save_tensors, save_weights
 from lamina.tasks.base import Task
 from lamina.tasks.facts import ENTRY
 from lamina.training.allocation import freed_memory_kept
@@ -54,9 +58,8 @@ from lamina.training.launching import launched
 from lamina.training.loop import expect_watched, fit
 from lamina.training.statistics import first_batches
 from lamina.training.stopping import stoppable
-from lamina.weights.hub import fetch, is_hub
+from lamina.weights.hub import is_hub
 from lamina.weights.loading import Loaded, load_weights
-from lamina.weights.reading import StateDict, read_state_dict
 
 
 class Training:
@@ -80,13 +83,15 @@ class Training:
         resume: bool,
         loaded: Loaded | None = None,
         memory: MemoryData | None = None,
+        fitted: Mapping[str, str] | None = None,
     ) -> None:
+        self.fitted = fitted or {}
+        """the options that were "auto" and are not the recipe's own, and why"""
         self.directory, self.config, self.source, self.parts = directory, config, source, parts
         self.fabric, self.resume, self.loaded, self.memory = fabric, resume, loaded, memory
         # the model's own, counted before the recipe freezes some
         self.parameters = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
         self._positions: dict[Path, Position] = {}
-        self.engine = Engine(fabric, parts.task, _players(parts), config.recipe)
         self.place = Place(fabric.device, fabric.global_rank, fabric.world_size)
         recipe, preprocess = config.recipe, parts.preprocess
         options = batch_options(recipe, parts.task, parts.model, self.place)
@@ -100,6 +105,14 @@ class Training:
                 for samples in self._samples("validation").values()
             )
             _expect_metric(parts, config.recipe)
+        if config.auto or recipe.minutes is not None:
+            found, why = fit_machine(config, parts, self.stream, fabric.device)
+            self.config = config = with_found(config, found)
+            self.fabric = launched(config.recipe) if found else fabric
+            self.config, shorter = fit_length(config, parts, self.stream, fabric.device)
+            config, recipe = self.config, self.config.recipe
+            self.fitted = {**self.fitted, **why, **shorter}
+        self.engine = Engine(self.fabric, parts.task, _players(parts), config.recipe)
         view = view_for(parts)
         self.samples = view.training_samples(parts.task, preprocess, source, recipe.seed)
         self.sample_metrics = sample_metrics(view, parts, recipe, source, directory.path.parent, options)
@@ -120,6 +133,11 @@ class Training:
                 f"there are no validation data: thresholds are cross-fitted after training, by {FOLDS} models, each "
                 f"trained without one part of {FOLDS} of the training data"
             )
+
+    @property
+    def fitted_notes(self) -> list[str]:
+        """What was found for options that were "auto", and why."""
+        return fitted_notes(self.fitted, self.config.name)
 
     @property
     def run(self) -> Run:
@@ -182,7 +200,7 @@ class Training:
             )
 
     def _keep(self, event: EpochDone) -> None:
-        self.directory.add_row(_row(event))
+        self.directory.add_row(row(event))
         with self.engine.averaged():
             if event.best:
                 vocabulary = getattr(self.parts.preprocess, "vocabulary", None)
@@ -291,6 +309,7 @@ def prepare(
     resume: bool = False,
     dry: bool = False,
     task: Task | None = None,
+    fitted: bool = True,
 ) -> Training:
     """Everything up to the first step: configuration, data, preprocessing, model, run directory.
 
@@ -298,7 +317,9 @@ def prepare(
         training.parts.model, training.streams
 
     ``model`` is a variant's name or a module; ``options`` is flat, like a recipe file. ``task`` is one of your own.
-    ``dry`` writes nothing: the result is for inspection, not for training. Raises UsageError, DataError or RunError.
+    ``dry`` writes nothing: the result is for inspection, not for training. Unless a recipe is named by ``config``, what
+    is not given is "auto" (``runs.fitting``); with ``fitted=False`` it is the model's recipe as it stands. Raises
+    UsageError, DataError or RunError.
     """
     options, memory = named_data(options)
     own = model if isinstance(model, nn.Module) else None
@@ -306,7 +327,7 @@ def prepare(
         label: str | None = type(own).__name__.lower()
     else:
         label = registry.canonical(model) if isinstance(model, str) else None
-    parent = Path(directory)
+    parent, reasons = Path(directory), dict[str, str]()
     if resume:
         if config is not None:
             raise UsageError("--resume uses the run's own configuration: leave --config out")
@@ -314,12 +335,16 @@ def prepare(
         expect_same_task(found, own, task)
         settings = resumed_config(found, label, options)
     else:
-        settings = make_config(label, options, config=config, default_recipe=own is None)
+        fitted = fitted and config is None
+        if label is None and config is None and options.get("data") is not None:
+            advice = advise_on(options["data"] if memory is None else memory, options)
+            label, options, reasons = advice.model, advice.over(options), {"model": f"{advice.model}: {advice.why}"}
+        settings = make_config(label, options, config=config, default_recipe=own is None, fitted=fitted)
         found = None
     planned = found or RunDirectory(parent / (name or f"{settings.name}-{short_name(settings.data)}"))
     check_name(planned.name if name is None else name)
     fabric = launched(settings.recipe)
-    begin = _first_weights(settings, found)
+    begin = first_weights(settings, found)
     place: str | tuple[str, ...] | MemoryData = settings.data if memory is None else memory
     if found is None:
         tasks = registry.card(settings.name).tasks if own is None else ()
@@ -328,6 +353,8 @@ def prepare(
         if begin is not None and is_hub(settings.weights or ""):
             recipe, note = fine_tuned(settings.recipe, settings.given, source.spec)
             settings = dataclasses.replace(settings, recipe=recipe, notes=(*settings.notes, note))
+        settings, found_for = fit_recipe(settings, facts_of(source, settings))
+        reasons |= found_for
     else:
         moved = None if place == TrainConfig.of_run(found).data else place
         place, source = find_data(found, settings.options, moved)
@@ -339,7 +366,7 @@ def prepare(
         parts.task.initialise(parts.model)
     loaded = None if begin is None else load_weights(parts.model, begin, reset_head=settings.reset_head)
     # errors are raised before anything is written
-    training = Training(planned, settings, source, parts, fabric, resume, loaded, memory)
+    training = Training(planned, settings, source, parts, fabric, resume, loaded, memory, reasons)
     if dry:
         return training
     if found is None:
@@ -350,16 +377,6 @@ def prepare(
             kept = {key: saved[key] for key in ("data", *PLACES) if memory is not None and key in saved}
             found.write("config.yaml", {**with_places(settings.to_dict(), place, found.path), **kept})
     return training
-
-
-def named_data(options: Mapping[str, Any]) -> tuple[dict[str, Any], MemoryData | None]:
-    """The options with the data by name, and the data where they are in memory."""
-    if options.get("data") is None:
-        return dict(options), None
-    given = given_data(options["data"])
-    if isinstance(given, str | tuple):
-        return {**options, "data": given}, None
-    return {**options, "data": f"{MEMORY}{given.name}"}, given
 
 
 def train(
@@ -406,7 +423,8 @@ def train(
     following = loggers_named(loggers)
     requested = requested_options(data, recipe, model_options, weights, reset_head, entry, task, options)
     own_task = task if isinstance(task, Task) else None
-    training = prepare(model, requested, config=config, name=name, directory=directory, resume=resume, task=own_task)
+    where = {"config": config, "name": name, "directory": directory, "resume": resume, "fitted": recipe is None}
+    training = prepare(model, requested, task=own_task, **where)  # type: ignore[arg-type]
     for text in training.resume_notes:
         warnings.warn(text, stacklevel=2)
     for _ in stoppable(followed(training, following)):
@@ -420,24 +438,6 @@ def train(
         if report:
             run.report()
     return run
-
-
-def requested_options(
-    data: Any,
-    recipe: Recipe | None,
-    model_options: Mapping[str, Any] | None,
-    weights: str | Path | None,
-    reset_head: bool | None,
-    entry: str | None,
-    task: str | Task | None,
-    options: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The arguments of ``train`` as flat options, for ``prepare``."""
-    whole = {} if recipe is None else dataclasses.asdict(recipe)
-    requested = {**whole, **options, "data": data, "model": dict(model_options or {})}
-    requested |= {} if isinstance(task, Task) else {"task": task}
-    start = None if weights is None else str(weights)
-    return requested | {"weights": start, "reset_head": reset_head, "entry": entry}
 
 
 def view_for(parts: Parts) -> type[View]:
@@ -460,30 +460,6 @@ def _players(parts: Parts) -> dict[str, nn.Module]:
     return {player: getattr(parts.model, player) for player in parts.task.players}
 
 
-def _row(event: EpochDone) -> dict[str, float]:
-    return {
-        "epoch": event.epoch,
-        "step": event.step,
-        "lr": event.lr,
-        **{f"train_{name}": value for name, value in event.train.items()},
-        **{f"validation_{name}": value for name, value in event.validation.items()},
-        "best": int(event.best),
-    }
-
-
-def _first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict | None:
-    """The initial weights; None without any, and for a run that resumes from a checkpoint.
-
-    Raises RunError where a run without a checkpoint would start again from other weights.
-    """
-    if config.weights is None or (found is not None and found.checkpoints.latest() is not None):
-        return None
-    state = read_state_dict(config.weights, entry=config.entry)
-    if found is not None and found.read("card.json")["weights"]["sha256"] != digest(*state.files):
-        raise RunError(f"{state.path} is not the file of weights that {found.path} was started from: it has changed")
-    return state
-
-
 def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
     config, fabric = training.config, training.fabric
     path = ""
@@ -492,19 +468,11 @@ def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
             "config.yaml": with_places(config.to_dict(), config.data, parent / name),
             "data.json": dataclasses.asdict(training.source.spec),
             **training.parts.preprocess.files(),
-            "card.json": card_of(config, training.parts, training.parameters) | _origin(config, training.loaded),
+            "card.json": card_of(config, training.parts, training.parameters)
+            | ({"fitted": dict(training.fitted)} if training.fitted else {})
+            | origin(config, training.loaded),
         }
         path = str(RunDirectory.create(parent, name, files).path)
     if fabric.world_size > 1:
         path = fabric.broadcast(path)
     return RunDirectory(Path(path))
-
-
-def _origin(config: TrainConfig, loaded: Loaded | None) -> dict[str, Any]:
-    """The origin of the initial weights."""
-    if loaded is None:
-        return {}
-    facts = {"file": str(loaded.file), "sha256": digest(*loaded.files), "names": loaded.source}
-    if is_hub(config.weights or ""):
-        facts["licence"] = fetch(str(config.weights)).licence
-    return {"weights": facts}

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from lamina.data.streams import WEIGHT
 from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
@@ -146,6 +147,8 @@ class Task:
     stream"""
     differentiated_twice: tuple[str, ...] = ()
     """players whose gradients are part of a loss: never compiled, and called as ``engine.plain[player]``"""
+    weighs_processes: bool = False
+    """whether ``loss`` weighs each process by its part of the batch itself, as a mean over tokens has to"""
     find_unused_parameters: bool = False
     """whether some parameters get no gradient in some updates (an option of DDP)"""
     forward_methods: Mapping[str, tuple[str, ...]] = {}
@@ -168,7 +171,11 @@ class Task:
         """One optimiser step on ``engine.accumulate`` batches; returns detached scalars to log, "loss" among them."""
         total: dict[str, Tensor] = {}
         for _ in range(engine.accumulate):
-            loss, logs = self.loss(engine.models[self.players[0]], next(batches), engine)
+            batch = next(batches)
+            loss, logs = self.loss(engine.models[self.players[0]], batch, engine)
+            if WEIGHT in batch and not self.weighs_processes:
+                weight = batch[WEIGHT][0].to(loss.device)
+                loss, logs = loss * weight, {name: value.double() * weight for name, value in logs.items()}
             engine.optimise(loss, self.players[0])
             for name, value in {"loss": loss.detach(), **logs}.items():
                 total[name] = total[name] + value if name in total else value

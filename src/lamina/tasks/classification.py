@@ -60,7 +60,9 @@ class Classification(OneOutput):
             weights = self.class_weights = weights.to(logits_BK)
         loss = self.cost(logits_BK, target_B, weights, self.label_smoothing)
         right_B = target_B if target_B.ndim == 1 else target_B.argmax(1)
-        return loss, {"accuracy": (logits_BK.detach().argmax(1) == right_B).float().mean()}
+        right = logits_BK.detach().argmax(1) == right_B
+        # in double, so that the parts of several processes add up to what one process finds
+        return loss, {"accuracy": right.mean(dtype=torch.float32 if right.device.type == "mps" else torch.float64)}
 
     def cost(
         self, logits_BK: Tensor, target_B: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0

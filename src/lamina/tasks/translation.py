@@ -35,6 +35,7 @@ class Translation(Task):
     name = "translation"
     monitor = ("loss", "min")
     constant = "the most frequent token"
+    weighs_processes = True
 
     def __init__(
         self,

@@ -66,6 +66,8 @@ class Engine:
         for player, module in self.raw.items():
             if recipe.precision == "fp64":
                 module.double()
+            if recipe.channels_last:
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if recipe.compile and player not in task.differentiated_twice:
                 _compile(module, fabric.device.type)
             if recipe.checkpointing:

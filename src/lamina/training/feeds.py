@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from lamina.data.streams import Batch, Stream
+from lamina.data.streams import WEIGHT, Batch, Stream
 from lamina.errors import DataError
 from lamina.training.engine import Engine
 
@@ -60,7 +60,8 @@ class First(Feed):
         if self.index in (0, self.stream.per_epoch):
             engine.task.epoch_started(engine)
         batch = super().__next__()
-        engine.images_seen += len(next(iter(batch.values()))) * engine.fabric.world_size
+        mine, world = len(next(iter(batch.values()))), engine.fabric.world_size
+        engine.images_seen += round(mine * world / float(batch[WEIGHT][0])) if WEIGHT in batch else mine * world
         engine.progress_after = self.feeds.share(engine.step + 1)
         return batch
 

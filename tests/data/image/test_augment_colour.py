@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +13,6 @@ from lamina.data.image.augment.geometric import Geometric
 from lamina.data.image.augment.mix import Mix
 from lamina.data.image.augment.policy import RandAugment
 from lamina.data.streams import Batch, InMemory, Shuffled
-from lamina.errors import UsageError
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -116,9 +113,13 @@ def test_several_labels_are_mixed_as_they_are() -> None:
     assert out["target"].tolist() == [[0.75, 0.0, 1.0], [0.25, 0.0, 1.0]]
 
 
-def test_an_odd_batch_has_no_pairs(refused: Any) -> None:
-    with refused(UsageError, "mixup", "even", "7"):
-        Mix(classes=2, mixup=0.2).draw(7, generator())
+@pytest.mark.parametrize("options", [{"mixup": 0.2}, {"cutmix": 1.0}])
+def test_the_last_of_an_odd_batch_stays_as_it_is(options: dict[str, float]) -> None:
+    mix, batch = Mix(classes=2, **options), {"image": torch.rand(7, 1, 6, 6), "target": torch.tensor([0, 1] * 3 + [1])}
+    mixed, even = mix.apply(batch, mix.draw(7, generator())), {name: value[:6] for name, value in batch.items()}
+    torch.testing.assert_close(mixed["image"][6], batch["image"][6])
+    assert mixed["target"][6].tolist() == [0, 1]
+    assert torch.equal(mixed["image"][:6], mix.apply(even, mix.draw(6, generator()))["image"])
 
 
 def chain(value_range: tuple[float, float]) -> Chain:

@@ -180,7 +180,8 @@ class ImagePreprocess:
 
     def training_stream(self, samples: InMemory | Streamed, options: BatchOptions) -> Stream:
         """Shuffled training batches with the recipe's augmentation."""
-        return shuffled(samples, options.recipe, options.place, self.prepare, make_augment(self, options))
+        augment = make_augment(self, options)
+        return shuffled(samples, options.recipe, options.place, self.prepare, augment, options.whole)
 
     def evaluation_batches(
         self, samples: InMemory | Streamed, options: BatchOptions, workers: int = 0

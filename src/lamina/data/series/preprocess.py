@@ -191,7 +191,7 @@ class SeriesPreprocess:
 
     def training_stream(self, samples: Windows, options: BatchOptions) -> Stream:
         """Shuffled training batches."""
-        return shuffled(cast(Any, samples.bare()), options.recipe, options.place, self.prepare)
+        return shuffled(cast(Any, samples.bare()), options.recipe, options.place, self.prepare, whole=options.whole)
 
     def evaluation_batches(self, samples: Windows, options: BatchOptions, workers: int = 0) -> Iterable[Batch]:
         """Every window once, in order."""

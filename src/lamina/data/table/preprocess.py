@@ -188,7 +188,7 @@ class TablePreprocess:
 
     def training_stream(self, samples: InMemory, options: BatchOptions) -> Stream:
         """Shuffled training batches."""
-        return shuffled(samples, options.recipe, options.place, self.prepare)
+        return shuffled(samples, options.recipe, options.place, self.prepare, whole=options.whole)
 
     def evaluation_batches(self, samples: InMemory, options: BatchOptions, workers: int = 0) -> Iterable[Batch]:
         """Every row once, in order."""

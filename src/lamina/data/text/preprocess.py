@@ -217,11 +217,11 @@ class TextPreprocess:
             if recipe.window is not None:
                 raise UsageError("window is for running text, but the data consist of separate samples")
             longest = None if samples.second is None else self.max_tokens
-            return ByLength(samples, size, seed, longest=longest, **shared)
+            return ByLength(samples, size, seed, longest=longest, whole=options.whole, **shared)
         tokens_N, window = samples.tensors["tokens"], window_of(options)
         if options.context is None:
             return Contiguous(tokens_N, size, window, seed, **shared)
-        return Windows(tokens_N, size, window, seed, **shared)
+        return Windows(tokens_N, size, window, seed, whole=options.whole, **shared)
 
     def evaluation_batches(self, samples: Ragged | Running, options: BatchOptions, workers: int = 0) -> Iterable[Batch]:
         """Every text once, in order; every token but the first of running text."""

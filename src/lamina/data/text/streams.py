@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lamina.data.streams import IGNORED, Batch, InMemory
+from lamina.data.streams import IGNORED, Batch, Cut, InMemory, share_of, weighed
 from lamina.errors import UsageError
 from lamina.randomness import derive
 
@@ -147,7 +147,7 @@ class Contiguous:
 class Windows:
     """Shuffled training windows of running text, with another offset each epoch: {"tokens" (B, T), "target" (B, T)}.
 
-    The incomplete last batch is dropped.
+    Cut into batches as ``data.streams.Cut`` says.
 
     Example: ``Windows(tokens_N, batch_size=32, window=256, seed=0)``
     """
@@ -160,6 +160,8 @@ class Windows:
     seed: int
     rank: int = 0
     world: int = 1
+    whole: bool = False
+    """whether an epoch of few batches leaves no sample out"""
 
     def __post_init__(self) -> None:
         _expect_shares(self.batch_size, self.world)
@@ -181,8 +183,12 @@ class Windows:
         return max((predicted - self.window + 1) // self.window, min(1, predicted // self.window))
 
     @property
+    def _cut(self) -> Cut:
+        return Cut(self._count, self.batch_size, self.whole, self.world)
+
+    @property
     def per_epoch(self) -> int:
-        return self._count // self.batch_size
+        return self._cut.count
 
     def with_batch_size(self, batch_size: int) -> Windows:
         return replace(self, batch_size=batch_size)
@@ -192,18 +198,17 @@ class Windows:
         first = derive(self.seed, "window", epoch) % (min(spare, self.window - 1) + 1)
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
         begins = first + self.window * torch.randperm(self._count, generator=generator)
-        share = self.batch_size // self.world
-        for index in range(start, self.per_epoch):
-            place = index * self.batch_size + self.rank * share
-            yield _window(self.tokens_N, begins[place : place + share], self.window)
+        for block in self._cut.blocks(begins)[start:]:
+            mine = block[share_of(len(block), self.rank, self.world)]
+            yield weighed(_window(self.tokens_N, mine, self.window), len(mine), len(block), self.world)
 
 
 @dataclass(frozen=True)
 class ByLength:
     """Training batches of texts or pairs of similar length, to reduce padding; see ``Ragged.take``.
 
-    The samples of a hundred batches at a time are sorted by length and divided; the order of batches is random. The
-    incomplete last batch is dropped.
+    The samples of a hundred batches at a time are sorted by length and divided, as ``data.streams.Cut`` says; the order
+    of batches is random.
 
     Example: ``ByLength(samples, batch_size=32, seed=0)``
     """
@@ -216,6 +221,8 @@ class ByLength:
     """samples with more tokens than this, in either text of a pair, are excluded"""
     rank: int = 0
     world: int = 1
+    whole: bool = False
+    """whether an epoch of few batches leaves no sample out"""
 
     def __post_init__(self) -> None:
         _expect_shares(self.batch_size, self.world)
@@ -236,15 +243,19 @@ class ByLength:
         return torch.nonzero((self._lengths <= most).all(1))[:, 0]
 
     @property
+    def _cut(self) -> Cut:
+        return Cut(len(self._kept), self.batch_size, self.whole, self.world)
+
+    @property
     def per_epoch(self) -> int:
-        return len(self._kept) // self.batch_size
+        return self._cut.count
 
     def with_batch_size(self, batch_size: int) -> ByLength:
         return replace(self, batch_size=batch_size)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
-        drawn = torch.randperm(len(self._kept), generator=generator)[: self.per_epoch * self.batch_size]
+        drawn = torch.randperm(len(self._kept), generator=generator)[: sum(self._cut.sizes)]
         order = self._kept[drawn]
         pool = torch.arange(len(order)) // (POOL * self.batch_size)
         first, last = self._lengths[order, 0], self._lengths[order, -1]
@@ -252,11 +263,11 @@ class ByLength:
         # sorted by the first text, then by the second, ascending and descending in turn, so that neighbours are similar
         turned = torch.where(first % 2 == 0, last, most - last)
         order = order[((pool * most + first) * most + turned).argsort(stable=True)]
-        blocks = order.reshape(self.per_epoch, self.batch_size)
-        blocks = blocks[torch.randperm(self.per_epoch, generator=generator)]
-        share = self.batch_size // self.world
-        for index in range(start, self.per_epoch):
-            yield self.samples.take(blocks[index], slice(self.rank * share, (self.rank + 1) * share))
+        blocks = self._cut.blocks(order)
+        for index in torch.randperm(self.per_epoch, generator=generator).tolist()[start:]:
+            block = blocks[index]
+            share = share_of(len(block), self.rank, self.world)
+            yield weighed(self.samples.take(block, share), share.stop - share.start, len(block), self.world)
 
 
 @dataclass(frozen=True)

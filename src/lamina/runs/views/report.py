@@ -16,7 +16,9 @@ from lamina.options.conversion import typed
 from lamina.options.recipe import Recipe, grouped
 from lamina.report.content import ReportContent
 from lamina.report.page import chosen, render_report
+from lamina.runs import baselines
 from lamina.runs.config import published
+from lamina.runs.fitting import fitted_notes
 from lamina.runs.views.base import View
 from lamina.version import __version__
 
@@ -26,6 +28,8 @@ def write_report(view: View) -> Path:
     content = report_content(view)
     outcome = chosen(content.outcomes)
     more = view.sections(content, outcome) if outcome is not None else []
+    if outcome is not None:
+        more = [*more, *baselines.section(view.run, outcome.split, outcome.metrics)]
     page = render_report(content, more).encode()
     if outcome is not None:
         view.run.directory.write("results.json", {"split": outcome.split, "metrics": dict(outcome.metrics)})
@@ -48,7 +52,12 @@ def report_content(view: View) -> ReportContent:
     splits = [split for split in ("test", "validation") if split in run.source.splits][:1] or ["train"]
     outcomes = [view.outcome(split) for split in splits]
     notes = [note for outcome in outcomes for note in run.shortfalls(outcome.split, outcome.metrics)]
-    notes += [*spec.notes, *run.preprocess.notes, *(f"left out: {name}" for name in spec.skipped)]
+    notes += [
+        *fitted_notes(run.card.get("fitted", {}), run.card.get("variant", "")),
+        *spec.notes,
+        *run.preprocess.notes,
+        *(f"left out: {name}" for name in spec.skipped),
+    ]
     return ReportContent(
         run=run.directory.name,
         model=run.config.name,

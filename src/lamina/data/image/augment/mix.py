@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from lamina.data.image.augment.boxes import inside
 from lamina.data.streams import Batch
-from lamina.errors import UsageError
 from lamina.torch_internals import sample_dirichlet
 
 
@@ -22,7 +21,8 @@ class Mix:
     The share lambda of the image itself is drawn for the batch from Beta(alpha, alpha), as in the papers' code. Mixup:
     lambda x_i + (1 - lambda) x_j; CutMix: a box of x_j of area 1 - lambda, cut at the border, is pasted into x_i.
     Targets are mixed in the same way: class indices (B,) become probabilities (B, K). Neighbours are 0 and 1, 2 and 3,
-    ...: the order is random anyway, and a process with part of the batch has both.
+    ...: the order is random anyway, and a process with part of the batch has both. The last of an odd number, in the
+    batch of the remainder, stays as it is.
 
     Example: ``Mix(classes=10, mixup=0.2, cutmix=1.0)``
     """
@@ -35,8 +35,6 @@ class Mix:
 
     def draw(self, size: int, generator: torch.Generator) -> Batch:
         """Parameters of the batch, repeated for each sample: "share" (lambda), "cut" (bool), centre "y" and "x"."""
-        if size % 2:
-            raise UsageError(f"mixup and cutmix mix pairs of images: the batch size must be even, got {size}")
         cut = bool(self.cutmix) and (not self.mixup or float(torch.rand((), generator=generator)) < 0.5)
         alpha = torch.full((2,), self.cutmix if cut else self.mixup, dtype=torch.float64)
         share = sample_dirichlet(alpha, generator)[0]  # a Beta distribution's two parts
@@ -63,7 +61,8 @@ class Mix:
 
 
 def _neighbour(x: Tensor) -> Tensor:
-    return x.view(-1, 2, *x.shape[1:]).flip(1).flatten(0, 1)
+    pairs = x[: len(x) // 2 * 2].view(-1, 2, *x.shape[1:]).flip(1).flatten(0, 1)
+    return pairs if len(pairs) == len(x) else torch.cat([pairs, x[-1:]])
 
 
 def _box(drawn: Batch, height: int, width: int) -> Batch:
