@@ -116,7 +116,7 @@ def test_a_published_recipe_has_a_name(lamina: Lamina) -> None:
 
 
 def test_help_shows_the_recipe_of_the_model(lamina: Lamina) -> None:
-    status, out, _ = lamina("train", "lenet5", "--help")
+    status, out, _ = lamina("train", "lenet5", "--help-all")
     assert status == 0
     text = " ".join(out.split())
     assert "--lr X peak learning rate (default: 0.002)" in text

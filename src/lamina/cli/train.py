@@ -20,8 +20,8 @@ from lamina.cli.fields import Field, fields_of, given
 from lamina.cli.metric_network import expect_trained
 from lamina.cli.output import as_json, clean, facts, metric, note, number
 from lamina.cli.parser import LATER, Parser, dashed
-from lamina.cli.rate import find_rate, write_plot
 from lamina.cli.run_argument import RUNS, add_runs, model_named, resume_command, run_path
+from lamina.cli.training.rate import find_rate, write_plot
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
 from lamina.errors import LaminaError, UsageError
@@ -150,7 +150,7 @@ def command(argv: Sequence[str]) -> int:
     if args.print_config:
         return _print_config(args, requested)
 
-    from lamina.cli.folds import cross_validation, train_folds
+    from lamina.cli.training.folds import cross_validation, train_folds
     from lamina.runs.training import prepare
 
     name, directory = args.name, args.runs
@@ -224,8 +224,8 @@ def _advised(args: Namespace, requested: Mapping[str, Any], words: list[str]) ->
 
 def _fit(training: Training, args: Namespace, path: Path) -> int | None:
     """Train with a display of progress. The exit status if it was stopped; ``path`` is what resumes."""
-    from lamina.cli.plan import plan
-    from lamina.cli.progress import Progress
+    from lamina.cli.training.plan import plan
+    from lamina.cli.training.progress import Progress
     from lamina.runs.loggers.base import followed, loggers_named
     from lamina.training.stopping import stoppable
 
@@ -376,7 +376,7 @@ def _report_stopped(training: Training) -> None:
 
 def _plan(training: Training, args: Namespace) -> int:
     """Print what would be trained."""
-    from lamina.cli.plan import as_plain, plan, trial
+    from lamina.cli.training.plan import as_plain, plan, trial
 
     path = training.directory.path
     if args.json:

@@ -169,6 +169,10 @@ class Training:
                 status["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
                 self.directory.write("status.json", status)
 
+    def first_steps(self) -> Generator[Event]:
+        """Train without writing anything, to time it."""
+        return fit(self.engine, self.streams, evaluate=None if self.validation is None else self._evaluate)
+
     def disband(self) -> None:
         """After the last event: leave the process group."""
         if self.fabric.world_size > 1:

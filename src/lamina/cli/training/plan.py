@@ -61,11 +61,10 @@ def _input(training: Training) -> str:
 def trial(training: Training) -> str:
     """Time and memory of the whole, from a few steps. The model is used up."""
     from lamina.training.events import StepDone
-    from lamina.training.loop import fit
 
     began = time.monotonic()
     marks: list[float] = []
-    with closing(fit(training.engine, training.streams)) as events:
+    with closing(training.first_steps()) as events:
         for event in events:
             if isinstance(event, StepDone):
                 marks.append(time.monotonic())

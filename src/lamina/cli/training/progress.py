@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lamina.cli.output import clock, number
-from lamina.cli.plan import memory
+from lamina.cli.training.plan import memory
 from lamina.tasks.facts import quality
 from lamina.training.events import EpochDone, Event, StepDone, Stopped
 
