@@ -61,7 +61,7 @@ def test_evaluation_prints_what_stands_beside(trained: Path, lamina: Called) -> 
 
 
 def test_inspect_takes_a_history(trained: Path, lamina: Called, tmp_path: Path) -> None:
-    status, out, _ = lamina("inspect", "sold", "--history", tmp_path / "sales200.csv", "--out", "seen")
+    status, _out, _ = lamina("inspect", "sold", "--history", tmp_path / "sales200.csv", "--out", "seen")
     assert status == 0
     assert {path.name for path in (tmp_path / "seen").iterdir()} >= {"inspect.html", "forecast.png", "importance.png"}
 
