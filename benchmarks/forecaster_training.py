@@ -1,7 +1,7 @@
 """How fast is a linear forecaster trained on windows cut from one tensor?
 
-One linear map on 140,160 rows of one series, four years of quarters of an hour, context and horizon 96, batches of 8,192,
-Adam at 0.001, one thread: so large that what a step costs apart from the net and its windows is little. ``raw loop``: the
+One linear map on 140,160 rows of one series, four years of quarters of an hour, context and horizon 96, batches of
+8,192, Adam at 0.001, one thread: so large that what a step costs apart from the net is little. ``raw loop``: the
 same net, windows gathered from one tensor by their first rows, fused Adam, the sum of the losses. ``DataLoader``: the
 same net under the loop of the common reference code (LTSF-Linear, Time-Series-Library): a data set that cuts one window
 at a time from an array, a DataLoader without workers, the default collation, Adam as it comes, ``loss.item()`` at every
