@@ -27,16 +27,18 @@ WEIGHTED = (nn.Linear, nn.Conv2d)
 """layers of a discriminator whose weights are normalised"""
 
 
-def latent_noise(count: int, size: int, seed: int, prior: Prior = "normal") -> Tensor:
-    """z (count, size) from N(0, 1) or U(-1, 1), the i-th row a function of seed and i: row 0 is the same for every
-    ``count``.
+def latent_noise(
+    count: int, size: int, seed: int, prior: Prior = "normal", *, first: int = 0, purpose: str = "latent"
+) -> Tensor:
+    """z (count, size) from N(0, 1) or U(-1, 1), the i-th row a function of seed and ``first`` + i: row 0 is the same
+    for every ``count``. Another ``purpose`` has other numbers.
 
     >>> torch.equal(latent_noise(9, 4, seed=1)[:1], latent_noise(1, 4, seed=1))
     True
     """
     generator, z = torch.Generator(), torch.empty(count, size)
-    for i, row in enumerate(z):
-        key = hashlib.blake2b(f"latent {seed} {i}".encode(), digest_size=8).digest()
+    for i, row in enumerate(z, first):
+        key = hashlib.blake2b(f"{purpose} {seed} {i}".encode(), digest_size=8).digest()
         generator.manual_seed(int.from_bytes(key, "little") >> 1)
         _fill(row, prior, generator)
     return z

@@ -208,6 +208,10 @@ class Task:
     def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
         """Use the values returned by ``finalize``."""
 
+    def length_notes(self, images: int, batch_size: int, world: int) -> list[str]:
+        """What the user should know of a training of about so many samples with these batches. Raises UsageError."""
+        return []
+
     def phase(self, images_seen: int) -> Phase | None:
         """The phase after this many samples; None if training has a single phase."""
         return None

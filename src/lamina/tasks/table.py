@@ -23,6 +23,7 @@ TASKS: Plugins[TaskKind] = Plugins(
         "autoencoding": "lamina.tasks.autoencoding:KIND",
         "variational": "lamina.tasks.variational:KIND",
         "adversarial": "lamina.tasks.adversarial.task:KIND",
+        "style-adversarial": "lamina.tasks.adversarial.style:KIND",
         "image-translation": "lamina.tasks.adversarial.cycle:KIND",
         "architecture-search": "lamina.tasks.architecture_search.task:KIND",
         "style-transfer": "lamina.tasks.style_transfer:KIND",

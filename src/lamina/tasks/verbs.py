@@ -11,6 +11,7 @@ from typing import Any
 
 from lamina.tasks.adversarial.cycle_options import DirectionOptions
 from lamina.tasks.adversarial.options import AdversarialSampleOptions
+from lamina.tasks.adversarial.style_options import StyleSampleOptions
 from lamina.tasks.anomaly.options import AlarmOptions
 from lamina.tasks.autoencoder_options import (
     AutoencoderVerdict,
@@ -44,6 +45,7 @@ VERBS: Mapping[str, Mapping[str, type[Any]]] = {
     "autoencoding": {"evaluate": NoisyOptions, "predict": AutoencoderVerdict, "generate": SampleOptions},
     "variational": {"evaluate": BoundOptions, "predict": VariationalVerdict, "generate": VariationalSampleOptions},
     "adversarial": {"evaluate": SampleMetricOptions, "generate": AdversarialSampleOptions},
+    "style-adversarial": {"evaluate": SampleMetricOptions, "generate": StyleSampleOptions},
     "image-translation": {"evaluate": NoOptions, "predict": DirectionOptions},
 }
 """the frozen dataclass of a verb's options: ``VERBS[task][verb]``"""

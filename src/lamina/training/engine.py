@@ -380,6 +380,12 @@ def _cast(fabric: Fabric, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _floating(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and floating-point buffers by name: the tensors themselves, not copies."""
+    """Parameters and floating-point buffers by name: the tensors themselves, not copies. A module's ``unaveraged``
+    names buffers that are no weights, such as a position in training."""
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    own = {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, part in module.named_modules()
+        for name in getattr(part, "unaveraged", ())
+    }
+    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and name not in own}

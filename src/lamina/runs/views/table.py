@@ -19,6 +19,7 @@ VIEWS: Plugins[type[View]] = Plugins(
         "style-transfer/image": "lamina.runs.image.style:StyleView",
         "arbitrary-style-transfer/image": "lamina.runs.image.style:ArbitraryStyleView",
         "translation/text": "lamina.runs.text.views:TranslationView",
+        "style-adversarial/image": "lamina.runs.adversarial.styles:StyleView",
         "image-translation/image": "lamina.runs.image.translation:ImageTranslationView",
         "adversarial/image": "lamina.runs.adversarial.views:AdversarialImageView",
         "adversarial/table": "lamina.runs.adversarial.views:AdversarialTableView",

@@ -67,6 +67,7 @@ class Adversarial(Task):
         self.call, self.shape, self.classes = call, shape, classes
         self.game, self.options = GAMES[objective], options or OPTIONS[objective]()
         self.penalty_weight: float = getattr(self.options, "penalty", 0.0)
+        self.drift: float = getattr(self.options, "drift", 0.0)
         self.weight_clip: float | None = getattr(self.options, "weight_clip", None)
         self.differentiated_twice = (DISCRIMINATOR,) if self.penalty_weight or self.options.r1 else ()
 
@@ -116,9 +117,10 @@ class Adversarial(Task):
                     _add(logs, values)
         for fake, label_B in drawn:
             with engine.frozen(DISCRIMINATOR):
-                loss = self.generator_loss(engine.models[DISCRIMINATOR](fake, label_B))
-                engine.optimise(loss, GENERATOR)
-            _add(logs, {"loss": loss.detach()})
+                loss = self.generator_loss(engine.models[DISCRIMINATOR](self.shown(fake), label_B))
+                penalty, values = self.generator_penalty(engine, len(fake), label_B)
+                engine.optimise(loss if penalty is None else loss + penalty, GENERATOR)
+            _add(logs, {"loss": loss.detach(), **values})
         return {name: value / engine.accumulate for name, value in logs.items()}
 
     def discriminator_step(
@@ -126,6 +128,7 @@ class Adversarial(Task):
     ) -> dict[str, Tensor]:
         """A batch of the ``number``-th step of the discriminator; detached scalars to log."""
         judge, plain = engine.models[DISCRIMINATOR], engine.plain[DISCRIMINATOR]
+        real, fake = self.shown(real), self.shown(fake)
         real_BNP, fake_BNP = by_discriminator(judge(real, label_B)), by_discriminator(judge(fake, label_B))
         loss_N = self.game.real(real_BNP).mean((0, 2)) + self.game.fake(fake_BNP).mean((0, 2))
         logs = {"discriminator_loss": loss_N, "real_score": real_BNP, "fake_score": fake_BNP}
@@ -137,9 +140,26 @@ class Adversarial(Task):
             r1_N = squared_slopes(plain, real, label_B).mean(0) / 2
             logs["r1"] = r1_N
             loss_N = loss_N + self.options.r1 * self.options.r1_interval * r1_N
+        if self.drift:
+            loss_N = loss_N + self.drift * real_BNP.square().mean((0, 2))
         if engine.optimise(loss_N.sum(), DISCRIMINATOR):  # each is alone in its own term
             self._clip(plain)
+        logs |= self.scored(engine, real_BNP)
         return {name: value.detach().mean() for name, value in logs.items()}
+
+    def shown(self, x: Tensor) -> Tensor:
+        """What the discriminator sees of real or generated samples."""
+        return x
+
+    def scored(self, engine: Engine, real_scores: Tensor) -> dict[str, Tensor]:
+        """Called with the scores of a batch of real samples; scalars to log."""
+        return {}
+
+    def generator_penalty(
+        self, engine: Engine, count: int, label_B: Tensor | None
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """What the generator's loss has besides, and scalars to log."""
+        return None, {}
 
     def generator_loss(self, scores: Tensor) -> Tensor:
         """The generator's loss from the scores of its samples, a scalar."""
