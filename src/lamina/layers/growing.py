@@ -69,6 +69,10 @@ class Growing(nn.Module):
         """Whether the stage before has a part in the output."""
         return self.at > 0 and self.faded < 1
 
+    def between(self, old: Tensor, new: Tensor) -> Tensor:
+        """(1 - fade) old + fade new: at 0 and 1 one of them to the bit."""
+        return torch.lerp(old.to(new.dtype), new, self.fade.to(new.dtype))
+
 
 def _follow(module: nn.Module, _: object) -> None:
     """The plain numbers, which steer the forward pass, after the buffers were loaded."""
@@ -116,7 +120,7 @@ class GrowingDiscriminator(Growing):
         for stage in range(self.at, 0, -1):
             y = self.blocks[stage - 1](y)
             if stage == self.at and self.fades:
-                y = torch.lerp(leaky(self.from_rgb[stage - 1](halved(x_BCSS))), y, self.fade.to(y.dtype))
+                y = self.between(leaky(self.from_rgb[stage - 1](halved(x_BCSS))), y)
         y = leaky(self.conv(with_deviation(y, self.group)))
         logit_BK: Tensor = self.output(leaky(self.dense(y.flatten(1))))
         return of_label(logit_BK, label_B, self.classes)

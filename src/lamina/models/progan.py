@@ -110,8 +110,7 @@ class Generator(LatentGenerator, Growing):
             before, x_BCSS = x_BCSS, block(doubled(x_BCSS))
         out_BCSS: Tensor = self.to_rgb[self.at](x_BCSS)
         if self.fades:
-            old_BCSS = doubled(self.to_rgb[self.at - 1](before))
-            return torch.lerp(old_BCSS, out_BCSS, self.fade.to(out_BCSS.dtype))
+            return self.between(doubled(self.to_rgb[self.at - 1](before)), out_BCSS)
         return out_BCSS
 
 

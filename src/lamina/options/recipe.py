@@ -221,6 +221,11 @@ class Recipe:
             return "images", self.images
         return "epochs", 10 if self.epochs is None else self.epochs
 
+    def samples(self, per_epoch: int) -> int:
+        """Samples that are drawn in all, of epochs of so many batches: ``Recipe(steps=5).samples(100)`` is 320."""
+        unit, amount = self.length
+        return amount * {"epochs": per_epoch * self.batch_size, "steps": self.batch_size * self.accumulate}.get(unit, 1)
+
 
 AUTO = "auto"
 """an option's value that is found from the data, the model and the machine before training"""

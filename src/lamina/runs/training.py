@@ -122,8 +122,8 @@ class Training:
         settling: list[str] = []
         if self._position().measures_statistics:
             settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
-        length = parts.task.length_notes(self._images(), recipe.batch_size, fabric.world_size)
-        task_notes = (*parts.task.notes, *length)
+        samples = recipe.samples(self.stream.per_epoch)
+        task_notes = (*parts.task.notes, *parts.task.length_notes(samples, recipe.batch_size, fabric.world_size))
         notes = (config.notes, source.spec.notes, parts.preprocess.notes, task_notes, self.engine.notes, settling)
         self.notes = [*itertools.chain(*notes), *self.resume_notes]
         """what the user should read"""
@@ -135,13 +135,6 @@ class Training:
                 f"there are no validation data: thresholds are cross-fitted after training, by {FOLDS} models, each "
                 f"trained without one part of {FOLDS} of the training data"
             )
-
-    def _images(self) -> int:
-        """Samples of the first stream that training draws, with the recipe's batch size."""
-        recipe, stream = self.config.recipe, self.stream
-        unit, amount = recipe.length
-        one = {"epochs": stream.per_epoch * recipe.batch_size, "steps": recipe.batch_size * recipe.accumulate}
-        return amount * one.get(unit, 1)
 
     @property
     def fitted_notes(self) -> list[str]:
