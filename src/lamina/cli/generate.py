@@ -18,6 +18,7 @@ from lamina.cli.run_argument import add_run, run_path
 from lamina.cli.task_options import every_field, read
 from lamina.cli.writing import TABLES, write_rows
 from lamina.errors import UsageError
+from lamina.options.conversion import made as made_of
 from lamina.runs.folders import published_model
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "dcgan-28-digits --over-training\n"
         "vae-digits --interpolate a.png b.png --out a-to-b.gif\n"
         "vae-digits --walk 3 --out walk.png\n"
+        "stylegan-digits --truncation 0.7 --count 16 --grid\n"
+        "stylegan-digits --style-mix 4 6 --out mixed.png\n"
         "vae-wine --count 100 --out rows.csv"
     )
     parser = Parser("generate", "RUN|FOLDER [--prompt TEXT] [options]", text, examples)
@@ -111,7 +114,9 @@ def _samples(run: Run, options: dict[str, Any], args: Any) -> int:
         story = bool(options.get("over_training"))
         if story and args.grid:
             raise UsageError("--grid is for new pictures: those of --over-training are grids already")
-        files = _write_pictures(made, out or (run.path / "training.gif" if story else None), run.path, args.grid, story)
+        where = out or (run.path / "training.gif" if story else None)
+        columns = run.view.columns(made_of(run.verb_options("generate"), options, "option of generate"))
+        files = _write_pictures(made, where, run.path, args.grid, story, columns)
     if args.json:
         rows = {"rows": made} if isinstance(made[0], dict) else {}
         as_json({"run": str(run.path), "count": len(made), **rows, "files": [str(file) for file in files]})
@@ -121,7 +126,9 @@ def _samples(run: Run, options: dict[str, Any], args: Any) -> int:
     return 0
 
 
-def _write_pictures(pictures: Sequence[Any], out: Path | None, run: Path, grid: bool, story: bool) -> list[Path]:
+def _write_pictures(
+    pictures: Sequence[Any], out: Path | None, run: Path, grid: bool, story: bool, columns: int | None
+) -> list[Path]:
     from lamina.files import write_whole
     from lamina.report.picture_grid import animation_gif, grid_png, picture_png
 
@@ -131,7 +138,7 @@ def _write_pictures(pictures: Sequence[Any], out: Path | None, run: Path, grid: 
     if where.suffix == ".gif":
         files = {where: animation_gif(pictures, back=not story)}
     elif where.suffix == ".png":
-        files = {where: grid_png(pictures)}
+        files = {where: grid_png(pictures, columns)}
     elif grid:
         raise UsageError(f"--grid writes one file: --out {where}.png")
     else:

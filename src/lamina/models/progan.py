@@ -67,8 +67,7 @@ class ProGANConfig:
             raise ValueError(f"classes must not be negative, got {self.classes}")
         if not 0 <= self.fade <= 1:
             raise ValueError(f"fade must lie in [0, 1], got {self.fade}")
-        if len(self.widths) < 2:
-            raise ValueError(f"image_size must be at least {2 * FIRST}, got {self.image_size}")
+        _ = self.widths  # raises for a size that is no power of two
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -77,8 +77,7 @@ class StyleGANConfig:
         for name in ("mixing", "fade"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if len(self.widths) < 2:
-            raise ValueError(f"image_size must be at least {2 * FIRST}, got {self.image_size}")
+        _ = self.widths  # raises for a size that is no power of two
 
     @property
     def widths(self) -> tuple[int, ...]:

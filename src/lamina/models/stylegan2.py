@@ -82,8 +82,7 @@ class StyleGAN2Config:
             raise ValueError(f"classes must not be negative, got {self.classes}")
         if not 0 <= self.mixing <= 1:
             raise ValueError(f"mixing must lie in [0, 1], got {self.mixing}")
-        if len(self.widths) < 2:
-            raise ValueError(f"image_size must be at least {2 * FIRST}, got {self.image_size}")
+        _ = self.widths  # raises for a size that is no power of two
 
     @property
     def widths(self) -> tuple[int, ...]:

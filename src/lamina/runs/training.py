@@ -122,8 +122,8 @@ class Training:
         settling: list[str] = []
         if self._position().measures_statistics:
             settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
-        samples = recipe.samples(self.stream.per_epoch)
-        task_notes = (*parts.task.notes, *parts.task.length_notes(samples, recipe.batch_size, fabric.world_size))
+        count = recipe.samples(self.stream.per_epoch)
+        task_notes = (*parts.task.notes, *parts.task.length_notes(count, recipe.batch_size, fabric.world_size))
         notes = (config.notes, source.spec.notes, parts.preprocess.notes, task_notes, self.engine.notes, settling)
         self.notes = [*itertools.chain(*notes), *self.resume_notes]
         """what the user should read"""

@@ -160,6 +160,15 @@ def test_truncation_and_a_matrix_of_mixed_styles(stopped: lamina.Run, tmp_path: 
     assert main(words) == 0
     width, height = Image.open(tmp_path / "m.png").size
     assert width > height  # four columns, three rows
+    way = stopped.generate(seed=2, interpolate=(0, 2), count=3)
+    assert np.array_equal(way[0], apart[0])
+    assert np.array_equal(way[2], apart[2])
+    generator = stopped.model.generator
+    w = generator.styles(generator.draw(3, 2))
+    middle = stopped.view.shown(generator.pictured(w[:1] / 2 + w[2:] / 2))[0]
+    assert np.abs(middle.astype(int) - way[1].astype(int)).max() <= 1
+    assert main(["generate", str(stopped.path), "--interpolate", "0", "2", "--out", str(tmp_path / "way.gif")]) == 0
+    assert (tmp_path / "way.gif").read_bytes()[:3] == b"GIF"
     for options, reason in (
         ({"truncation": 1.2}, r"truncation must lie in \[0, 1\], got 1.2"),
         ({"style_mix": (2, 3), "mix_layer": 4}, "mix_layer=4: the net has 4 layers with a style, choose 1 to 3"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lamina.errors import UsageError
+from lamina.runs.adversarial.generation import class_number, codes, kept_pictures, raw_model, recalibrated
 from lamina.runs.adversarial.views import AdversarialImageView
 from lamina.runs.evaluation import predicting
 
@@ -23,39 +25,53 @@ class StyleView(AdversarialImageView):
         """Pictures (H, W, C) uint8. Raises UsageError for what the run does not have."""
         if prompts:
             raise UsageError(f"{self.run.path} generates {self.run.modality.noun}, it continues no prompt")
-        generator: Any = self.generator()
-        label = None if options.label is None else self.label(options.label)
-        with predicting(generator):
-            x_NCSS = generated(generator, options, label)
-        return self.shown(x_NCSS, options.full_size)
+        if options.over_training:
+            return kept_pictures(self.run)
+        model: Any = raw_model(self.run) if options.raw else self.run.model
+        measured = nullcontext() if options.recalibrate is None else recalibrated(self.run, model, options.recalibrate)
+        with predicting(model), measured:
+            return self.shown(self.pictures(model.generator, options), options.full_size)
 
-    def generator(self) -> Any:
-        """The generator of the run."""
-        model: Any = self.run.model
-        return model.generator
+    def columns(self, options: Any) -> int | None:
+        return None if options.style_mix is None else options.style_mix[1] + 1
 
     def shown(self, x_NCSS: Tensor, full_size: bool = False) -> list[Any]:
         """Pictures as uint8; brought to the full size by repeating pixels."""
-        side = self.run.preprocess.signature()[0].shape[-1]
+        side = int(self.run.preprocess.signature()[0].shape[-1])
         if full_size:
-            x_NCSS = F.interpolate(x_NCSS, size=(int(side), int(side)), mode="nearest")
+            x_NCSS = F.interpolate(x_NCSS, size=(side, side), mode="nearest")
         return [self.run.preprocess.undo(x.float().cpu()) for x in x_NCSS]
 
+    def pictures(self, generator: Any, options: Any) -> Tensor:
+        """The pictures (N, C, S, S) that the options ask for. Raises UsageError for options of styles without any."""
+        label = None if options.label is None else class_number(self.run, options.label)
+        if not hasattr(generator, "synthesis"):
+            for name, usual in (("truncation", 1.0), ("style_mix", None), ("noise", "fixed")):
+                if getattr(options, name) != usual:
+                    raise UsageError(f"{name} is for generators with styles, which this net is not")
+            z_BL = codes(self.run, generator, options)
+            x: Tensor = generator(z_BL, generator.labels(len(z_BL), label))
+            return x
+        if options.style_mix is not None:
+            return mixed(generator, options, label)
+        if options.interpolate is not None and options.path != "spherical":
+            w_BNW = between_styles(self.run, generator, options, label)
+        else:
+            z_BL = codes(self.run, generator, options)
+            w_BNW = generator.styles(z_BL, generator.labels(len(z_BL), label), options.truncation)
+        pictures: Tensor = generator.pictured(w_BNW, options.noise, options.seed)
+        return pictures
 
-def generated(generator: Any, options: Any, label: int | None) -> Tensor:
-    """The pictures (N, C, S, S) that the options ask for. Raises UsageError for options of styles without any."""
-    if not hasattr(generator, "synthesis"):
-        for name, usual in (("truncation", 1.0), ("style_mix", None), ("noise", "fixed")):
-            if getattr(options, name) != usual:
-                raise UsageError(f"{name} is for generators with styles, which this net is not")
-        x: Tensor = generator.sample(options.count, seed=options.seed, label=label)
-        return x
-    if options.style_mix is not None:
-        return mixed(generator, options, label)
-    pictures: Tensor = generator.sample(
-        options.count, seed=options.seed, label=label, truncation=options.truncation, noise=options.noise
-    )
-    return pictures
+
+def between_styles(run: Any, generator: Any, options: Any, label: int | None) -> Tensor:
+    """Styles (B, N, W) on the straight line in w from one sample of the seed to another. Raises UsageError."""
+    if generator.classes and label is None:
+        raise UsageError(f"interpolate stays in one class, and {run.path} is conditional: give label (--label)")
+    i, j = options.interpolate
+    z_BL = generator.draw(max(i, j) + 1, options.seed)[[i, j]]
+    first, last = generator.styles(z_BL, generator.labels(2, label), options.truncation)
+    share_B = torch.linspace(0, 1, options.count, dtype=first.dtype, device=first.device)
+    return torch.lerp(first[None], last[None], share_B[:, None, None])
 
 
 def mixed(generator: Any, options: Any, label: int | None) -> Tensor:

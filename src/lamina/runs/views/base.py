@@ -147,6 +147,10 @@ class View:
         """Texts that continue the prompts; without prompts pictures (H, W, C) uint8, or rows."""
         raise NotImplementedError
 
+    def columns(self, options: Any) -> int | None:
+        """Columns of a grid of what ``generate`` makes with these options; None: as wide as high."""
+        return None
+
     def style(self, content: Any, styles: Sequence[Any], options: Any) -> Any:
         """A picture (H, W, 3) uint8 in the run's style, or in that of ``styles``."""
         raise NotImplementedError

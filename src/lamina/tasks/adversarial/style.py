@@ -270,9 +270,9 @@ class StyleAdversarial(Adversarial):
 
     # ------------------------------------------------------------------ generation
 
-    def sample(self, model: Any, count: int, seed: int, label: int | None = None) -> Tensor:
-        """``count`` pictures of the present size, the i-th a function of seed and i."""
-        x: Tensor = model.generator.sample(count, seed=seed, label=label)
+    def decode(self, model: Any, z_BL: Tensor, label: int | None = None) -> Tensor:
+        """The pictures (B, C, S, S) of given codes, of the present size."""
+        x: Tensor = model.generator.decode(z_BL, model.generator.labels(len(z_BL), label))
         return x
 
 
