@@ -82,7 +82,7 @@ class StyledGenerator(LatentGenerator):
         if self.training:
             self._follow_mean(w_BNW[:, 0])
             w_BNW = self._mixed(w_BNW, label_B)
-        return self.synthesis(w_BNW, self.noise(len(z_BL), "fresh" if self.training else "fixed"))
+        return self.synthesis(w_BNW, self.noise(z_BL.shape[0], "fresh" if self.training else "fixed"))
 
     def spread(self, w_BW: Tensor) -> Tensor:
         """The same style for every layer, (B, N, W)."""

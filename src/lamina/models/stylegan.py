@@ -155,7 +155,7 @@ class Generator(StyledGenerator, Growing):
         return [FIRST << stage for stage in range(self.at + 1) for _ in range(2)]
 
     def synthesis(self, w_BNW: Tensor, noise: list[Tensor | None]) -> Tensor:
-        x_BCSS = self.constant.repeat(len(w_BNW), 1, 1, 1)
+        x_BCSS = self.constant.repeat(w_BNW.shape[0], 1, 1, 1)
         x_BCSS = self.epilogue1(x_BCSS, w_BNW[:, 0], noise[0])
         x_BCSS = before = self.epilogue2(self.conv(x_BCSS), w_BNW[:, 1], noise[1])
         for i, block in enumerate(self.blocks[: self.at], 1):

@@ -204,7 +204,7 @@ class Generator(StyledGenerator):
         return [FIRST, *(side for side in self.sides[1:] for _ in range(2))]
 
     def synthesis(self, w_BNW: Tensor, noise: list[Tensor | None]) -> Tensor:
-        x_BCSS = self.layers[0](self.constant.repeat(len(w_BNW), 1, 1, 1), w_BNW[:, 0], noise[0])
+        x_BCSS = self.layers[0](self.constant.repeat(w_BNW.shape[0], 1, 1, 1), w_BNW[:, 0], noise[0])
         picture_BCSS: Tensor = self.to_rgb[0](x_BCSS, w_BNW[:, 1])
         for i in range(1, len(self.sides)):
             for n in (2 * i - 1, 2 * i):
