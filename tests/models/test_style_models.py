@@ -12,7 +12,7 @@ from torch import Tensor
 
 import lamina
 from lamina.errors import UsageError
-from lamina.layers.equalised import EqualConv, EqualLinear, blur, fir, pixel_norm, with_deviation
+from lamina.layers.styles.equalised import EqualConv, EqualLinear, blur, fir, pixel_norm, with_deviation
 from lamina.models.stylegan import adaptive_norm
 from lamina.models.stylegan2 import modulated
 from lamina.tasks.adversarial.style import path_lengths

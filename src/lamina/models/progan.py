@@ -18,7 +18,7 @@ Forward of the generator:
         x = doubled(x); x = normed(leaky(conv1(x))); x = normed(leaky(conv2(x)))
     return lerp(doubled(to_rgb[stage - 1](x before)), to_rgb[stage](x), fade)
 
-Reading order: models/progan.py, layers/growing.py, layers/equalised.py; helpers: layers/latent.py, layers/shapes.py.
+Reading order: models/progan.py, layers/styles/growing.py, layers/styles/equalised.py; helpers: layers/latent.py, layers/shapes.py.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Variant
-from lamina.layers.equalised import EqualConv, EqualLinear, doubled, leaky, pixel_norm
-from lamina.layers.growing import FIRST, Growing, GrowingDiscriminator, widths
 from lamina.layers.latent import LatentGenerator, Prior
+from lamina.layers.styles.equalised import EqualConv, EqualLinear, doubled, leaky, pixel_norm
+from lamina.layers.styles.growing import FIRST, Growing, GrowingDiscriminator, widths
 
 
 @dataclass(frozen=True, kw_only=True)

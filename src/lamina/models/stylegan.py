@@ -19,7 +19,7 @@ Forward of the generator:
     return lerp(doubled(to_rgb[stage - 1](x before)), to_rgb[stage](x), fade)
     # epilogue: x + weight * noise, + bias, leaky, instance normalisation, x * (scale(w) + 1) + shift(w)
 
-Reading order: models/stylegan.py, layers/styled.py, layers/growing.py, layers/equalised.py; helpers: layers/latent.py,
+Reading order: models/stylegan.py, layers/styles/styled.py, layers/styles/growing.py, layers/styles/equalised.py; helpers: layers/latent.py,
 layers/shapes.py.
 """
 
@@ -33,10 +33,10 @@ import torch
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.equalised import EPSILON, EqualConv, EqualLinear, blur, doubled, leaky, wide
-from lamina.layers.growing import FIRST, Growing, GrowingDiscriminator, widths
 from lamina.layers.latent import Prior
-from lamina.layers.styled import Mapping, StyledGenerator
+from lamina.layers.styles.equalised import EPSILON, EqualConv, EqualLinear, blur, doubled, leaky, wide
+from lamina.layers.styles.growing import FIRST, Growing, GrowingDiscriminator, widths
+from lamina.layers.styles.styled import Mapping, StyledGenerator
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ Forward of the generator:
         x = layer2(layer1(x, up)); picture = up(picture) + to_rgb(x)
     # layer: modulated 3x3, + strength * noise, + bias, sqrt(2) leaky
 
-Reading order: models/stylegan2.py, layers/styled.py, layers/equalised.py; helpers: layers/growing.py (``widths``),
+Reading order: models/stylegan2.py, layers/styles/styled.py, layers/styles/equalised.py; helpers: layers/styles/growing.py (``widths``),
 layers/latent.py, layers/shapes.py.
 """
 
@@ -35,11 +35,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.cards import Card, Reported, Variant
-from lamina.layers.equalised import EPSILON, EqualConv, EqualLinear, fir, leaky, wide, with_deviation
-from lamina.layers.growing import FIRST, of_label, widths
 from lamina.layers.latent import Prior
 from lamina.layers.shapes import expect_image
-from lamina.layers.styled import Mapping, StyledGenerator
+from lamina.layers.styles.equalised import EPSILON, EqualConv, EqualLinear, fir, leaky, wide, with_deviation
+from lamina.layers.styles.growing import FIRST, of_label, widths
+from lamina.layers.styles.styled import Mapping, StyledGenerator
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 """the filter of every change of size"""

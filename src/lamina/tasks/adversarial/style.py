@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
-from lamina.layers.growing import FIRST
+from lamina.layers.styles.growing import FIRST
 from lamina.options.recipe import Recipe
 from lamina.tasks.adversarial.few_pictures import AdaptiveProbability, augmented, cumulated, mean_over_processes
 from lamina.tasks.adversarial.games import AdversarialOptions, PenaltyOptions

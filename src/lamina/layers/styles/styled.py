@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lamina.layers.equalised import EqualLinear, leaky, pixel_norm
 from lamina.layers.latent import CHUNK, LatentGenerator, latent_noise
+from lamina.layers.styles.equalised import EqualLinear, leaky, pixel_norm
 
 MEAN_DECAY = 0.995
 """of the mean of w, for each batch"""

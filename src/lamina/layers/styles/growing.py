@@ -14,8 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lamina.layers.equalised import EqualConv, EqualLinear, blur, halved, leaky, with_deviation
 from lamina.layers.shapes import expect_image
+from lamina.layers.styles.equalised import EqualConv, EqualLinear, blur, halved, leaky, with_deviation
 
 FIRST = 4
 """side of the smallest maps"""

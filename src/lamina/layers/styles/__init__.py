@@ -1,0 +1,1 @@
+"""Layers of ProGAN and the StyleGANs."""
