@@ -18,7 +18,8 @@ Forward of the generator:
         x = doubled(x); x = normed(leaky(conv1(x))); x = normed(leaky(conv2(x)))
     return lerp(doubled(to_rgb[stage - 1](x before)), to_rgb[stage](x), fade)
 
-Reading order: models/progan.py, layers/styles/growing.py, layers/styles/equalised.py; helpers: layers/latent.py, layers/shapes.py.
+Reading order: models/progan.py, layers/styles/growing.py, layers/styles/equalised.py; helpers: layers/latent.py,
+layers/shapes.py.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ Forward of the generator:
         x = layer2(layer1(x, up)); picture = up(picture) + to_rgb(x)
     # layer: modulated 3x3, + strength * noise, + bias, sqrt(2) leaky
 
-Reading order: models/stylegan2.py, layers/styles/styled.py, layers/styles/equalised.py; helpers: layers/styles/growing.py (``widths``),
-layers/latent.py, layers/shapes.py.
+Reading order: models/stylegan2.py, layers/styles/styled.py, layers/styles/equalised.py; helpers:
+layers/styles/growing.py (``widths``), layers/latent.py, layers/shapes.py.
 """
 
 from __future__ import annotations
