@@ -19,8 +19,8 @@ Forward of the generator:
     return lerp(doubled(to_rgb[stage - 1](x before)), to_rgb[stage](x), fade)
     # epilogue: x + weight * noise, + bias, leaky, instance normalisation, x * (scale(w) + 1) + shift(w)
 
-Reading order: models/stylegan.py, layers/styles/styled.py, layers/styles/growing.py, layers/styles/equalised.py; helpers:
-layers/latent.py, layers/shapes.py.
+Reading order: models/stylegan.py, layers/styles/styled.py, layers/styles/growing.py, layers/styles/equalised.py;
+helpers: layers/latent.py, layers/shapes.py.
 """
 
 from __future__ import annotations
