@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import benchmarks.series
 from benchmarks.laboratory import main
-from benchmarks.series import etth1, fd001
+from benchmarks.series import etth1, fd001, nab
 
 if __name__ == "__main__":
-    main("series", benchmarks.series.__doc__ or "", {**etth1.EXPERIMENTS, **fd001.EXPERIMENTS})
+    main("series", benchmarks.series.__doc__ or "", {**etth1.EXPERIMENTS, **fd001.EXPERIMENTS, **nab.EXPERIMENTS})
