@@ -74,6 +74,15 @@ GROUPS = {
         "gram-forgets-position",
         "adain-statistics",
     ),
+    "series": (
+        "pinball-quantile",
+        "crps-of-a-point",
+        "tcn-receptive-field",
+        "nbeats-parts",
+        "reversible-normalisation",
+        "conformal-coverage",
+        "point-adjustment",
+    ),
 }
 """The names by folder of experiments, in the order of the page."""
 

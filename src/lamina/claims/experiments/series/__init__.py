@@ -1,0 +1,1 @@
+"""Claims about forecasts and anomalies of series."""
