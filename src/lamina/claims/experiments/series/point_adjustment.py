@@ -70,8 +70,8 @@ CLAIM = Claim(
     sentence="With point adjustment a random score has the F1 of a detector that is far better row by row.",
     source="Kim et al., Towards a rigorous evaluation of time-series anomaly detection, AAAI 2022",
     arxiv="2109.05257",
-    loose="“A random score ranks first”: so it did among the detectors of a subset of NAB; here it is level, and ahead for "
-    "some seeds.",
+    loose="“A random score ranks first”: so it did among the detectors of a subset of NAB; here it is level, and "
+    "ahead for some seeds.",
     settings=AdjustmentSettings(),
     measure=measure,
     universal=False,
