@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -52,3 +53,16 @@ def test_hours_in_seattle() -> None:
     values = series.panel.frame["temp"].to_numpy(np.float64)
     found = np.abs(values[24:] - values[:-24])
     assert np.nanmean(found) == pytest.approx(0.157, abs=6e-4)
+
+
+def test_a_trained_model_of_the_weather_and_no_skill_on_stocks(tmp_path: Path) -> None:
+    """The maximum of the next day over 2015, naive 2.240; a model of prices that is no better than naive says so."""
+    options: dict[str, Any] = {"horizon": 1, "lr": 0.01, "directory": tmp_path, "report": False}
+    weather = lamina.train(
+        "linear-forecaster", data="seattle-weather", target="temp_max", context=14, rows=(730, 366, 365), epochs=30,
+        **options,
+    )  # fmt: skip
+    assert weather.evaluate()["own_mae"] <= 2.20
+    stocks = lamina.train("nlinear", data="stocks", context=12, test=0.3, epochs=10, **options)
+    (said,) = stocks.shortfalls("test", stocks.evaluate())
+    assert "no better than naive" in said or "no skill to speak of: within 5% of naive" in said
