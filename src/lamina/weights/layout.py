@@ -29,14 +29,16 @@ class Layout:
     """pairs of their names: a tensor that our model does not have, and the one whose values it must repeat"""
     zeros: tuple[str, ...] = ()
     """regular expressions (full match) of their tensors that are 0 in files that have none of them"""
+    leading: tuple[str, ...] = ()
+    """regular expressions (full match) of their tensors with dimensions of 1 before ours"""
     remark: Callable[[Any], str | None] = lambda model: None
     """what to say of weights in this layout, for one of our models: an option under which it is the same function"""
 
     def translation(self, model: Any) -> Translation:
         """The layout's translation of names for this model."""
-        rules = (self.ignored, self.transposed, self.zeros)
-        ignored, transposed, zeros = (tuple(map(re.compile, patterns)) for patterns in rules)
-        return Translation(dict(self.names(model)), ignored, transposed, zeros)
+        rules = (self.ignored, self.transposed, self.zeros, self.leading)
+        ignored, transposed, zeros, leading = (tuple(map(re.compile, patterns)) for patterns in rules)
+        return Translation(dict(self.names(model)), ignored, transposed, zeros, leading)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Translation:
     ignored: tuple[re.Pattern[str], ...]
     transposed: tuple[re.Pattern[str], ...] = ()
     zeros: tuple[re.Pattern[str], ...] = ()
+    leading: tuple[re.Pattern[str], ...] = ()
 
     @cached_property
     def reversed(self) -> dict[str, str]:
@@ -68,6 +71,10 @@ class Translation:
     def may_be_zero(self, theirs: str) -> bool:
         """Whether their tensor is in ``Layout.zeros``."""
         return any(pattern.fullmatch(theirs) for pattern in self.zeros)
+
+    def leads(self, theirs: str) -> bool:
+        """Whether their tensor is in ``Layout.leading``."""
+        return any(pattern.fullmatch(theirs) for pattern in self.leading)
 
     def transpose(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Their tensors by name, with the matrices of ``Layout.transposed`` transposed."""

@@ -80,7 +80,11 @@ def match(
             continue
         if name is None or name not in ours or name in found.fitting or name in found.misshapen:
             found.unexpected.append(their_name)
-        elif _trimmed(tensor) == _trimmed(ours[name]) or _covers(tensor, ours[name]):
+        elif (
+            _trimmed(tensor) == _trimmed(ours[name])
+            or _covers(tensor, ours[name])
+            or (translation.leads(their_name) and _core(tensor) == _core(ours[name]))
+        ):
             found.fitting[name] = their_name
         else:
             found.misshapen[name] = their_name
@@ -118,6 +122,14 @@ def _trimmed(tensor: Tensor) -> list[int]:
     shape = list(tensor.shape)
     while shape and shape[-1] == 1:
         shape.pop()
+    return shape
+
+
+def _core(tensor: Tensor) -> list[int]:
+    """The shape without ones before and after it."""
+    shape = _trimmed(tensor)
+    while shape and shape[0] == 1:
+        shape.pop(0)
     return shape
 
 

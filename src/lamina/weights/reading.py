@@ -170,10 +170,20 @@ def _why_refused(path: Path, zipped: bool, message: str) -> str:
         whole = False
     if names:
         shown = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"{path} is refused: reading it would run {shown}; a weight file must hold tensors only"
+        return f"{path} is refused: reading it would run {shown}; a weight file must hold tensors only{_advice(names)}"
     if whole:
         return f"{path} is a pickle that torch cannot read with weights_only: save its state dict with torch.save again"
     return f"{path} is damaged, or not a weight file"
+
+
+def _advice(names: set[str]) -> str:
+    """What to do about files that are known to hold code."""
+    if any(name.partition(".")[0] in ("dnnlib", "torch_utils", "training") for name in names):
+        return (
+            " (NVIDIA's StyleGAN pickles hold code: where that is installed, convert them with convert_weight.py of "
+            "rosinality/stylegan2-pytorch, whose files can be read here)"
+        )
+    return ""
 
 
 def _pickles(path: Path, zipped: bool) -> Iterator[IO[bytes]]:
