@@ -1,8 +1,8 @@
 """A tiny space trained in full: the 125 cells of three nodes and five operations, on handwritten digits, three seeds.
 
-``python -m benchmarks.architecture_search.tiny_space`` writes ``benchmarks/results/tiny_space.csv``: a row for each
-cell, the accuracy of each seed on the samples that are not trained on. What is measured is not measured again. About
-four minutes of CPU.
+``python -m benchmarks.architecture_search.tiny_space`` writes ``lamina/claims/tiny_space.csv``, a row for each cell,
+the accuracy of each seed on the samples that are not trained on. What is measured is not measured again. About four
+minutes of CPU.
 
 ``... tiny_space compare`` then runs random search, evolution and REINFORCE on the table, 25 distinct cells of the 125,
 200 seeds, with the settings below, which were committed before; it prints the mean of the best accuracy, that is, of
@@ -34,7 +34,7 @@ from lamina.layers.cells.nasbench import EDGE_OPERATIONS, format_architecture, i
 from lamina.search.space import Space
 from lamina.search.strategies import drive, strategy_named
 
-RESULT = Path(__file__).parents[1] / "results" / "tiny_space.csv"
+RESULT = Path(lamina.__file__).parent / "claims" / "tiny_space.csv"
 SEEDS = (0, 1, 2)
 TRAINED, EPOCHS, BATCH, RATE, WIDTH = 600, 20, 50, 0.1, 8
 QUERIES, SEARCHES = 25, 200

@@ -38,6 +38,8 @@ TRACED_ONLY = {  # what puts them, or each of their parts, through AOTAutograd w
     "deepar": "rnn-lm here, whose layers it has",
     "mobilenet-v2": "mobilenet-v3-small here",
     "efficientnet-b0": "mobilenet-v3-small here",
+    "darts-supernet/weights": "darts-v1 here, whose operations it has",
+    "enas/weights": "darts-v1 here, whose operations it has",
     "coatnet-0": "swin-tiny and mobilenet-v3-small here",
 }
 EXPORTED_ELSEWHERE = {"seq2seq-attention": "tests/export/test_exported_text.py, to ONNX, with lengths"}

@@ -82,6 +82,12 @@ GROUPS = {
         "reversible-normalisation",
         "conformal-coverage",
         "point-adjustment",
+    "search": (
+        "search-beats-random",
+        "largest-networks",
+        "ageing-under-noise",
+        "hypergradient",
+        "shared-weights-ranking",
     ),
 }
 """The names by folder of experiments, in the order of the page."""

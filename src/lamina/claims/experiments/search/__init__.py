@@ -1,0 +1,1 @@
+"""Claims about the search of architectures."""
