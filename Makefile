@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden nasbench201 bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -22,6 +22,7 @@ help:
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about 40 minutes"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
+	@echo "make nasbench201  strategies of search on the table of NAS-Bench-201 (LAMINA_DATA); and the tiny space; minutes"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
 	@echo "make clean        remove the environments and caches"
 
@@ -110,6 +111,14 @@ adversarial: $(VENV)/.ready
 BASE ?= HEAD~1
 golden: $(VENV)/.ready
 	$(RUN) -m benchmarks.golden --base $(BASE) $(if $(CASES),--cases $(CASES))
+
+# LAMINA_DATA names the folder with nas_bench_201/. What was measured before is not measured again.
+nasbench201: $(VENV)/.ready
+	$(RUN) -m benchmarks.architecture_search.table choose
+	$(RUN) -m benchmarks.architecture_search.table measure
+	$(RUN) -m benchmarks.architecture_search.table report
+	$(RUN) -m benchmarks.architecture_search.tiny_space
+	$(RUN) -m benchmarks.architecture_search.tiny_space compare
 
 conformance: $(VENV)/.ready
 	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md
