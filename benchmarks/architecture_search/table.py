@@ -3,8 +3,8 @@
 ``python -m benchmarks.architecture_search.table choose`` compares candidates on CIFAR-10's column alone, on seeds of
 their own, and writes the best into ``benchmarks/results/nasbench201_chosen.json``; ``... measure`` runs the four
 strategies of the library with the settings below, and the chosen one, on all three columns, 200 seeds, and writes a
-row for each seed; ``... report`` writes the means. LAMINA_DATA names the folder with nas_bench_201/. What is measured is
-not measured again.
+row for each seed; ``... report`` writes the means. LAMINA_DATA names the folder with nas_bench_201/. What is measured
+is not measured again.
 
 Protocol "table": the objective is the column itself, 100 distinct cells are asked for, repeats are free; the result is
 the best of them. Protocol "noisy": each cell's value has noise of its own, of standard deviation 0.5, 1.0 and 1.2, the
