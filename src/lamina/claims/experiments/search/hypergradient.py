@@ -91,6 +91,7 @@ CLAIM = Claim(
     settings=HypergradientSettings(),
     measure=measure,
     universal=True,
+    margin=2.0,
     bars=(
         Bar(number="differences", at_most=1e-8, why="central differences of a quadratic are exact up to rounding"),
         Bar(number="one", at_least=0.2, why="one step is far from the full answer"),

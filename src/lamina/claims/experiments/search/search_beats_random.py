@@ -26,9 +26,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings(Settings):
-    queries: int = 25
+    queries: int = 40
     """distinct cells of the 125"""
-    searches: int = 100
+    searches: int = 60
     """of each strategy and seed"""
 
 
@@ -75,7 +75,6 @@ CLAIM = Claim(
     settings=SearchSettings(),
     measure=measure,
     universal=False,
-    margin=1.2,
     bars=tuple(
         Bar(number=f"{name}_share", at_most=0.8, why="a fifth nearer to the best cell than random search")
         for name in ("evolution", "reinforce", "local")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedSettings(Settings):
-    seeds: tuple[int, ...] = (0, 1, 2)
     epochs: int = 60
     """three times those of a cell alone"""
     batch: int = 50
