@@ -30,6 +30,8 @@ class SearchSettings(Settings):
     """distinct cells of the 125"""
     searches: int = 60
     """of each strategy and seed"""
+    repeats: int = 100
+    """a search ends that asks so often in a row for cells that it knows"""
 
 
 def measure(settings: SearchSettings, seed: int) -> Measurement:
@@ -44,9 +46,11 @@ def measure(settings: SearchSettings, seed: int) -> Measurement:
                 accuracy,
                 trials=settings.queries,
                 seed=seed * settings.searches + search,
+                repeats=settings.repeats,
             )
-            distinct = list({str(trial.point): trial.scores for trial in trials}.values())
-            rows.append(np.maximum.accumulate([scores[0] for scores in distinct if scores is not None]))
+            distinct = {str(trial.point): trial.scores for trial in trials}
+            found = np.maximum.accumulate([scores[0] for scores in distinct.values() if scores is not None])
+            rows.append(np.pad(found, (0, settings.queries - len(found)), mode="edge"))
         curves[name] = best - np.mean(rows, axis=0)
     numbers = {f"regret_{name}": float(curve[-1]) for name, curve in curves.items()}
     numbers |= {f"{name}_share": numbers[f"regret_{name}"] / numbers["regret_random"] for name in OPTIONS}
