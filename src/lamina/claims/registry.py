@@ -82,6 +82,7 @@ GROUPS = {
         "reversible-normalisation",
         "conformal-coverage",
         "point-adjustment",
+    ),
     "search": (
         "search-beats-random",
         "largest-networks",
