@@ -17,6 +17,7 @@ from lamina.errors import UsageError
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "claims"
 SLOW = {
+    "reversible-normalisation",
     "universal-approximation",
     "batch-norm-rate",
     "dropout",

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSettings(Settings):
-    nets: tuple[str, ...] = ("3 x 2", "3 x 4", "2 x 5", "5 x 3", "7 x 3")
-    """kernel size and number of blocks; the dilation doubles from block to block"""
+    kernel_sizes: tuple[int, ...] = (3, 3, 2, 5, 7)
+    blocks: tuple[int, ...] = (2, 4, 5, 3, 3)
+    """of each net; the dilation doubles from block to block"""
     width: int = 4
     """channels of a block; weights positive, so that nothing cancels, in float64"""
 
 
 def measure(settings: FieldSettings, seed: int) -> Measurement:
     seen, formula, later = [], [], 0.0
-    for name in settings.nets:
-        size, levels = map(int, name.split(" x "))
+    for size, levels in zip(settings.kernel_sizes, settings.blocks, strict=True):
+        name = f"{size} x {levels}"
         expected = receptive_field(size, [2**level for level in range(levels)])
         steps = expected + 20
         options = {
@@ -60,10 +61,11 @@ def measure(settings: FieldSettings, seed: int) -> Measurement:
 
 def figure(figure: Figure, settings: FieldSettings, measured: Sequence[Measurement]) -> None:
     axes = figure.subplots()
-    place = range(len(settings.nets))
+    names = [f"{size} x {levels}" for size, levels in zip(settings.kernel_sizes, settings.blocks, strict=True)]
+    place = range(len(names))
     axes.plot(place, measured[0].arrays["formula"], "-", color=SERIES[1], label="formula")
     axes.plot(place, measured[0].arrays["seen"], "o", color=SERIES[0], label="measured")
-    axes.set(xticks=list(place), xticklabels=list(settings.nets), ylabel="steps seen", xlabel="kernel x blocks")
+    axes.set(xticks=list(place), xticklabels=names, ylabel="steps seen", xlabel="kernel x blocks")
     legend(axes)
 
 
@@ -87,7 +89,6 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="Steps that the last output depends on (first seed)",
-    reading="For the nets {setting.nets} the inputs with a gradient are exactly as many as the formula says, and no "
-    "step "
-    "sees what follows it.",
+    reading="For kernels of {setting.kernel_sizes} in {setting.blocks} blocks the inputs with a gradient are as many as "
+    "the formula says, and no step sees what follows it.",
 )
