@@ -89,6 +89,6 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="Steps that the last output depends on (first seed)",
-    reading="For kernels of {setting.kernel_sizes} in {setting.blocks} blocks the inputs with a gradient are as many as "
-    "the formula says, and no step sees what follows it.",
+    reading="For kernels of {setting.kernel_sizes} in {setting.blocks} blocks the inputs with a gradient are as many "
+    "as the formula says, and no step sees what follows it.",
 )
