@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from lamina.models.darts_supernet import DartsSupernet, DartsSupernetConfig
 from lamina.options.recipe import Recipe
 from lamina.tasks.architecture_search.hypergradient import by_differences, second_order
 from lamina.tasks.architecture_search.options import DartsOptions, EnasOptions
-from lamina.tasks.architecture_search.task import Darts, Enas
+from lamina.tasks.architecture_search.task import Darts, Enas, make
 from lamina.tasks.base import one_tensor
 from lamina.training.engine import Engine
 from lamina.training.events import StepDone
@@ -349,9 +350,11 @@ def test_what_cannot_be_searched_is_refused(tmp_path: Path) -> None:
     few = {**TINY, "objective": {"name": "darts", "share": 0.05}}
     with pytest.raises(UsageError, match="stream validation: batch size 10 is larger"):
         lamina.prepare("darts-supernet", few, directory=tmp_path, dry=True)
-    several = {**TINY, "objective": {"name": "darts", "order": "second"}, "devices": 2, "accelerator": "cpu"}
-    with pytest.raises(UsageError, match="--devices"):
-        lamina.prepare("darts-supernet", several, directory=tmp_path, dry=True)
+    several: Any = SimpleNamespace(
+        objective=SimpleNamespace(name="darts", options=DartsOptions(order="second")), recipe=Recipe(devices=2)
+    )
+    with pytest.raises(UsageError, match="use --devices 1, or --objective.order first"):
+        make(several)
     with pytest.raises(UsageError, match="darts-supernet takes image data"):
         lamina.prepare("darts-supernet", {**TINY, "data": "iris"}, directory=tmp_path, dry=True)
 
