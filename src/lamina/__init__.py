@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lamina.runs.run import Run, list_runs, open_run
     from lamina.runs.training import prepare, train
     from lamina.runs.views.export import open_exported
+    from lamina.search.api import search
+    from lamina.search.searching import open_search
     from lamina.stylisation.gatys import style
     from lamina.tasks.base import Task
     from lamina.weights.creation import create_model
@@ -65,8 +67,10 @@ _HOME = {
     "open_run": "lamina.runs.run",
     "open_source": "lamina.data.opening",
     "optimize": "lamina.export.optimising",
+    "open_search": "lamina.search.searching",
     "prepare": "lamina.runs.training",
     "register_model": "lamina.registry",
+    "search": "lamina.search.api",
     "style": "lamina.stylisation.gatys",
     "train": "lamina.runs.training",
 }
@@ -102,10 +106,12 @@ __all__ = [
     "open_exported",
     "open_pretrained",
     "open_run",
+    "open_search",
     "open_source",
     "optimize",
     "prepare",
     "register_model",
+    "search",
     "style",
     "train",
 ]

@@ -30,6 +30,7 @@ VERBS = {
     "inspect": "what a run or a model computes for an image or a text",
     "runs": "list and compare runs",
     "report": "the report of a run, written anew",
+    "search": "search a model's options and its recipe",
     "convert": "published weights with Lamina's names",
     "claims": "experiments that test statements of the field",
     "reproduce": "run published recipes and record their results",

@@ -55,15 +55,7 @@ class Space:
     @classmethod
     def read(cls, file: str | Path) -> Space:
         """A space from a YAML file. Raises UsageError."""
-        try:
-            values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the space {file}: {getattr(error, 'strerror', None) or error}") from None
-        except yaml.YAMLError as error:
-            raise UsageError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(values, Mapping):
-            raise UsageError(f"{file} holds no space: expected 'decision: [values]' lines")
-        return cls.of(values)
+        return cls.of(read_space(file))
 
     def to_dict(self) -> dict[str, Any]:
         """As ``of`` takes it."""
@@ -180,6 +172,19 @@ class Space:
     def describe(self, point: Point) -> str:
         """A point in words: ``lr=0.0031, optimizer=sgd``."""
         return ", ".join(f"{name}={shown(value)}" for name, value in point.items())
+
+
+def read_space(file: str | Path) -> dict[str, Any]:
+    """The plain values of a space in a YAML file. Raises UsageError."""
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the space {file}: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{file} holds no space: expected 'decision: [values]' lines")
+    return {str(name): value for name, value in values.items()}
 
 
 def shown(value: Any) -> str:
