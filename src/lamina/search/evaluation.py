@@ -118,6 +118,8 @@ class Trainings:
                 run = ""
             else:
                 training = self._training(trial.point, run)
+                latest = training.directory.checkpoints.latest()
+                info |= {} if latest is None else {"resumed_at": int(latest.stem.removeprefix("step-"))}
                 state, first = self._trained(training, reporter)
                 info["epochs"] = len(training.directory.rows())
             info["parameters"] = training.parameters

@@ -19,6 +19,7 @@ from lamina.errors import RunError, UsageError
 from lamina.files import write_whole
 from lamina.options.conversion import made
 from lamina.options.recipe import Recipe
+from lamina.plugins import load
 from lamina.runs.config import make_config
 from lamina.runs.directory import check_name
 from lamina.runs.places import with_places
@@ -259,10 +260,8 @@ class Search:
 
     def report(self) -> Path:
         """Write report.html and return its path."""
-        from lamina.search.page import render_search
-
         path = self.path / "report.html"
-        page = render_search(self).encode()
+        page = load("lamina.search.page:render_search")(self).encode()
         write_whole(path, lambda file: file.write(page))
         return path
 
