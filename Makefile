@@ -6,6 +6,7 @@ export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden nasbench201 bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden searches bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -21,6 +22,7 @@ help:
 	@echo "make series       forecasters on ETTh1, remaining life, anomalies (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about 40 minutes"
+	@echo "make searches     hyper-parameters of LeNet-5 by ASHA, with and without pruning; 10 minutes"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make nasbench201  strategies of search on the table of NAS-Bench-201 (LAMINA_DATA); and the tiny space; minutes"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
@@ -79,6 +81,7 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.memory
 	$(RUN) -m benchmarks.style_transfer
 	$(RUN) -m benchmarks.vae_training
+	$(RUN) -m benchmarks.search search_overhead
 	$(RUN) -m benchmarks.forecaster_training
 	$(RUN) -m benchmarks.dcgan_training
 
@@ -109,6 +112,10 @@ adversarial: $(VENV)/.ready
 
 # To the bit: what the commit BASE calculates, and the working tree; CASES=image,pairs takes some of the cases.
 BASE ?= HEAD~1
+# Hyper-parameters of LeNet-5 on digits by TPE with ASHA, with and without pruning.
+searches: $(VENV)/.ready
+	$(RUN) -m benchmarks.search hyperparameters
+
 golden: $(VENV)/.ready
 	$(RUN) -m benchmarks.golden --base $(BASE) $(if $(CASES),--cases $(CASES))
 
