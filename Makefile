@@ -110,12 +110,12 @@ series: $(VENV)/.ready
 adversarial: $(VENV)/.ready
 	$(RUN) -m benchmarks.adversarial $(SET)
 
-# To the bit: what the commit BASE calculates, and the working tree; CASES=image,pairs takes some of the cases.
-BASE ?= HEAD~1
 # Hyper-parameters of LeNet-5 on digits by TPE with ASHA, with and without pruning.
 searches: $(VENV)/.ready
 	$(RUN) -m benchmarks.search hyperparameters
 
+# To the bit: what the commit BASE calculates, and the working tree; CASES=image,pairs takes some of the cases.
+BASE ?= HEAD~1
 golden: $(VENV)/.ready
 	$(RUN) -m benchmarks.golden --base $(BASE) $(if $(CASES),--cases $(CASES))
 

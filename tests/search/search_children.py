@@ -8,11 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import alembic.command  # imported by Optuna on first use: once, before processes are forked
+import sqlalchemy
+
 import lamina
 from lamina.search.api import search
 from lamina.search.searching import Search
 from lamina.search.storage import Journal
 from lamina.search.trials import Trials
+
+LOADED = (alembic.command, sqlalchemy)
 
 SPACE = {
     "x": {"low": 0.0, "high": 1.0},

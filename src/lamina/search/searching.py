@@ -388,12 +388,12 @@ def settle(folder: Path, definition: Definition, *, join: bool, evaluate: Evalua
                 if not join:
                     raise UsageError(f"{folder} is a search already: --resume goes on with it, --name makes another")
                 _expect_same(folder, Definition.read(folder), definition)
-            Search(folder, definition, evaluate)  # a storage of another search is refused before anything is written
+            found = Search(folder, definition, evaluate)  # refuses a storage of another search: nothing is written yet
             text = yaml.safe_dump(definition.to_dict(), sort_keys=False, allow_unicode=True)
             write_whole(folder / FILE, lambda file: file.write(text.encode()))
     except OSError as error:
         raise RunError(f"cannot make a search in {folder}: {error.strerror}") from error
-    return Search(folder, definition, evaluate)
+    return found
 
 
 def _expect_same(folder: Path, kept: Definition, given: Definition) -> None:
