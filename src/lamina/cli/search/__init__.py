@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 TEXT = """Search a space of a model's options and of the recipe. Each trial is a training, judged
 on validation data; the best is evaluated on the test split once, at the end.
 The search is written to runs/NAME. Ctrl-C stops cleanly; --resume continues."""
-EXAMPLES = """lenet5 --data digits --space lr=1e-4:1e-1:log --space batch_size=16,32,64 --trials 30 --prune asha
-lenet5 --data digits --space space.yaml --strategy evolution --strategy.population 20
-mlp --data houses.csv --target price --space model.hidden=[32],[64,64] --space lr=1e-4:1e-2:log --minimize parameters
-lenet5 --data digits --space space.yaml --workers 4 --storage sqlite:///trials.db
+EXAMPLES = """lenet5 --data digits --space lr=1e-4:1e-1:log --prune asha
+lenet5 --data digits --space space.yaml --strategy evolution
+mlp --data iris --space model.hidden=[8],[16,16] --minimize parameters
+lenet5 --data digits --space space.yaml --storage sqlite:///trials.db
 lenet5 --data digits --resume --trials 60
 retrain runs/lenet5-digits-search
 export runs/lenet5-digits-search > best.yaml
-front runs/mlp-houses-search"""
+front runs/mlp-iris-search"""
 SPELLED = {"--strategy": "--strategy.name"}
 SPACE = """decisions: KEY=A,B,C (a choice), KEY=LOW:HIGH, KEY=LOW:HIGH:log, KEY=LOW:HIGH:STEP (a range), or a YAML file,
 which has conditions, too; KEY is an option of the recipe, or model.OPTION; may be repeated"""
