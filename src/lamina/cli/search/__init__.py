@@ -31,8 +31,8 @@ on validation data; the best is evaluated on the test split once, at the end.
 The search is written to runs/NAME. Ctrl-C stops cleanly; --resume continues."""
 EXAMPLES = """lenet5 --data digits --space lr=1e-4:1e-1:log --prune asha
 lenet5 --data digits --space space.yaml --strategy evolution
-mlp --data iris --space model.hidden=[8],[16,16] --minimize parameters
-lenet5 --data digits --space space.yaml --storage sqlite:///trials.db
+mlp --data iris --space model.hidden=[8],[16] --minimize macs
+lenet5 --data digits --space space.yaml --storage sqlite:///a.db
 lenet5 --data digits --resume --trials 60
 retrain runs/lenet5-digits-search
 export runs/lenet5-digits-search > best.yaml
