@@ -38,6 +38,8 @@ def test_every_rule_names_models_that_serve_its_data() -> None:
         DataSpec(name="a", kind="text", task="translation", sizes={"train": 500}),
         DataSpec(name="a", kind="text", task="language-modelling", sizes={"train": 5_000_000}),
         DataSpec(name="a", kind="text", task="classification", sizes={"train": 500}),
+        DataSpec(name="a", kind="series", task="forecasting", sizes={"train": 500}),
+        DataSpec(name="a", kind="series", task="remaining-life", sizes={"train": 500}),
     ],
 )
 def test_all_kinds_of_data_have_a_rule(spec: DataSpec) -> None:
