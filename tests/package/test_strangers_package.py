@@ -36,7 +36,7 @@ MARGIN = ("--objective.margin", "0.25")
 LINES: dict[str, tuple[str, ...]] = {
     "models": ("models", "grade*"),
     "train help": ("train", "grade-net", "--help"),
-    "straight": ("train", "grade-net", "--data", "grades.csv", "--name", "straight", *MARGIN),
+    "straight": ("train", "grade-net", "--data", "grades.csv", "--name", "straight", "--epochs", "12", *MARGIN),
     "half": ("train", "grade-net", "--data", "grades.csv", "--name", "half", "--epochs", "6", *MARGIN),
     "resume": ("train", "--name", "half", "--resume", "--epochs", "12"),
     "evaluate": ("evaluate", "straight", "--json"),
