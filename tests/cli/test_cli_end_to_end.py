@@ -43,7 +43,7 @@ def test_train_says_how_it_went_and_where_everything_is(trained: Trained) -> Non
     assert run == "run: runs/lenet5-digits"
     assert report == "report: runs/lenet5-digits/report.html"
     assert (folder / "runs/lenet5-digits/report.html").stat().st_size > 1000
-    header, names, row = done.stderr.splitlines()
+    *_, header, names, row = done.stderr.splitlines()
     assert header.split() == ["train", "validation"]
     assert names.split() == ["epoch", "loss", "accuracy", "loss", "accuracy", "f1", "time"]
     assert row.split()[0] == "1/1"
@@ -182,7 +182,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(lamina: Lamina, tmp_path: Path)
     assert locked == 1, "another process is training it"
     assert "Traceback" not in text
     last = text.split("\x1b[2K")[-1].strip()
-    found = re.fullmatch(r"stopped at step (\d+); resume with: (lamina train .*)", last)
+    found = re.fullmatch(r"stopped at step (\d+); resume with: (lamina train [^\r\n]*)\s+report: .*", last)
     assert found, last
     assert found[2] == "lamina train --name 'long run' --resume --runs 'my runs'"
 

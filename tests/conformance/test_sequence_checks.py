@@ -117,7 +117,7 @@ def row(fault: str = "", **facts: Any) -> Variant:
 
 @pytest.mark.parametrize("title", list(conformance.checks()))
 def test_the_sound_model_passes(title: str) -> None:
-    not_of_tokens = {"odd sizes", "wrong shape", "image interface", "channels last"}
+    not_of_tokens = {"odd sizes", "wrong shape", "image interface", "channels last", "windows", "no future"}
     if title in not_of_tokens:
         with pytest.raises(NotApplicableError):
             conformance.checks()[title](row())

@@ -59,7 +59,7 @@ def test_names_and_paths_that_are_not_there(tmp_path: Path, refused: Any) -> Non
     with refused(
         UsageError,
         "unknown data 'zzz'; known: breast-cancer, dates, diabetes, digits, gaussian-grid, gaussian-ring, iris, "
-        "python-docs, territories, wine",
+        "python-docs, seattle-temps, seattle-weather, stocks, territories, ...",
     ):
         open_source("zzz")
     for path in ("no/such", "data.csv", str(tmp_path / "x")):

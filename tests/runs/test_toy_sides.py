@@ -71,7 +71,7 @@ def test_a_dry_run_tells_both_sides(pictures: Folder, capsys: pytest.CaptureFixt
     assert main([*words, "--validation", "0", "--test", "0"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["sides"] == "B 6 batches, A 3 batches"
-    assert lines["task"] == "toy-unpaired"
+    assert lines["model"].endswith("for toy-unpaired")
     assert "an epoch is 6 batches of 2" in lines["length"]
 
 

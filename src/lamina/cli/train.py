@@ -330,7 +330,9 @@ def _expect_enough(args: Namespace) -> None:
     if args.resume or args.config is not None:
         return
     if args.variant is None and not args.data:
-        raise UsageError("which model, on which data? lamina train MODEL --data DATA (lamina models lists the models)")
+        raise UsageError(
+            "which model? lamina train MODEL --data DATA (lamina models lists them; --data alone takes one)"
+        )
     if not args.data:
         raise UsageError(
             "--data is missing: an embedded set (lamina data lists them), a path, or hf:<dataset>@<revision>"

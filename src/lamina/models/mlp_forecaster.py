@@ -3,6 +3,8 @@
 Paper: Zhang, Patuwo, Hu, "Forecasting with artificial neural networks: the state of the art", International Journal of
 Forecasting 14 (1998), which surveys nets of one hidden layer on lagged values.
 
+What was new: a survey of where nets of lagged values forecast better than linear models, and how they are chosen.
+
 Differences from the paper: two hidden layers of rectified units with dropout; the window is normalised by itself; all
 steps are forecast at once, where most of the nets surveyed forecast one.
 

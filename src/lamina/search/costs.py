@@ -16,6 +16,7 @@ from lamina.errors import UsageError
 from lamina.evaluation_mode import evaluation_mode
 from lamina.inspection.layers import layer_table, total
 from lamina.runs.training import Training
+from lamina.torch_internals import BatchOrInstanceNorm
 
 CALLS = 20
 """calls whose median is the latency, after a quarter as many to warm up"""
@@ -85,7 +86,7 @@ def synflow(training: Training) -> float:
     shape = _image(training, 1, "synflow").shape
     model = copy.deepcopy(training.parts.model).double().cpu().eval()
     for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, BatchOrInstanceNorm):
             _replace(model, name, nn.Identity())
     with torch.no_grad():
         for parameter in model.parameters():

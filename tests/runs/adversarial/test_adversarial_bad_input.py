@@ -47,7 +47,7 @@ def test_mixed_sizes_and_modes_follow_a_stated_rule(tmp_path: Path) -> None:
     )  # fmt: skip
     assert grey.generate(count=1)[0].shape == (16, 16, 1)
     with pytest.raises(LaminaError, match=r"differ in size: .*--model.image-size"):
-        lamina.train("gan", data=str(data), steps=1, batch_size=4, directory=tmp_path)
+        lamina.train("gan", data=str(data), config="gan", steps=1, batch_size=4, directory=tmp_path)
 
 
 @pytest.mark.parametrize("model", ["dcgan-16", "gan-toy", "wgan"])

@@ -139,10 +139,10 @@ def test_modes_of_toy_data_are_counted(tmp_path: Path) -> None:
     columns, centres = run.preprocess.columns, run.source.spec.centres  # type: ignore[attr-defined]
     scaled = [[(c - n.mean) / n.std for c, n in zip(centre, columns, strict=True)] for centre in centres[:2]]
 
-    def sample(count: int, **options: Any) -> torch.Tensor:
-        return torch.tensor(scaled)[torch.arange(count) % 2]
+    def decode(z_BL: torch.Tensor, label: Any = None) -> torch.Tensor:
+        return torch.tensor(scaled)[torch.arange(len(z_BL)) % 2]
 
-    run.model.generator.sample = sample  # type: ignore[union-attr, assignment]
+    run.model.generator.decode = decode  # type: ignore[union-attr, assignment]
     found = run.evaluate()
     assert (found["modes_covered"], found["good_samples"]) == (2, 1.0)
     scaled[1] = [0.0, 0.0]

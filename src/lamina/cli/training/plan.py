@@ -28,13 +28,13 @@ def plan(training: Training, measured: str = "") -> dict[str, object]:
     unit, amount = recipe.length
     sides = {name: one.per_epoch for name, one in training.streams.items()}
     length = f"{amount:,} {unit}; an epoch is {training.stream.per_epoch:,} batches of {recipe.batch_size}"
-    if len(sides) > 1:
-        length += f" ({', '.join(f'{name} {batches:,}' for name, batches in sides.items())})"
+    each = ", ".join(f"{name} {batches:,} batches" for name, batches in sides.items())
     sizes = ", ".join(f"{split} {n:,}" for split, n in spec.sizes.items())
     return {
         "model": f"{training.config.name}, {count(training.parameters)} parameters, for {training.task_name}",
         "data": f"{spec.name}: {spec.counted} {sizes}",
         "input": _input(training),
+        **({"sides": each} if len(sides) > 1 else {}),
         "length": f"{length}; {recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
         "device": f"{training.fabric.device}, {recipe.precision}{f'; {measured}' if measured else ''}",
     }

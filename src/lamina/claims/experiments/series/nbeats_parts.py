@@ -37,12 +37,12 @@ def measure(settings: PartsSettings, seed: int) -> Measurement:
     with torch.no_grad():
         parts, whole = model.parts(past), model(past)
     trend, season = parts["trend"][..., 0], parts["season"][..., 0]
-    spectrum = torch.fft.rfft(season, dim=1).abs()
+    power = torch.fft.rfft(season, dim=1).abs()
     return Measurement(
         numbers={
             "sum": largest(sum(parts.values()) - whole),
             "trend": largest(trend.diff(n=3, dim=1)) / float(trend.abs().max()),
-            "season": float(spectrum[:, -1].max() / spectrum.max()),
+            "season": float(power[:, -1].max() / power.max()),
             "both": min(float(trend.std()), float(season.std())) / float(whole.std()),
         },
         arrays={name: part[0, :, 0].numpy() for name, part in {**parts, "forecast": whole}.items()},
