@@ -207,7 +207,7 @@ def test_weights_whose_features_transfer_beat_weights_from_nothing(lamina: Lamin
     recipe = tuned.config.recipe
     nothing = library.train("lenet5", epochs=recipe.epochs, batch_size=recipe.batch_size, lr=1e-3, **common)
     ours, theirs = (run.evaluate(data=data)["accuracy"] for run in (tuned, nothing))
-    assert ours > theirs + 0.02, (ours, theirs)
+    assert ours > theirs + 0.05, (ours, theirs)
     assert ours > 0.6
 
 

@@ -17,8 +17,6 @@ NO_TORCH = {
     "_asdict", "_fields", "_make", "_replace",  # of NamedTuple, documented
     "_actions",  # of argparse
     "_fingerprint",  # of datasets
-    "_trial_id",  # of optuna, which has no public name for it
-    "_rows",  # of a base class of our own
 }  # fmt: skip
 
 

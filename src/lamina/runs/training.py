@@ -38,7 +38,7 @@ from lamina.runs.finetuning import fine_tuned, scarce
 from lamina.runs.fitting import facts_of, fit_recipe, fitted_notes
 from lamina.runs.keywords import TrainKwargs
 from lamina.runs.loggers.base import followed, loggers_named
-from lamina.runs.machine import fit_length, fit_machine, with_found
+from lamina.runs.machine import FOUND, fit_length, fit_machine, with_found
 from lamina.runs.places import PLACES, with_places
 from lamina.runs.records import first_weights, origin, row
 from lamina.runs.requested import named_data, requested_options
@@ -358,7 +358,9 @@ def prepare(
         settings = dataclasses.replace(settings, options=options_for)
         if begin is not None and is_hub(settings.weights or ""):
             recipe, note = fine_tuned(settings.recipe, settings.given, source.spec)
-            settings = dataclasses.replace(settings, recipe=recipe, notes=(*settings.notes, note))
+            # what fine-tuning decides is not fitted once more
+            auto = settings.auto & {"image_size", *FOUND}
+            settings = dataclasses.replace(settings, recipe=recipe, notes=(*settings.notes, note), auto=auto)
         settings, found_for = fit_recipe(settings, facts_of(source, settings))
         reasons |= found_for
     else:

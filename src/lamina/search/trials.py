@@ -76,7 +76,6 @@ class Trial:
     notes: Mapping[str, Any] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     """other facts: parameters, macs, ..."""
-    id: int = field(default=-1, repr=False, compare=False)
     worker: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,6 +143,10 @@ class Trials:
         """All trials in order of their numbers."""
         return [self._trial(one) for one in self.storage.get_all_trials(self.study, deepcopy=False)]
 
+    def _id(self, trial: Trial) -> int:
+        """The storage's name for a trial."""
+        return self.storage.get_trial_id_from_study_id_trial_number(self.study, trial.number)
+
     def _trial(self, one: FrozenTrial) -> Trial:
         kept = one.user_attrs
         result = kept.get("result", {})
@@ -163,7 +166,6 @@ class Trials:
             taken_up=kept.get("taken_up", 0),
             notes=kept.get("notes", {}),
             info=result.get("info", {}),
-            id=one._trial_id,
             worker=kept.get("worker", {}),
         )
 
@@ -207,9 +209,9 @@ class Trials:
             trials = self.all()
             for trial in trials:
                 if trial.state == "running" and (lock := self._abandoned(trial)) is not None:
-                    again = self._trial(self.storage.get_trial(trial.id))
+                    again = self._trial(self.storage.get_trial(self._id(trial)))
                     if again.state == "running" and again.point:
-                        self.storage.set_trial_user_attr(again.id, "taken_up", again.taken_up + 1)
+                        self.storage.set_trial_user_attr(self._id(again), "taken_up", again.taken_up + 1)
                         self.beat(again)
                         return again, lock
                     lock.release()
@@ -310,11 +312,11 @@ class Trials:
 
     def beat(self, trial: Trial) -> None:
         """Give a sign of life."""
-        self.storage.set_trial_user_attr(trial.id, "worker", worker())
+        self.storage.set_trial_user_attr(self._id(trial), "worker", worker())
 
     def report(self, trial: Trial, epoch: int, value: float) -> None:
         """The best value of the first objective up to an epoch."""
-        self.storage.set_trial_intermediate_value(trial.id, epoch, value)
+        self.storage.set_trial_intermediate_value(self._id(trial), epoch, value)
 
     def curves(self) -> dict[int, dict[int, float]]:
         """The scores by epoch of all trials that were trained, by number."""
@@ -329,10 +331,12 @@ class Trials:
         """End a trial, once."""
         if values is not None:
             result["values"] = list(values)
-        self.storage.set_trial_user_attr(trial.id, "result", result)
+        self.storage.set_trial_user_attr(self._id(trial), "result", result)
         told = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
-        self.storage.set_trial_state_values(trial.id, told, list(values) if state == "complete" and values else None)
-        return self._trial(self.storage.get_trial(trial.id))
+        self.storage.set_trial_state_values(
+            self._id(trial), told, list(values) if state == "complete" and values else None
+        )
+        return self._trial(self.storage.get_trial(self._id(trial)))
 
 
 def worker() -> dict[str, Any]:

@@ -113,7 +113,7 @@ class LifePreprocess(SeriesPreprocess):
     def encode(self, split: Split, hold: bool = True) -> LifeWindows:
         """The windows of a split. Raises DataError for other columns."""
         series = cast(Series, split)
-        rows_RD, _, series_R = self._rows(series.panel)
+        rows_RD, _, series_R = self.scaled_rows(series.panel)
         ends, firsts = ends_of(series, self.context)
         return LifeWindows(
             rows_RD,
@@ -132,7 +132,7 @@ class LifePreprocess(SeriesPreprocess):
         """The last window of each unit of a history. Raises UsageError and DataError."""
         history = as_history(item)
         panel = history.past if is_panel(history.past) else self.panel(history)
-        rows_RD, _, _ = self._rows(panel)
+        rows_RD, _, _ = self.scaled_rows(panel)
         last = torch.tensor([int(panel.rows_of(number)[-1]) for number in range(len(panel.names))])
         first = torch.tensor([int(panel.rows_of(number)[0]) for number in range(len(panel.names))])
         rows_SL = torch.maximum(last[:, None] - torch.arange(self.context - 1, -1, -1), first[:, None])

@@ -121,7 +121,7 @@ class SeriesPreprocess:
         """The windows of a split, all in one tensor. Raises DataError for other columns or another frequency."""
         series = cast(Series, split)
         panel = series.panel
-        rows_RD, observed_RC, series_R = self._rows(panel)
+        rows_RD, observed_RC, series_R = self.scaled_rows(panel)
         starts = window_starts(series, self.context, self.horizon)
         return Windows(
             rows_RD,
@@ -157,7 +157,7 @@ class SeriesPreprocess:
         mean_SC, std_SC, scale_SC = (torch.from_numpy(of_S3C[:, i].astype(np.float32)) for i in range(3))
         return mean_SC, std_SC, scale_SC
 
-    def _rows(self, panel: Panel) -> tuple[Tensor, Tensor | None, Tensor]:
+    def scaled_rows(self, panel: Panel) -> tuple[Tensor, Tensor | None, Tensor]:
         """The rows of a panel, what is observed, and the series of each."""
         if panel not in self._encoded:
             self._expect_same(panel)
@@ -207,7 +207,7 @@ class SeriesPreprocess:
         """
         history = as_history(item)
         panel = history.past if is_panel(history.past) else self.panel(history)
-        rows_RD, _, _ = self._rows(panel)
+        rows_RD, _, _ = self.scaled_rows(panel)
         last_S = self._ends(panel)
         mean_SC, std_SC, scale_SC = self.units(panel)
         start_S = torch.from_numpy(last_S) - self.context
