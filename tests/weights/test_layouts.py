@@ -80,11 +80,7 @@ def test_names_are_one_to_one_and_a_file_loads_to_the_bit(row: Variant, layout: 
 
 @pytest.mark.parametrize(
     ("name", "row"),
-    [
-        pytest.param(name, row, id=name)
-        for name, row in variants()
-        if hasattr(row.config, "num_classes") and not row.players
-    ],
+    [pytest.param(name, row, id=name) for name, row in variants() if hasattr(row.config, "num_classes")],
 )
 def test_the_class_count_changes_the_head_alone(name: str, row: Variant, tmp_path: Path) -> None:
     """So that --reset-head means the same for every architecture."""
@@ -98,4 +94,5 @@ def test_the_class_count_changes_the_head_alone(name: str, row: Variant, tmp_pat
         load_weights(model, tmp_path / "x.safetensors")
     loaded = load_weights(model, tmp_path / "x.safetensors", reset_head=True)
     assert loaded.kept
-    assert all(kept.startswith("head") for kept in loaded.kept)
+    own = [kept.removeprefix("weights.") for kept in loaded.kept]  # of a supernet: the player that is trained
+    assert all(kept.startswith("head") for kept in own)

@@ -113,8 +113,8 @@ def cut_vocabulary(found: Match, ours: Mapping[str, Tensor], vocabulary: int | N
 
 
 def in_head(ours: str) -> bool:
-    """Whether a tensor of ours belongs to the output layer."""
-    return ours.partition(".")[0].startswith("head")
+    """Whether a tensor of ours belongs to the output layer, of a supernet that of its player ``weights``."""
+    return ours.removeprefix("weights.").partition(".")[0].startswith("head")
 
 
 def _trimmed(tensor: Tensor) -> list[int]:
