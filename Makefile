@@ -5,8 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden nasbench201 bench clean
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden searches bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden searches nasbench201 bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -31,7 +30,7 @@ help:
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev,export,text,search]"
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev,export,text,search,int8,serve,studio,docs]"
 	@touch $@
 
 demo: $(VENV)/.ready
