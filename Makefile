@@ -30,7 +30,15 @@ help:
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev,export,text,search,int8,serve,studio,docs]"
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev,export,text,search,int8,serve,docs]"
+	@touch $@
+
+# The studio's library asks for a pillow below ours, which cannot read every TIFF: an environment of its own.
+.studio/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .studio
+	sed 's/^pillow==.*/pillow==12.3.0/' constraints.txt > .studio/constraints.txt
+	.studio/bin/python -m pip install --quiet -c .studio/constraints.txt "torch==2.13.0"
+	.studio/bin/python -m pip install --quiet -c .studio/constraints.txt -e ".[dev,export,text,search,serve,studio]"
 	@touch $@
 
 demo: $(VENV)/.ready
@@ -134,4 +142,4 @@ claims: $(VENV)/.ready
 	$(VENV)/bin/python -c "from pathlib import Path; from lamina.claims.running import write_verdicts; write_verdicts(Path('results/claims'))"
 
 clean:
-	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) .peers .studio build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
