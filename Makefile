@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial golden searches nasbench201 bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial defaults golden searches nasbench201 bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -21,6 +21,7 @@ help:
 	@echo "make series       forecasters on ETTh1, remaining life, anomalies (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about 40 minutes"
+	@echo "make defaults     models that lamina train chooses, on twelve data sets (LAMINA_DATA); SET=NAME for one; hours"
 	@echo "make searches     hyper-parameters of LeNet-5 by ASHA, with and without pruning; 10 minutes"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make nasbench201  strategies of search on the table of NAS-Bench-201 (LAMINA_DATA); and the tiny space; minutes"
@@ -120,6 +121,10 @@ adversarial: $(VENV)/.ready
 # Hyper-parameters of LeNet-5 on digits by TPE with ASHA, with and without pruning.
 searches: $(VENV)/.ready
 	$(RUN) -m benchmarks.search hyperparameters
+
+# A good model by default: `lamina train --data D` on twelve data sets. Simple models first: SET=baselines.
+defaults: $(VENV)/.ready
+	$(RUN) -m benchmarks.defaults $(SET)
 
 # To the bit: what the commit BASE calculates, and the working tree; CASES=image,pairs takes some of the cases.
 BASE ?= HEAD~1

@@ -72,7 +72,7 @@ class Laboratory:
         """A run with these settings and the CPU seconds of its training; opened, where it was trained before. With a
         ``limit`` it ends with the first epoch that is done after so many CPU seconds."""
         plain = json.dumps([model, settings, where(settings)], sort_keys=True)
-        name = f"{model or settings['config']}-{hashlib.sha256(plain.encode()).hexdigest()[:10]}"
+        name = f"{model or settings.get('config', 'advised')}-{hashlib.sha256(plain.encode()).hexdigest()[:10]}"
         assert self.directory is not None
         folder = self.directory / name
         clock = folder / "cpu_seconds.txt"
