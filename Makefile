@@ -92,6 +92,7 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.search search_overhead
 	$(RUN) -m benchmarks.forecaster_training
 	$(RUN) -m benchmarks.dcgan_training
+	.peers/bin/python -m benchmarks.train_as_it_comes
 
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
 reproduce: $(VENV)/.ready
