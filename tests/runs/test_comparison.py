@@ -80,3 +80,30 @@ def test_the_command_line_compares(tmp_path: Path, capsys: pytest.CaptureFixture
     told = json.loads(capsys.readouterr().out)
     assert [row["model"] for row in told["rows"]] == ["mlp"]
     assert told["metric"] == "accuracy"
+
+
+def test_models_with_options_of_their_own(tmp_path: Path) -> None:
+    models = ("mlp --model.hidden [4]", "mlp --model.hidden [4,3] --lr 0.5", "mlp")
+    found = board(tmp_path, models, steps=3, epochs=None)
+    runs = {row.model: lamina.open_run(row.run) for row in found.rows}
+    assert set(runs) == set(models)
+    configs = {model: run.config for model, run in runs.items()}
+    assert [list(configs[model].model["hidden"]) for model in models[:2]] == [[4], [4, 3]]
+    assert configs[models[1]].recipe.lr == 0.5
+    assert len({row.run for row in found.rows}) == 3
+    again = board(tmp_path, models, steps=3, epochs=None)
+    assert [row.run for row in again.rows] == [row.run for row in found.rows]
+
+
+@pytest.mark.parametrize(
+    "words", ["mlp 5", "mlp --", "mlp --hidden", "mlp --recipe.lr 1", "mlp --lr 0.1 --model.hidden"]
+)
+def test_options_that_cannot_be_read_stop_before_training(tmp_path: Path, words: str) -> None:
+    with pytest.raises(UsageError, match="mlp"):
+        board(tmp_path, ("perceptron", words))
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_board_of_a_table_has_rivals(tmp_path: Path) -> None:
+    found = lamina.compare("iris", directory=tmp_path, steps=5)
+    assert len(found.rows) >= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ TEXT = """Train several models on a data set and compare them: the validation sp
 once, and simple models stand beside. Called again it goes on where it was."""
 EXAMPLES = """--data photos/ --minutes 30
 --data houses.csv --target price --models mlp,autoencoder
+--data wine --models "mlp,mlp --model.hidden [64,64]"
 --data iris --name iris-models"""
 
 
@@ -28,7 +30,10 @@ def parser() -> Parser:
     what = parser.add_argument_group("data and models")
     what.add_argument("--data", type=str, metavar="DATA", help="an embedded set, a path, or hf:<dataset>@<revision>")
     what.add_argument(
-        "--models", type=str, metavar="A,B,C", help="the models (default: those that lamina advise names)"
+        "--models",
+        type=str,
+        metavar="A,B,C",
+        help="the models, also with options of their own (default: those that lamina advise names)",
     )
     what.add_argument("--name", type=str, metavar="NAME", help="folder of the runs (default: compare-DATA)")
     add_runs(what)
@@ -53,7 +58,7 @@ def command(argv: Sequence[str]) -> int:
         if not (args.quiet or args.json):
             print(f"training {model}", file=sys.stderr)
 
-    models = [name.strip() for name in (args.models or "").split(",") if name.strip()]
+    models = [name.strip() for name in re.split(r",(?![^\[]*\])", args.models or "") if name.strip()]
     minutes = options.pop("minutes", None)
     board = compare(
         args.data, models, minutes=minutes, name=args.name, directory=args.runs, progress=progress, **options

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lamina.data.opening import Data
 from lamina.errors import LaminaError, UsageError
@@ -19,7 +22,7 @@ from lamina.files import write_whole
 from lamina.registry import card
 from lamina.report.blocks import Section, Table
 from lamina.report.templates import render
-from lamina.runs.advising import MINUTES, Advice, advise
+from lamina.runs.advising import MINUTES, advise
 from lamina.runs.baselines import baselines
 from lamina.runs.config import LENGTHS, OPTION_FIELDS
 from lamina.runs.requested import named_data
@@ -82,8 +85,9 @@ def compare(
     """Train several models on a data set, by default the one that is advised and those to consider instead.
 
     Each is a run in ``directory/NAME``, by default ``compare-DATA``. Called again it goes on where it was: finished
-    runs are kept, others resumed. ``minutes`` is for all of them together; ``options`` are those of ``train``. The
-    board is written there as ``board.csv`` and ``board.html``.
+    runs are kept, others resumed. A model may have options of its own, as on the command line: "mlp --model.hidden []".
+    ``minutes`` is for all of them together; ``options`` are those of ``train``. The board is written there as
+    ``board.csv`` and ``board.html``.
 
     Raises UsageError and DataError; a model that cannot be trained on the data has a row that says why.
 
@@ -92,7 +96,8 @@ def compare(
     if minutes is not None and not minutes > 0:
         raise UsageError(f"minutes must be greater than 0, got {minutes:g}")
     advice = advise(data, options)
-    chosen = list(dict.fromkeys(models)) or _alike([advice.model, *(words.split()[0] for words in advice.instead)])
+    chosen = list(dict.fromkeys(models)) or _alike([advice.model, *advice.instead])
+    read = {model: _read(model) for model in chosen}
     place = named_data({"data": data})[0]["data"]
     folder = Path(directory) / (name or f"compare-{short_name(place)}")
     limited = not (options.keys() & set(LENGTHS))
@@ -101,10 +106,11 @@ def compare(
     for model in chosen:
         if progress is not None:
             progress(model)
-        own = dict(options) if model != advice.model else _over(advice, options)
+        variant, stated = read[model]
+        own = _over(advice.options if model == advice.model else stated, options)
         own |= {} if each is None else {"minutes": each}
         try:
-            run = _trained(model, data, folder, own)
+            run = _trained(variant, data, folder, own, _folder(model))
         except LaminaError as error:
             rows.append((Row(model=model, validation=None, error=str(error)), None))
             continue
@@ -119,27 +125,47 @@ def compare(
 def _alike(models: Sequence[str]) -> list[str]:
     """The models, each once, that have a task of the first's."""
     tasks = set(card(models[0]).tasks)
-    return [model for model in dict.fromkeys(models) if tasks & set(card(model).tasks)]
+    return [model for model in dict.fromkeys(models) if tasks & set(card(model.split()[0]).tasks)]
 
 
-def _over(advice: Advice, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the advised model for ``train``, under the given ones."""
-    merged = {**advice.options, **options}
-    model = {**advice.options.get("model", {}), **(options.get("model_options") or {})}
+def _read(words: str) -> tuple[str, dict[str, Any]]:
+    """A model and options of its own, nested as in a recipe: "mlp --model.hidden [64]". Raises UsageError."""
+    name, *rest = words.split(maxsplit=1)
+    found: dict[str, Any] = {}
+    for option in re.split(r"(?:^|\s+)--", rest[0])[1:] if rest else ():
+        key, _, value = option.partition(" ")
+        *outer, last = key.replace("-", "_").split(".")
+        if not key or not value.strip() or outer not in ([], ["model"]):
+            raise UsageError(f"{words}: an option is --OPTION VALUE or --model.OPTION VALUE, got '--{option}'")
+        (found.setdefault("model", {}) if outer else found)[last] = yaml.safe_load(value)
+    if rest and not found:
+        raise UsageError(f"{words}: after the model's name come options, such as --model.hidden [64], got '{rest[0]}'")
+    return name, found
+
+
+def _folder(words: str) -> str:
+    """The name of a run's folder: the model and its options."""
+    return "-".join(re.findall(r"[\w.]+(?:-[\w.]+)*", words.replace("[]", "none")))
+
+
+def _over(own: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's own options, nested as in a recipe, for ``train``, under the given ones."""
+    merged = {**own, **options}
+    model = {**own.get("model", {}), **(options.get("model_options") or {})}
     return {key: value for key, value in merged.items() if key != "model"} | {"model_options": model}
 
 
-def _trained(model: str, data: Data, folder: Path, options: Mapping[str, Any]) -> Run:
+def _trained(model: str, data: Data, folder: Path, options: Mapping[str, Any], name: str) -> Run:
     """The finished run of a model: kept, resumed or new."""
-    path = folder / model
+    path = folder / name
     if path.is_dir():
         run = Run(path, data=None if isinstance(data, str | Path) else named_data({"data": data})[1])
         if run.directory.status().get("finished"):
             return run
         if run.directory.checkpoints.latest() is not None:
             kept = {key: value for key, value in options.items() if key in OPTION_FIELDS}
-            return train(model, data=data, name=model, directory=folder, resume=True, report=False, **kept)
-    return train(model, data=data, name=model, directory=folder, report=False, **options)
+            return train(model, data=data, name=name, directory=folder, resume=True, report=False, **kept)
+    return train(model, data=data, name=name, directory=folder, report=False, **options)
 
 
 def _row(model: str, run: Run) -> Row:
