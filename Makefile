@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial defaults golden searches nasbench201 bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden searches nasbench201 bench clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -22,6 +22,7 @@ help:
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about 40 minutes"
 	@echo "make defaults     models that lamina train chooses, on twelve data sets (LAMINA_DATA); SET=NAME for one; hours"
+	@echo "make styles       StyleGAN on digits and faces, CycleGAN on known pairs and flowers (LAMINA_DATA); SET=NAME for one; an hour"
 	@echo "make searches     hyper-parameters of LeNet-5 by ASHA, with and without pruning; 10 minutes"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make nasbench201  strategies of search on the table of NAS-Bench-201 (LAMINA_DATA); and the tiny space; minutes"
@@ -93,6 +94,7 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.forecaster_training
 	$(RUN) -m benchmarks.dcgan_training
 	.peers/bin/python -m benchmarks.train_as_it_comes
+	$(RUN) -m benchmarks.stylegan_training
 
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
 reproduce: $(VENV)/.ready
@@ -118,6 +120,11 @@ series: $(VENV)/.ready
 # What was measured before is not measured again; SET=toys takes one of the experiments.
 adversarial: $(VENV)/.ready
 	$(RUN) -m benchmarks.adversarial $(SET)
+
+# LAMINA_DATA names the folder with orl_faces/ and unpaired_daisy2sunflower/. What was measured before is not measured
+# again; SET=digits takes one of the experiments. Pictures go to docs/gallery/.
+styles: $(VENV)/.ready
+	$(RUN) -m benchmarks.styles $(SET)
 
 # Hyper-parameters of LeNet-5 on digits by TPE with ASHA, with and without pruning.
 searches: $(VENV)/.ready

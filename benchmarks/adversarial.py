@@ -98,14 +98,14 @@ def digits(laboratory: Laboratory) -> Iterator[Row]:
                 run, seconds = laboratory.train("dcgan-16", given, limit=limit)
                 judge, _ = laboratory.train(None, JUDGE)
                 made = run.generate(count=SAMPLES, seed=0)
-                share, rarest = recognised(_probabilities(judge, made))
-                train, test = (_pictures(run, split) for split in ("train", "test"))
+                share, rarest = recognised(probabilities(judge, made))
+                train, test = (pictures(run, split) for split in ("train", "test"))
                 return {
                     "recognised": share,
                     "rarest": rarest,
-                    "real": recognised(_probabilities(judge, test))[0],
-                    "nearest": _nearest(made, train),
-                    "real_nearest": _nearest(test, train),
+                    "real": recognised(probabilities(judge, test))[0],
+                    "nearest": nearest(made, train),
+                    "real_nearest": nearest(test, train),
                     "steps": run.history[-1]["step"],
                     "training": seconds,
                 }
@@ -140,18 +140,18 @@ def mixed(laboratory: Laboratory) -> Iterator[Row]:
     yield Row(what, text if finite else "**not finite**", "2,000 steps", finite)
 
 
-def _probabilities(judge: lamina.Run, pictures: list[Any]) -> torch.Tensor:
+def probabilities(judge: lamina.Run, pictures: list[Any]) -> torch.Tensor:
     """(N, K)"""
     made = judge.predict(*pictures)
     return torch.tensor([[one["probabilities"][name] for name in judge.classes] for one in made])
 
 
-def _pictures(run: lamina.Run, split: str) -> list[Any]:
+def pictures(run: lamina.Run, split: str) -> list[Any]:
     """Real ones as the run is trained on them."""
     return [run.preprocess.undo(value) for batch in run.batches(split) for value in batch["image"]]
 
 
-def _nearest(pictures: list[Any], training: list[Any]) -> float:
+def nearest(pictures: list[Any], training: list[Any]) -> float:
     """The mean over pictures of the root of the mean squared difference to the nearest training picture; 1 is the
     difference of black and white."""
     x, y = (torch.from_numpy(np.stack(some)).flatten(1).double() / 255 for some in (pictures, training))

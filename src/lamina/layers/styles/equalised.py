@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,17 +82,51 @@ def fir(
 ) -> Tensor:
     """Each channel ``up`` times larger (zeros between the values), padded by zeros before and after, convolved with the
     outer product of ``taps``, whose sum is brought to ``gain``, and every ``down``-th value kept."""
+    scale = math.sqrt(gain) / sum(taps)
+    taps_K = tuple(tap * scale for tap in reversed(taps))
+    options = (taps_K, up, down, (*pad, *pad))
+    if torch.is_grad_enabled() and x_BCHW.requires_grad and not torch.compiler.is_compiling():
+        out: Tensor = _Filter.apply(x_BCHW, *options)  # type: ignore[no-untyped-call]
+        return out
+    return _filtered(x_BCHW, *options)
+
+
+def _filtered(x_BCHW: Tensor, taps: tuple[float, ...], up: int, down: int, pads: tuple[int, int, int, int]) -> Tensor:
+    """``taps`` as a convolution of torch takes them; ``pads`` are left, right, above, below."""
     B, C, H, W = x_BCHW.shape
     if up > 1:
         spread = x_BCHW.new_zeros(B, C, H, up, W, up)
         spread[:, :, :, 0, :, 0] = x_BCHW
         x_BCHW = spread.reshape(B, C, H * up, W * up)
     taps_K = torch.tensor(taps, dtype=x_BCHW.dtype, device=x_BCHW.device)
-    taps_K = taps_K.flip(0) * (math.sqrt(gain) / sum(taps))
-    x_BCHW = F.pad(x_BCHW, (*pad, *pad))
-    rows = F.conv2d(x_BCHW.flatten(0, 1)[:, None], taps_K[None, None, :, None], stride=(down, 1))
-    out = F.conv2d(rows, taps_K[None, None, None, :], stride=(1, down))
-    return out.reshape(B, C, *out.shape[2:])
+    x_BCHW = F.pad(x_BCHW, pads)
+    rows = F.conv2d(x_BCHW, taps_K[None, None, :, None].expand(C, -1, -1, -1), stride=(down, 1), groups=C)
+    return F.conv2d(rows, taps_K[None, None, None, :].expand(C, -1, -1, -1), stride=(1, down), groups=C)
+
+
+class _Filter(torch.autograd.Function):
+    """``_filtered``, whose gradient is a filter, too: the taps turned round, ``up`` and ``down`` exchanged.
+
+    The gradient of torch's own convolution of each channel is slow to differentiate again, as R1 does.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_BCHW: Tensor, taps: tuple[float, ...], up: int, down: int, pads: tuple[int, int, int, int]
+    ) -> Tensor:
+        ctx.sides, ctx.options = x_BCHW.shape[2:], (taps, up, down, pads)
+        return _filtered(x_BCHW, taps, up, down, pads)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        (slope_BCHW,) = slopes
+        taps, up, down, pads = ctx.options
+        found: list[int] = []
+        for side, out, before in zip(ctx.sides[::-1], slope_BCHW.shape[:1:-1], pads[::2], strict=True):
+            first = len(taps) - 1 - before
+            found += [first, (side - 1) * up + len(taps) - out * down - first]
+        x_BCHW: Tensor = _Filter.apply(slope_BCHW, taps[::-1], down, up, tuple(found))  # type: ignore[no-untyped-call]
+        return x_BCHW, None, None, None, None
 
 
 def blur(x_BCHW: Tensor) -> Tensor:
