@@ -53,6 +53,11 @@ class ExportFacts:
     """``tokenizer.json`` of a run on texts"""
     files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     """other files of the run's preprocess, by name"""
+    precision: str = "fp32"
+    """the numbers that it computes in, "fp32", "bf16" or "int8"; "fp16": only its weights are in 16 bits"""
+    quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """of a file whose numbers are not the model's: "metric", on the validation split "before" and "after"; "kept", the
+    layers that stayed in float"""
     weights: str = ""
     """SHA-256 of the run's weights"""
     version: str = ""
@@ -71,10 +76,11 @@ class ExportFacts:
         if texts["format"] != str(FORMAT):
             raise ExportError(f"{path} has format {texts['format']}; this version of lamina reads format {FORMAT}")
         try:
-            later = dict.fromkeys(("fitted", "objective_options", "files"), "{}")  # than the first versions
+            later = dict.fromkeys(("fitted", "objective_options", "files", "quality"), "{}")  # than the first versions
             later |= {
                 "task": '""',
                 "player": '""',
+                "precision": '"fp32"',
                 "outputs": json.dumps([OUTPUT]),
                 "inputs": json.dumps(_first_format(texts)),
             }

@@ -18,11 +18,13 @@ class Format:
     """the engine that runs it"""
     writers: tuple[str, ...]
     """the libraries that write it"""
+    quantises: bool = True
+    """whether its files hold weights in 8 or 16 bits"""
 
 
 FORMATS = {
     "onnx": Format(".onnx", "onnxruntime", ("onnx", "onnxscript")),
-    "torch": Format(".pt2", "torch", ()),
+    "torch": Format(".pt2", "torch", (), quantises=False),
     "openvino": Format(".xml", "openvino", ("onnx", "onnxscript")),
 }
 ENGINES = {"torch": (), "onnxruntime": (".onnx",), "openvino": (".xml", ".onnx")}
@@ -64,7 +66,7 @@ def engine_of(path: Path, engine: str | None) -> str:
     return engine
 
 
-def require(library: str, what: str) -> None:
+def require(library: str, what: str, extra: str = "export") -> None:
     """Raise UsageError for a library that is not installed; the message names the extra to install."""
     if importlib.util.find_spec(library) is None:
-        raise UsageError(f"{what} needs {library}: pip install lamina[export]")
+        raise UsageError(f"{what} needs {library}: pip install lamina[{extra}]")

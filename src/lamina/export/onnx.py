@@ -48,6 +48,42 @@ def write_onnx(program: ExportedProgram, facts: ExportFacts, path: Path) -> None
     found.save(path, external_data=size > WHOLE_BYTES)
 
 
+def halve_weights(path: Path) -> None:
+    """Store the weights of an ONNX file as 16-bit floats, which a cast makes float32 again when it is opened.
+
+    Weights beyond their range stay as they are.
+    """
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(path))
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or not tensor.dims:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if values.size and np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    save_onnx(model, path)
+
+
+def save_onnx(model: Any, path: Path) -> None:
+    """Write an ONNX model of onnx, its weights in ``<path>.data`` beside it where they are too large for one file."""
+    import onnx
+
+    data = path.with_name(f"{path.name}.data")
+    data.unlink(missing_ok=True)
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    onnx.save(model, str(path), save_as_external_data=size > WHOLE_BYTES, location=data.name, size_threshold=1024)
+
+
 class OnnxModel:
     """An ONNX file in ONNX Runtime, on the CPU: a callable of its inputs, by position or name, that returns the logits,
     or several tensors.

@@ -1,4 +1,4 @@
-"""OpenVINO files, an ``.xml`` with its ``.bin``: converted from ONNX, run in float32.
+"""OpenVINO files, an ``.xml`` with its ``.bin``: converted from ONNX, run in float32 or the precision of their facts.
 
 They are converted from ONNX rather than from the torch graph: the models are equally fast, and OpenVINO's own converter
 (``openvino.convert_model``) sends usage statistics unless that is disabled.
@@ -17,12 +17,12 @@ from lamina.export.facts import ExportFacts
 from lamina.export.inputs import arrays, joined_outputs
 from lamina.export.onnx import read_metadata
 
-FULL_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
-"""by default OpenVINO computes in bfloat16 on processors that support it"""
+HINT = "INFERENCE_PRECISION_HINT"
+"""by default OpenVINO computes in bfloat16 on processors that support it: that is for files that say so"""
 
 
 def write_openvino(onnx_file: Path, facts: ExportFacts, path: Path) -> None:
-    """Convert an ONNX file to ``path`` and the ``.bin`` beside it, with weights in float32.
+    """Convert an ONNX file to ``path`` and the ``.bin`` beside it, with weights as they are.
 
     Raises ExportError for a graph that OpenVINO cannot read: it does not support a Scan whose body uses values from
     outside, which a recurrent decoder with attention has.
@@ -33,19 +33,34 @@ def write_openvino(onnx_file: Path, facts: ExportFacts, path: Path) -> None:
         model = openvino.Core().read_model(onnx_file)
     except RuntimeError as error:
         raise ExportError(f"{facts.model} cannot be exported to OpenVINO: {_reason(error)}") from None
+    save_openvino(model, facts, path)
+
+
+def save_openvino(model: Any, facts: ExportFacts, path: Path) -> None:
+    """Write a model of OpenVINO with its facts."""
+    import openvino
+
     for name, text in facts.to_strings().items():
         model.set_rt_info(text, ["lamina", name])
     openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def has_bf16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this processor."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenvinoModel:
     """An OpenVINO or ONNX file in OpenVINO, on the CPU: a callable of its inputs, by position or name, that returns the
     logits.
 
-    Raises ExportError for a file that is damaged, was not exported by lamina, or keeps weights outside its folder.
+    ``precision``: what it computes in, by default what the file's facts say. Raises ExportError for a file that is
+    damaged, was not exported by lamina, or keeps weights outside its folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: str | None = None) -> None:
         import openvino
 
         texts = read_metadata(path) if path.suffix == ".onnx" else None
@@ -53,7 +68,8 @@ class OpenvinoModel:
         try:
             model = core.read_model(path)
             self.facts = ExportFacts.from_strings(_rt_info(model) if texts is None else texts, path)
-            self._compiled = core.compile_model(model, "CPU", FULL_PRECISION)
+            low = (precision or self.facts.precision) == "bf16" and has_bf16()
+            self._compiled = core.compile_model(model, "CPU", {HINT: "bf16" if low else "f32"})
         except RuntimeError as error:
             raise ExportError(f"{path} cannot be opened: {_reason(error)}") from None
 

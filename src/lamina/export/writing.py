@@ -8,18 +8,23 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from lamina.errors import ExportError, UsageError
 from lamina.export.facts import ExportFacts
+from lamina.export.folding import fold_batch_norms
 from lamina.export.formats import FORMATS, check_engine, format_named
-from lamina.export.inputs import output_names, with_file_signature
-from lamina.export.onnx import OnnxModel, write_onnx
+from lamina.export.inputs import TRIED, example_of, output_names, with_file_signature
+from lamina.export.onnx import OnnxModel, halve_weights, write_onnx
 from lamina.export.openvino import OpenvinoModel, write_openvino
+from lamina.export.options import ExportOptions
 from lamina.export.program import ProgramModel, capture, write_program
+from lamina.export.quantising import Quantised, Trial, quantise
 from lamina.export.verification import verify
 
 EngineModel = OnnxModel | OpenvinoModel | ProgramModel
+PLAIN = ExportOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +37,21 @@ class Exported:
     bytes: int
     """total size of the files"""
     difference: float
-    """the largest difference from the model's outputs, relative to the largest output; see ``verify``"""
+    """the largest difference of the float model's file from the model's outputs, relative to the largest output; see
+    ``verify``"""
     facts: ExportFacts
+    note: str = ""
+    """what the user should read: why the file is not in int8"""
 
 
-def write_export(model: nn.Module, facts: ExportFacts, to: str, path: Path) -> Exported:
+def write_export(
+    model: nn.Module,
+    facts: ExportFacts,
+    to: str,
+    path: Path,
+    options: ExportOptions = PLAIN,
+    trial: Trial | None = None,
+) -> Exported:
     """Export ``model`` to ``path``; an existing file is replaced on success only.
 
     Args:
@@ -44,37 +59,47 @@ def write_export(model: nn.Module, facts: ExportFacts, to: str, path: Path) -> E
         facts: the metadata, which includes the model's inputs.
         to: "onnx", "torch" or "openvino".
         path: the file to write; its suffix must be the format's.
+        options: in which numbers.
+        trial: what int8 is calibrated and judged with.
 
     Raises UsageError for an unknown format, one that is not installed, and a path that does not fit; ExportError for a
-    model that cannot be exported, and an export whose outputs differ from the model's.
+    model that cannot be exported, an export whose outputs differ from the model's, and an int8 that is too inaccurate.
     """
     kind = format_named(to)
     check_path(path, to)
     own = copy.deepcopy(model).cpu().float().eval()
-    facts = replace(facts, outputs=output_names(own, facts))
+    facts = replace(facts, outputs=output_names(own, facts), precision="fp16" if options.fp16 else "fp32")
+    if trial is not None and len(facts.inputs) == 1 and facts.inputs[0].below is None:
+        fold_batch_norms(own, *example_of(facts, TRIED[1], torch.Generator().manual_seed(0)))
     plain = with_file_signature(own, facts)
     draft = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
-        draft.mkdir()
-        target = draft / path.name
+        for folder in (draft, draft / "onnx", draft / to):
+            folder.mkdir(exist_ok=True)
+        target = draft / to / path.name
+        onnx_file = draft / "onnx" / path.with_suffix(".onnx").name
         program = capture(plain, facts)
         if to == "torch":
             write_program(program, facts, target)
         else:
-            onnx_file = target.with_suffix(".onnx")
             write_onnx(program, facts, onnx_file)
+            if options.fp16:
+                halve_weights(onnx_file)
             if to == "openvino":
                 write_openvino(onnx_file, facts, target)
-                _remove(onnx_file)
         opened = ProgramModel(target) if to == "torch" else open_engine(target, kind.engine)
         difference = verify(opened, plain, facts, str(path))
-        files = _move_out(draft, path)
+        done = Quantised(path=target, facts=facts)
+        if trial is not None:
+            done = quantise(onnx_file, target, facts, to, trial, str(path))
+            path = _renamed(done, path) if trial.renames else path
+        files = _move_out(done.path.parent, path)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     size = sum(file.stat().st_size for file in files)
-    return Exported(path=path, files=files, bytes=size, difference=difference, facts=facts)
+    return Exported(path=path, files=files, bytes=size, difference=difference, facts=done.facts, note=done.note)
 
 
 def open_engine(path: Path, engine: str) -> OnnxModel | OpenvinoModel:
@@ -96,10 +121,14 @@ def check_path(path: Path, to: str) -> None:
         raise UsageError(f"{path}: there is no folder {path.parent}")
 
 
-def _remove(onnx_file: Path) -> None:
-    """Remove an intermediate ONNX file, with its weights if they are in a file of their own."""
-    for file in onnx_file.parent.glob(f"{onnx_file.name}*"):
-        file.unlink()
+def _renamed(done: Quantised, path: Path) -> Path:
+    """Where a file goes that was to be int8: under the name of its precision. Its drafts are renamed, too."""
+    stem = path.stem.removesuffix("-int8") + ("" if done.facts.precision == "fp32" else f"-{done.facts.precision}")
+    if any(file.suffix == ".data" for file in done.path.parent.iterdir()):  # the file names it
+        return path
+    for file in list(done.path.parent.iterdir()):
+        file.rename(file.with_stem(stem))
+    return path.with_stem(stem)
 
 
 def _move_out(draft: Path, path: Path) -> tuple[Path, ...]:

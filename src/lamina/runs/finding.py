@@ -30,7 +30,7 @@ def find_data(
         looked = nowhere(config, directory.path)
         raise RunError(
             f"the data of {directory.path} are not where they were, {looked}: give their new place with --data "
-            "(evaluate, train --resume; in Python data=)"
+            "(evaluate, export, train --resume; in Python data=)"
         )
     failure: LaminaError | None = None
     tries = [(place, read) for place in places for read in _readings(options, config["data"], place)]

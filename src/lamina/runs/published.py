@@ -85,7 +85,7 @@ class Published(Run):
     def report(self) -> Path:
         raise UsageError(f"{self.path} is no run: it has {', '.join(self.verbs)}")
 
-    def export(self, to: str, path: str | Path | None = None, *, player: str | None = None) -> Any:
+    def export(self, to: str, path: str | Path | None = None, *, player: str | None = None, **options: Any) -> Any:
         raise UsageError(f"{self.path} is no run: export the model, lamina export {self.config.name} --weights")
 
 

@@ -17,6 +17,7 @@ from lamina.data.opening import Data
 from lamina.data.source import Source
 from lamina.data.streams import BLANK, Batch
 from lamina.errors import DataWarning, UsageError, nearest
+from lamina.export.options import ExportOptions
 from lamina.options.conversion import made
 from lamina.runs.folders import run_folders
 from lamina.runs.opened import Opened, final_split
@@ -211,19 +212,22 @@ class Run(Opened):
         features = self.embed_batch(batch)
         return features if blank is None else features.masked_fill(blank.to(features.device)[:, None], torch.nan)
 
-    def export(self, to: str, path: str | Path | None = None, *, player: str | None = None) -> Exported:
+    def export(self, to: str, path: str | Path | None = None, *, player: str | None = None, **options: Any) -> Exported:
         """Write the model with its best weights: ``run.export("onnx").path``; of a model of several players one, by
         default the generator: ``run.export("onnx", player="discriminator")``.
 
         Formats: "onnx" (``.onnx``), "openvino" (``.xml`` and ``.bin``) or "torch"
         (``.pt2``), by default in the run's folder ``exports``; any batch size, float32.
 
+        ``options`` are the fields of ``ExportOptions``: ``run.export("openvino", int8=True, max_drop=0.005)``
+        quantises, and ``facts.quality`` of the result has the metric before and after; ``fp16=True`` halves the file.
+
         The file holds the preprocessing and the names of the outputs. It is written only if its outputs equal the
         model's on batches of 1, 2 and 5, to 1e-4 of the largest. Raises UsageError for an unknown format, one that is
         not installed (``pip install lamina[export]``) and a path that does not fit; ExportError for a model that cannot
-        be exported.
+        be exported, and an int8 that is too inaccurate.
         """
-        return export_run(self, to, path, player)
+        return export_run(self, to, path, player, made(ExportOptions, options, "option of export"))
 
     @overload
     def inspect(self, image: Any, target: str | int | None = None, *, stage: int | None = None) -> Inspection: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,17 +17,20 @@ from lamina.data.protocols import Signature
 from lamina.data.streams import Batch
 from lamina.decoding.decoder import limits
 from lamina.errors import ExportError, RunError, UsageError, unknown
+from lamina.export.engines import EngineModule
 from lamina.export.example import signature_of, signature_of_player
 from lamina.export.facts import OUTPUT, SAMPLES, ExportFacts
 from lamina.export.formats import FORMATS, check_engine, engine_of, format_named
 from lamina.export.inputs import output_names
 from lamina.export.onnx import OnnxModel
 from lamina.export.openvino import OpenvinoModel
-from lamina.export.writing import Exported, check_path, open_engine, write_export
+from lamina.export.options import ExportOptions
+from lamina.export.writing import PLAIN, Exported, check_path, open_engine, write_export
 from lamina.options.recipe import Recipe
 from lamina.runs.build import task_of
 from lamina.runs.opened import Opened
 from lamina.runs.prediction import items_of, predict_items
+from lamina.runs.views.quantisation import trial_of
 from lamina.runs.weights import digest
 from lamina.tasks.kind import TaskKind
 from lamina.tasks.table import TASKS
@@ -66,7 +69,7 @@ class ExportedModel:
         self._task = task_of(kind, self.preprocess, Recipe(), objective)
         if fitted := {name: torch.tensor(value) for name, value in self.facts.fitted.items()}:
             self._task.load_finalized(fitted)
-        self._engine = engine
+        self._engine = EngineModule(engine)
 
     def predict(self, *items: Any) -> list[dict[str, Any]]:
         """The predictions for each item, as ``Run.predict`` returns them: ``exported.predict("a.png", "b.png")``."""
@@ -74,7 +77,7 @@ class ExportedModel:
 
     def _predict_batch(self, batch: Batch) -> Batch:
         with torch.no_grad():
-            return self._task.predict(cast(nn.Module, self._engine), batch)  # called with a tensor, and nothing else
+            return self._task.predict(self._engine, batch)
 
 
 def open_exported(path: str | Path, engine: str | None = None) -> ExportedModel:
@@ -91,19 +94,29 @@ def open_exported(path: str | Path, engine: str | None = None) -> ExportedModel:
     return ExportedModel(path, open_engine(path, engine_of(path, engine)))
 
 
-def export_run(run: Opened, to: str, path: str | Path | None = None, player: str | None = None) -> Exported:
+def export_run(
+    run: Opened,
+    to: str,
+    path: str | Path | None = None,
+    player: str | None = None,
+    options: ExportOptions = PLAIN,
+) -> Exported:
     """See ``Run.export``."""
     kind = format_named(to)
+    options.check_format(to)
     players = run.task.players if len(run.task.players) > 1 else ()
     chosen = exported_player(str(run.path), players, player)
-    target = _own_path(run, _suffix(chosen, kind.suffix)) if path is None else Path(path)
+    target = _own_path(run, _suffix(chosen, kind.suffix, options)) if path is None else Path(path)
     check_path(target, to)
     if not chosen:
-        return write_export(run.model, _facts_of(run), to, target)
+        trial = trial_of(run, options, renames=path is None) if options.int8 else None
+        return write_export(run.model, _facts_of(run), to, target, options, trial)
+    if options.int8:
+        raise UsageError(f"int8 is judged by predictions on validation data, but {run.path} has none: choose --fp16")
     if "variant" not in run.card:
         raise UsageError(f"{run.path} holds a module of your own: what its players are called with is not known")
     module, row = getattr(run.model, chosen), registry.variant(run.card["variant"])
-    return write_export(module, _of_player(_facts_of(run), row, chosen, module, run.model.config), to, target)
+    return write_export(module, _of_player(_facts_of(run), row, chosen, module, run.model.config), to, target, options)
 
 
 def export_variant(
@@ -114,17 +127,23 @@ def export_variant(
     entry: str | None = None,
     seed: int = 0,
     player: str | None = None,
+    options: ExportOptions = PLAIN,
 ) -> Exported:
     """Export a variant, with the weights of a file (of an ``entry`` of it) or random ones, by default to ``<name>`` in
     the current folder; of a variant of several players one, by default the generator, ``weights`` being those of all or
     its own.
 
-    Raises what ``create_model``, ``load_weights`` and ``write_export`` raise.
+    Raises what ``create_model``, ``load_weights`` and ``write_export`` raise; UsageError for int8, which needs a run.
     """
     name, kind = registry.canonical(name), format_named(to)
+    options.check_format(to)
+    if options.int8:
+        raise UsageError(
+            f"int8 is calibrated and judged on the data of a run, but {name} is a model: export a run of it, or --fp16"
+        )
     row = registry.variant(name)
     chosen = exported_player(name, row.players, player)
-    target = Path(f"{name}{_suffix(chosen, kind.suffix)}") if path is None else Path(path)
+    target = Path(f"{name}{_suffix(chosen, kind.suffix, options)}") if path is None else Path(path)
     check_path(target, to)
     stated: dict[str, Any] = {}
     if weights is not None:
@@ -149,7 +168,7 @@ def export_variant(
     )
     if chosen:
         facts = _of_player(facts, row, chosen, module, config)
-    return write_export(module, facts, to, target)
+    return write_export(module, facts, to, target, options)
 
 
 def exported_player(what: str, players: Iterable[str], requested: str | None) -> str:
@@ -170,9 +189,10 @@ def exported_player(what: str, players: Iterable[str], requested: str | None) ->
     return chosen
 
 
-def _suffix(player: str, suffix: str) -> str:
-    """What follows the model's name in a file's: the player, where it is not the usual one."""
-    return suffix if player in ("", GENERATOR) else f"-{player}{suffix}"
+def _suffix(player: str, suffix: str, options: ExportOptions) -> str:
+    """What follows the model's name in a file's: the player, where it is not the usual one, and its numbers."""
+    numbers = [name for name in ("int8", "fp16") if getattr(options, name)]
+    return "".join(f"-{part}" for part in (player, *numbers) if part not in ("", GENERATOR)) + suffix
 
 
 def _of_player(facts: ExportFacts, row: Variant, player: str, module: nn.Module, config: Any) -> ExportFacts:
