@@ -8,7 +8,7 @@ FD001: windows of 30 cycles of 14 sensors, the target capped at 125, 20 of the 1
 true life of the 100 engines of test at their last cycle.
 
 NAB: one net trained on the first rows of all files; the scorer of the benchmark (``lamina.equations.anomaly``). The
-best threshold sees the labels, as in the published scores; one from held-out training rows stands beside.
+best threshold sees the labels, as in the published scores; one from training rows alone stands beside.
 
     python -m benchmarks.series                 # all experiments; what was measured before is not measured again
     python -m benchmarks.series etth1-dlinear   # one of them

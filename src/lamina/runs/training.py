@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import time
 import warnings
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -295,12 +295,18 @@ class Training:
         folds = cross_fitted(self.config, self.source, self.parts, self.fabric) if across else []
         run = self.run
         run.task.load_state_dict(self.parts.task.state_dict())
-        batches = (like(run.model, batch) for batch in run.batches("train" if across else "validation", self.source))
+
+        def batches_of(split: str) -> Iterator[Any]:
+            return (like(run.model, batch) for batch in run.batches(split, self.source))
+
+        batches = batches_of("train" if across else "validation")
         with predicting(run.model):
             if across:
                 fitted = run.task.finalize_across(run.model, batches, folds)
             else:
                 fitted = run.task.finalize(run.model, batches)
+            if type(self.parts.task).finalize_training is not Task.finalize_training:
+                fitted |= run.task.finalize_training(run.model, batches_of("train"))
         if fitted:
             save_tensors(fitted, self.directory.fitted)
 

@@ -194,6 +194,10 @@ class Task:
         """
         return {}
 
+    def finalize_training(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """As ``finalize``, of the training split in its order: what is kept beside that. Called where it is overridden."""
+        return {}
+
     def held_out(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """What ``finalize_across`` joins, of samples that a model was not trained on; ``finalize`` has seen those that
         it was. For tasks whose row says ``cross_fits``."""

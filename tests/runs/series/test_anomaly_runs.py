@@ -14,7 +14,9 @@ import torch
 
 import lamina
 from lamina.errors import DataError, UsageError
+from lamina.tasks.anomaly.options import AlarmOptions
 from lamina.tasks.anomaly.scoring import LEAST, silenced, standardised, threshold
+from lamina.tasks.anomaly.task import SETTLED
 
 SMALL: dict[str, Any] = {
     "task": "anomaly",
@@ -81,6 +83,30 @@ def test_rows_of_test_change_no_weight_and_no_threshold(tmp_path: Path) -> None:
         assert torch.equal(one, other)
     assert first.evaluate()["threshold"] == second.evaluate()["threshold"]
     assert (first.path / "preprocess.json").read_text() == (second.path / "preprocess.json").read_text()
+
+
+def test_the_threshold_of_standardised_scores_is_of_all_training_rows_as_they_are_predicted(tmp_path: Path) -> None:
+    table = sensors(700)
+    run = trained("linear-forecaster", table, tmp_path)
+    train, validation = (run.source.splits[name].rows() for name in ("train", "validation"))  # type: ignore[attr-defined]
+    before = 12 + SETTLED  # of a row: its context, and the scores that it is standardised by
+    for share in (0.001, 0.02, 0.2):
+        bound = run.evaluate(standardise=200, false_alarms=share)["threshold"]
+        z = np.array([row["score"] for row in run.predict(table, standardise=200)])[SETTLED:]
+        z = z[: len(train) + len(validation) - before]
+        assert bound == pytest.approx(np.sort(z)[::-1][int(share * len(z))], rel=1e-4)
+    # as they are, scores count of held-out rows alone
+    plain = np.array([row["score"] for row in run.predict(table)])[len(train) - 12 :][: len(validation)]
+    assert run.evaluate(false_alarms=0.1)["threshold"] == pytest.approx(np.sort(plain)[::-1][int(0.1 * len(plain))])
+
+
+def test_a_run_without_scores_of_training_rows_uses_those_held_out(tmp_path: Path) -> None:
+    run = trained("linear-forecaster", sensors(), tmp_path)
+    kept = dict(run.task.fitted)  # type: ignore[attr-defined]
+    run.task.load_finalized({name: kept[name] for name in ("scores", "series")})
+    score = kept["scores"]
+    task: Any = run.task.evaluated_with(AlarmOptions(standardise=20, false_alarms=0.1))
+    assert task.threshold() == threshold(standardised(score, 20), 0.1)
 
 
 def test_what_is_done_to_scores() -> None:

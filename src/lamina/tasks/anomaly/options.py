@@ -16,7 +16,7 @@ class AlarmOptions:
     silence: int = 0
     """a row is an alarm only if its score is above those of so many rows before it; 0: every row above the threshold"""
     false_alarms: float = 0.001
-    """share of the held-out training rows above the threshold"""
+    """share of training rows above the threshold: of those held out; with --standardise of all"""
 
     def __post_init__(self) -> None:
         for name in ("standardise", "silence"):

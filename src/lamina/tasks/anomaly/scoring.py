@@ -22,7 +22,7 @@ def standardised(score_N: Tensor, rows: int) -> Tensor:
     tensor(8., dtype=torch.float64)
     """
     x_N = score_N.double()
-    x_N = x_N - x_N.mean() if len(x_N) else x_N  # sums of squares keep their digits
+    x_N = x_N - x_N[:LEAST].mean() if len(x_N) else x_N  # sums of squares keep their digits; rows to come have no part
     zero = torch.zeros(1, dtype=torch.float64)
     sums, squares = torch.cat([zero, x_N.cumsum(0)]), torch.cat([zero, x_N.square().cumsum(0)])
     end_N = torch.arange(len(x_N))

@@ -2,7 +2,7 @@
 
 A forecaster is judged by its error at the next row, an autoencoder by that of the window that ends there, both in
 standard deviations of the channel in training. The row's score is the largest of its channels, which is to blame.
-Labels never reach the loss, and the threshold is of held-out training rows.
+Labels never reach the loss, and the threshold is of training rows.
 
 Legend: B batch, L context, H horizon, C channels, N rows.
 """
@@ -29,7 +29,13 @@ from lamina.tasks.verb_options import NoOptions
 from lamina.tasks.verbs import VERBS
 
 SCORES, SERIES = "scores", "series"
-"""the scores of held-out training rows in order, and the series of each"""
+"""the scores of held-out training rows in order, and the series of each; with "training_" before them, of the others"""
+
+TRAINING = "training_"
+SETTLED = 100
+"""rows before, from which on a standardised score counts for the threshold: the deviation of fewer is a guess"""
+
+ROUNDING = 1e-6
 
 
 class Anomaly(Task):
@@ -79,12 +85,19 @@ class Anomaly(Task):
 
     def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """The scores of validation rows, in order, with their series."""
+        return self._scores(model, batches, "")
+
+    def finalize_training(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """The scores of the rows that were trained on, which are before the held-out ones of their series."""
+        return self._scores(model, batches, TRAINING)
+
+    def _scores(self, model: nn.Module, batches: Iterable[Batch], prefix: str) -> dict[str, Tensor]:
         scores, series = [], []
         for batch in batches:
             score_BC = self.channel_scores(model, batch)
             scores.append(score_BC.max(1).values.cpu())
             series.append(batch["series"].cpu() if "series" in batch else torch.zeros(len(score_BC), dtype=torch.int64))
-        return {SCORES: torch.cat(scores), SERIES: torch.cat(series)} if scores else {}
+        return {prefix + SCORES: torch.cat(scores), prefix + SERIES: torch.cat(series)} if scores else {}
 
     def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
         """Use the scores of validation rows for thresholds."""
@@ -95,16 +108,30 @@ class Anomaly(Task):
         return standardised(score_N, self.options.standardise) if self.options.standardise else score_N.double()
 
     def threshold(self) -> float:
-        """The score above which a row is an alarm. Raises UsageError without held-out training rows."""
+        """The score above which a row is an alarm. Raises UsageError without held-out training rows.
+
+        Scores as they are: of the held-out rows. Scores in deviations of those before them have no scale, on which rows
+        that were trained on would seem too good: of all training rows, each with the rows before it, as in prediction.
+        """
         if SCORES not in self.fitted:
             raise UsageError("the run has no validation rows for a threshold: train with --validation above 0")
         score_N, series_N = self.fitted[SCORES], self.fitted[SERIES]
-        found = [self.processed(score_N[series_N == number]) for number in torch.unique(series_N)]
-        return threshold(torch.cat(found), self.options.false_alarms)
+        if self.options.standardise and TRAINING + SCORES in self.fitted:
+            score_N = torch.cat([self.fitted[TRAINING + SCORES], score_N])
+            series_N = torch.cat([self.fitted[TRAINING + SERIES], series_N])
+            first = min(self.options.standardise, SETTLED)
+        else:
+            first = 0
+        own = [score_N[series_N == number] for number in torch.unique(series_N)]
+        settled = [self.processed(one)[first:] for one in own]
+        if not sum(map(len, settled)):
+            settled = [self.processed(one) for one in own]
+        return threshold(torch.cat(settled), self.options.false_alarms)
 
     def alarms(self, score_N: Tensor) -> Tensor:
         """Which rows of a series are alarms, of processed scores in order."""
-        return silenced(score_N, self.options.silence) > self.threshold()
+        bound = self.threshold()  # a row of training itself: equal but for rounding is not above
+        return silenced(score_N, self.options.silence) > bound + ROUNDING * abs(bound)
 
     def evaluated_with(self, options: Any) -> Task:
         """With other post-processing or another share of false alarms."""
