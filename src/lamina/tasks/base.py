@@ -195,7 +195,7 @@ class Task:
         return {}
 
     def finalize_training(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        """As ``finalize``, of the training split in its order: what is kept beside that. Called where it is overridden."""
+        """As ``finalize``, of the training split in its order: kept beside that. Called where it is overridden."""
         return {}
 
     def held_out(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
