@@ -10,6 +10,8 @@ true life of the 100 engines of test at their last cycle.
 NAB: one net trained on the first rows of all files; the scorer of the benchmark (``lamina.equations.anomaly``). The
 best threshold sees the labels, as in the published scores; one from training rows alone stands beside.
 
+Embedded: the next day's maximum of seattle-weather over 2015; stocks a month ahead, where nothing beats the last value.
+
     python -m benchmarks.series                 # all experiments; what was measured before is not measured again
     python -m benchmarks.series etth1-dlinear   # one of them
 

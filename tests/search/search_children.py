@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import alembic.command  # imported by Optuna on first use: once, before processes are forked
+import sklearn.datasets
 import sqlalchemy
 
 import lamina
+import lamina.data.tabular.frames  # what a training needs, imported once, before processes are forked
+import lamina.models.mlp
+import lamina.runs.training
+import lamina.tasks.classification
 from lamina.search.api import search
 from lamina.search.searching import Search
 from lamina.search.storage import Journal
 from lamina.search.trials import Trials
 
-LOADED = (alembic.command, sqlalchemy)
+LOADED = (alembic.command, sqlalchemy, sklearn.datasets)
 
 SPACE = {
     "x": {"low": 0.0, "high": 1.0},
@@ -86,6 +92,19 @@ def worker(path: str, dies_at_report: int | None) -> None:
         report(trials, *args)
 
     Trials.report = dying  # type: ignore[method-assign]
+    lamina.open_search(path).work()
+
+
+def patient_worker(path: str, holds: Event, goes_on: Event) -> None:
+    """A worker that holds its first trial, at its first report of an epoch, until it may go on."""
+    report = Trials.report
+
+    def waiting(trials: Trials, *args: Any) -> None:
+        holds.set()
+        goes_on.wait()
+        report(trials, *args)
+
+    Trials.report = waiting  # type: ignore[method-assign]
     lamina.open_search(path).work()
 
 

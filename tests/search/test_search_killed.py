@@ -60,12 +60,12 @@ TRAINED = {
 }  # fmt: skip
 
 
-def begun(folder: Path, storage: str | None, **more: Any) -> Search:
+def begun(folder: Path, storage: str | None, trials: int = 6, **more: Any) -> Search:
     """A search that nobody has worked on."""
     from lamina.search.options import SearchOptions
     from lamina.search.searching import as_space, begin
 
-    search = SearchOptions(trials=6, baseline=False, **more)
+    search = SearchOptions(trials=trials, baseline=False, **more)
     options = {"data": "iris", "epochs": 4, "seed": 2}
     space = as_space(TRAINED["space"])
     return begin("mlp", options, space, {"name": "random"}, search, directory=folder, storage=storage)
@@ -80,23 +80,31 @@ def never_killed(tmp_path_factory: pytest.TempPathFactory) -> Search:
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
 def test_two_workers_one_killed_three_times(tmp_path: Path, kind: str, never_killed: Search) -> None:
+    """One worker lives, and holds its trial while the other is killed, each time as it reports an epoch."""
     storage = None if kind == "journal" else f"sqlite:///{tmp_path}/trials.db"
-    path = str(begun(tmp_path, storage).path)
-    for moment in (3, 2, 4):
-        codes = run_all((children.worker, path, moment), (children.worker, path, 2 if moment == 3 else None))
-        assert -9 in codes or moment != 3
-        assert set(codes) <= {0, -9}
-    assert run_all((children.worker, path, None)) == [0]
+    path = str(begun(tmp_path, storage, trials=3).path)
+    holds, goes_on = CONTEXT.Event(), CONTEXT.Event()
+    other = CONTEXT.Process(target=children.patient_worker, args=(path, holds, goes_on))
+    other.start()
+    try:
+        assert holds.wait(SECONDS)
+        for moment in (2, 1, 1):  # a trial that is taken up is killed again
+            assert run_all((children.worker, path, moment)) == [-9]
+            assert other.exitcode is None
+            assert sum(trial.state == "running" for trial in open_search(path).trials) == 2
+    finally:
+        goes_on.set()
+        other.join(SECONDS)
+    assert other.exitcode == 0
     found = open_search(path)
     assert [(t.number, t.point, t.state, t.values) for t in found.trials] == [
-        (t.number, t.point, t.state, t.values) for t in never_killed.trials
+        (t.number, t.point, t.state, t.values) for t in never_killed.trials[:3]
     ]
-    taken = [trial for trial in found.trials if trial.taken_up]
-    assert taken
-    assert all(trial.info["resumed_at"] > 0 for trial in taken)
+    assert sum(trial.taken_up for trial in found.trials) == 3
+    assert all(trial.info["resumed_at"] > 0 for trial in found.trials if trial.taken_up)
     for trial in found.trials:
         assert weights(found, trial) == weights(never_killed, trial)
-    assert len(list(found.path.glob("trial-*/config.yaml"))) == 6
+    assert len(list(found.path.glob("trial-*/config.yaml"))) == 3
 
 
 def weights(search: Search, trial: Trial) -> bytes:

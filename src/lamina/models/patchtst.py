@@ -56,9 +56,15 @@ class PatchTSTConfig(SeriesConfig):
     """dropout rate of the patches, and in each layer"""
     normalisation: Normalisation = "revin"
     """of each window by itself, undone in the forecast; last: its last value is subtracted"""
+    outputs: int = 0
+    """numbers for a window, such as the cycles that are left, in place of a forecast; 0: a forecast"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.outputs < 0:
+            raise ValueError(f"outputs must not be negative, got {self.outputs}")
+        if self.outputs and (self.past_covariates or self.quantiles):
+            raise ValueError("outputs are of the channels alone: they need past_covariates=0 and quantiles=0")
         check_sizes(
             patch_size=self.patch_size, stride=self.stride, feed_forward=self.feed_forward, num_layers=self.num_layers
         )
@@ -124,7 +130,8 @@ class Layer(nn.Module):
 
 class PatchTST(nn.Module):
     """Patches of a normalised channel, mapped to D numbers, with learned positions, through a transformer; their D N
-    numbers are mapped to the H steps: a past (B, L, C) -> forecasts (B, H, C), or (B, H, C, Q) of quantiles.
+    numbers are mapped to the H steps: a past (B, L, C) -> forecasts (B, H, C), or (B, H, C, Q) of quantiles. With
+    ``outputs`` the last patches of all channels are mapped to numbers (B, N), as in the authors' regression head.
 
     >>> model = lamina.create_model("patchtst", context=96, horizon=24, channels=7)
     >>> model(torch.zeros(2, 96, 7)).shape
@@ -139,7 +146,12 @@ class PatchTST(nn.Module):
         self.positions = nn.Parameter(torch.empty(config.patches, config.model_width).uniform_(-0.02, 0.02))
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
-        self.head = nn.Linear(config.model_width * config.patches, config.horizon * config.width)
+        D = config.model_width
+        self.head = (
+            nn.Linear(D * config.channels, config.outputs)
+            if config.outputs
+            else nn.Linear(D * config.patches, config.horizon * config.width)
+        )
         self.effect = covariate_effect(config)
 
     def attention_maps(
@@ -161,10 +173,14 @@ class PatchTST(nn.Module):
         past_covariates_BLP: Tensor | None = None,
         future_covariates_BHF: Tensor | None = None,
     ) -> Tensor:
-        """Forecasts (B, H, C), or (B, H, C, Q). Raises ValueError for a window of other sizes than the model's."""
+        """Forecasts (B, H, C), or (B, H, C, Q); with ``outputs`` numbers (B, N). Raises ValueError for a window of
+        other sizes than the model's."""
         expect_window(self.config, past_BLC, past_covariates_BLP, future_covariates_BHF)
         x_BLC, scale = self.norm(past_BLC)
         z_SND, _ = self._encode(x_BLC)
+        if self.config.outputs:
+            numbers_BN: Tensor = self.head(z_SND[:, -1].reshape(-1, self.head.in_features))
+            return numbers_BN
         flat_BCK = z_SND.transpose(1, 2).reshape(-1, self.config.channels, self.head.in_features)
         y = to_forecast(self.head(flat_BCK), self.config)
         return self.norm.inverse(add_effect(self.effect, y, past_covariates_BLP, future_covariates_BHF), scale)
@@ -201,7 +217,7 @@ VARIANTS = {
             year=2023,
             arxiv="2211.14730",
             inputs=("series",),
-            tasks=("forecasting", "anomaly"),
+            tasks=("forecasting", "anomaly", "remaining-life"),
             input=(96, 7),
             parameters=35_182,
             macs=7 * _macs(12, 16, 128, 3, 96),

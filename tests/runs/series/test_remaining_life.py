@@ -19,6 +19,7 @@ from lamina.errors import DataError, UsageError
 
 SMALL: dict[str, Any] = {"context": 6, "epochs": 2, "batch_size": 32, "report": False, "accelerator": "cpu"}
 NET = {"hidden_size": 8}
+PATCHES = {"patch_size": 3, "stride": 2, "model_width": 8, "heads": 2, "feed_forward": 16, "dropout": 0.0}
 
 
 def lines(lives: list[int], seed: int, seen: list[int] | None = None) -> str:
@@ -48,7 +49,8 @@ def engines(tmp_path: Path) -> Path:
 
 
 def trained(data: Any, tmp_path: Path, model: str = "lstm-forecaster", **options: Any) -> lamina.Run:
-    given = {"model_options": NET} if model in ("lstm-forecaster", "gru-forecaster") else {}
+    nets = {"lstm-forecaster": NET, "gru-forecaster": NET, "patchtst": PATCHES}
+    given = {"model_options": nets[model]} if model in nets else {}
     return lamina.train(model, data=data, directory=tmp_path / "runs", **{**SMALL, **given, **options})
 
 
@@ -89,7 +91,7 @@ def test_short_units_repeat_their_first_row(engines: Path, tmp_path: Path) -> No
     assert not torch.equal(shortest[1], shortest[2])
 
 
-@pytest.mark.parametrize("model", ["lstm-forecaster", "mlp-forecaster", "tcn"])
+@pytest.mark.parametrize("model", ["lstm-forecaster", "mlp-forecaster", "tcn", "patchtst"])
 def test_a_net_learns_what_is_left(engines: Path, tmp_path: Path, model: str) -> None:
     run = trained(engines, tmp_path, model, epochs=30, validation=0.2, lr=0.01, objective={"name": "mse", "cap": 25})
     found = run.evaluate(level=(80,))
