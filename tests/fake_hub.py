@@ -4,12 +4,14 @@ with FakeHub() as hub:
     commit = hub.put("owner/name", {"model.safetensors": data, "sub/README.md": b"..."})
     os.environ["HF_ENDPOINT"] = hub.address
 
-``hub.faults[path] = fault`` spoils an answer; ``hub.requests`` lists what was asked for. A part that pushes adds its
-routes to ``FakeHub.ROUTES``.
+``hub.faults[path] = fault`` spoils an answer; ``hub.requests`` lists what was asked for. Runs are pushed to it, too:
+repositories, preupload, large files by the batch interface of LFS with basic transfer, commits as ndjson. What LFS was
+given must have the sum that was announced.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -21,7 +23,12 @@ from types import TracebackType
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
+import yaml
+
 Answer = tuple[int, dict[str, str], bytes]
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass
@@ -59,6 +66,9 @@ class FakeHub:
         self.faults: dict[str, Callable[[str, Answer], Answer]] = {}
         """what becomes of the answer to a request whose path ends so: of the method and the good answer"""
         self.requests: list[str] = []
+        self.large: dict[str, bytes] = {}
+        """what was uploaded by LFS, by its SHA-256"""
+        self.private: set[str] = set()
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -154,8 +164,101 @@ class FakeHub:
         data = files[match["file"]]
         return 200, {**headers, "ETag": f'"{etag(match["file"], data)}"', "Content-Length": str(len(data))}, data
 
+    def _create(self, match: re.Match[str], body: bytes) -> Answer:
+        asked = json.loads(body)
+        name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+        if asked.get("private") or asked.get("visibility") == "private":
+            self.private.add(name)
+        url = {"url": f"{self.address}/{name}", "name": name, "id": name}
+        if name in self.repositories:
+            return 409, JSON, json.dumps(url).encode()
+        self.put(name, {".gitattributes": b"*.safetensors filter=lfs\n"})
+        return 200, JSON, json.dumps(url).encode()
+
+    def _metadata(self, match: re.Match[str], body: bytes) -> Answer:
+        """The head of a model card must be a mapping in YAML."""
+        text = json.loads(body)["content"]
+        good = text.startswith("---\n") and isinstance(yaml.safe_load(text.split("---\n")[1]), dict)
+        errors = [] if good else [{"message": "no metadata"}]
+        return 200 if good else 400, JSON, json.dumps({"errors": errors, "warnings": []}).encode()
+
+    def _metadata(self, match: re.Match[str], body: bytes) -> Answer:
+        """The head of a model card must be a mapping in YAML."""
+        text = json.loads(body)["content"]
+        good = text.startswith("---\n") and isinstance(yaml.safe_load(text.split("---\n")[1]), dict)
+        errors = [] if good else [{"message": "no metadata"}]
+        return 200 if good else 400, JSON, json.dumps({"errors": errors, "warnings": []}).encode()
+
+    def _branch(self, match: re.Match[str], body: bytes) -> Answer:
+        refs = self.repositories[match["name"]].refs
+        if match["branch"] in refs:
+            return error(409)
+        refs[match["branch"]] = refs["main"]
+        return 201, JSON, b"{}"
+
+    def _preupload(self, match: re.Match[str], body: bytes) -> Answer:
+        found = self._files(match)
+        if len(found) == 3:
+            return found
+        files = [
+            {"path": f["path"], "uploadMode": "lfs" if is_large(f["path"]) else "regular", "shouldIgnore": False}
+            for f in json.loads(body)["files"]
+        ]
+        return 200, JSON, json.dumps({"files": files}).encode()
+
+    def _lfs(self, match: re.Match[str], body: bytes) -> Answer:
+        objects = [
+            {
+                **{key: one[key] for key in ("oid", "size")},
+                "actions": {
+                    "upload": {"href": f"{self.address}/lfs/{one['oid']}", "header": {}},
+                    "verify": {"href": f"{self.address}/verify", "header": {}},
+                },
+            }
+            for one in json.loads(body)["objects"]
+        ]
+        return 200, JSON, json.dumps({"transfer": "basic", "objects": objects}).encode()
+
+    def _upload(self, match: re.Match[str], body: bytes) -> Answer:
+        if hashlib.sha256(body).hexdigest() != match["oid"]:
+            return error(422, "BadContent", "the content has not the sum that was announced")
+        self.large[match["oid"]] = body
+        return 200, {}, b""
+
+    def _verify(self, match: re.Match[str], body: bytes) -> Answer:
+        asked = json.loads(body)
+        found = self.large.get(asked["oid"])
+        return (200, JSON, b"{}") if found is not None and len(found) == asked["size"] else error(404)
+
+    def _commit(self, match: re.Match[str], body: bytes) -> Answer:
+        found = self._files(match)
+        if len(found) == 3:
+            return found
+        files = dict(found[1])
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            match line["key"]:
+                case "file":
+                    files[value["path"]] = base64.b64decode(value["content"])
+                case "lfsFile":
+                    files[value["path"]] = self.large[value["oid"]]
+                case "deletedFile":
+                    del files[value["path"]]
+        commit = self.put(match["name"], files, ref=match["revision"])
+        done = {"commitUrl": f"{self.address}/{match['name']}/commit/{commit}", "commitOid": commit}
+        return 200, JSON, json.dumps({**done, "success": True}).encode()
+
     ROUTES: ClassVar[dict[str, Callable[[FakeHub, re.Match[str], bytes], Answer]]] = {
         r"GET /api/models/(?P<name>[^/]+/[^/]+)/revision/(?P<revision>.+)": _revision,
         r"GET /api/models/(?P<name>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)": _tree,
+        r"POST /api/repos/create": _create,
+        r"POST /api/validate-yaml": _metadata,
+        r"POST /api/validate-yaml": _metadata,
+        r"POST /api/models/(?P<name>[^/]+/[^/]+)/branch/(?P<branch>.+)": _branch,
+        r"POST /api/models/(?P<name>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)": _preupload,
+        r"POST /(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch": _lfs,
+        r"PUT /lfs/(?P<oid>[0-9a-f]{64})": _upload,
+        r"POST /verify": _verify,
+        r"POST /api/models/(?P<name>[^/]+/[^/]+)/commit/(?P<revision>[^/]+)": _commit,
         r"(GET|HEAD) /(?P<name>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)": _resolve,
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lamina.data.options import DataOptions
     from lamina.errors import DataError, ExportError, LaminaError, RunError, TrainingError, UsageError
     from lamina.export.optimising import optimize
+    from lamina.hub.pushing import push
     from lamina.options.recipe import Augmentation, Recipe
     from lamina.registry import card, is_model, list_models, register_model
     from lamina.runs.advising import advise
@@ -69,6 +70,7 @@ _HOME = {
     "optimize": "lamina.export.optimising",
     "open_search": "lamina.search.searching",
     "prepare": "lamina.runs.training",
+    "push": "lamina.hub.pushing",
     "register_model": "lamina.registry",
     "search": "lamina.search.api",
     "style": "lamina.stylisation.gatys",
@@ -110,6 +112,7 @@ __all__ = [
     "open_source",
     "optimize",
     "prepare",
+    "push",
     "register_model",
     "search",
     "style",

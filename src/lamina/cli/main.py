@@ -27,6 +27,8 @@ VERBS = {
     "style": "a picture in the style of another, or of a run",
     "embed": "the inputs of a run's output layer, as features",
     "export": "a run or a model as ONNX, OpenVINO or torch.export",
+    "serve": "a run over HTTP",
+    "push": "a run to the Hugging Face hub",
     "inspect": "what a run or a model computes for an image or a text",
     "runs": "list and compare runs",
     "report": "the report of a run, written anew",

@@ -14,11 +14,17 @@ from lamina.registry import canonical, list_models, remark
 from lamina.runs.folders import find_folder, run_folders
 
 RUNS = "runs"
+HUB = "hf:"
+"""before the name of a run of the hub"""
 
 
 def add_run(parser: Parser, metavar: str = "RUN") -> None:
     """The argument RUN and the option --runs."""
-    what = "a run, by its path or its name" if metavar == "RUN" else "a model, or a run by its path or its name"
+    what = (
+        "a run, by its path or its name, or hf:USER/NAME@REVISION"
+        if metavar == "RUN"
+        else "a model, or a run by its path or its name"
+    )
     parser.add_argument("run", metavar=metavar, help=what)
     add_runs(parser)
 
@@ -31,7 +37,12 @@ def add_runs(group: Any) -> None:
 
 
 def run_path(name: str, runs: str) -> Path:
-    """The folder of a run. Raises UsageError, with the nearest name, where there is none."""
+    """The folder of a run, one of the hub (``hf:USER/NAME@REVISION``) in its cache. Raises UsageError, with the nearest
+    name, where there is none."""
+    if name.startswith(HUB):
+        from lamina.weights.hub import fetch_run
+
+        return fetch_run(name)
     if (path := find_folder(name, runs)) is not None:
         return path
     if Path(name).exists():
@@ -43,6 +54,8 @@ def run_path(name: str, runs: str) -> Path:
 
 def run_or_model(name: str, runs: str) -> Path | None:
     """The folder of the run that ``name`` names, or None where it names a model. Raises UsageError for neither."""
+    if name.startswith(HUB):
+        return run_path(name, runs)
     try:
         model_named(name)
         return None

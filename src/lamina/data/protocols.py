@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from torch import Tensor
 
 from lamina.data.options import DataOptions
+from lamina.data.requests import RequestFormat
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, Place, Stream
 from lamina.data.targets.code import TargetCode
@@ -213,5 +214,7 @@ class Modality:
     """samples below which training a large net from nothing will be poor; None: it is not said"""
     beside: Callable[[Path, str, int | None], Preprocess] | None = None
     """the preprocess that a folder of published weights holds: (folder, task, context)"""
+    requests: RequestFormat | None = None
+    """how items come in a request over the network; None: runs are not served"""
     open: Callable[[str, Any, DataOptions], Source | None] | None = None
     """for other packages: (name, path, options) -> a source, or None if it cannot read the path"""

@@ -30,6 +30,7 @@ from lamina.stylisation.pictures import Picture
 from lamina.tasks.base import Task
 from lamina.tasks.generation_options import GenerationKwargs
 from lamina.tasks.verb_options import NoOptions
+from lamina.weights.hub import fetch_run, is_hub
 
 if TYPE_CHECKING:
     from lamina.export.writing import Exported
@@ -310,14 +311,15 @@ def open_run(
     task: Task | None = None,
     data: Data | None = None,
 ) -> Run:
-    """Open a run: ``open_run("runs/lenet5-digits").predict("photo.png")``.
+    """Open a run: ``open_run("runs/lenet5-digits").predict("photo.png")``; one of the hub by its repository and, if it
+    is to be the same tomorrow, its commit: ``open_run("hf:USER/NAME@REVISION")``.
 
     ``model`` is for a run of a module of your own, ``task`` for one of a task of your own: neither can be built again
     from what the run keeps. ``data`` are the run's own, where they were in memory, or the new place of data that have
     moved; without it they are looked for by the path as it was given, the absolute one, and the one from the run's
     folder. Raises UsageError for any other folder, RunError for a run of packages that are not installed.
     """
-    run = Run(path, model=model, task=task, data=data)
+    run = Run(fetch_run(str(path)) if is_hub(path) else path, model=model, task=task, data=data)
     run.expect_installed()
     return run
 

@@ -95,7 +95,7 @@ class SampleOptions:
 
     count: int = 16
     """number of samples, or of steps"""
-    seed: int = 0
+    seed: int = field(default=0, metadata={"limit": None})
     """seed of the codes that are drawn"""
     interpolate: tuple[Any, ...] | None = field(default=None, metadata={"together": "A B"})
     """from the code of one item to that of another, instead of drawing"""

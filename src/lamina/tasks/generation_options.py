@@ -17,11 +17,11 @@ class GenerationOptions:
     Example: ``GenerationOptions(max_new_tokens=100, temperature=0.8, top_p=0.9)``
     """
 
-    max_new_tokens: int = 200
+    max_new_tokens: int = field(default=200, metadata={"limit": "tokens"})
     """maximum number of generated tokens"""
     temperature: float = 1.0
     """divisor of the logits; below 1 the distribution is sharper"""
-    top_k: int | None = None
+    top_k: int | None = field(default=None, metadata={"limit": None})
     """sample from the k most probable tokens"""
     top_p: float | None = None
     """sample from the smallest set of most probable tokens with this total probability"""
@@ -29,9 +29,9 @@ class GenerationOptions:
     """always the most probable token"""
     repetition_penalty: float = 1.0
     """above 1: tokens that have occurred become less probable"""
-    stop: tuple[str, ...] = field(default=(), metadata={"verbatim": True})
+    stop: tuple[str, ...] = field(default=(), metadata={"verbatim": True, "no_path": True})
     """strings that end the generation"""
-    seed: int = 0
+    seed: int = field(default=0, metadata={"limit": None})
     """seed of the sampling"""
 
     def __post_init__(self) -> None:

@@ -28,6 +28,11 @@ BESIDE = (
     "vocab.json", "merges.txt", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json",
 )  # fmt: skip
 """small files that say how the weights are used"""
+RUN_FILES = (
+    "config.yaml", "card.json", "data.json", "preprocess.json", "tokenizer.json", "model.safetensors",
+    "fitted.safetensors", "metrics.csv", "results.json", "status.json",
+)  # fmt: skip
+"""the files of a run, besides those of a preprocess of another package, which are JSON, too"""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 TIMEOUT = 20.0
 """seconds to wait for an answer of the hub"""
@@ -136,7 +141,7 @@ def _name(repository: str, inside: str) -> str:
 def _asked(place: _Place) -> HubWeights:
     """Ask the hub for the commit, and fetch the files that are not in the cache."""
     hub, errors = _library()
-    api = hub.HfApi(endpoint=_endpoint())
+    api = hub.HfApi(endpoint=endpoint())
     try:
         info = api.model_info(place.repository, revision=place.revision, timeout=TIMEOUT)
         commit = str(info.sha)
@@ -149,15 +154,15 @@ def _asked(place: _Place) -> HubWeights:
     except errors.GatedRepoError:
         raise UsageError(f"{place.repository} of the hub is gated: {_ask_for_access()}") from None
     except errors.RepositoryNotFoundError as error:
-        raise UsageError(_no_repository(place.repository, _status(error))) from None
+        raise UsageError(_no_repository(place.repository, hub_status(error))) from None
     except Exception as error:  # the network and the library raise many kinds
-        if _status(error) in (401, 403):
-            raise UsageError(_no_repository(place.repository, _status(error))) from None
-        return _from_cache(place, f"the hub cannot be reached ({_reason(error)})")
+        if hub_status(error) in (401, 403):
+            raise UsageError(_no_repository(place.repository, hub_status(error))) from None
+        return _from_cache(place, f"the hub cannot be reached ({reason_of(error)})")
     known = _last_commit(place)
     chosen = _chosen(place, names)
     folder = PurePosixPath(chosen).parent
-    beside = [str(folder / name) for name in BESIDE if str(folder / name) in names]
+    beside = [str(folder / name) for name in _beside(folder, names) if str(folder / name) in names]
     readme = [name for name in ("README.md",) if name in names]
     _download(place, commit, [*readme, *beside, chosen], errors)
     if chosen.endswith(INDEX):
@@ -170,6 +175,33 @@ def _asked(place: _Place) -> HubWeights:
     moved = known not in (None, commit) and place.revision != commit
     notes = (f"'{place.revision}' of {place.repository} has moved from {known} to {commit}",) if moved else ()
     return HubWeights(**{**vars(held), "notes": notes})
+
+
+def _beside(folder: PurePosixPath, names: Sequence[str]) -> list[str]:
+    """The names of small files that say how weights are used; beside those of a run all that belongs to it."""
+    if not all(str(folder / name) in names for name in ("config.yaml", "preprocess.json")):
+        return list(BESIDE)
+    here = [PurePosixPath(name) for name in names]
+    own = [path.name for path in here if path.parent == folder and path.suffix == ".json"]
+    return list(dict.fromkeys((*BESIDE, *RUN_FILES[:5], *RUN_FILES[6:], *own)))
+
+
+def fetch_run(spelling: str) -> Path:
+    """The folder of a run of the hub, in the cache: ``fetch_run("hf:me/digits@main")``; every file is checked.
+
+    Raises as ``fetch`` does, and UsageError for a repository that holds no run.
+    """
+    found = fetch(spelling)
+    folder = found.path.parent
+    if found.path.name != WEIGHTS[0] or not (folder / "config.yaml").is_file():
+        raise UsageError(
+            f"{found.spelling} holds weights, but no run of Lamina: --weights {spelling} takes them for a model"
+        )
+    place = _Place(found.repository, found.inside, found.revision, _cache())
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            _check(place, path)
+    return folder
 
 
 def _held(place: _Place, commit: str) -> HubWeights | None:
@@ -197,7 +229,7 @@ def _from_cache(place: _Place, reason: str) -> HubWeights:
     commit = place.revision if COMMIT.fullmatch(place.revision) else _last_commit(place)
     held = None if commit is None else _held(place, commit)
     if held is None:
-        where = f"{_endpoint() or _constants().ENDPOINT}/{place.repository}/resolve/{place.revision}/{WEIGHTS[0]}"
+        where = f"{endpoint() or _constants().ENDPOINT}/{place.repository}/resolve/{place.revision}/{WEIGHTS[0]}"
         raise DataError(
             f"{place.name} is not in the cache, and {reason}: download {where} on a machine with a network and give "
             f"its path as the weights (--weights FILE), or put the folder {place.folder.name} of that machine's cache "
@@ -256,9 +288,9 @@ def _download(place: _Place, commit: str, names: Iterable[str], errors: Any) -> 
     hub = _library()[0]
     for name in names:
         try:
-            with _quiet():
+            with quiet():
                 path = hub.hf_hub_download(
-                    place.repository, name, revision=commit, cache_dir=place.cache, endpoint=_endpoint()
+                    place.repository, name, revision=commit, cache_dir=place.cache, endpoint=endpoint()
                 )
         except errors.EntryNotFoundError as error:
             if not isinstance(error, FileNotFoundError):  # that is the library's word for "not reached"
@@ -270,9 +302,9 @@ def _download(place: _Place, commit: str, names: Iterable[str], errors: Any) -> 
 
 
 def _not_downloaded(place: _Place, name: str, error: BaseException) -> LaminaError:
-    if _status(error) in (401, 403):
+    if hub_status(error) in (401, 403):
         return UsageError(f"{name} of {place.name} may not be read: {_ask_for_access()}")
-    return DataError(f"{name} of {place.name} could not be downloaded: {_reason(error)}; run again")
+    return DataError(f"{name} of {place.name} could not be downloaded: {reason_of(error)}; run again")
 
 
 def _check(place: _Place, path: Path) -> None:
@@ -298,11 +330,11 @@ def _stated(place: _Place, path: Path) -> str:
     """The hub's sum of a file, of a cache without links."""
     commit, *inside = path.relative_to(place.folder / "snapshots").parts
     hub = _library()[0]
-    url = hub.hf_hub_url(place.repository, "/".join(inside), revision=commit, endpoint=_endpoint())
+    url = hub.hf_hub_url(place.repository, "/".join(inside), revision=commit, endpoint=endpoint())
     try:
         return str(hub.get_hf_file_metadata(url).etag)
     except Exception as error:
-        raise DataError(f"{path} cannot be checked: the hub's sum is not known ({_reason(error)})") from None
+        raise DataError(f"{path} cannot be checked: the hub's sum is not known ({reason_of(error)})") from None
 
 
 @lru_cache(maxsize=64)
@@ -352,12 +384,12 @@ def _ask_for_access() -> str:
     return "a token with access to it is needed (hf auth login, or HF_TOKEN)"
 
 
-def _status(error: BaseException) -> int | None:
+def hub_status(error: BaseException) -> int | None:
     found = getattr(getattr(error, "response", None), "status_code", None)
     return found if isinstance(found, int) else None
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 
@@ -377,6 +409,11 @@ def _library() -> tuple[Any, Any]:
     return huggingface_hub, errors
 
 
+def hub_library() -> Any:
+    """``huggingface_hub``. Raises UsageError where it is not installed."""
+    return _library()[0]
+
+
 def _constants() -> Any:
     from huggingface_hub import constants
 
@@ -384,7 +421,7 @@ def _constants() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bar where stderr is no terminal."""
     from huggingface_hub import utils
 
@@ -398,7 +435,7 @@ def _quiet() -> Iterator[None]:
             utils.enable_progress_bars()
 
 
-def _endpoint() -> str | None:
+def endpoint() -> str | None:
     """The hub's address, where the environment names another now than when the library was imported."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lamina.data.image.decoding import decode, to_tensor
+from lamina.data.image.decoding import EncodedImage, decode, to_tensor
 from lamina.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def image_item(
             raise UsageError(f"no such file: {item}")
         _expect_picture(channels, str(item))
         return _stored(decode(path, channels, deep=dtype == "int32", min_size=min_size), dtype, value_range)
+    if isinstance(item, EncodedImage):
+        _expect_picture(channels, f"the image {item}")
+        return _stored(decode(item, channels, deep=dtype == "int32", min_size=min_size), dtype, value_range)
     if isinstance(item, Tensor):
         image = _axes(item.detach().cpu(), channels, first=True)
     elif isinstance(item, np.ndarray):

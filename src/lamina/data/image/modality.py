@@ -9,6 +9,7 @@ from typing import Any, cast
 from lamina.data.image.decoding import header
 from lamina.data.image.inputs import inputs
 from lamina.data.image.preprocess import ImagePreprocess, fit_images
+from lamina.data.image.requests import REQUESTS
 from lamina.data.modality import holds
 from lamina.data.protocols import Modality, Moments, Needs, Preprocess
 from lamina.data.source import Source
@@ -108,4 +109,5 @@ MODALITY = Modality(
     enough=2000,
     inputs=inputs,
     rows=lambda item: False,
+    requests=REQUESTS,
 )

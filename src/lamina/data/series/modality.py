@@ -13,6 +13,7 @@ from lamina.data.series.fitting import fit_series
 from lamina.data.series.life import fit_life, load_life
 from lamina.data.series.panel import ONLY, Series
 from lamina.data.series.preprocess import SeriesPreprocess
+from lamina.data.series.requests import REQUESTS
 from lamina.data.series.restoring import ANOMALY, fit_anomaly, load_anomaly
 from lamina.data.series.stamps import stamp_text
 from lamina.data.source import Source
@@ -93,4 +94,5 @@ MODALITY = Modality(
     describe=describe,
     in_time=True,
     rows=lambda item: True,
+    requests=REQUESTS,
 )

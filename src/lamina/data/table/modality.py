@@ -9,6 +9,7 @@ from lamina.data.protocols import Modality, Needs
 from lamina.data.source import Source
 from lamina.data.table.inputs import from_word, inputs
 from lamina.data.table.preprocess import TablePreprocess, fit_table
+from lamina.data.table.requests import REQUESTS
 from lamina.data.table.samples import Table
 from lamina.errors import UsageError
 
@@ -52,5 +53,6 @@ MODALITY = Modality(
     inputs=inputs,
     rows=lambda item: not isinstance(item, Mapping),
     from_word=from_word,
+    requests=REQUESTS,
     remarks=lambda preprocess, split: cast(TablePreprocess, preprocess).unseen(cast(Table, split).frame),
 )

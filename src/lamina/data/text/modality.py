@@ -13,6 +13,7 @@ from lamina.data.targets.code import TargetCode
 from lamina.data.text.brought import read_tokenizer, tokenizer_at
 from lamina.data.text.inputs import WholeText, from_word, inputs
 from lamina.data.text.preprocess import TextPreprocess, fit_text
+from lamina.data.text.requests import REQUESTS
 from lamina.data.text.samples import Pairs, Text, Texts
 from lamina.data.text.tokenizing import TextCode
 from lamina.data.text_files import lines_of
@@ -91,4 +92,5 @@ MODALITY = Modality(
     inputs=inputs,
     rows=lambda item: not isinstance(item, str | WholeText),
     from_word=from_word,
+    requests=REQUESTS,
 )

@@ -73,9 +73,10 @@ class ExportedModel:
 
     def predict(self, *items: Any) -> list[dict[str, Any]]:
         """The predictions for each item, as ``Run.predict`` returns them: ``exported.predict("a.png", "b.png")``."""
-        return predict_items(self._predict_batch, self._task, self.preprocess, items_of(self.preprocess, items))
+        return predict_items(self.predict_batch, self._task, self.preprocess, items_of(self.preprocess, items))
 
-    def _predict_batch(self, batch: Batch) -> Batch:
+    def predict_batch(self, batch: Batch) -> Batch:
+        """The task's predictions for a prepared batch."""
         with torch.no_grad():
             return self._task.predict(self._engine, batch)
 

@@ -17,9 +17,9 @@ class AdversarialSampleOptions:
 
     count: int = 16
     """number of samples, or of steps"""
-    seed: int = 0
+    seed: int = field(default=0, metadata={"limit": None})
     """seed of the codes that are drawn"""
-    label: str | None = None
+    label: str | None = field(default=None, metadata={"no_path": True})
     """conditional models: the class to generate (default: all in turn)"""
     interpolate: tuple[int, ...] | None = field(default=None, metadata={"together": "I J"})
     """from the code of sample I of the seed to that of sample J, the first being 0, instead of drawing"""

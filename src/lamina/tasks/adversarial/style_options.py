@@ -23,7 +23,7 @@ class StyleSampleOptions(AdversarialSampleOptions):
     path: Literal["spherical", "linear"] | None = None
     """of interpolate: along the great circle between two z, or straight between two w (default: straight in w; of nets
     without styles as for the others)"""
-    style_mix: tuple[int, ...] | None = field(default=None, metadata={"together": "ROWS COLUMNS"})
+    style_mix: tuple[int, ...] | None = field(default=None, metadata={"together": "ROWS COLUMNS", "limit": "product"})
     """a matrix of pictures: the layers before mix_layer have the style of the row, the others that of the column; the
     pictures of the styles themselves are beside and above it"""
     mix_layer: int | None = None

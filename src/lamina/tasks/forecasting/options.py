@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from lamina.errors import UsageError
@@ -44,7 +44,7 @@ class ForecastOptions:
     samples: int | None = None
     """number of sample paths that are drawn, of models of a distribution (default: 100 for their intervals); given, the
     paths themselves are among the results"""
-    seed: int = 0
+    seed: int = field(default=0, metadata={"limit": None})
     """seed of the sample paths"""
     plot: str | None = None
     """picture (.png) of the history's end, the forecast and its intervals"""

@@ -1,0 +1,1 @@
+"""A run served over HTTP: predict, generate, embed, health, metrics."""
