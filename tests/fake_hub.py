@@ -25,8 +25,6 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-import yaml
-
 Answer = tuple[int, dict[str, str], bytes]
 JSON = {"Content-Type": "application/json"}
 
@@ -182,13 +180,6 @@ class FakeHub:
         errors = [] if good else [{"message": "no metadata"}]
         return 200 if good else 400, JSON, json.dumps({"errors": errors, "warnings": []}).encode()
 
-    def _metadata(self, match: re.Match[str], body: bytes) -> Answer:
-        """The head of a model card must be a mapping in YAML."""
-        text = json.loads(body)["content"]
-        good = text.startswith("---\n") and isinstance(yaml.safe_load(text.split("---\n")[1]), dict)
-        errors = [] if good else [{"message": "no metadata"}]
-        return 200 if good else 400, JSON, json.dumps({"errors": errors, "warnings": []}).encode()
-
     def _branch(self, match: re.Match[str], body: bytes) -> Answer:
         refs = self.repositories[match["name"]].refs
         if match["branch"] in refs:
@@ -252,7 +243,6 @@ class FakeHub:
         r"GET /api/models/(?P<name>[^/]+/[^/]+)/revision/(?P<revision>.+)": _revision,
         r"GET /api/models/(?P<name>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)": _tree,
         r"POST /api/repos/create": _create,
-        r"POST /api/validate-yaml": _metadata,
         r"POST /api/validate-yaml": _metadata,
         r"POST /api/models/(?P<name>[^/]+/[^/]+)/branch/(?P<branch>.+)": _branch,
         r"POST /api/models/(?P<name>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)": _preupload,

@@ -153,9 +153,7 @@ class Batcher:
             for one, part in zip(left, parts, strict=True):
                 one.result.set_result(part)
             return
-        agree = [
-            self._alone(one, None if parts is None else part) for one, part in zip(left, parts or left, strict=True)
-        ]
+        agree = [self._alone(one, None if parts is None else parts[i]) for i, one in enumerate(left)]
         if parts is not None:
             self._joins[kind] = all(agree)
 
