@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 bench clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 bench fuzz clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -17,6 +17,7 @@ help:
 	@echo "make claims       every claim's experiment, a few minutes; writes results/claims/, docs/claims.md, docs/claims.html"
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
+	@echo "make fuzz         the server fuzzed by schemathesis, and its memory over 5,000 requests"
 	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
 	@echo "make series       forecasters on ETTh1, remaining life, anomalies (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
@@ -95,8 +96,18 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.search search_overhead
 	$(RUN) -m benchmarks.forecaster_training
 	$(RUN) -m benchmarks.dcgan_training
+	$(RUN) -m benchmarks.serving
 	.peers/bin/python -m benchmarks.train_as_it_comes
 	$(RUN) -m benchmarks.stylegan_training
+
+# What fuzzes the server, in an environment of its own.
+.fuzz/.ready:
+	$(PYTHON) -m venv .fuzz
+	.fuzz/bin/python -m pip install --quiet "schemathesis>=4"
+	@touch $@
+
+fuzz: .fuzz/.ready $(VENV)/.ready
+	$(RUN) -m benchmarks.serving_endurance --schemathesis .fuzz/bin/schemathesis
 
 # LAMINA_DATA names the folder with mnist/ and fashion_mnist/.
 reproduce: $(VENV)/.ready
@@ -162,4 +173,4 @@ claims: $(VENV)/.ready
 	$(VENV)/bin/python -c "from pathlib import Path; from lamina.claims.running import write_verdicts; write_verdicts(Path('results/claims'))"
 
 clean:
-	rm -rf $(VENV) .peers .studio build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) .peers .studio .fuzz build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
