@@ -1,9 +1,10 @@
 """How much does it bring to compute the requests of several clients together?
 
-ResNet-18, 16 clients that each send a picture, wait for the answer and send the next. Two servers of the same run, each a
-process of its own: one computes up to 32 rows at once, the other one row at a time (``--batch 1``); rounds interleaved.
-Requests a second: median over rounds; ratio: median over rounds of ours over theirs in the same round. p50 and p99 are
-over all requests of all rounds. A picture goes as PNG in the body, over HTTP on loopback, with connections kept.
+ResNet-18, 16 clients that each send a picture, wait for the answer and send the next. Two servers of the same run, each
+a process of its own: one computes up to 32 rows at once, the other one row at a time (``--batch 1``); rounds
+interleaved. Requests a second: median over rounds; ratio: median over rounds of ours over theirs in the same round. p50
+and p99 are over all requests of all rounds. A picture goes as PNG in the body, over HTTP on loopback, with connections
+kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -35,9 +35,7 @@ BAR = 2.0
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="pictures of 32, one short round, and no result is written"
-    )
+    parser.add_argument("--quick", action="store_true", help="one short round of small pictures, and no result")
     quick = parser.parse_args().quick
     text = "| pictures | server | requests/s | p50 ms | p99 ms | ratio | bar |\n" + "|---" * 7 + "|\n"
     for size in (32,) if quick else REQUESTS:

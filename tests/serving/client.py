@@ -40,8 +40,10 @@ class Server:
 
 
 @contextmanager
-def serving(path: Path, key: str | None = None, engine: str = "torch", **options: Any) -> Iterator[Server]:
-    service = Service(path, ServingOptions(**options), engine)
+def serving(
+    path: Path, key: str | None = None, engine: str = "torch", patience: float = 60.0, **options: Any
+) -> Iterator[Server]:
+    service = Service(path, ServingOptions(**{**options, "timeout": patience}), engine)
     try:
         yield Server(service, key)
     finally:

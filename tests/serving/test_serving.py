@@ -392,7 +392,7 @@ def test_a_body_that_does_not_arrive_is_given_up(copies: Path) -> None:
         await server.app(scope, receive, send)  # type: ignore[arg-type]
         return sent
 
-    with serving(copies / "image", **{"timeout": 0.2}) as server:
+    with serving(copies / "image", patience=0.2) as server:
         assert asyncio.run(asked(server))[0]["status"] == 408
         assert server.service.metrics.in_progress == 0
 
@@ -401,7 +401,7 @@ def test_an_answer_that_takes_too_long_is_given_up(copies: Path, monkeypatch: py
     import threading
 
     free = threading.Event()
-    with serving(copies / "image", **{"timeout": 0.3}) as server:
+    with serving(copies / "image", patience=0.3) as server:
         own = server.service.run.predict
         monkeypatch.setattr(server.service.run, "predict", lambda *items: (free.wait(20), own(*items))[1])
         kind = {"Content-Type": "image/png"}
