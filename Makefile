@@ -21,7 +21,7 @@ help:
 	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
 	@echo "make series       forecasters on ETTh1, remaining life, anomalies (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
-	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about 40 minutes"
+	@echo "make adversarial  adversarial networks: toy data, digits, bf16; SET=NAME for one; about an hour"
 	@echo "make defaults     models that lamina train chooses, on twelve data sets (LAMINA_DATA); SET=NAME for one; hours"
 	@echo "make styles       StyleGAN on digits and faces, CycleGAN on known pairs and flowers (LAMINA_DATA); SET=NAME for one; an hour"
 	@echo "make searches     hyper-parameters of LeNet-5 by ASHA, with and without pruning; 10 minutes"

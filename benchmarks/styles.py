@@ -277,8 +277,8 @@ def flowers(laboratory: Laboratory) -> Iterator[Row]:
                 if isinstance(event, StepDone) and training.engine.step == CLOSED_AT:
                     break
         training = lamina.prepare(None, {}, name=name, directory=folder, resume=True)
-        closed = training.engine.step
         steps = [event for event in training.events() if isinstance(event, StepDone)]
+        closed = training.engine.step - len(steps)
         seconds = time.process_time() - begin
         run = training.run
         translated, kept = 0, 0
