@@ -40,6 +40,7 @@ TRACED_ONLY = {  # what puts them, or each of their parts, through AOTAutograd w
     "efficientnet-b0": "mobilenet-v3-small here",
     "darts-supernet/weights": "darts-v1 here, whose operations it has",
     "enas/weights": "darts-v1 here, whose operations it has",
+    "cyclegan-128/generators": "johnson and dcgan-16/generator here, whose layers it has",
     "coatnet-0": "swin-tiny and mobilenet-v3-small here",
 }
 EXPORTED_ELSEWHERE = {"seq2seq-attention": "tests/export/test_exported_text.py, to ONNX, with lengths"}

@@ -201,7 +201,9 @@ def expect_close(got: Tensor, expected: Tensor, bound: float, what: str) -> None
 def expect_close_gradients(got: dict[str, Tensor], expected: dict[str, Tensor], bound: float, what: str) -> None:
     """``expect_close`` for the gradient of each parameter. One that is 0 but for rounding, as that of a bias before a
     normalisation, is compared with 0."""
-    nothing = 1e-9 * max((float(gradient.abs().max()) for gradient in expected.values() if gradient.numel()), default=0)
+    largest = max((float(gradient.abs().max()) for gradient in expected.values() if gradient.numel()), default=0)
+    rounding = max((torch.finfo(gradient.dtype).eps for gradient in expected.values()), default=0)
+    nothing = max(1e-9, 10 * rounding) * largest
     for name, gradient in expected.items():
         if gradient.numel() and float(gradient.abs().max()) < nothing:
             require(float(got[name].abs().max()) < nothing, f"gradients of {name} {what}: expected 0")
