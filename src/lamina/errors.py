@@ -14,6 +14,10 @@ class LaminaError(Exception):
     """Base class of all errors that Lamina raises for the user."""
 
     exit_code = 1
+    shown = True
+    """whether this process shows it: of several processes with the same error, the first of each machine does"""
+    shared = False
+    """whether all processes of a training raise it"""
 
 
 class UsageError(LaminaError):

@@ -77,7 +77,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except LaminaError as error:
-        return _fail(str(error), error.exit_code, debug)
+        # of the processes of one machine the first shows an error of all of them
+        return _fail(str(error), error.exit_code, debug) if error.shown else error.exit_code
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", 1, debug)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from lamina.cli.training.rate import find_rate, write_plot
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
 from lamina.errors import LaminaError, UsageError
+from lamina.options.launcher import several
 from lamina.options.recipe import Augmentation, Recipe, grouped
 from lamina.registry import canonical, card
 
@@ -130,6 +132,17 @@ def parser(name: str | None = None) -> Parser:
 
 
 def command(argv: Sequence[str]) -> int:
+    if not several():
+        return _command(argv)
+    # a process that is gone is named in one line: torch's own messages of it have twenty
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
+    from lamina.training.launching import from_the_first_line
+
+    with from_the_first_line():
+        return _command(argv)
+
+
+def _command(argv: Sequence[str]) -> int:
     words, finds_rate = taken([_spelled_out(word) for word in dashed(argv)], "--lr", "find")
     reader, args = _read(words)
     if args.resume_or_start:
@@ -180,7 +193,7 @@ def command(argv: Sequence[str]) -> int:
             note(text)
         _notes(training)
     if args.dry_run:
-        return _plan(training, args) if is_main else 0
+        return _plan(training, args)
     if finds_rate and is_main:
         write_plot(found, training.directory.path)
     stopped = _fit(training, args, training.directory.path)
@@ -242,6 +255,8 @@ def _fit(training: Training, args: Namespace, path: Path) -> int | None:
         if is_main:
             step = training.engine.step
             print(f"stopped at step {step}; resume with: {resume_command(path)}", file=sys.stderr)
+        training.disband()
+        if is_main:
             _report_stopped(training)
         return 128 + signal.Signals[str(stop) or "SIGINT"]
     return None
@@ -380,12 +395,16 @@ def _plan(training: Training, args: Namespace) -> int:
     """Print what would be trained."""
     from lamina.cli.training.plan import as_plain, plan, trial
 
-    path = training.directory.path
+    path, is_main = training.directory.path, training.fabric.is_global_zero
     if args.json:
-        as_json(as_plain(training))
+        if is_main:
+            as_json(as_plain(training))
         return 0
     lines = plan(training)
-    lines["device"] = f"{lines['device']}; {trial(training)}"
+    lines["device"] = f"{lines['device']}; {trial(training)}"  # all processes take part
+    training.disband()
+    if not is_main:
+        return 0
     facts(lines)
     again = "" if args.resume or not path.exists() else " exists: a number will be added"
     print(f"dry run: nothing was trained or written; run: {path}{again}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -182,14 +183,18 @@ class Recipe:
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """device to train on"""
     devices: int = 1
-    """number of processes, each with its own device"""
+    """processes on this machine, each with its own device; under torchrun or SLURM theirs"""
+    num_nodes: int = 1
+    """machines; torchrun or SLURM start the processes on each (docs/scaling.md)"""
+    timeout: float = 300.0
+    """several processes: seconds after which one that is silent is given up, and all end"""
 
     def __post_init__(self) -> None:
         given = [name for name in ("epochs", "steps", "images") if getattr(self, name) is not None]
         if len(given) > 1:
             raise UsageError(f"give one length of training, not {' and '.join('--' + name for name in given)}")
         counts = ("epochs", "steps", "images", "batch_size", "accumulate", "checkpoint_every", "patience", "devices")
-        for name in (*counts, "window"):
+        for name in (*counts, "window", "num_nodes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, got {value}")
@@ -205,6 +210,8 @@ class Recipe:
             raise UsageError("checkpointing cannot be used with compile: the compiler chooses what it stores itself")
         if not self.lr > 0:
             raise UsageError(f"lr must be greater than 0, got {self.lr}")
+        if not 0 < self.timeout < math.inf:
+            raise UsageError(f"timeout must be a number of seconds greater than 0, got {self.timeout:g}")
         if self.minutes is not None and not self.minutes > 0:
             raise UsageError(f"minutes must be greater than 0, got {self.minutes:g}")
         if self.clip is not None and not self.clip > 0:
@@ -220,6 +227,11 @@ class Recipe:
         if self.images is not None:
             return "images", self.images
         return "epochs", 10 if self.epochs is None else self.epochs
+
+    @property
+    def processes(self) -> int:
+        """Processes on all machines."""
+        return self.devices * self.num_nodes
 
     def samples(self, per_epoch: int) -> int:
         """Samples that are drawn in all, of epochs of so many batches: ``Recipe(steps=5).samples(100)`` is 320."""

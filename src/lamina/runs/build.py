@@ -288,3 +288,10 @@ def either(words: tuple[str, ...]) -> str:
     """One, or one of several, in words: "a", "a or b", "a, b or c"."""
     *most, last = words
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def players_of(parts: Parts) -> dict[str, nn.Module]:
+    """The players of the task: parts of the model, or the model itself."""
+    if parts.task.players == ("model",):
+        return {"model": parts.model}
+    return {player: getattr(parts.model, player) for player in parts.task.players}

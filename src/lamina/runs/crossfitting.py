@@ -27,7 +27,7 @@ def wants_cross_fitting(config: TrainConfig, source: Source, parts: Parts) -> bo
     """Whether a threshold is asked for, by a normal class or ``calibrate``, and there are no validation data."""
     asked = config.options.normal is not None or config.recipe.calibrate
     able = parts.kind is not None and parts.kind.cross_fits and parts.variant
-    able = able and config.weights is None and config.recipe.devices == 1
+    able = able and config.weights is None and config.recipe.processes == 1
     return asked and able and "validation" not in source.splits and len(source.splits["train"]) >= 2 * FOLDS
 
 

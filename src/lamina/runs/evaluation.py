@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,10 @@ def measure(
     Random numbers drawn in evaluation depend on ``seed`` and the index of the batch only.
     """
     metrics = evaluate_batches(task, model, batches, seed=seed, place=place)
-    found = {name: float(value) for name, value in metrics.compute().items()}
+    with warnings.catch_warnings():
+        # of few batches some processes have none; torchmetrics warns before it hears of those of the others
+        warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")
+        found = {name: float(value) for name, value in metrics.compute().items()}
     # the mean of shares that are all 1 is 1.0000001 in single precision
     return {name: min(value, 1.0) if is_share(name) else value for name, value in found.items()}
 

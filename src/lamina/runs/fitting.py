@@ -77,7 +77,7 @@ def facts_of(source: Source, config: TrainConfig) -> Facts:
         channels=spec.channels,
         augments=MODALITIES[spec.kind].augments,
         validation="validation" in source.splits,
-        world=config.recipe.devices,
+        world=config.recipe.processes,
         pretrained=config.weights is not None,
     )
 

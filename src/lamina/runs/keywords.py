@@ -59,6 +59,8 @@ class TrainKwargs(TypedDict, total=False):
     checkpoint_every: int | None
     accelerator: Literal["auto", "cpu", "cuda", "mps"] | None
     devices: int | None
+    num_nodes: int | None
+    timeout: float | None
     resize: Literal["stretch", "pad", "crop"] | None
     flip: bool | None
     shift: int | None

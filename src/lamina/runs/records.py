@@ -1,12 +1,18 @@
-"""What a run writes of its training: the origin of its weights, the row of an epoch."""
+"""What a run writes of its training: its first files, the origin of its weights, the row of an epoch."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from lamina.data.spec import DataSpec
 from lamina.errors import RunError
+from lamina.runs.build import Parts, card_of
 from lamina.runs.config import TrainConfig
 from lamina.runs.directory import RunDirectory
+from lamina.runs.places import with_places
 from lamina.runs.weights import digest
 from lamina.training.events import EpochDone
 from lamina.weights.hub import fetch, is_hub
@@ -47,3 +53,22 @@ def first_weights(config: TrainConfig, found: RunDirectory | None) -> StateDict 
     if found is not None and found.read("card.json")["weights"]["sha256"] != digest(*state.files):
         raise RunError(f"{state.path} is not the file of weights that {found.path} was started from: it has changed")
     return state
+
+
+def files_of(
+    run: Path,
+    config: TrainConfig,
+    spec: DataSpec,
+    parts: Parts,
+    parameters: int,
+    fitted: Mapping[str, str],
+    loaded: Loaded | None,
+) -> dict[str, Mapping[str, Any]]:
+    """The files of a new run in the folder ``run``, by name."""
+    card = card_of(config, parts, parameters) | ({"fitted": dict(fitted)} if fitted else {}) | origin(config, loaded)
+    return {
+        "config.yaml": with_places(config.to_dict(), config.data, run),
+        "data.json": dataclasses.asdict(spec),
+        **parts.preprocess.files(),
+        "card.json": card,
+    }

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -27,7 +28,8 @@ from lamina.data.streams import Batch, Place, Stream
 from lamina.errors import UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.advising import advise_on
-from lamina.runs.build import Parts, batch_options, build, card_of
+from lamina.runs.agreement import begin, facts, seen_by_all
+from lamina.runs.build import Parts, batch_options, build, players_of
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
 from lamina.runs.data import chained, open_for, parts_of, training_parts
@@ -40,7 +42,7 @@ from lamina.runs.keywords import TrainKwargs
 from lamina.runs.loggers.base import followed, loggers_named
 from lamina.runs.machine import FOUND, fit_length, fit_machine, with_found
 from lamina.runs.places import PLACES, with_places
-from lamina.runs.records import first_weights, origin, row
+from lamina.runs.records import files_of, first_weights, row
 from lamina.runs.requested import named_data, requested_options
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
@@ -54,8 +56,9 @@ from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import Engine
 from lamina.training.events import EpochDone, Event, Stopped
-from lamina.training.launching import launched
+from lamina.training.launching import disband, from_the_first_line, launched, with_launcher
 from lamina.training.loop import expect_watched, fit
+from lamina.training.processes import agreed, current, together
 from lamina.training.statistics import first_batches
 from lamina.training.stopping import stoppable
 from lamina.weights.hub import is_hub
@@ -95,16 +98,18 @@ class Training:
         self.place = Place(fabric.device, fabric.global_rank, fabric.world_size)
         recipe, preprocess = config.recipe, parts.preprocess
         options = batch_options(recipe, parts.task, parts.model, self.place)
-        samples = self._samples("train")
-        self.streams = self._streams(samples, options)
-        self._as_judged = self._streams(samples, replace(options, recipe=replace(recipe, augmentation=Augmentation())))
         self.validation: Iterable[Batch] | None = None
-        if "validation" in source.splits:
-            self.validation = chained(
-                preprocess.evaluation_batches(samples, options, workers=recipe.workers)
-                for samples in self._samples("validation").values()
-            )
-            _expect_metric(parts, config.recipe)
+        with agreed():
+            samples = self._samples("train")
+            self.streams = self._streams(samples, options)
+            as_judged = replace(options, recipe=replace(recipe, augmentation=Augmentation()))
+            self._as_judged = self._streams(samples, as_judged)
+            if "validation" in source.splits:
+                self.validation = chained(
+                    preprocess.evaluation_batches(samples, options, workers=recipe.workers)
+                    for samples in self._samples("validation").values()
+                )
+                _expect_metric(parts, config.recipe)
         if config.auto or recipe.minutes is not None:
             found, why = fit_machine(config, parts, self.stream, fabric.device)
             self.config = config = with_found(config, found)
@@ -112,7 +117,7 @@ class Training:
             self.config, shorter = fit_length(config, parts, self.stream, fabric.device)
             config, recipe = self.config, self.config.recipe
             self.fitted = {**self.fitted, **why, **shorter}
-        self.engine = Engine(self.fabric, parts.task, _players(parts), config.recipe)
+        self.engine = Engine(self.fabric, parts.task, players_of(parts), config.recipe)
         view = view_for(parts)
         self.samples = view.training_samples(parts.task, preprocess, source, recipe.seed)
         self.sample_metrics = sample_metrics(view, parts, recipe, source, directory.path.parent, options)
@@ -148,8 +153,15 @@ class Training:
 
     def events(self) -> Generator[Event]:
         """Train; closing stops cleanly. An EpochDone is yielded once its row and the best weights are on disk."""
+        with together(self._stands):
+            yield from self._events()
+
+    def _events(self) -> Generator[Event]:
         if not self.fabric.is_global_zero:
-            yield from self._fit()
+            for event in self._fit():
+                if isinstance(event, EpochDone):
+                    self._wait_for_samples()
+                yield event
             return
         with self.directory.locked():
             self.directory.remove_temporaries()
@@ -163,6 +175,7 @@ class Training:
                     for event in events:
                         if isinstance(event, EpochDone):
                             self._keep(event)
+                            self._wait_for_samples()
                         finished = isinstance(event, Stopped)
                         yield event
             finally:
@@ -177,9 +190,19 @@ class Training:
 
     def disband(self) -> None:
         """After the last event: leave the process group."""
-        if self.fabric.world_size > 1:
-            self.fabric.barrier()
-            torch.distributed.destroy_process_group()
+        with together(self._stands):
+            disband()
+
+    def _stands(self) -> str:
+        latest = self.directory.checkpoints.latest()
+        if latest is None:
+            return "no checkpoint was written before"
+        return f"the last checkpoint stands: {latest}; --resume goes on from it"
+
+    def _wait_for_samples(self) -> None:
+        """The first process draws samples after an epoch, which may take longer than a collective call may wait."""
+        if self.samples is not None:
+            current().gather("samples")
 
     def _position(self) -> Position:
         """What the latest checkpoint reached; each checkpoint is read once."""
@@ -311,6 +334,7 @@ class Training:
             save_tensors(fitted, self.directory.fitted)
 
 
+@from_the_first_line()
 def prepare(
     model: str | nn.Module | None,
     options: Mapping[str, Any],
@@ -355,41 +379,51 @@ def prepare(
         found = None
     planned = found or RunDirectory(parent / (name or f"{settings.name}-{short_name(settings.data)}"))
     check_name(planned.name if name is None else name)
+    settings = dataclasses.replace(settings, recipe=with_launcher(settings.recipe, options))
     fabric = launched(settings.recipe)
-    begin = first_weights(settings, found)
-    place: str | tuple[str, ...] | MemoryData = settings.data if memory is None else memory
-    if found is None:
-        tasks = registry.card(settings.name).tasks if own is None else ()
-        source, options_for = open_for(place, settings.options, tasks)
-        settings = dataclasses.replace(settings, options=options_for)
-        if begin is not None and is_hub(settings.weights or ""):
-            recipe, note = fine_tuned(settings.recipe, settings.given, source.spec)
-            # what fine-tuning decides is not fitted once more
-            auto = settings.auto & {"image_size", *FOUND}
-            settings = dataclasses.replace(settings, recipe=recipe, notes=(*settings.notes, note), auto=auto)
-        settings, found_for = fit_recipe(settings, facts_of(source, settings))
-        reasons |= found_for
-    else:
-        moved = None if place == TrainConfig.of_run(found).data else place
-        place, source = find_data(found, settings.options, moved)
-    place = place if isinstance(place, str | tuple) else settings.data
-    resumed = None if found is None else found.preprocess()
-    parts = build(settings, source, own, resumed, task, vocabulary=None if begin is None else begin.vocabulary)
-    view_for(parts).check_before_training()
-    if found is None or found.checkpoints.latest() is None:
-        parts.task.initialise(parts.model)
-    loaded = None if begin is None else load_weights(parts.model, begin, reset_head=settings.reset_head)
+    if found is not None:
+        seen_by_all(found)
+    compared: dict[str, str] = {}
+    with agreed(compared):
+        start = first_weights(settings, found)
+        place: str | tuple[str, ...] | MemoryData = settings.data if memory is None else memory
+        if found is None:
+            tasks = registry.card(settings.name).tasks if own is None else ()
+            source, options_for = open_for(place, settings.options, tasks)
+            settings = dataclasses.replace(settings, options=options_for)
+            if start is not None and is_hub(settings.weights or ""):
+                recipe, note = fine_tuned(settings.recipe, settings.given, source.spec)
+                # what fine-tuning decides is not fitted once more
+                auto = settings.auto & {"image_size", *FOUND}
+                settings = dataclasses.replace(settings, recipe=recipe, notes=(*settings.notes, note), auto=auto)
+            settings, found_for = fit_recipe(settings, facts_of(source, settings))
+            reasons |= found_for
+        else:
+            moved = None if place == TrainConfig.of_run(found).data else place
+            place, source = find_data(found, settings.options, moved)
+        place = place if isinstance(place, str | tuple) else settings.data
+        resumed = None if found is None else found.preprocess()
+        parts = build(settings, source, own, resumed, task, vocabulary=None if start is None else start.vocabulary)
+        view_for(parts).check_before_training()
+        if found is None or found.checkpoints.latest() is None:
+            parts.task.initialise(parts.model)
+        loaded = None if start is None else load_weights(parts.model, start, reset_head=settings.reset_head)
+        compared |= facts(settings, source, parts, found)
     # errors are raised before anything is written
     training = Training(planned, settings, source, parts, fabric, resume, loaded, memory, reasons)
     if dry:
         return training
     if found is None:
-        training.directory = _begin(parent, planned.name, training)
-    elif fabric.is_global_zero:
-        with found.locked():  # raises where another process is training it
-            saved = found.read("config.yaml")
-            kept = {key: saved[key] for key in ("data", *PLACES) if memory is not None and key in saved}
-            found.write("config.yaml", {**with_places(settings.to_dict(), place, found.path), **kept})
+        of_model = (parts, training.parameters, training.fitted, loaded)
+        files = partial(files_of, parent / planned.name, training.config, source.spec, *of_model)
+        training.directory = begin(parent, planned.name, files)
+        return training
+    with agreed():
+        if fabric.is_global_zero:
+            with found.locked():  # raises where another process is training it
+                saved = found.read("config.yaml")
+                kept = {key: saved[key] for key in ("data", *PLACES) if memory is not None and key in saved}
+                found.write("config.yaml", {**with_places(settings.to_dict(), place, found.path), **kept})
     return training
 
 
@@ -466,27 +500,3 @@ def _expect_metric(parts: Parts, recipe: Recipe) -> None:
         known = [*(name for name in names() if name != ENTRY), *view_for(parts).validation_metrics]
         if recipe.monitor not in known:
             raise unknown("metric to monitor", str(recipe.monitor), known)
-
-
-def _players(parts: Parts) -> dict[str, nn.Module]:
-    if parts.task.players == ("model",):
-        return {"model": parts.model}
-    return {player: getattr(parts.model, player) for player in parts.task.players}
-
-
-def _begin(parent: Path, name: str, training: Training) -> RunDirectory:
-    config, fabric = training.config, training.fabric
-    path = ""
-    if fabric.is_global_zero:
-        files: dict[str, Mapping[str, Any]] = {
-            "config.yaml": with_places(config.to_dict(), config.data, parent / name),
-            "data.json": dataclasses.asdict(training.source.spec),
-            **training.parts.preprocess.files(),
-            "card.json": card_of(config, training.parts, training.parameters)
-            | ({"fitted": dict(training.fitted)} if training.fitted else {})
-            | origin(config, training.loaded),
-        }
-        path = str(RunDirectory.create(parent, name, files).path)
-    if fabric.world_size > 1:
-        path = fabric.broadcast(path)
-    return RunDirectory(Path(path))

@@ -21,6 +21,8 @@ NOT_SEARCHED = {
     "seed": "its best value would be luck; --seeds trains the best points with several",
     "monitor": "trials are compared by it",
     "devices": "it changes no result",
+    "num_nodes": "it changes no result",
+    "timeout": "it changes no result",
     "accelerator": "it changes no result",
     "workers": "it changes no result",
     "memory": "it changes no result",

@@ -87,6 +87,8 @@ class Engine:
         self.progress_after = 0.0
         self.phase: Phase | None = None
         self.carry: Any = None
+        self.stops_together = False
+        """whether all processes stop after this step"""
         self.average = self._start_average() if recipe.ema else {}
         self.averaged_updates = dict.fromkeys(self.average, 0)
         self.statistics = RunningStatistics(self.raw, self._frozen_modules)
@@ -285,7 +287,10 @@ class Engine:
         self.plateau.load_state_dict(state["plateau"])
         if carried := state["carried"]:
             if len(carried) != self.fabric.world_size:
-                raise RunError(f"{len(carried)} processes carried the state: resume with --devices {len(carried)}")
+                raise RunError(
+                    f"{len(carried)} processes carried the state: resume with --devices {len(carried)}, or as many "
+                    "processes of torchrun or srun"
+                )
             mine = self.fabric.to_device(carried[self.fabric.global_rank])
             self.carry = mine["carry"]
             self.task.load_state_dict(mine["task"])

@@ -25,8 +25,10 @@ from lamina.training.engine import Engine
 from lamina.training.events import EpochDone, Event, Saved, StepDone, Stopped
 from lamina.training.feeds import Feeds
 from lamina.training.seeding import seed_generators
+from lamina.training.stopping import asked_to_stop, stop_together
 
 CHECK_EVERY = 50  # steps between checks of the loss on devices where reading it would stall
+STOP_EVERY = 10  # steps between looks, on such devices, whether a signal asks another process to stop
 
 Evaluate = Callable[[], Mapping[str, float]]
 
@@ -169,8 +171,9 @@ def _train(
             progress.add(logs)
             yield StepDone(engine.step, progress.rows, engine.images_seen, logs)
     except GeneratorExit:
-        # A gather could wait forever for other processes: if one is needed, the last checkpoint is kept.
-        if checkpoints is not None and saved != (engine.step, progress.rows) and not engine.gathers:
+        # A gather could wait forever for other processes, unless all stop here: the last checkpoint is kept.
+        alone = not engine.gathers or engine.stops_together
+        if checkpoints is not None and saved != (engine.step, progress.rows) and alone:
             _save(engine, feeds, progress, checkpoints)
         raise
 
@@ -230,11 +233,16 @@ def _lower(loss: float | None, than: float | None) -> bool:
 def _average_over_processes(engine: Engine, logs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Logged values averaged over processes. At every update, not once an epoch: the sums in a checkpoint are then
     global, and saving needs no gather."""
-    if engine.fabric.world_size == 1 or not logs:
+    if engine.fabric.world_size == 1:
         return logs
-    values = torch.stack([value.detach().to(engine.fabric.device, torch.float64) for value in logs.values()])
+    device, count = engine.fabric.device, len(logs)
+    mine = [value.detach().to(device, torch.float64) for value in logs.values()]
+    asked = torch.tensor(asked_to_stop(), dtype=torch.float64, device=device)
+    values = torch.cat([torch.stack(mine), asked] if mine else [asked])
     torch.distributed.all_reduce(values)
-    return dict(zip(logs, values / engine.fabric.world_size, strict=True))
+    if device.type == "cpu" or engine.step % STOP_EVERY == 0:
+        engine.stops_together = stop_together(values[count:].tolist())
+    return dict(zip(logs, values[:count] / engine.fabric.world_size, strict=True))
 
 
 def _score(engine: Engine, validation: dict[str, float]) -> float:

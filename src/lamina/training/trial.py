@@ -42,7 +42,7 @@ def has_bf16(device: torch.device) -> bool:
 def can_be_tried(task: Task, recipe: Recipe) -> bool:
     """Whether steps can be tried on a copy of the model: one player, the usual update, nothing compiled."""
     usual = type(task).update is Task.update and len(task.players) == 1 and not task.sides
-    return usual and not recipe.compile and not recipe.checkpointing and recipe.devices == 1
+    return usual and not recipe.compile and not recipe.checkpointing and recipe.processes == 1
 
 
 def operations(task: Task, model: nn.Module, batch: Batch) -> int:

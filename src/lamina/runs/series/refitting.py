@@ -37,7 +37,7 @@ class Refitted:
         recipe = replace(config.recipe, epochs=epochs, steps=None, images=None, checkpoint_every=None, patience=None)
         self.task: Any = task_of(run.kind, self.preprocess, recipe, run.objective)
         self.model = make_model(config, self.preprocess, run.kind, run.objective)
-        fabric = launched(replace(recipe, devices=1))
+        fabric = launched(replace(recipe, devices=1, num_nodes=1))
         engine = Engine(fabric, self.task, {"model": self.model}, recipe)
         settings = batch_options(recipe, self.task, self.model, Place(fabric.device))
         samples = self.preprocess.encode(source.splits["train"]).to(fabric.device)

@@ -238,7 +238,7 @@ TASKS_OF: dict[str, Callable[..., ArchitectureSearch]] = {"darts": Darts, "enas"
 def make(setup: TaskSetup) -> Task:
     """Raises UsageError for the second order on several devices."""
     objective, recipe = setup.objective, setup.recipe
-    if recipe.devices > 1 and getattr(objective.options, "order", "first") != "first":
+    if recipe.processes > 1 and getattr(objective.options, "order", "first") != "first":
         raise UsageError("the second order runs on one device: use --devices 1, or --objective.order first")
     return TASKS_OF[objective.name](
         setup.preprocess.target.outputs,
