@@ -214,7 +214,7 @@ def _join(environment: Started, timeout: float, children: Any = ()) -> Processes
     _stores.append(store)
     own = PrefixStore(f"lamina/{len(_stores)}", store).clone()
     return join(
-        Processes(own, found.rank, found.world, node=found.node, timeout=timeout, children=children),
+        Processes(own, found.rank, found.world, local_world=found.local_world, timeout=timeout, children=children),
     )
 
 

@@ -40,13 +40,14 @@ class Processes:
         rank: int,
         world: int,
         *,
-        node: int = 0,
+        local_world: int = 1,
         timeout: float = 300.0,
         children: Sequence[Popen[bytes]] = (),
     ) -> None:
         self.rank, self.world, self.timeout = rank, world, timeout
-        self.node = node
-        self.places: list[dict[str, Any]] = [{"host": "another machine", "node": 0}] * world
+        self._nodes = [one // local_world for one in range(world)]
+        self._hosts = [f"machine {node}" for node in self._nodes]
+        self._hosts[rank] = socket.gethostname()
         self._store = store
         self._children = list(children)
         self._parent = os.getppid()
@@ -70,7 +71,7 @@ class Processes:
 
     def meet(self) -> None:
         """All processes learn on which machine each is. Raises RunError where one does not come."""
-        self.places = self.gather({"host": socket.gethostname(), "node": self.node})
+        self._hosts = self.gather(self._hosts[self.rank])
 
     def gather(self, value: Any) -> list[Any]:
         """A plain value of each process, by rank. It waits as long as the others are alive.
@@ -124,7 +125,7 @@ class Processes:
         """Ranks and their machines in words: "rank 1 on b"."""
         hosts: dict[str, list[int]] = {}
         for rank in ranks:
-            hosts.setdefault(self.places[rank]["host"], []).append(rank)
+            hosts.setdefault(self._hosts[rank], []).append(rank)
         return " and ".join(
             f"rank{'s' if len(some) > 1 else ''} {', '.join(map(str, some))} on {host}" for host, some in hosts.items()
         )
@@ -166,7 +167,7 @@ class Processes:
 
     def speaks(self) -> bool:
         """Whether this is the first process of its machine that is alive."""
-        before = [rank for rank in range(self.rank) if self.places[rank]["node"] == self.places[self.rank]["node"]]
+        before = [rank for rank in range(self.rank) if self._nodes[rank] == self._nodes[self.rank]]
         dead = self._dead_children()
         return not any(time.monotonic() - self._heard[rank] < SILENT and rank not in dead for rank in before)
 
@@ -308,7 +309,7 @@ class Processes:
     def _look(self) -> None:
         """End this process where its launcher is gone, or where another has failed and it does not end by itself."""
         if os.getppid() != self._parent:
-            own = self.rank and self.places[0]["node"] == self.node and not os.environ.get("TORCHELASTIC_RUN_ID")
+            own = self.rank and self._nodes[self.rank] == 0 and not os.environ.get("TORCHELASTIC_RUN_ID")
             what = f"{self.name(0)} is gone" if own else f"the launcher of {self.name(self.rank)} is gone"
             with suppress(RuntimeError):
                 self._store.compare_set("failure", "", json.dumps({"who": "", "what": what, "code": 1}))

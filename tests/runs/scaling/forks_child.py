@@ -1,7 +1,7 @@
 """What ``test_two_agents.py`` runs on several processes without torchrun: forks_child.py FOLDER.
 
-Imports happen once, in the parent; every process is a fork of it, told by RANK and WORLD_SIZE which one it is. The parent
-itself never computes, for a process with running threads must not fork.
+Imports happen once, in the parent; every process is a fork of it, told by RANK and WORLD_SIZE which one it is. The
+parent itself never computes, for a process with running threads must not fork.
 """
 
 from __future__ import annotations

@@ -18,9 +18,10 @@ TORCHRUN = {
 }  # fmt: skip
 SLURM = {
     "SLURM_JOB_ID": "123456", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2",
-    "SLURM_NNODES": "2", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_NODELIST": "node[07-08]",
+    "SLURM_NNODES": "2", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1",
+    "SLURM_NODELIST": "node[07-08]",
 }  # fmt: skip
-WHOLE = dict(rank=3, world=4, local_rank=1, local_world=2)
+WHOLE = {"rank": 3, "world": 4, "local_rank": 1, "local_world": 2}
 
 
 def without(values: Mapping[str, str], *names: str) -> dict[str, str]:
@@ -80,8 +81,8 @@ def test_what_contradicts_itself_is_refused(environ: dict[str, str], text: str) 
         (TORCHRUN, {"devices": 4}, "--devices 4 contradicts it"),
         (TORCHRUN, {"devices": 1}, "--devices 1 contradicts it"),
         (SLURM, {"num_nodes": 1}, "SLURM started 2 processes on each of 2 machines, and --num-nodes 1 contradicts it"),
-        (TORCHRUN | {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "GROUP_WORLD_SIZE": "1"},
-         {"devices": 2}, "torchrun started 1 process, and --devices 2 contradicts it"),
+        (TORCHRUN | {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
+                     "GROUP_WORLD_SIZE": "1"}, {"devices": 2}, "torchrun started 1 process, and --devices 2 contradicts it"),
         ({}, {}, (3, 1)),  # without a launcher the recipe's own
         ({}, {"num_nodes": 2}, "started by torchrun or srun"),
     ],
