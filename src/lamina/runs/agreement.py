@@ -39,7 +39,7 @@ def facts(config: TrainConfig, source: Source, parts: Parts, resumed: RunDirecto
         "the version of torch": torch.__version__,
         "the version of Python": platform.python_version(),
         "a run that is": "new" if resumed is None else f"resumed from {_latest(resumed)}",
-        "the data": f"'{spec.name}' with hash {_hash(spec.fingerprint)} and sizes {dict(spec.sizes)}",
+        "data with hash": f"{_hash(spec.fingerprint)} ({', '.join(f'{name} {n}' for name, n in spec.sizes.items())})",
     }
     options = {f"the option {key}": repr(value) for key, value in config.to_dict().items() if key not in MAY_DIFFER}
     shapes = [(name, str(value.dtype), tuple(value.shape)) for name, value in parts.model.state_dict().items()]

@@ -136,7 +136,7 @@ REFUSED = {
     "option": (2, r"rank 1 on {} has the option lr 0.5, rank 0 on {} has 0.05: all processes .* the same"),
     "model": (2, r"rank 1 on {} has the option model \{{'hidden': \[8\]\}}, rank 0 on {} has \{{\}}: .*"),
     "gone": (2, r"rank 1 on {}: .*gone\.csv.*"),
-    "other": (2, r"rank 1 on {} has the data 'other' with hash \w+ and .*, rank 0 on {} has 'table' with hash .*"),
+    "other": (2, r"rank 1 on {} has data with hash \w+ \(train .*\), rank 0 on {} has \w+ \(train .*\): all .*"),
     "folder": (1, r"rank 1 on {}: the run's folder .* is not that of rank 0 on {}: .* --runs"),
     "run": (2, r"rank 1 on {} has a run that is new, rank 0 on {} has resumed from step-\d+\.ckpt: .*"),
 }
