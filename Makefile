@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 bench fuzz clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -28,6 +28,7 @@ help:
 	@echo "make end-to-end   architectures searched 20 minutes on two cores, then trained (LAMINA_DATA); SET=NAME; hours, resumable"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make nasbench201  strategies of search on the table of NAS-Bench-201 (LAMINA_DATA); and the tiny space; minutes"
+	@echo "make machines     two machines of network namespaces, and their link cut (Linux, root); about 3 minutes"
 	@echo "make bench        benchmarks; writes benchmarks/results/"
 	@echo "make clean        remove the environments and caches"
 
@@ -99,6 +100,7 @@ bench: .peers/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.serving
 	.peers/bin/python -m benchmarks.train_as_it_comes
 	$(RUN) -m benchmarks.stylegan_training
+	$(RUN) -m benchmarks.scaling
 
 # What fuzzes the server, in an environment of its own.
 .fuzz/.ready:
@@ -164,6 +166,10 @@ nasbench201: $(VENV)/.ready
 	$(RUN) -m benchmarks.architecture_search.table report
 	$(RUN) -m benchmarks.architecture_search.tiny_space
 	$(RUN) -m benchmarks.architecture_search.tiny_space compare
+
+# Two machines that are network namespaces: Linux, root, iproute2.
+machines: $(VENV)/.ready
+	$(RUN) -m benchmarks.two_machines
 
 conformance: $(VENV)/.ready
 	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lamina.errors import DataWarning, LaminaError, UsageError, unknown
+from lamina.options.launcher import launcher, several
 from lamina.version import __version__
 
 VERBS = {
@@ -37,6 +38,8 @@ VERBS = {
     "claims": "experiments that test statements of the field",
     "reproduce": "run published recipes and record their results",
 }
+ALONE = ("claims", "compare", "reproduce", "search")
+"""verbs that train, but not in several processes that a launcher has started"""
 HELP = f"""usage: lamina VERB [options]
 
 The canonical deep-learning architectures: faithful to their papers, readable,
@@ -122,6 +125,8 @@ def _dispatch(argv: list[str]) -> int:
         raise UsageError(f"the verb comes first: lamina VERB {verb} ... (lamina --help lists the verbs)")
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
+    if verb in ALONE and several():
+        raise UsageError(f"{launcher()}, but lamina {verb} is one process: only lamina train makes one run of several")
     status: int = importlib.import_module(f"lamina.cli.{verb}").command(rest)
     return status
 

@@ -52,7 +52,8 @@ def begin(parent: Path, name: str, files: Callable[[], Mapping[str, Mapping[str,
     with agreed():
         if group.rank == 0:
             made = RunDirectory.create(parent, name, files())
-    path = Path(group.gather(None if made is None else str(made.path))[0])
+    # each machine may see the folder of runs at a place of its own
+    path = parent / group.gather(None if made is None else made.name)[0]
     try:
         return seen_by_all(RunDirectory(path))
     except RunError:

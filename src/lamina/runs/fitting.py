@@ -111,14 +111,20 @@ def _batches(config: TrainConfig, facts: Facts) -> tuple[Recipe, dict[str, str]]
     """A batch size that gives an epoch its least number of batches, and a learning rate for it."""
     recipe, limits = config.recipe, _limits(facts.kind)
     size = recipe.batch_size
+    if "batch_size" in config.auto and size % facts.world:
+        size = max(size // facts.world, 1) * facts.world
+        recipe = dataclasses.replace(recipe, batch_size=size)
+        reasons = {"batch_size": f"{size}: the same share for each of {facts.world} processes"}
+    else:
+        reasons = {}
     if facts.samples is None or "batch_size" not in config.auto or facts.samples // size >= limits["batches"]:
-        return recipe, {}
+        return recipe, reasons
     wanted = 2 ** int(math.log2(max(1, facts.samples / limits["batches"])))
     least = math.lcm(2, facts.world) if facts.world > 1 else 1
     smaller = max(min(size, max(wanted, limits["smallest"])) // least * least, least)
     smaller = min(smaller, max(least, facts.samples // least * least))
     if smaller >= size:
-        return recipe, {}
+        return recipe, reasons
     reasons = {"batch_size": f"{smaller}: {facts.samples:,} samples are {facts.samples // size} batches of {size}"}
     if "lr" not in config.auto or recipe.optimizer != "sgd":  # the steps of Adam hardly depend on the batch size
         return dataclasses.replace(recipe, batch_size=smaller), reasons

@@ -16,6 +16,7 @@ from torch import nn
 from lamina import registry
 from lamina.errors import RunError, UsageError
 from lamina.files import write_whole
+from lamina.options.launcher import several
 from lamina.options.recipe import Recipe
 from lamina.runs.config import LENGTHS, TrainConfig, make_config
 from lamina.runs.directory import RunDirectory, check_name
@@ -101,7 +102,7 @@ class CrossValidation:
             settings = make_config(label, options, config=config, default_recipe=isinstance(model, str | None))
             self.path = _free(Path(directory), name or f"{settings.name}-{short_name(settings.data)}-folds")
             self._saved = {}
-        if settings.recipe.devices > 1:
+        if settings.recipe.devices > 1 or several():
             raise UsageError("folds are trained one after another on one device: --fold N trains one on several")
         self.count = settings.options.folds or 0
 

@@ -381,8 +381,6 @@ def prepare(
     check_name(planned.name if name is None else name)
     settings = dataclasses.replace(settings, recipe=with_launcher(settings.recipe, options))
     fabric = launched(settings.recipe)
-    if found is not None:
-        seen_by_all(found)
     compared: dict[str, str] = {}
     with agreed(compared):
         start = first_weights(settings, found)
@@ -409,6 +407,8 @@ def prepare(
             parts.task.initialise(parts.model)
         loaded = None if start is None else load_weights(parts.model, start, reset_head=settings.reset_head)
         compared |= facts(settings, source, parts, found)
+    if found is not None:
+        seen_by_all(found)
     # errors are raised before anything is written
     training = Training(planned, settings, source, parts, fabric, resume, loaded, memory, reasons)
     if dry:
