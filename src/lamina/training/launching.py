@@ -139,7 +139,8 @@ def from_the_first_line(timeout: float = 300.0) -> Iterator[None]:
         with together():
             yield
     except Exception as error:
-        told = None if getattr(error, "shared", False) or current().world > 1 else _told(error, timeout)
+        met = bool(_stores) or getattr(error, "shared", False)
+        told = None if met else _told(error, timeout)
         if told is None or told is error:
             raise
         raise told from None
@@ -166,6 +167,8 @@ def _meet(fabric: Fabric, starter: Launcher | None, timeout: float) -> None:
     if torch.distributed.is_initialized() and current().world > 1:  # another Fabric of the same training
         fabric.launch()
         return
+    if torch.distributed.is_initialized():  # of a training that failed
+        torch.distributed.destroy_process_group()
     environment = Started(starter) if starter is not None else None
     if environment is not None or _stores:
         rank, world = fabric.global_rank, fabric.world_size
@@ -219,15 +222,17 @@ def _join(environment: Started, timeout: float, children: Any = ()) -> Processes
 
 
 def _not_met(error: Exception, where: str, port: str, timeout: float) -> RunError:
-    """Why the processes did not find each other."""
+    """Why the processes did not find each other. It is told nobody: there is nobody to tell."""
     text = str(error).partition("\n")[0]
-    if "EADDRINUSE" in text or "address already in use" in text:
-        return RunError(
-            f"port {port} of {where} is taken by another program: set another with torchrun's --master-port, or the "
-            "environment variable MASTER_PORT"
-        )
     came = f": {text.partition('waiting for clients. ')[2]}" if "clients joined" in text else ""
-    return RunError(
+    found = RunError(
         f"the processes did not all meet at {where}, port {port}, within --timeout {timeout:g} seconds{came}; is one "
         f"missing, or not started by torchrun or srun?{'' if came or 'timed out' in text else f' ({text})'}"
     )
+    if "EADDRINUSE" in text or "address already in use" in text:
+        found = RunError(
+            f"port {port} of {where} is taken by another program: set another with torchrun's --master-port, or the "
+            "environment variable MASTER_PORT"
+        )
+    found.shared = True
+    return found

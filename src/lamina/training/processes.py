@@ -7,6 +7,7 @@ collective call, or does not answer at all, is seen by the others.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from subprocess import Popen
 from typing import Any
 
 from lamina.errors import LaminaError, RunError, UsageError
+from lamina.options.launcher import launcher
 
 BEAT = 1.0
 """seconds between two signs of life"""
@@ -63,6 +65,8 @@ class Processes:
         self._ended = False
         self._turn = 0
         self._failed_at: float | None = None
+        self.stands: Callable[[], str] | None = None
+        """what is left of the training where a process is gone, in words"""
         self._thread = threading.Thread(target=self._watch, name="lamina-processes", daemon=True)
         if world > 1:
             self._thread.start()
@@ -88,9 +92,9 @@ class Processes:
                 if all(key in self._inbox for key in keys):
                     return [json.loads(self._inbox.pop(key)) for key in keys]
             if (failure := self._failure()) is not None:
-                raise self._shared(self._error_of(failure))
+                raise self._over(self._error_of(failure))
             if (lost := self._lost(self.timeout)) is not None:
-                raise self._shared(self._error_of(self._publish("", lost, 1)))
+                raise self._over(self._error_of(self._publish("", lost, 1)))
             time.sleep(0.01)
 
     def _ask(self, outbox: Mapping[str, str], wanted: Sequence[tuple[str, ...]]) -> None:
@@ -132,19 +136,19 @@ class Processes:
 
     # ---------------------------------------------------------------- failing
 
-    def failed(self, error: Exception, advice: str = "") -> Exception:
+    def failed(self, error: Exception) -> Exception:
         """The error to raise for one of this process, the same in all processes; it is published first.
 
-        Of several errors the first counts. An error of a collective call is one of the process that is gone: ``advice``
-        is added to it.
+        Of several errors the first counts. An error of a collective call is one of the process that is gone. The
+        processes are no longer those of a training then.
         """
         if self.world == 1 or getattr(error, "shared", False):
             return error
         if isinstance(error, LaminaError):
             what, code = _outcome(error)
             root = self._publish(self.name(self.rank), what, code)
-            return self._shared(error if root["what"] == what else self._error_of(root, advice))
-        lost = self._await_lost()
+            return self._over(error if root["what"] == what else self._error_of(root))
+        lost = self._await_lost() if isinstance(error, RuntimeError) else None
         if lost is None and "timed out" in str(error).lower():
             lost = (
                 f"{self.name(self.rank)} waited for the others for more than --timeout {self.timeout:g} seconds; none "
@@ -152,13 +156,26 @@ class Processes:
             )
         if lost is None and self._failure() is None:
             self._publish(self.name(self.rank), _outcome(error)[0], 1)
+            self._over(error)
             return error
-        root = self._publish("", lost or "", 1)
-        return self._shared(self._error_of(root, advice))
+        return self._over(self._error_of(self._publish("", lost or "", 1)))
 
-    def _error_of(self, root: Mapping[str, Any], advice: str = "") -> LaminaError:
-        who, what = root["who"], root["what"]
-        return _error(f"{who}: {what}" if who else what + (f"; {advice}" if advice else ""), root["code"])
+    def _over(self, error: Exception) -> Exception:
+        """The error of all processes, which are no longer those of a training."""
+        shared = self._shared(error)
+        self.close()
+        if current() is self:
+            join(_ALONE)
+        return shared
+
+    def _error_of(self, root: Mapping[str, Any]) -> LaminaError:
+        return _error(self._line(root), root["code"])
+
+    def _line(self, root: Mapping[str, Any]) -> str:
+        """A failure in one line, with what is left where a process is gone."""
+        if root["who"]:
+            return f"{root['who']}: {root['what']}"
+        return f"{root['what']}; {self.stands()}" if self.stands is not None else str(root["what"])
 
     def _shared(self, error: Exception) -> Exception:
         """The error marked as that of all processes; one process of each machine shows it."""
@@ -207,7 +224,7 @@ class Processes:
         if dead := self._dead_children():
             return " and ".join(f"{self.name(rank)} {how}" for rank, how in dead.items())
         now = time.monotonic()
-        if now - self._reached > limit:
+        if self.rank and now - self._reached > limit:
             return f"{self.name(0)} cannot be reached: the process or its machine is gone, or the link is cut"
         silent = [rank for rank, heard in self._heard.items() if rank != self.rank and now - heard > limit]
         if not silent:
@@ -309,28 +326,31 @@ class Processes:
     def _look(self) -> None:
         """End this process where its launcher is gone, or where another has failed and it does not end by itself."""
         if os.getppid() != self._parent:
-            own = self.rank and self._nodes[self.rank] == 0 and not os.environ.get("TORCHELASTIC_RUN_ID")
-            what = f"{self.name(0)} is gone" if own else f"the launcher of {self.name(self.rank)} is gone"
+            what = f"the launcher of {self.name(self.rank)} is gone"
+            if self._nodes[self.rank] == 0 and self.rank and launcher() is None:  # the first process has started it
+                what, self._heard[0] = f"{self.name(0)} is gone", -math.inf
+            root = {"who": "", "what": what, "code": 1}
             with suppress(RuntimeError):
-                self._store.compare_set("failure", "", json.dumps({"who": "", "what": what, "code": 1}))
-            self._end(what)
-        text = self._failure()
-        lost = (f"{text['who']}: " if text["who"] else "") + text["what"] if text else self._lost(self.timeout + LINGER)
-        if lost is None:
+                self._store.compare_set("failure", "", json.dumps(root))
+            self._end(root)
+        root = self._failure() or {}
+        if not root and (lost := self._lost(self.timeout + LINGER)) is not None:
+            root = {"who": "", "what": lost, "code": 1}
+        if not root:
             self._failed_at = None
         elif self._failed_at is None:
             self._failed_at = time.monotonic()
         elif time.monotonic() - self._failed_at > LINGER:
-            self._end(lost)
+            self._end(root)
 
-    def _end(self, text: str) -> None:
+    def _end(self, root: Mapping[str, Any]) -> None:
         """End this process from beside: its own thread does not answer."""
         for child in self._children:
             if child.poll() is None:
                 child.kill()
         if self.speaks():
-            print(f"lamina: {text}", file=sys.stderr, flush=True)
-        os._exit(1)
+            print(f"lamina: {self._line(root)}", file=sys.stderr, flush=True)
+        os._exit(root["code"])
 
 
 _ALONE = Processes(None, 0, 1)
@@ -359,13 +379,16 @@ def leave() -> None:
 
 
 @contextmanager
-def together(advice: Callable[[], str] | None = None) -> Iterator[None]:
+def together(stands: Callable[[], str] | None = None) -> Iterator[None]:
     """An error inside the block is an error of all processes: each raises the first of all, and one on each machine
-    shows it. ``advice`` is added where a process is gone."""
+    shows it. Where a process is gone, ``stands`` says what is left."""
+    group = current()
+    if stands is not None and group.world > 1:
+        group.stands = stands
     try:
         yield
     except Exception as error:
-        shared = current().failed(error, "" if advice is None else advice())
+        shared = current().failed(error)
         if shared is error:
             raise
         raise shared from error
