@@ -65,15 +65,15 @@ def players(folder: Path) -> dict[str, Any]:
 
 def all_of_it(folder: Path) -> dict[str, Any]:
     rank, found = int(os.environ["RANK"]), dict[str, Any]()
+    for name, options in cases(folder / "book.txt").items():
+        if name != "windows":
+            lamina.train(**options, directory=folder / "two", name=name)
     for name, (one, other) in refused(folder).items():
         try:
             lamina.train("mlp", **((one, other)[rank]))
             found[name] = None
         except LaminaError as error:
             found[name] = [error.exit_code, str(error), error.shown]
-    for name, options in cases(folder / "book.txt").items():
-        if name != "windows":
-            lamina.train(**options, directory=folder / "two", name=name)
     return {"refused": found, "players": players(folder)}
 
 
