@@ -31,6 +31,14 @@ MORE = 6
 """steps from the last checkpoint of a killed run to the end"""
 
 
+def place(rank: int, world: int) -> dict[str, object]:
+    """What the environment of a process says: two as they are set by hand, four as two machines of SLURM."""
+    if world == 2:
+        return {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world}
+    of_slurm = {"PROCID": rank, "NTASKS": world, "LOCALID": rank % 2, "NODEID": rank // 2, "NNODES": 2, "JOB_ID": 7}
+    return {f"SLURM_{name}": value for name, value in of_slurm.items()}
+
+
 def forks(folder: Path, world: int, work: Callable[[int], int], ranks: list[int] | None = None) -> list[int]:
     """The exit statuses of ``work(rank)`` in so many processes; what they print is in FOLDER/err<rank>."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,8 +50,7 @@ def forks(folder: Path, world: int, work: Callable[[int], int], ranks: list[int]
             continue
         status = 70
         try:
-            place = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world}
-            os.environ.update({name: str(value) for name, value in place.items()})
+            os.environ.update({name: str(value) for name, value in place(rank, world).items()})
             os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
             file = os.open(folder / f"err{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, 1)
