@@ -31,7 +31,8 @@ HERE = Path(__file__).resolve().parents[1]
 TIMEOUT, GRACE, NEAR = 15, 30, 1e-10
 NAMES, ENDS, ADDRESSES = ("lamina-a", "lamina-b"), ("lamveth-a", "lamveth-b"), ("10.77.19.1", "10.77.19.2")
 PORT = "29519"
-COMMON = ["--precision", "fp64", "--optimizer", "sgd", "--accelerator", "cpu", "--schedule", "constant", "--quiet"]
+COMMON = ["--precision", "fp64", "--optimizer", "sgd", "--accelerator", "cpu", "--schedule", "constant"]
+COMMON += ["--warmup", "0", "--quiet"]
 TINY = ["--model.hidden-size", "16", "--model.embedding-dim", "16"]
 CASES = {
     "lenet5": ["--data", "digits", "--batch-size", "64", "--lr", "0.05"],

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 COMMON: dict[str, Any] = {
-    "precision": "fp64", "optimizer": "sgd", "schedule": "constant", "accelerator": "cpu", "report": False,
+    "precision": "fp64", "optimizer": "sgd", "schedule": "constant", "warmup": 0.0, "accelerator": "cpu",
+    "report": False,
 }  # fmt: skip
 """sums in another order, and nothing else, may differ"""
 TINY = {"hidden_size": 8, "embedding_dim": 8}
