@@ -132,9 +132,9 @@ class Started(ClusterEnvironment):  # type: ignore[misc]
 
 
 @contextmanager
-def from_the_first_line(timeout: float = 300.0) -> Iterator[None]:
+def from_the_first_line(timeout: float = 30.0) -> Iterator[None]:
     """As ``processes.together``, for a whole command: where one of the processes of a launcher fails before they have
-    met, the others are told, instead of waiting for it."""
+    met, the others are told, instead of waiting for it; they have ``timeout`` seconds to come."""
     try:
         with together():
             yield

@@ -38,7 +38,8 @@ def words(options: dict[str, Any], *more: str) -> list[str]:
     rest = {key: value for key, value in options.items() if key not in ("model", "model_options", "report", "epochs")}
     found = ["train", options["model"], "--quiet", *more]
     for key, value in (*rest.items(), *((f"model.{name}", value) for name, value in options["model_options"].items())):
-        found += [f"--{key.replace('_', '-')}", str(value)]
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        found += [f"--{key.replace('_', '-')}", text]
     return found
 
 
