@@ -222,7 +222,7 @@ def test_a_carried_state_asks_for_the_same_number(
 def test_a_signal_to_one_process_stops_both_and_saves_what_they_carry(folder: Path, forks: dict[str, Any]) -> None:
     assert forks["stopped"]["statuses"] == [143, 143]
     text = "".join((folder / "stopped" / f"err{rank}").read_text() for rank in (0, 1))
-    assert text.startswith("stopped at step 5; resume with: lamina train --resume ")
+    assert re.fullmatch(r"stopped at step 5; resume with: lamina train .*--resume.*\nreport: .*\n", text), text
     state = newest(folder / "killed" / "stopped")
     assert state["step"] == 5
     assert len(state["carried"]) == 2
