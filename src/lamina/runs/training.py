@@ -28,7 +28,7 @@ from lamina.data.streams import Batch, Place, Stream
 from lamina.errors import UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.advising import advise_on
-from lamina.runs.agreement import begin, facts, seen_by_all
+from lamina.runs.processes.agreement import begin, facts, seen_by_all
 from lamina.runs.build import Parts, batch_options, build, players_of
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
