@@ -28,7 +28,6 @@ from lamina.data.streams import Batch, Place, Stream
 from lamina.errors import UsageError, unknown
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.advising import advise_on
-from lamina.runs.processes.agreement import begin, facts, seen_by_all
 from lamina.runs.build import Parts, batch_options, build, players_of
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
@@ -42,6 +41,7 @@ from lamina.runs.keywords import TrainKwargs
 from lamina.runs.loggers.base import followed, loggers_named
 from lamina.runs.machine import FOUND, fit_length, fit_machine, with_found
 from lamina.runs.places import PLACES, with_places
+from lamina.runs.processes.agreement import begin, facts, seen_by_all
 from lamina.runs.records import files_of, first_weights, row
 from lamina.runs.requested import named_data, requested_options
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
