@@ -153,7 +153,7 @@ class Training:
 
     def events(self) -> Generator[Event]:
         """Train; closing stops cleanly. An EpochDone is yielded once its row and the best weights are on disk."""
-        with together(self._stands):
+        with together(self.directory.checkpoints.stands):
             yield from self._events()
 
     def _events(self) -> Generator[Event]:
@@ -190,14 +190,8 @@ class Training:
 
     def disband(self) -> None:
         """After the last event: leave the process group."""
-        with together(self._stands):
+        with together(self.directory.checkpoints.stands):
             disband()
-
-    def _stands(self) -> str:
-        latest = self.directory.checkpoints.latest()
-        if latest is None:
-            return "no checkpoint was written before"
-        return f"the last checkpoint stands: {latest}; --resume goes on from it"
 
     def _wait_for_samples(self) -> None:
         """The first process draws samples after an epoch, which may take longer than a collective call may wait."""

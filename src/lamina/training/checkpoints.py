@@ -34,6 +34,13 @@ class Checkpoints:
         paths = self.paths()
         return paths[-1] if paths else None
 
+    def stands(self) -> str:
+        """What is left where training ends early, in words."""
+        latest = self.latest()
+        if latest is None:
+            return "no checkpoint was written before"
+        return f"the last checkpoint stands: {latest}; --resume goes on from it"
+
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}.ckpt"
 

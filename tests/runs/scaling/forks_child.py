@@ -90,7 +90,7 @@ def resumed(folder: Path, case: str, world: int, steps: int) -> dict[str, Any]:
     shutil.copytree(folder / "killed" / case, runs / case)
 
     def work(rank: int) -> int:
-        lamina.train(name=case, directory=runs, resume=True, steps=steps, report=False, timeout=60.0)
+        lamina.train(name=case, directory=runs, resume=True, steps=steps, report=False)
         return 0
 
     return {"statuses": forks(folder / f"{case} on {world}", world, work)}
