@@ -82,6 +82,7 @@ GROUPS = {
         "reversible-normalisation",
         "conformal-coverage",
         "point-adjustment",
+        "free-running",
     ),
     "search": (
         "search-beats-random",
@@ -89,6 +90,8 @@ GROUPS = {
         "ageing-under-noise",
         "hypergradient",
         "shared-weights-ranking",
+        "darts-collapses-to-skips",
+        "random-in-darts-space",
     ),
 }
 """The names by folder of experiments, in the order of the page."""

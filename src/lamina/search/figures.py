@@ -58,7 +58,7 @@ def best_so_far(goal: Objective, scores: Sequence[float | None], random: Sequenc
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         own = [(i, sign * score) for i, score in enumerate(scores, 1) if score is not None]
-        axes.plot([i for i, _ in own], [v for _, v in own], ".", color=RULE, markersize=6)
+        axes.plot([i for i, _ in own], [v for _, v in own], ".", color=MUTED, markersize=5, label="each trial")
         axes.step([i for i, _ in found], [v for _, v in found], where="post", color=SERIES[0], label="search")
         if curve:
             marker = "o" if len(curve) == 1 else ""
@@ -109,7 +109,11 @@ def front(first: Objective, other: Objective, points: Sequence[tuple[float, floa
         axes = figure.subplots()
         rest = [(b, a) for a, b, on in points if not on]
         axes.plot([x for x, _ in rest], [y for _, y in rest], ".", color=MUTED, markersize=5, label="other trials")
-        axes.plot([x for x, _ in chosen], [y for _, y in chosen], "-o", color=SERIES[0], markersize=5, label="front")
+        step = "steps-pre" if other.maximize else "steps-post"  # what is reached within so much of the other
+        axes.plot(
+            [x for x, _ in chosen], [y for _, y in chosen], "-o", color=SERIES[0], markersize=5, label="front",
+            drawstyle=step,
+        )  # fmt: skip
         values = [b for _, b, _ in points]
         if min(values) > 0 and max(values) > 20 * min(values):
             axes.set_xscale("log")
@@ -183,6 +187,11 @@ def _ends(space: Space, name: str) -> tuple[str, str]:
     return shown(ends[0]), shown(ends[1])
 
 
+def _bend(reach: int) -> float:
+    """How far an arc over so many nodes bends, as a share of its length."""
+    return 0.28 if reach == 1 else 0.45
+
+
 def cell(name: str, edges: Sequence[Edge]) -> Markup:
     """A cell as a graph: nodes from left to right, an arc for each operation; those that do nothing are left out."""
     alive = [edge for edge in edges if edge[2] != "none"]
@@ -203,7 +212,7 @@ def cell(name: str, edges: Sequence[Edge]) -> Markup:
             again = seen.setdefault((source, target), 0)
             seen[source, target] += 1
             reach = target - source
-            bend = side * (0.28 if reach == 1 else 0.45) * (1 + 0.5 * again)
+            bend = side * _bend(reach) * (1 + 0.5 * again)
             arrow = FancyArrowPatch(
                 places[source],
                 places[target],
@@ -216,15 +225,21 @@ def cell(name: str, edges: Sequence[Edge]) -> Markup:
                 color=SERIES[kinds.index(operation) % len(SERIES)],
             )
             axes.add_patch(arrow)
-            middle = (places[source][0] + places[target][0]) / 2
-            axes.annotate(operation, (middle, -bend * reach / 2), ha="center", va="center", fontsize=7, color=INK)
+            middle, height = (source + target) / 2, -bend * reach / 2  # of the arc, as axes are of one scale
+            axes.annotate(
+                operation, (middle, height + np.sign(height) * 0.09), ha="center", va="center", fontsize=8, color=INK
+            )
         for node, (x, y) in places.items():
             axes.plot([x], [y], "o", markersize=16, color=MUTED if node in inputs else SERIES[0], alpha=0.35)
             axes.annotate(str(node), (x, y), ha="center", va="center", fontsize=9, color=INK)
-        heights = [0.45 * (t - s) / 2 * (1 + 0.5 * (seen[s, t] - 1)) for s, t, _ in alive] or [0.5]
-        axes.set_ylim(-max(heights) - 0.25, max(heights) + 0.25)
+        axes.set_ylim(-reached, reached)
         axes.set_xlim(-0.4, last + 0.4)
+        axes.set_aspect("equal")
         axes.axis("off")
 
+    pairs = [(source, target) for source, target, _ in alive]
+    highest = [_bend(t - s) * (t - s) / 2 * (1 + 0.5 * (pairs.count((s, t)) - 1)) for s, t in pairs]
+    reached = max(highest, default=0.0) + 0.3
+    width = max(380, 120 * (last + 1))
     words = ", ".join(f"{source} to {target} {operation}" for source, target, operation in alive) or "no operations"
-    return draw(paint, f"{name}: {words}", width=max(380, 120 * (last + 1)), height=300)
+    return draw(paint, f"{name}: {words}", width=width, height=round(width * 2 * reached / (last + 0.8)) + 20)

@@ -28,6 +28,7 @@ class Fan:
 
     title: str
     past_L: Floats
+    """of a part of a forecast, which has none, one NaN"""
     forecast_H: Floats
     truth_H: Floats | None = None
     intervals: Mapping[int, tuple[Floats, Floats]] = field(default_factory=dict)
@@ -66,21 +67,30 @@ def _paint_fan(axes, one: Fan, colours: Sequence[str], ink: str, muted: str) -> 
         low, high = one.intervals[level]
         axes.fill_between(ahead, low, high, color=colours[0], alpha=0.16 + 0.12 * k, linewidth=0, label=f"{level} %")
     truth = one.past_L if one.truth_H is None else np.concatenate([one.past_L, one.truth_H])
-    axes.plot(
-        np.arange(len(truth)) + past[0],
-        truth,
-        color=ink,
-        linewidth=1.2,
-        label="truth" if one.truth_H is not None else "history",
-    )
+    if not np.isnan(truth).all():
+        axes.plot(
+            np.arange(len(truth)) + past[0],
+            truth,
+            color=ink,
+            linewidth=1.2,
+            label="truth" if one.truth_H is not None else "history",
+        )
     for k, (name, y) in enumerate(one.others.items()):
         axes.plot(ahead, y, color=colours[2 + k % 2], linewidth=1.2, linestyle=DASHES[1], label=name)
     mark = "o" if len(ahead) == 1 else ""
-    axes.plot(ahead, one.forecast_H, color=colours[0], linewidth=1.8, marker=mark, label="forecast")
+    axes.plot(
+        ahead,
+        one.forecast_H,
+        color=colours[0],
+        linewidth=1.8,
+        marker=mark,
+        label="forecast" if len(one.past_L) > 1 else None,
+    )
     if len(one.past_L) == 1:
         axes.set_xlim(0.5, len(ahead) + 0.5)
     axes.axvline(0.5, color=muted, linewidth=1, linestyle=(0, (2, 3)))
-    legend(axes, columns=5)
+    if axes.get_legend_handles_labels()[1]:
+        legend(axes, columns=5)
     readable(axes.yaxis)
     if one.times[0]:
         axes.set_xticks([past[0], 0, ahead[-1]], one.times)
