@@ -114,6 +114,21 @@ def etth1(model: str, laboratory: Laboratory) -> Iterator[Row]:
     yield Row(f"ETTh1, `{model}`: MSE / MAE, five seeds", f"{text}, at most {longest:.1f} CPU minutes", bar, reached)
 
 
+CALENDARS: dict[str, bool | None] = {"none": False, "what comes again": None, "all": True}
+
+
+def calendars(laboratory: Laboratory) -> Iterator[Row]:
+    """The calendar as inputs: none, those parts that the training rows hold twice (the default), all."""
+    options, mse = MODELS["gru-forecaster"][0], {}
+    for name, wanted in CALENDARS.items():
+        settings = {key: value for key, value in {**DATA, **options, "seed": 0}.items() if key != "calendar"}
+        settings |= {} if wanted is None else {"calendar": wanted}
+        measure = partial(measured, laboratory, "gru-forecaster", settings)
+        mse[name] = laboratory.measured(f"etth1 calendar {name}", settings, measure)["mse"]
+    text = ", ".join(f"{name} {value:.4f}" for name, value in mse.items())
+    yield Row("ETTh1, `gru-forecaster` by calendar inputs: MSE, one seed", text, "-", None)
+
+
 def beside(laboratory: Laboratory) -> Iterator[Row]:
     """The closed forms."""
     for name, (mse, mae) in BESIDE.items():
@@ -126,5 +141,6 @@ def beside(laboratory: Laboratory) -> Iterator[Row]:
 
 EXPERIMENTS: dict[str, Callable[[Laboratory], Iterator[Row]]] = {
     "etth1-closed-forms": beside,
+    "etth1-calendar": calendars,
     **{f"etth1-{model}": partial(etth1, model) for model in MODELS},
 }

@@ -110,8 +110,9 @@ class DataOptions:
     scale: Literal["auto", "channel", "series"] = "auto"
     """standardise each target over all series, or each series by itself; auto: the latter for several series that are
     divided by time"""
-    calendar: bool = True
-    """hour, weekday, day and day of the year as inputs of models of series that take inputs known ahead"""
+    calendar: bool | None = None
+    """hour, weekday, day and day of the year as inputs of models of series that take inputs known ahead; default: those
+    that come again in the training rows, which hold two turns or more"""
     tokenizer: str = "auto"
     """kind of tokens: character, word, bpe (byte pairs), or the file of a tokenizer: tokenizer.json, vocab.json beside
     merges.txt, or their folder; auto: that of given weights, the source's own, or characters for language models, words

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 import lamina
+from lamina.data.protocols import Needs
+from lamina.data.series.fitting import fit_series
 from lamina.data.series.items import History
 from lamina.data.series.panel import Series
 from lamina.errors import DataError, UsageError
@@ -136,6 +138,39 @@ def test_levels_that_cannot_be_had_are_refused(run: lamina.Run) -> None:
         run.predict(known=future(table()), samples=10)
 
 
+@pytest.mark.parametrize(
+    ("rows", "wanted", "parts"),
+    [
+        (300, None, ("weekday", "day")),
+        (1200, None, ("weekday", "day", "day of year")),  # 840 days of training: a year twice
+        (300, True, ("weekday", "day", "day of year")),
+        (300, False, ()),
+        (60, None, ("weekday",)),
+    ],
+)
+def test_the_calendar_is_what_comes_again_in_training_rows(
+    rows: int, wanted: bool | None, parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    options = {} if wanted is None else {"calendar": wanted}
+    source = lamina.open_source(
+        table(rows), options=lamina.DataOptions(time="date", target="sales", horizon=3, context=5)
+    )
+    needs = Needs(
+        options=lamina.DataOptions(horizon=3, context=5, **options), model=lamina.create_model("mlp-forecaster").config
+    )
+    preprocess: Any = fit_series(source, needs)
+    assert preprocess.parts == parts
+
+
+def test_a_model_that_is_trained_anew_has_the_inputs_of_the_run(tmp_path: Path) -> None:
+    """Once 731 days are there, the day of the year comes again: the run was trained without it."""
+    frame = table(1000)[["date", "sales"]]
+    run = trained(frame, tmp_path, "mlp-forecaster", epochs=1, rows=(700, 100, 200), model_options={"hidden": (4,)})
+    assert run.preprocess.parts == ("weekday", "day")  # type: ignore[attr-defined]
+    again = lamina.open_run(run.path, data=frame)
+    assert again.evaluate(refit=100, stride=50)["mse"] > 0
+
+
 def test_an_exported_file_forecasts_the_same(run: lamina.Run) -> None:
     pytest.importorskip("onnxruntime")
     path = run.export("onnx").path
@@ -144,7 +179,8 @@ def test_an_exported_file_forecasts_the_same(run: lamina.Run) -> None:
     assert [row["date"] for row in ours] == [row["date"] for row in exported]
     for mine, other in zip(ours, exported, strict=True):
         assert mine.keys() == other.keys()
-        assert mine["sales"] == pytest.approx(other["sales"], abs=1e-4, rel=1e-6)
+        # in own units float32 has seven digits of the value itself
+        assert abs(mine["sales"] - other["sales"]) <= 1e-6 * max(abs(mine["sales"]), run.preprocess.stds[0][0])  # type: ignore[attr-defined]
 
 
 def test_the_report_and_the_inspection_show_forecasts(run: lamina.Run) -> None:

@@ -28,6 +28,15 @@ def parts_of(frequency: Frequency) -> tuple[str, ...]:
     )
 
 
+def repeated(parts: tuple[str, ...], span: int) -> tuple[str, ...]:
+    """The parts of which a span of time, in nanoseconds, holds two turns or more. Of the others a model sees each value
+    once: they would stand for the time itself, and rows to come are beyond all that it saw.
+
+    Example: of 360 days ``repeated(("hour", "day of year"), 360 * DAY)`` is ``("hour",)``.
+    """
+    return tuple(name for name in parts if span >= 2 * PARTS[name][0])
+
+
 def calendar(stamps: Array, parts: tuple[str, ...]) -> Array:
     """The parts (N, F) float32 of stamps (N,).
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from lamina.data.protocols import Needs
-from lamina.data.series.calendar import parts_of
+from lamina.data.series.calendar import parts_of, repeated
 from lamina.data.series.inputs import InputColumn
 from lamina.data.series.panel import ONLY, Array, Panel, Series
 from lamina.data.series.preprocess import SeriesPreprocess, moments
@@ -70,7 +70,7 @@ def fit_series(source: Source, needs: Needs) -> SeriesPreprocess:
         scales=tuple(tuple(_naive_scale(values_RC, of_series[number], panel).tolist()) for number in trained),
         known=tuple(cast(Any, ahead)) if takes_future else (),
         past=tuple(cast(Any, past)) if takes_past else (),
-        parts=parts_of(panel.frequency) if options.calendar and takes_future and needs.model is not None else (),
+        parts=_calendar(options.calendar, panel, of_series) if takes_future and needs.model is not None else (),
         standardised=not hasattr(needs.model, "distribution"),
         lowest=tuple(lowest.tolist()),
         reading={
@@ -79,6 +79,17 @@ def fit_series(source: Source, needs: Needs) -> SeriesPreprocess:
         },
         notes=tuple(notes),
     )
+
+
+def _calendar(wanted: bool | None, panel: Panel, of_series: list[Array]) -> tuple[str, ...]:
+    """The parts of the calendar that are inputs: all, none, or (None) those that come again in training rows."""
+    if wanted is False:
+        return ()
+    parts = parts_of(panel.frequency)
+    if wanted:
+        return parts
+    spans = [int(panel.stamps_R[own[-1]] - panel.stamps_R[own[0]]) for own in of_series if len(own)]
+    return repeated(parts, max(spans, default=0))
 
 
 def length_of(name: str, needs: Needs) -> int:

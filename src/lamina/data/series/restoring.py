@@ -65,7 +65,7 @@ def fit_anomaly(source: Source, needs: Needs) -> SeriesPreprocess:
     forecasts = needs.model is None or hasattr(needs.model, "horizon")
     if not forecasts and given is not None:
         raise UsageError("the model restores windows: it has no horizon (--horizon)")
-    calendar = needs.options.calendar and forecasts
+    calendar = needs.options.calendar if forecasts else False
     found = fit_series(source, replace(needs, options=replace(needs.options, horizon=given or 1, calendar=calendar)))
     return found if forecasts else of_plain(replace(found, known=(), past=(), parts=()))
 

@@ -31,9 +31,9 @@ class Refitted:
     """A model trained on the rows before an origin, with what a backtest reads of a run."""
 
     def __init__(self, run: Any, source: Source, epochs: int) -> None:
-        config, options = run.config, replace(run.config.options, calendar=bool(run.preprocess.parts))
-        needs = Needs(options=options, model=run.model.config)
-        self.config, self.preprocess = config, fit_series(source, needs)
+        config, needs = run.config, Needs(options=run.config.options, model=run.model.config)
+        self.config = config
+        self.preprocess = replace(fit_series(source, needs), parts=run.preprocess.parts)  # the inputs are the run's
         recipe = replace(config.recipe, epochs=epochs, steps=None, images=None, checkpoint_every=None, patience=None)
         self.task: Any = task_of(run.kind, self.preprocess, recipe, run.objective)
         self.model = make_model(config, self.preprocess, run.kind, run.objective)
