@@ -153,6 +153,31 @@ def test_six_pictures_in_one_forward() -> None:
     assert made.back_a.shape == a.shape
 
 
+@pytest.mark.parametrize(
+    ("layers", "field"), [(1, (16, 2, -5)), (2, (34, 4, -11)), (3, (70, 8, -23)), (4, (142, 16, -47))]
+)
+def test_the_receptive_field_of_a_patch_is_what_its_logit_depends_on(layers: int, field: tuple[int, int, int]) -> None:
+    """Of the convolutions: instance normalisation, which sees whole maps, is left out."""
+    torch.manual_seed(0)
+    model = lamina.create_model(
+        "cyclegan", width=2, blocks=0, discriminator_width=1, discriminator_layers=layers, image_size=256
+    )
+    judge = model.discriminators.a
+    assert judge.field() == field
+    for name, module in list(judge.named_modules()):
+        if isinstance(module, nn.InstanceNorm2d) or type(module).__name__ == "InstanceNorm":
+            judge.set_submodule(name, nn.Identity())
+    for weight in judge.parameters():
+        weight.data.abs_()
+    x = torch.rand(1, 3, 256, 256, requires_grad=True)
+    logit = judge(x)
+    place = logit.shape[2] // 2
+    (slope,) = torch.autograd.grad(logit[0, 0, place, place], x)
+    seen = slope[0].abs().sum((0, 1)).nonzero()[:, 0]
+    side, jump, first = field
+    assert (int(seen.min()), int(seen.max())) == (first + place * jump, first + place * jump + side - 1)
+
+
 def test_new_weights_and_no_scale_after_instance_normalisation() -> None:
     torch.manual_seed(0)
     model = lamina.create_model("cyclegan", width=16, blocks=1)

@@ -151,6 +151,18 @@ class PatchGAN(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.output = nn.Conv2d(widths[-1], 1, 4, 1, 1)
 
+    def field(self) -> tuple[int, int, int]:
+        """What a logit is computed from, by the convolutions: the side of its patch, the distance between the patches
+        of neighbours, and the first pixel of the first patch, negative in the padding: (70, 8, -23) of the paper's
+        net. Instance normalisation adds mean and deviation of whole maps."""
+        side, jump, first = 1, 1, 0
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                (k, _), (stride, _) = layer.kernel_size, layer.stride
+                first -= int(layer.padding[0]) * jump
+                side, jump = side + (k - 1) * jump, jump * stride
+        return side, jump, first
+
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Raises ValueError for pictures with other channels, or too small for one patch."""
         expect_image(x_BCHW, self.channels, min_size=self.min_size)

@@ -179,6 +179,35 @@ def test_truncation_and_a_matrix_of_mixed_styles(stopped: lamina.Run, tmp_path: 
             stopped.generate(**options)
 
 
+def test_an_inspection_shows_styles_noise_and_walks(stopped: lamina.Run, tmp_path: Path) -> None:
+    """Of a net that has not grown up, too: real pictures are lowered to its size."""
+    page = stopped.inspection()
+    seen, generator = page.seen, stopped.model.generator
+    names = [section.name for section in page.sections]
+    assert names == ["mixing", "noise", "walks", "balance", "nearest"]
+    assert seen.change_N.shape == (4,)
+    w = generator.styles(generator.draw(32, stopped.config.recipe.seed))
+    whole, other = generator.pictured(w[:16]), generator.pictured(w[16:])
+    assert seen.change_N[0].item() == pytest.approx(float((other - whole).abs().mean()) * 127.5, rel=1e-5)
+    last = generator.pictured(torch.cat([w[:16, :3], w[16:, 3:]], 1))
+    assert seen.change_N[3].item() == pytest.approx(float((last - whole).abs().mean()) * 127.5, rel=1e-5)
+    assert seen.noise_deviation_NCSS.shape == (4, 1, 8, 8)
+    weights = [part.noise_weight for part in generator.modules() if hasattr(part, "noise_weight")]
+    kept = [weight.data.clone() for weight in weights]
+    for weight in weights:
+        weight.data.zero_()
+    assert stopped.inspect().noise_deviation_NCSS.abs().max() < 1e-6
+    for weight, value in zip(weights, kept, strict=True):
+        weight.data.copy_(value)
+    assert dict(page.predictions)["size of pictures"] == "8 pixels"
+    assert main(["inspect", str(stopped.path), "--out", str(tmp_path / "seen")]) == 0
+    assert {"mixing.png", "noise.png", "walks.png"} <= {path.name for path in (tmp_path / "seen").iterdir()}
+    html = stopped.report().read_text(encoding="utf-8")
+    assert "Layers 0 to 1 of the row, 2 to 3 of the column" in html
+    with pytest.raises(UsageError, match="class is for models that predict classes"):
+        stopped.inspect(target=3)
+
+
 def test_progan_has_no_styles(pictures: Path, tmp_path: Path) -> None:
     objective = {**GROWING, "name": "wasserstein-gp"}
     objective.pop("r1")
@@ -189,6 +218,7 @@ def test_progan_has_no_styles(pictures: Path, tmp_path: Path) -> None:
     assert run.generate(count=2)[0].shape == (8, 8, 1)
     with pytest.raises(UsageError, match="truncation is for generators with styles, which this net is not"):
         run.generate(truncation=0.5)
+    assert [section.name for section in run.inspection().sections] == ["walks", "balance", "nearest"]
 
 
 @pytest.mark.parametrize("model", ["stylegan", "stylegan2"])

@@ -21,6 +21,7 @@ from torch import Tensor
 import lamina
 from lamina.cli.main import main
 from lamina.errors import DataError, UsageError
+from lamina.runs.image.cycles import framed
 from lamina.runs.training import Training, prepare
 from lamina.tasks.adversarial.cycle import ImageTranslation, Pool
 from lamina.tasks.adversarial.cycle_options import CycleOptions
@@ -305,6 +306,41 @@ def test_a_picture_of_each_side_there_and_back_is_kept_of_each_epoch(trained: la
     pictures = trained.directory.epoch_pictures()
     assert sorted(pictures) == [1, 2, 3]
     assert "Pictures during training" in trained.report().read_text(encoding="utf-8")
+
+
+def test_an_inspection_shows_cycles_and_patches(trained: lamina.Run, tmp_path: Path) -> None:
+    page = trained.inspection()
+    assert [section.name for section in page.sections] == ["cycles", "patches", "balance"]
+    model = trained.model
+    for side, (there, back), judge in (
+        ("A", (model.generators.a_to_b, model.generators.b_to_a), model.discriminators.b),
+        ("B", (model.generators.b_to_a, model.generators.a_to_b), model.discriminators.a),
+    ):
+        cycle = page.seen.sides[side]
+        fake = there(cycle.real_NCHW)
+        torch.testing.assert_close(cycle.fake_NCHW, fake, rtol=0, atol=1e-5)
+        error = (back(fake) - cycle.real_NCHW).abs().mean((1, 2, 3)) * 127.5
+        torch.testing.assert_close(cycle.error_N, error, rtol=0, atol=1e-3)
+        torch.testing.assert_close(cycle.fake_score_Nhw, judge(fake)[:, 0], rtol=0, atol=1e-5)
+    assert page.seen.field == model.discriminators.a.field()
+    assert main(["inspect", str(trained.path), "--out", str(tmp_path / "seen")]) == 0
+    assert {"inspect.html", "cycles.png", "patches.png"} <= {path.name for path in (tmp_path / "seen").iterdir()}
+    assert main(["inspect", str(trained.path), "--image", "x.png"]) == 2
+    assert "There and back" in trained.report().read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="stage is for models that predict classes"):
+        trained.inspection(stage=1)
+
+
+def test_frames_are_where_the_patches_are() -> None:
+    """The highest score in the first row and column, whose patch begins in the padding; the lowest in the last."""
+    score = np.zeros((3, 3))
+    score[0, 0], score[2, 1] = 1.0, -1.0
+    drawn = framed(np.zeros((224, 224, 1), dtype=np.uint8), score, (70, 64, -31))
+    green, red = ((drawn == colour).all(2) for colour in ((26, 152, 80), (215, 48, 39)))
+    rows, columns = np.nonzero(green)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 38, 0, 38)
+    rows, columns = np.nonzero(red)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (97, 166, 33, 102)
 
 
 def test_a_pool_that_is_empty_is_restored_empty() -> None:

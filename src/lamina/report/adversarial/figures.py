@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def over_training(history: Sequence[Mapping[str, float]], names: Mapping[str, str]) -> dict[str, tuple[Floats, Floats]]:
+    """A line for each named metric of the epochs, of validation data where they were evaluated; finite values only."""
+    found = {}
+    for line, metric in names.items():
+        rows = [(row["epoch"], row.get(f"validation_{metric}", row.get(f"train_{metric}"))) for row in history]
+        points = np.array([(x, y) for x, y in rows if y is not None and np.isfinite(y)], dtype=np.float64)
+        if len(points):
+            found[line] = (points[:, 0], points[:, 1])
+    return found
+
+
 def lines(
     found: Mapping[str, tuple[Floats, Floats]], x_name: str, y_name: str, alt: str, band: Sequence[float] = ()
 ) -> Markup:

@@ -24,6 +24,8 @@ class AdversarialPage:
     predictions: Sequence[tuple[str, str]]
     """what was found, in words"""
     facts: Mapping[str, str] = field(default_factory=dict)
+    what: str = "how generator and discriminator fared, and how near samples are to training data"
+    """shown, in a line"""
     target: str = ""
     random: bool = False
 

@@ -50,12 +50,17 @@ class AdversarialInspection:
 def inspect_samples(run: Opened) -> AdversarialPage:
     """``Run.inspect`` of an adversarial network, with its page."""
     seen = inspected(run)
+    return page(run, seen, sections_of(run, seen), findings(run, seen))
+
+
+def page(run: Opened, seen: Any, sections: Sequence[Section], found: Sequence[tuple[str, str]]) -> AdversarialPage:
+    """The page of what was seen of a run."""
     return AdversarialPage(
         name=run.directory.name,
         model=run.config.name,
         seen=seen,
-        sections=sections_of(run, seen),
-        predictions=findings(run, seen),
+        sections=sections,
+        predictions=found,
         facts={"model": run.config.name, "weights": f"the last of {run.path}", "data": run.config.data_name},
     )
 
@@ -106,15 +111,15 @@ def sections_of(run: Opened, seen: AdversarialInspection | None = None) -> list[
 
 def _balance(run: Opened, seen: AdversarialInspection) -> list[Block]:
     charts = []
-    if scores := _over_training(run, {"real": "real_score", "generated": "fake_score"}):
+    if scores := figures.over_training(run.history, {"real": "real_score", "generated": "fake_score"}):
         svg = figures.lines(scores, "epoch", "score", "Scores over training")
         note = "Mean scores of validation samples; apart, the discriminator tells them from each other."
         charts.append(Chart(title="Scores of the discriminator", svg=svg, note=note))
-    if verdict := _over_training(run, {"rightly judged": "verdict"}):
+    if verdict := figures.over_training(run.history, {"rightly judged": "verdict"}):
         svg = figures.lines(verdict, "epoch", "share", "Share rightly judged over training", (0.5, *BALANCED))
         note = "0.5: it cannot tell them; above 0.98 or below 0.02 (dashed) one of the players has won."
         charts.append(Chart(title="Verdicts", svg=svg, note=note))
-    if losses := _over_training(run, {"generator": "loss", "discriminator": "discriminator_loss"}):
+    if losses := figures.over_training(run.history, {"generator": "loss", "discriminator": "discriminator_loss"}):
         svg = figures.lines(losses, "epoch", "loss", "Losses of the players over training")
         charts.append(Chart(title="Losses", svg=svg, note="Against each other: neither says how good samples are."))
     norms = seen.gradient_norm_ND.double().numpy()
@@ -126,17 +131,6 @@ def _balance(run: Opened, seen: AdversarialInspection) -> list[Block]:
     note += " A gradient penalty holds it near 1 (dashed)." if penalised else ""
     charts.append(Chart(title="Gradients of the discriminator", svg=svg, note=note))
     return [Charts(charts=charts)]
-
-
-def _over_training(run: Opened, names: dict[str, str]) -> dict[str, tuple[Floats, Floats]]:
-    """A line for each named metric that was evaluated after each epoch, finite values only."""
-    found = {}
-    for line, metric in names.items():
-        rows = [(row["epoch"], row.get(f"validation_{metric}", row.get(f"train_{metric}"))) for row in run.history]
-        points = np.array([(x, y) for x, y in rows if y is not None and np.isfinite(y)], dtype=np.float64)
-        if len(points):
-            found[line] = (points[:, 0], points[:, 1])
-    return found
 
 
 def _nearest_blocks(run: Opened, seen: AdversarialInspection) -> list[Block]:

@@ -12,9 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lamina.errors import UsageError
+from lamina.report.blocks import Section
+from lamina.report.content import Outcome, ReportContent
 from lamina.runs.adversarial.generation import class_number, codes, kept_pictures, raw_model, recalibrated
+from lamina.runs.adversarial.inspection import findings, page, sections_of
+from lamina.runs.adversarial.style_inspection import style_findings, style_inspected, style_sections
 from lamina.runs.adversarial.views import AdversarialImageView
 from lamina.runs.evaluation import predicting
+from lamina.runs.views.training_pictures import training_pictures
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,18 @@ class StyleView(AdversarialImageView):
         measured = nullcontext() if options.recalibrate is None else recalibrated(self.run, model, options.recalibrate)
         with predicting(model), measured:
             return self.shown(self.pictures(model.generator, options), options.full_size)
+
+    def sections(self, content: ReportContent, outcome: Outcome) -> list[Section]:
+        seen = style_inspected(self)
+        return [*training_pictures(self.run), *sections_of(self.run, seen), *style_sections(self, seen)]
+
+    def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> Any:
+        """As of every adversarial network, and mixed styles, noise on and off, walks in w. Raises UsageError for a
+        class and a stage."""
+        self.refuse_target(target, stage)
+        seen = style_inspected(self)
+        sections = [*style_sections(self, seen), *sections_of(self.run, seen)]
+        return page(self.run, seen, sections, [*style_findings(self, seen), *findings(self.run, seen)])
 
     def columns(self, options: Any) -> int | None:
         return None if options.style_mix is None else options.style_mix[1] + 1

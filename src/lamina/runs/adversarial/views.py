@@ -70,10 +70,14 @@ class AdversarialView(View):
     def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> InspectionPage:
         """How the players fared, the critic's gradients, and the nearest training sample of each sample. Raises
         UsageError for a class and a stage."""
+        self.refuse_target(target, stage)
+        return inspect_samples(self.run)
+
+    def refuse_target(self, target: str | int | None, stage: int | None) -> None:
+        """Raises UsageError where one is given."""
         if target is not None or stage is not None:
             what = "class" if target is not None else "stage"
             raise UsageError(f"{what} is for models that predict classes, but {self.run.path} generates")
-        return inspect_samples(self.run)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,12 +13,14 @@ from lamina.data.image.items import image_item, images_of
 from lamina.data.image.resizing import convert_channels
 from lamina.data.protocols import Preprocess
 from lamina.data.source import Source
-from lamina.errors import DataError
+from lamina.errors import DataError, UsageError
+from lamina.report.adversarial.inspection import AdversarialPage
 from lamina.report.blocks import Section
 from lamina.report.content import Outcome, ReportContent
 from lamina.report.picture_grid import grid_png
 from lamina.runs.data import parts_of
 from lamina.runs.evaluation import like, predicting
+from lamina.runs.image.cycles import CycleInspection, cycle_findings, cycle_sections, cycles_of
 from lamina.runs.image.view import ImageView
 from lamina.runs.image.whole import through
 from lamina.runs.views.base import TrainingSamples
@@ -62,6 +64,9 @@ def triptychs(preprocess: Preprocess, model: nn.Module, x: dict[str, torch.Tenso
 class ImageTranslationView(ImageView):
     """Translation, and pictures of cycles."""
 
+    inspects: ClassVar[str] = ""
+    has_stages: ClassVar[bool] = False
+
     @classmethod
     def training_samples(cls, task: Task, preprocess: Preprocess, source: Source, seed: int) -> TrainingSamples:
         return TranslatedPictures(preprocess, some_of(task, preprocess, source))
@@ -87,8 +92,28 @@ class ImageTranslationView(ImageView):
             found.append(task.format_prediction({"picture": y_BCHW[0]}, images.target))
         return found
 
+    def seen(self) -> CycleInspection:
+        """A few pictures of each side and their cycles."""
+        return cycles_of(self.run, some_of(self.run.task, self.run.preprocess, self.run.source))
+
     def sections(self, content: ReportContent, outcome: Outcome) -> list[Section]:
-        return training_pictures(self.run)
+        return [*training_pictures(self.run), *cycle_sections(self.run, self.seen())]
+
+    def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> Any:
+        """Cycles of some pictures, and what the discriminators look at. Raises UsageError for a class and a stage."""
+        if target is not None or stage is not None:
+            what = "class" if target is not None else "stage"
+            raise UsageError(f"{what} is for models that predict classes, but {self.run.path} translates")
+        seen = self.seen()
+        return AdversarialPage(
+            name=self.run.directory.name,
+            model=self.run.config.name,
+            seen=seen,
+            sections=cycle_sections(self.run, seen),
+            predictions=cycle_findings(seen),
+            facts={"model": self.run.config.name, "weights": f"the last of {self.run.path}"},
+            what="pictures there and back, and the patches that the discriminators judge",
+        )
 
 
 def some_of(task: Task, preprocess: Preprocess, source: Source) -> dict[str, torch.Tensor]:

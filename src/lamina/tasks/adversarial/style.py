@@ -195,8 +195,8 @@ class StyleAdversarial(Adversarial):
             "(--objective.stable-images, --objective.fade-images, or a longer training)"
         ]
 
-    def _follow(self, generator: Any) -> None:
-        """The size of the generator's pictures."""
+    def follow(self, generator: Any) -> None:
+        """Real pictures from now on are of the size that the generator makes."""
         self.side = getattr(generator, "side", self.shape[-1])
         self.fade = float(generator.faded) if getattr(generator, "fades", False) else 1.0
 
@@ -217,7 +217,7 @@ class StyleAdversarial(Adversarial):
             for player in self.players:
                 growing: Any = engine.plain[player]
                 growing.grow(stage, engine.phase.fade)
-        self._follow(engine.plain[GENERATOR])
+        self.follow(engine.plain[GENERATOR])
         return super().update(batches, engine)
 
     def input(self, batch: Batch) -> Tensor:
@@ -255,7 +255,7 @@ class StyleAdversarial(Adversarial):
         return options.path_length * options.path_interval * penalty, logs
 
     def evaluate_step(self, model: Any, batch: Batch, metrics: Any) -> None:
-        self._follow(model.generator)
+        self.follow(model.generator)
         super().evaluate_step(model, batch, metrics)
 
     # ------------------------------------------------------------------ what is carried
