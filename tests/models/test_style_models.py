@@ -205,6 +205,108 @@ def test_the_generator_of_stylegan_written_plainly() -> None:
     torch.testing.assert_close(generator(z), conv(generator.to_rgb[2], x, 1.0), **CLOSE)
 
 
+def filtered(x: Tensor, pad: tuple[int, int], gain: float = 1.0) -> Tensor:
+    """The filter [1, 3, 3, 1] as a plain convolution of each channel, padded by zeros before and after."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype)
+    kernel = torch.outer(taps, taps) * gain / 64
+    whole = F.pad(x, (*pad, *pad))
+    return F.conv2d(whole, kernel[None, None].repeat(x.shape[1], 1, 1, 1), groups=x.shape[1])
+
+
+def test_the_generator_of_stylegan2_written_plainly() -> None:
+    """A kernel for each sample, the picture added up over the sizes."""
+    generator = net("stylegan2").generator
+    z = normal(3, 5)
+    w = z / ((z**2).mean(1, keepdim=True) + 1e-8).sqrt()
+    for layer in generator.mapping.layers:
+        w = w @ (layer.weight * 0.01 / math.sqrt(layer.weight.shape[1])).T + layer.bias * 0.01
+        w = lrelu(w) * math.sqrt(2)
+
+    def conv(layer: Any, x: Tensor, up: bool = False, demodulate: bool = True) -> Tensor:
+        style = w @ (layer.style.weight / 2).T + layer.style.bias
+        out = []
+        for b in range(3):
+            kernel = layer.weight / math.sqrt(layer.weight[0].numel()) * style[b][None, :, None, None]
+            if demodulate:
+                kernel = kernel / ((kernel**2).sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+            one = x[b : b + 1]
+            if up:  # zeros between the pixels, then the convolution turned round: the transposed one
+                spread = torch.zeros(1, x.shape[1], 2 * x.shape[2] - 1, 2 * x.shape[3] - 1, dtype=x.dtype)
+                spread[:, :, ::2, ::2] = one
+                out.append(F.conv2d(F.pad(spread, (2, 2, 2, 2)), kernel.flip(2, 3)))
+            else:
+                out.append(F.conv2d(one, kernel, padding=kernel.shape[-1] // 2))
+        found = torch.cat(out)
+        return filtered(found, (1, 1), 4) if up else found
+
+    def layer_of(n: int, x: Tensor, up: bool = False) -> Tensor:
+        layer = generator.layers[n]
+        x = conv(layer.conv, x, up) + layer.strength * getattr(generator, f"noise_{n}")
+        return lrelu(x + layer.bias[:, None, None]) * math.sqrt(2)
+
+    def to_rgb(i: int, x: Tensor) -> Tensor:
+        layer = generator.to_rgb[i]
+        return conv(layer.conv, x, demodulate=False) + layer.bias[:, None, None]
+
+    x = layer_of(0, generator.constant[None].repeat(3, 1, 1, 1))
+    picture = to_rgb(0, x)
+    for i in (1, 2):
+        x = layer_of(2 * i, layer_of(2 * i - 1, x, up=True))
+        spread = torch.zeros(3, 3, 2 * picture.shape[2], 2 * picture.shape[3], dtype=x.dtype)
+        spread[:, :, ::2, ::2] = picture
+        picture = filtered(spread, (2, 1), 4) + to_rgb(i, x)
+    torch.testing.assert_close(generator(z), picture, **CLOSE)
+
+
+def test_the_discriminator_of_stylegan2_written_plainly() -> None:
+    discriminator = net("stylegan2").discriminator
+    x = normal(4, 3, 16, 16)
+
+    def conv(layer: Any, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+        weight = layer.weight / math.sqrt(layer.weight[0].numel())
+        return F.conv2d(x, weight, layer.bias, stride, padding)
+
+    def unit(x: Tensor) -> Tensor:
+        return lrelu(x) * math.sqrt(2)
+
+    y = unit(conv(discriminator.from_rgb, x))
+    for block in discriminator.blocks:
+        main = unit(conv(block.conv1, y, padding=1))
+        main = unit(conv(block.conv2, filtered(main, (2, 2)), stride=2))
+        y = (main + conv(block.skip, filtered(y, (1, 1)), stride=2)) / math.sqrt(2)
+    variance = ((y - y.mean(0)) ** 2).mean(0)
+    extra = (variance + 1e-8).sqrt().mean().expand(4, 1, 4, 4)
+    y = unit(conv(discriminator.conv, torch.cat([y, extra], 1), padding=1)).flatten(1)
+    y = unit(y @ (discriminator.dense.weight / math.sqrt(96)).T + discriminator.dense.bias)
+    y = y @ (discriminator.output.weight / math.sqrt(6)).T + discriminator.output.bias
+    torch.testing.assert_close(discriminator(x), y, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "pad"), [(1, 1, (1, 1)), (2, 1, (2, 1)), (1, 2, (2, 2)), (3, 2, (3, 0)), (1, 2, (1, 1))]
+)
+def test_a_filter_is_differentiated_twice_as_its_convolution(up: int, down: int, pad: tuple[int, int]) -> None:
+    """Sides that a step of ``down`` does not divide, taps that are not symmetric."""
+    taps = (1.0, 3.0, 2.0, 0.5)
+    x = normal(2, 3, 7, 6).requires_grad_()
+
+    def slopes(out: Tensor) -> tuple[Tensor, Tensor]:
+        (first,) = torch.autograd.grad((out.tanh() * normal(*out.shape, seed=5)).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad((first**3).sum(), x)
+        return first.detach(), second
+
+    spread = torch.zeros(2, 3, 7, up, 6, up, dtype=torch.float64)
+    spread[:, :, :, 0, :, 0] = 1
+    whole = x[:, :, :, None, :, None] * spread
+    kernel = torch.tensor(taps, dtype=torch.float64).flip(0) / sum(taps)
+    plain = F.conv2d(
+        F.pad(whole.reshape(2, 3, 7 * up, 6 * up), (*pad, *pad)),
+        torch.outer(kernel, kernel)[None, None].repeat(3, 1, 1, 1), stride=down, groups=3,
+    )  # fmt: skip
+    for found, wanted in zip(slopes(fir(x, taps, up=up, down=down, pad=pad)), slopes(plain), strict=True):
+        torch.testing.assert_close(found, wanted, **CLOSE)
+
+
 @pytest.mark.parametrize("name", ["stylegan", "progan"])
 def test_the_growing_discriminator_written_plainly(name: str) -> None:
     discriminator = net(name).discriminator

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lamina
-from lamina.errors import DataError
+from lamina.errors import DataError, UsageError
 from lamina.weights.loading import load_weights
 
 TINY = {"image_size": 8, "base": 16, "widest": 4, "latent": 4, "style": 4, "mapping_layers": 2}
@@ -49,3 +49,22 @@ def test_pickles_of_nvidia_are_refused_with_advice(tmp_path: Path, monkeypatch: 
     (tmp_path / "ffhq.pkl").write_bytes(pickle.dumps({"G_ema": module.Network()}))
     with pytest.raises(DataError, match=r"torch_utils.persistence.Network.*NVIDIA's StyleGAN pickles hold code"):
         load_weights(lamina.create_model("stylegan2", **TINY).generator, tmp_path / "ffhq.pkl")
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator", "whole"])
+def test_nets_of_lucidrains_are_another_function_and_refused(tmp_path: Path, part: str) -> None:
+    """Checkpoints {"GAN": ..., "version": ...} of stylegan2_pytorch.py, and their parts, saved with safetensors too."""
+    generator = {
+        "G.initial_block": (1, 4, 4, 4), "G.initial_conv.weight": (4, 4, 3, 3), "G.blocks.0.to_style1.weight": (4, 4),
+        "G.blocks.0.to_noise1.weight": (4, 1), "G.blocks.0.conv1.weight": (4, 4, 3, 3), "S.net.0.weight": (4, 4),
+    }  # fmt: skip
+    discriminator = {"D.blocks.0.conv_res.weight": (4, 3, 1, 1), "D.blocks.0.net.0.weight": (4, 3, 3, 3)}
+    shapes = {"generator": generator, "discriminator": discriminator, "whole": {**generator, **discriminator}}[part]
+    state = {name if part == "whole" else name.split(".", 1)[1]: torch.randn(shape) for name, shape in shapes.items()}
+    torch.save({"GAN": state, "version": "1.9.0"} if part == "whole" else state, tmp_path / "model_0.pt")
+    model = lamina.create_model("stylegan2", **TINY)
+    before = [weight.clone() for weight in model.parameters()]
+    for net in (model, model.generator, model.discriminator):
+        with pytest.raises(UsageError, match=r"lucidrains/stylegan2-pytorch, which is not this .*rosinality"):
+            load_weights(net, tmp_path / "model_0.pt")
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))

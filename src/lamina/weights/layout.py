@@ -41,6 +41,21 @@ class Layout:
         return Translation(dict(self.names(model)), ignored, transposed, zeros, leading)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OtherFunction:
+    """A project that has an architecture of this name whose function is another, so that its weights are refused."""
+
+    source: str
+    marks: tuple[str, ...]
+    """regular expressions (search) of names that its files have, and no others: one is enough"""
+    reason: str
+    """what differs, and what to do, as the end of a sentence"""
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Whether names of a file are this project's."""
+        return any(re.search(mark, name) for name in names for mark in self.marks)
+
+
 @dataclass(frozen=True)
 class Translation:
     """The names of a layout and ours, for one model."""

@@ -113,6 +113,9 @@ def fitted(
     """
     ours = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     kind = type(model).__name__
+    for other in _of(model, "OTHERS"):
+        if other.has(state.tensors):
+            raise UsageError(f"{state.label} holds a net of {other.source}, which is not this {kind}: {other.reason}")
     best = _best(model, ours, state, reset_head)
     expect_same_function(best.layout.source, state, model)
     vocabulary = getattr(model, "vocab_size", None)
@@ -171,17 +174,23 @@ def _notes(best: Match, ours: Mapping[str, Tensor], model: nn.Module) -> tuple[s
 
 def layouts_of(model: nn.Module) -> Sequence[Layout]:
     """The layouts of other projects for a model's architecture; none for a model that is not one of ours."""
+    module = type(model).__module__
+    return _of(model, "LAYOUTS") if module.startswith("lamina.models.") else _layouts_of_package(module)
+
+
+def _of(model: nn.Module, name: str) -> Sequence[Any]:
+    """What the file of an architecture of ours in this package has under a name; nothing where there is none."""
     package, _, architecture = type(model).__module__.rpartition(".")
     if package != "lamina.models":
-        return _layouts_of_package(type(model).__module__)
-    name = f"lamina.weights.{architecture}"
+        return ()
+    file = f"lamina.weights.{architecture}"
     try:
-        layouts: Sequence[Layout] = importlib.import_module(name).LAYOUTS
+        found: Sequence[Any] = getattr(importlib.import_module(file), name, ())
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if error.name != file:
             raise
         return ()
-    return layouts
+    return found
 
 
 def _layouts_of_package(module: str) -> Sequence[Layout]:

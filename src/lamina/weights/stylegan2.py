@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from lamina.models.stylegan2 import Discriminator, Generator
-from lamina.weights.layout import Layout
+from lamina.weights.layout import Layout, OtherFunction
 
 
 def _rosinality(model: nn.Module) -> Iterable[tuple[str, str]]:
@@ -53,3 +53,14 @@ LAYOUTS = (
         zeros=(r"latent_avg",),  # the mean of w: where there is none, truncation takes that of 4,096 z
     ),
 )
+
+OTHERS = (
+    OtherFunction(
+        source="lucidrains/stylegan2-pytorch",
+        marks=(r"\bblocks\.\d+\.to_(style|noise)[12]\.", r"\bblocks\.\d+\.conv_res\."),
+        reason="its layers are not equalised, z is brought to length 1, noise is scaled for each channel, sizes change "
+        "bilinearly, and its discriminator compares no samples; weights of rosinality/stylegan2-pytorch, into which "
+        "NVIDIA's are converted, fit",
+    ),
+)
+"""projects of the same names, whose nets are not the paper's"""
