@@ -27,8 +27,26 @@ def contents(run: Run) -> dict[str, bytes | Path]:
     names = dict.fromkeys((*RUN_FILES, *preprocess_files(run.directory.read("preprocess.json"))))
     found: dict[str, bytes | Path] = {name: run.path / name for name in names if (run.path / name).is_file()}
     for name in ("config.yaml", "card.json", "data.json"):
-        found[name] = _dumped(name, without_places(run.directory.read(name)))
+        found[name] = _dumped(name, without_places(run.directory.read(name))).encode()
+    for name, content in found.items():
+        if name.endswith((".json", ".yaml")):
+            text = content.read_text(encoding="utf-8") if isinstance(content, Path) else content.decode()
+            found[name] = scrubbed(text, run).encode()
     return found
+
+
+def scrubbed(text: str, run: Run) -> str:
+    """A text in which the paths of the run's data are their last parts."""
+    config = run.directory.read("config.yaml")
+    given = [one for key in ("data", *PLACES) for one in _listed(config.get(key))]
+    places = {place for place in given if isinstance(place, str) and is_path(place) and len(PurePath(place).parts) > 1}
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(place, PurePath(place).name)
+    return text
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def without_places(value: Any) -> Any:
@@ -58,7 +76,7 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _dumped(name: str, value: Mapping[str, Any]) -> bytes:
+def _dumped(name: str, value: Mapping[str, Any]) -> str:
     if name.endswith(".yaml"):
-        return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True).encode()
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+        return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

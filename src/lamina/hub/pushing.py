@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import DataError, LaminaError, UsageError
-from lamina.hub.contents import contents
+from lamina.hub.contents import contents, scrubbed
 from lamina.hub.model_card import model_card
 from lamina.runs.run import Run, open_run
 from lamina.runs.weights import digest
@@ -33,9 +33,8 @@ def push(
     repository, branch = match["repository"], match["revision"] or MAIN
     opened = run if isinstance(run, Run) else open_run(run)
     files = contents(opened)
-    files["README.md"] = model_card(
-        opened, f"hf:{repository}" + ("" if branch == MAIN else f"@{branch}"), licence
-    ).encode()
+    opens = f"hf:{repository}" + ("" if branch == MAIN else f"@{branch}")
+    files["README.md"] = scrubbed(model_card(opened, opens, licence), opened).encode()
     text = message or f"{opened.config.name}, weights {digest(opened.directory.weights)[:12]}"
     try:
         with quiet():
