@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz clean
+.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz studio clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -18,6 +18,7 @@ help:
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
 	@echo "make fuzz         the server fuzzed by schemathesis, and its memory over 5,000 requests"
+	@echo "make studio       the studio in headless Chromium, as a person uses it"
 	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
 	@echo "make series       forecasters on ETTh1, remaining life, anomalies (LAMINA_DATA); SET=NAME for one; about an hour"
 	@echo "make autoencoders density, anomalies, denoising, reduction, samples (LAMINA_DATA); SET=NAME for one; about an hour"
@@ -107,6 +108,14 @@ bench: .peers/.ready $(VENV)/.ready
 	$(PYTHON) -m venv .fuzz
 	.fuzz/bin/python -m pip install --quiet "schemathesis>=4"
 	@touch $@
+
+# The studio in headless Chromium (Debian's), driven by playwright-core of npm.
+.studio/node_modules/playwright-core: .studio/.ready
+	npm install --silent --no-save --prefix .studio playwright-core@1
+	@touch $@
+
+studio: .studio/node_modules/playwright-core
+	.studio/bin/python -m benchmarks.studio
 
 fuzz: .fuzz/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.serving_endurance --schemathesis .fuzz/bin/schemathesis

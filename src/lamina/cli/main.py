@@ -35,6 +35,7 @@ VERBS = {
     "report": "the report of a run, written anew",
     "search": "search a model's options and its recipe",
     "convert": "published weights with Lamina's names",
+    "studio": "explore, train, try and compare in the browser",
     "claims": "experiments that test statements of the field",
     "reproduce": "run published recipes and record their results",
 }

@@ -46,7 +46,8 @@ def command(argv: Sequence[str]) -> int:
     check_engine(args.engine)
     expect_installed()
 
-    from lamina.serving.server import KEY, address_of, bound, key_of_environment, serve
+    from lamina.serving.address import address_of, bound
+    from lamina.serving.server import KEY, key_of_environment, serve
 
     key = key_of_environment()
     listening = bound(args.host, args.port)

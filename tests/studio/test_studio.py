@@ -1,0 +1,251 @@
+"""What the studio does, without a browser: each action is one call of the public API, which is shown beside it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lamina
+from lamina.cli.main import main
+from lamina.runs.directory import RunDirectory
+from lamina.studio import actions
+from lamina.studio.jobs import Trainings, safe_name
+from lamina.studio.shown import framed
+from waiting import until
+
+OLD_RUNS = Path(__file__).parent.parent / "runs" / "old_runs"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(OLD_RUNS, tmp_path_factory.mktemp("studio") / "runs"))
+
+
+def ran(code: str, **known: Any) -> Any:
+    """What the last line of a program that is shown gives."""
+    *lines, last = code.splitlines()
+    names: dict[str, Any] = {"Path": Path, **known}
+    exec("\n".join(lines), names)
+    return eval(last, names)
+
+
+def pad(strokes: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """A drawing as the pad gives it: ink where it is not transparent."""
+    layer = np.zeros((*strokes.shape, 4), np.uint8)
+    layer[..., 3] = strokes
+    return {"background": None, "layers": [layer], "composite": layer}
+
+
+def seven() -> np.ndarray[Any, Any]:
+    """A digit of the embedded set, as if it were drawn small in a corner of a large pad."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    image = digits.images[np.flatnonzero(digits.target == 7)[0]] * 15
+    found = np.zeros((280, 280), np.uint8)
+    found[20:100, 150:230] = np.kron(image, np.ones((10, 10))).clip(0, 255).astype(np.uint8)
+    return found
+
+
+def test_a_digit_that_is_drawn_is_predicted_by_the_program_that_is_shown(tmp_path: Path) -> None:
+    run = lamina.train("lenet5", data="digits", epochs=4, directory=tmp_path, report=False)
+    drawing = pad(seven())
+    found = actions.predict(tmp_path, run.path.name, None, drawing)
+    assert max(found.label, key=lambda name: found.label[name]) == "7"
+    assert ran(found.code, drawing=actions.as_drawing(drawing))[0]["probabilities"] == found.label
+    page = actions.look_inside(tmp_path, run.path.name, None, drawing)
+    assert "<html" in page.html
+    assert "inspection(drawing)" in page.code
+
+
+def test_a_drawing_is_cut_out_and_centred() -> None:
+    strokes = np.zeros((280, 280), np.uint8)
+    strokes[10:50, 200:220] = 255
+    drawing = actions.as_drawing(pad(strokes))
+    assert drawing.shape[0] == drawing.shape[1]
+    ys, xs = np.nonzero(drawing)
+    assert abs(ys.mean() - (drawing.shape[0] - 1) / 2) <= 1
+    assert abs(xs.mean() - (drawing.shape[1] - 1) / 2) <= 1
+    for nothing in (None, {}, pad(np.zeros((9, 9), np.uint8)), {"layers": []}):
+        assert actions.as_drawing(nothing) is None
+
+
+def test_rows_texts_and_pairs_are_tried_by_the_program_that_is_shown(runs: Path) -> None:
+    row = {column.name: 0.5 for column in lamina.open_run(runs / "table").preprocess.columns}
+    import json
+
+    found = actions.predict(runs, "table", json.dumps(row))
+    assert ran(found.code) == found.rows
+    translated = actions.predict(runs, "pairs", "3 March 2015", options='{"beam": 2}')
+    assert translated.text == ran(translated.code)[0]["translation"]
+    written = actions.generate(runs, "text", "the ", 3, 12)
+    assert written.text == "the " + ran(written.code)[0]
+    assert actions.generate(runs, "text", "the ", 4, 12, '{"temperature": 2.0}').text != written.text
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "options", "words"),
+    [
+        ("../../etc", "x", "", "no such run|choose a run"),
+        ("..", "x", "", "choose a run"),
+        ("none", "x", "", "no such run"),
+        (None, "x", "", "choose a run"),
+        ("table", None, "", "give a picture"),
+        ("table", "{", "", "no JSON"),
+        ("pairs", "x", "{", "JSON"),
+        ("pairs", "x", "[]", "JSON"),
+        ("pairs", "x", '{"bream": 2}', "beam"),
+        ("image", "/etc/passwd", "", "cannot|not"),
+        ("text", "x", "", "predict"),
+    ],
+)
+def test_what_cannot_be_tried_is_one_line(runs: Path, name: Any, item: Any, options: str, words: str) -> None:
+    import re
+
+    found = actions.predict(runs, name, item, options=options)
+    assert re.search(words, found.note), found.note
+    assert "\n" not in found.note
+    assert not found.rows
+
+
+def test_sliders_change_a_sample(tmp_path: Path) -> None:
+    run = lamina.train("vae", data="digits", steps=3, directory=tmp_path, report=False)
+    first, again, other = (actions.generate(tmp_path, run.path.name, "", seed, 4) for seed in (0, 0, 1))
+    assert len(first.pictures) == 4
+    assert all((a == b).all() for a, b in zip(first.pictures, again.pictures, strict=True))
+    assert any((a != b).any() for a, b in zip(first.pictures, other.pictures, strict=True))
+    assert all((a == b).all() for a, b in zip(ran(first.code), first.pictures, strict=True))
+    assert (
+        "/etc" not in actions.generate(tmp_path, run.path.name, "", 0, 2, '{"interpolate": ["/etc/a", "/etc/b"]}').code
+    )
+
+
+def test_an_architecture_is_drawn_layer_by_layer() -> None:
+    found = actions.explore("lenet5")
+    assert "LeCun" in found.html
+    assert "61,706" in found.html
+    assert actions.explore("lenet55").note.startswith("unknown model")
+    for name in ("dcgan", "gpt2", "seq2seq"):
+        assert actions.explore(name).html, name
+
+
+def test_runs_are_compared(runs: Path) -> None:
+    every = actions.compare(runs)
+    assert (
+        {row["run"] for row in every.rows}
+        == set(actions.run_names(runs))
+        == {p.name for p in runs.iterdir() if p.is_dir()}
+    )
+    two = actions.compare(runs, ["image", "stopped"])
+    assert [row["run"] for row in two.rows] == ["image", "stopped"]
+    assert "epochs" in two.html
+    assert {row["metric"] for row in actions.curves(runs, ["image"])} >= {"train_loss", "validation_loss"}
+    assert actions.compare(runs, ["../.."]).note
+
+
+def test_claims_are_listed_and_run() -> None:
+    assert {"xor", "momentum"} <= {row["claim"] for row in actions.claims()}
+    found = actions.run_claim("xor")
+    assert "<svg" in found.html or "<img" in found.html
+    assert found.note.startswith("holds")
+    assert actions.run_claim("xorr").note
+
+
+def test_a_training_is_planned_started_stopped_found_and_resumed(tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path)
+    given = {"epochs": 4000, "batch_size": 16, "report": False}
+    assert "model" in str(trainings.plan("mlp", "iris", {"epochs": 4000}).rows)
+    assert not list(tmp_path.iterdir())
+    begun = trainings.start("mlp", "iris", given)
+    name = begun.note
+    until(lambda: actions.curves(tmp_path, [name]), "a row of the curve")
+    assert "in training" in trainings.state(name)
+    other = Trainings(tmp_path)  # another browser, another studio
+    assert other.in_training() == [name]
+    assert "started elsewhere" in other.stop(name).note
+    assert "in training" in other.resume(name).note
+    second = trainings.start("mlp", "iris", {"epochs": 1, "report": False})
+    assert second.note != name
+    assert "stopping" in trainings.stop(name).note
+    until(lambda: not trainings.in_training(), "both to end")
+    assert "finished" in trainings.state(second.note)
+    assert "can be resumed" in trainings.state(name)
+    rows = len(lamina.open_run(tmp_path / name).history)
+    resumed = trainings.resume(name)
+    until(lambda: len(lamina.open_run(tmp_path / name).history) > rows, "the curve to go on")
+    trainings.stop(name)
+    until(lambda: not RunDirectory(tmp_path / name).is_locked() and not trainings.in_training(), "it to end")
+    assert "resume=True" in resumed.code
+    assert f"name='{name}'" in begun.code
+
+
+def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path)
+    assert "unknown model" in trainings.plan("lenet55", "digits", {}).note
+    assert "which data" in trainings.start("mlp", " ", {}).note
+    name = trainings.start("mlp", "irisses", {"epochs": 1}).note
+    until(lambda: trainings.processes[name].poll() is not None, "it to fail")
+    assert "irisses" in trainings.state(name)
+    assert "Error" not in trainings.state(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("<script>alert(1)</script>.csv", "scriptalert1script.csv"),
+        ("..", "file"),
+        ("../../x.csv", "x.csv"),
+        ("a b.csv", "ab.csv"),
+        ("größe.csv", "größe.csv"),
+        ("x" * 300 + ".csv", "x" * 96 + ".csv"),
+        ("", "file"),
+    ],
+)
+def test_names_of_uploads_are_no_paths_and_no_markup(given: str, kept: str) -> None:
+    assert safe_name(given) == kept
+
+
+def test_uploads_stay_in_the_folder_of_the_runs(tmp_path: Path) -> None:
+    for name in ("cat/a.png", "dog/b.png"):
+        (tmp_path / "up" / name).parent.mkdir(parents=True)
+        (tmp_path / "up" / name).write_bytes(b"x")
+    trainings = Trainings(tmp_path / "runs")
+    folder = Path(trainings.upload([str(tmp_path / "up" / name) for name in ("cat/a.png", "dog/b.png")]))
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == ["cat/a.png", "dog/b.png"]
+    assert folder.is_relative_to(tmp_path / "runs")
+    one = Path(trainings.upload([str(tmp_path / "up" / "cat" / "a.png")]))
+    assert one.name == "a.png"
+
+
+def test_a_page_in_the_page_is_escaped() -> None:
+    found = framed('<p class="a">&</p>', 'a "title"')
+    assert 'sandbox srcdoc="&lt;p class=&quot;a&quot;&gt;&amp;&lt;/p&gt;"' in found
+    assert "<p" not in found
+
+
+def test_the_page_is_built_and_shows_what_an_action_gave(runs: Path) -> None:
+    pytest.importorskip("gradio")
+    from lamina.studio.page import make_page, updates
+    from lamina.studio.shown import Shown
+
+    page = make_page(runs)
+    labels = {str(block.get_config().get("label")) for block in page.blocks.values()}
+    assert {"Draw", "Architecture", "Seed", "Curves", "Claim", "Runs in training"} <= labels
+    note = updates(Shown(note="<script>alert(1)</script>"), "x")[0]
+    assert "<script" not in str(note.value if hasattr(note, "value") else note)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [(["--host", "0.0.0.0"], "this machine alone"), (["--port", "99999"], "--port")]
+)
+def test_the_studio_is_for_this_machine_alone(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gradio")
+    assert main(["studio", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
