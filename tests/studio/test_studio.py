@@ -59,7 +59,7 @@ def test_a_digit_that_is_drawn_is_predicted_by_the_program_that_is_shown(tmp_pat
     assert ran(found.code, drawing=actions.as_drawing(drawing))[0]["probabilities"] == found.label
     page = actions.look_inside(tmp_path, run.path.name, None, drawing)
     assert "<html" in page.html
-    assert "inspection(drawing)" in page.code
+    assert "inspection(image=drawing)" in page.code
 
 
 def test_a_drawing_is_cut_out_and_centred() -> None:

@@ -69,10 +69,9 @@ def look_inside(runs: Path, name: str, item: Any, drawn: Any = None) -> Shown:
     if not takes:
         return Shown(code=_code(path, "run.inspection().html()"), html=run.inspection().html())
     if given is None:
-        raise UsageError("give a text to look at" if takes == "text" else "draw something, or give a picture")
-    if takes == "text":
-        return Shown(code=_code(path, f"run.inspection(text={words}).html()"), html=run.inspection(text=given).html())
-    return Shown(code=_code(path, f"run.inspection({words}).html()"), html=run.inspection(given).html())
+        raise UsageError(f"give a {takes} to look at, or draw one")
+    asked: Any = {takes: given}
+    return Shown(code=_code(path, f"run.inspection({takes}={words}).html()"), html=run.inspection(**asked).html())
 
 
 # ---------------------------------------------------------------------- try
@@ -91,7 +90,7 @@ def predict(runs: Path, name: str, item: Any, drawn: Any = None, options: str = 
     label = first.get("probabilities") if len(found) == 1 else None
     pictures = [value for one in found for value in one.values() if isinstance(value, np.ndarray) and value.ndim == 3]
     rows = [{key: value for key, value in one.items() if not isinstance(value, np.ndarray | Mapping)} for one in found]
-    text = str(first.get("translation") or "") if "translation" in first else ""
+    text = str(first.get("translation") or "")
     code = _code(path, f"run.predict({words}{_keywords(chosen)})")
     return Shown(code=code, label=label or {}, rows=rows[:200], pictures=pictures, text=text)
 
