@@ -132,10 +132,11 @@ def parser(name: str | None = None) -> Parser:
 
 
 def command(argv: Sequence[str]) -> int:
+    if several() or any(word.partition("=")[0] == "--devices" for word in argv):
+        # a process that is gone is named in one line: torch's own messages of it have twenty
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     if not several():
         return _command(argv)
-    # a process that is gone is named in one line: torch's own messages of it have twenty
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     from lamina.training.launching import from_the_first_line
 
     with from_the_first_line():

@@ -80,7 +80,9 @@ def _of_slurm(environ: Mapping[str, str]) -> Launcher:
     nodes = next((_number(environ, key) for key in ("SLURM_STEP_NUM_NODES", "SLURM_NNODES") if key in environ), usual)
     unequal = "," in environ.get("SLURM_STEP_TASKS_PER_NODE", "")
     local_world = world // max(1, nodes)
-    made = Launcher("SLURM", _number(environ, "SLURM_PROCID"), world, _number(environ, "SLURM_LOCALID", 0), local_world)
+    rank = _number(environ, "SLURM_PROCID")
+    local_rank = _number(environ, "SLURM_LOCALID", rank % max(1, local_world))
+    made = Launcher("SLURM", rank, world, local_rank, local_world)
     return _checked(made, 0 if unequal else nodes, "--ntasks-per-node")
 
 

@@ -97,7 +97,8 @@ class Started(ClusterEnvironment):  # type: ignore[misc]
 
     @property
     def main_address(self) -> str:
-        nodes = next((os.environ[key] for key in ("SLURM_STEP_NODELIST", "SLURM_NODELIST") if key in os.environ), "")
+        keys = ("SLURM_STEP_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST")
+        nodes = next((os.environ[key] for key in keys if key in os.environ), "")
         return os.environ.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes) or "127.0.0.1"
 
     @property
