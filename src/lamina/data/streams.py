@@ -55,6 +55,14 @@ class Stream(Protocol):
         """The same data in batches of another size."""
 
 
+@runtime_checkable
+class Elastic(Protocol):
+    """A stream whose remainder is cut in another way on another number of ranks."""
+
+    def with_count(self, count: int) -> Stream:
+        """The same data in so many batches, where that is how they are cut on another number of ranks."""
+
+
 @dataclass(frozen=True)
 class InMemory:
     """Samples held as tensors (dimension 0), in their stored type, on the device of training.
@@ -155,24 +163,43 @@ class Cut:
     batch_size: int
     whole: bool = False
     world: int = 1
+    fixed: int | None = None
+    """batches in an epoch, as on the number of processes with which training began; None: as above"""
+
+    def __post_init__(self) -> None:
+        if self.fixed is not None and self._apart and self._rest < self.world:
+            raise UsageError(
+                f"the last batch of an epoch has {self._rest} samples, too few for {self.world} processes: resume with "
+                f"--devices {self._rest} or less"
+            )
+
+    @property
+    def _full(self) -> int:
+        return self.samples // self.batch_size
 
     @property
     def _rest(self) -> int:
-        full, rest = divmod(self.samples, self.batch_size)
-        return rest if self.whole and 0 < full < FEW_BATCHES else 0
+        rest = self.samples % self.batch_size
+        return rest if self.whole and 0 < self._full < FEW_BATCHES else 0
+
+    @property
+    def _apart(self) -> bool:
+        """Whether the remainder is a batch of its own."""
+        if self.fixed is not None:
+            return self.fixed > self._full and self._rest > 0
+        return self._rest >= 2 * self.world
 
     @property
     def count(self) -> int:
         """Batches in an epoch."""
-        return self.samples // self.batch_size + (self._rest >= 2 * self.world)
+        return self._full + self._apart
 
     @property
     def sizes(self) -> list[int]:
         """Samples in each batch of an epoch."""
-        full, rest = self.samples // self.batch_size, self._rest
-        sizes = [self.batch_size] * full + [rest] * (rest >= 2 * self.world)
-        if 0 < rest < 2 * self.world:
-            sizes[-1] += rest
+        sizes = [self.batch_size] * self._full + [self._rest] * self._apart
+        if self._rest and not self._apart:
+            sizes[-1] += self._rest
         return sizes
 
     def blocks(self, order: Tensor) -> tuple[Tensor, ...]:
@@ -214,6 +241,8 @@ class Shuffled:
     world: int = 1
     whole: bool = False
     """whether an epoch of few batches leaves no sample out"""
+    fixed: int | None = None
+    """batches in an epoch, where training began on another number of ranks"""
 
     def __post_init__(self) -> None:
         if self.batch_size > len(self.samples):
@@ -226,14 +255,18 @@ class Shuffled:
 
     @property
     def _cut(self) -> Cut:
-        return Cut(len(self.samples), self.batch_size, self.whole, self.world)
+        return Cut(len(self.samples), self.batch_size, self.whole, self.world, self.fixed)
 
     @property
     def per_epoch(self) -> int:
         return self._cut.count
 
     def with_batch_size(self, batch_size: int) -> Shuffled:
-        return replace(self, batch_size=batch_size)
+        return replace(self, batch_size=batch_size, fixed=None)
+
+    def with_count(self, count: int) -> Shuffled:
+        """The same data in so many batches, where that is how they are cut on another number of ranks."""
+        return replace(self, fixed=count)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from lamina.data.streams import WEIGHT, Batch, Stream
+from lamina.data.streams import WEIGHT, Batch, Elastic, Stream
 from lamina.errors import DataError
 from lamina.training.engine import Engine
 
@@ -113,6 +113,8 @@ class Feeds:
         """Restore positions. Raises DataError if the length of a stream has changed."""
         for name, feed in self.feeds.items():
             epoch, index, per_epoch = state[name]
+            if feed.stream.per_epoch != per_epoch and isinstance(feed.stream, Elastic):
+                feed.stream = feed.stream.with_count(per_epoch)
             if feed.stream.per_epoch != per_epoch:
                 now = feed.stream.per_epoch
                 raise DataError(

@@ -162,6 +162,7 @@ class Windows:
     world: int = 1
     whole: bool = False
     """whether an epoch of few batches leaves no sample out"""
+    fixed: int | None = None
 
     def __post_init__(self) -> None:
         _expect_shares(self.batch_size, self.world)
@@ -184,14 +185,18 @@ class Windows:
 
     @property
     def _cut(self) -> Cut:
-        return Cut(self._count, self.batch_size, self.whole, self.world)
+        return Cut(self._count, self.batch_size, self.whole, self.world, self.fixed)
 
     @property
     def per_epoch(self) -> int:
         return self._cut.count
 
     def with_batch_size(self, batch_size: int) -> Windows:
-        return replace(self, batch_size=batch_size)
+        return replace(self, batch_size=batch_size, fixed=None)
+
+    def with_count(self, count: int) -> Windows:
+        """As ``data.streams.Shuffled.with_count``."""
+        return replace(self, fixed=count)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         spare = len(self.tokens_N) - 1 - self._count * self.window
@@ -223,6 +228,7 @@ class ByLength:
     world: int = 1
     whole: bool = False
     """whether an epoch of few batches leaves no sample out"""
+    fixed: int | None = None
 
     def __post_init__(self) -> None:
         _expect_shares(self.batch_size, self.world)
@@ -244,14 +250,18 @@ class ByLength:
 
     @property
     def _cut(self) -> Cut:
-        return Cut(len(self._kept), self.batch_size, self.whole, self.world)
+        return Cut(len(self._kept), self.batch_size, self.whole, self.world, self.fixed)
 
     @property
     def per_epoch(self) -> int:
         return self._cut.count
 
     def with_batch_size(self, batch_size: int) -> ByLength:
-        return replace(self, batch_size=batch_size)
+        return replace(self, batch_size=batch_size, fixed=None)
+
+    def with_count(self, count: int) -> ByLength:
+        """As ``data.streams.Shuffled.with_count``."""
+        return replace(self, fixed=count)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
