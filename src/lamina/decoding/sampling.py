@@ -16,6 +16,10 @@ from lamina.errors import UsageError
 from lamina.randomness import derive
 
 
+EXTREME = 1e9
+"""beyond this logits are no numbers any more"""
+
+
 def forbid(logits_BV: Tensor, forbidden: Sequence[int]) -> Tensor:
     """The logits with no probability left for the ``forbidden`` tokens."""
     if not forbidden:
@@ -44,12 +48,17 @@ class Sampling:
         if not 0 < self.temperature < math.inf:
             advice = "; greedy=True takes the most probable token" if self.temperature == 0 else ""
             raise UsageError(f"temperature must be above 0, got {self.temperature}{advice}")
+        if not 1 / EXTREME <= self.temperature <= EXTREME:
+            raise UsageError(f"temperature must lie between {1 / EXTREME:g} and {EXTREME:g}, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
             raise UsageError(f"top_k must be at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UsageError(f"top_p must lie in (0, 1], got {self.top_p}")
         if not 0 < self.repetition_penalty < math.inf:
             raise UsageError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
+        if not 1 / EXTREME <= self.repetition_penalty <= EXTREME:
+            lies = f"between {1 / EXTREME:g} and {EXTREME:g}"
+            raise UsageError(f"repetition_penalty must lie {lies}, got {self.repetition_penalty}")
 
     def choose(self, logits_BV: Tensor, uniform_B: Tensor, seen_BV: Tensor | None = None) -> Tensor:
         """One token per row, (B,): repetition penalty, temperature, top_k and top_p in this order, then the draw.
