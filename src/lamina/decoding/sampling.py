@@ -15,7 +15,6 @@ from torch import Tensor
 from lamina.errors import UsageError
 from lamina.randomness import derive
 
-
 EXTREME = 1e9
 """beyond this logits are no numbers any more"""
 
