@@ -53,9 +53,9 @@ def test_search_retrain_export_front_report(searched: Lamina) -> None:
         found.trial(1).point["model.hidden"]
     )
     Path("best.yaml").write_text(out)
-    assert searched("train", "--config", "best.yaml", "--name", "by-recipe", "--no-report")[0] == 0
+    assert searched("train", "--config", "best.yaml", "--name", "by-recipe")[0] == 0
 
-    status, out, err = searched("search", "retrain", folder, "--no-report")
+    status, out, err = searched("search", "retrain", folder)
     assert status == 0, err
     best = library.open_run("runs/mlp-iris-search-best")
     assert len(best.history) == 2  # the recipe's length, not that of trials
@@ -86,7 +86,6 @@ def test_search_retrain_export_front_report(searched: Lamina) -> None:
         (SMALL, "--space is missing"),
         ((*SMALL, "--space", "lr=0:1:log"), "log"),
         ((*SMALL, "--space", "lr=0.1"), "one"),
-        ((*SMALL, "--space", "lr=1e-3:1e-1", "--max-macs", "1", "--trials", "1"), "--max-macs"),
         ((*SMALL, "--space", "lr=1e-3:1e-1", "--workers", "0"), "--workers must be at least 1"),
         ((*SMALL, "--space", "lr=1e-3:1e-1", "--minimize", "size"), "minimize"),
     ],

@@ -73,17 +73,23 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _image(training: Training, samples: int, proxy: str) -> Tensor:
-    args, options = first_batch(training, samples)
-    if len(args) != 1 or options or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
-        raise UsageError(f"the proxy {proxy} is for models of one input of numbers")
-    return args[0]
+def _inputs(training: Training, samples: int, proxy: str) -> Tensor:
+    """The first so many training samples, however many a batch has."""
+    found: list[Tensor] = []
+    for batch in training.stream.batches(0):
+        args, options = training.parts.preprocess.call(batch)
+        if len(args) != 1 or options or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
+            raise UsageError(f"the proxy {proxy} is for models of one input of numbers")
+        found.append(args[0])
+        if sum(map(len, found)) >= samples:
+            break
+    return torch.cat(found)[:samples]
 
 
 def synflow(training: Training) -> float:
     """Synaptic flow (Tanaka et al., NeurIPS 2020), its logarithm: the sum over weights of |w dR/dw|, R the sum of the
     outputs for an input of ones, with all weights made positive and norms left out."""
-    shape = _image(training, 1, "synflow").shape
+    shape = _inputs(training, 1, "synflow").shape
     model = copy.deepcopy(training.parts.model).double().cpu().eval()
     for name, module in model.named_modules():
         if isinstance(module, BatchOrInstanceNorm):
@@ -93,7 +99,7 @@ def synflow(training: Training) -> float:
             parameter.abs_()
     out = model(torch.ones(1, *shape[1:], dtype=torch.float64))
     (out[0] if isinstance(out, tuple) else out).sum().backward()
-    flow = sum(float((p * p.grad).abs().sum()) for p in model.parameters() if p.grad is not None)
+    flow = sum(float((p.detach() * p.grad).abs().sum()) for p in model.parameters() if p.grad is not None)
     return math.log(flow) if flow > 0 else -math.inf
 
 
@@ -104,7 +110,7 @@ def _replace(model: nn.Module, name: str, other: nn.Module) -> None:
 
 def jacov(training: Training) -> float:
     """Jacobian covariance (Mellor et al., 2020): how little the gradients with respect to 32 inputs are correlated."""
-    x = _image(training, SAMPLES, "jacov").detach().clone().requires_grad_(True)
+    x = _inputs(training, SAMPLES, "jacov").detach().clone().requires_grad_(True)
     model = copy.deepcopy(training.parts.model).train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
