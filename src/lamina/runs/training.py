@@ -128,6 +128,15 @@ class Training:
         if self._position().measures_statistics:
             settling = self.engine.settling_notes(self.stream.per_epoch, self._position().rows, calls_model(parts.task))
         count = recipe.samples(self.stream.per_epoch)
+        self.phases = parts.task.phases(count, recipe.batch_size)
+        """the phases that training comes to, where it has several"""
+        held = source.spec.sizes.get("train", 0)
+        for phase in self.phases:
+            if phase.batch_size > held:
+                raise UsageError(
+                    f"batch size {phase.batch_size} at {phase.name} is larger than the training data ({held} samples): "
+                    f"use --objective.batch-sizes, none of them above {held}"
+                )
         task_notes = (*parts.task.notes, *parts.task.length_notes(count, recipe.batch_size, fabric.world_size))
         notes = (config.notes, source.spec.notes, parts.preprocess.notes, task_notes, self.engine.notes, settling)
         self.notes = [*itertools.chain(*notes), *self.resume_notes]

@@ -40,6 +40,17 @@ class Phase:
     """reset the state of the optimisers when the phase begins"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhaseLength:
+    """A phase that a training comes to, for the plan: ``PhaseLength(name="8 x 8", images=None, batch_size=128)``."""
+
+    name: str
+    images: int | None
+    """that it takes; None: to the end"""
+    batch_size: int
+    """over all processes"""
+
+
 class Batches(Protocol):
     """The batches of an update: ``next(batches)``, or ``next(batches["A"])`` for a named stream."""
 
@@ -214,6 +225,10 @@ class Task:
 
     def length_notes(self, images: int, batch_size: int, world: int) -> list[str]:
         """What the user should know of a training of about so many samples with these batches. Raises UsageError."""
+        return []
+
+    def phases(self, images: int, batch_size: int) -> list[PhaseLength]:
+        """The phases that a training of so many samples comes to; none where it has a single one."""
         return []
 
     def phase(self, images_seen: int) -> Phase | None:

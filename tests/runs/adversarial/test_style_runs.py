@@ -15,6 +15,7 @@ from torch import Tensor
 
 import lamina
 from lamina.cli.main import main
+from lamina.cli.training.plan import plan
 from lamina.errors import UsageError
 from lamina.runs.training import Training, prepare
 from lamina.tasks.adversarial.few_pictures import AdaptiveProbability, augmented
@@ -321,6 +322,33 @@ def test_sizes_that_are_not_reached_are_noted(pictures: Path, tmp_path: Path) ->
         "training ends before 16 x 16: it sees 20 pictures, and all sizes are there after 32" in n for n in notes
     )
     assert not any("training ends before" in note for note in begin(tmp_path, pictures, images=40).notes)
+
+
+def test_phases_are_planned_with_their_batches(pictures: Path, tmp_path: Path) -> None:
+    """Those that training comes to; a batch that the data cannot fill is refused before anything is trained."""
+    training = begin(tmp_path, pictures, images=20)
+    found = [(phase.name, phase.images, phase.batch_size) for phase in training.phases]
+    assert found == [("4 x 4", 8, 8), ("8 x 8", None, 4)]
+    assert plan(training)["phases"] == "4 x 4 for 8 images in batches of 8; 8 x 8 to the end in batches of 4"
+    assert [phase.batch_size for phase in begin(tmp_path, pictures, images=40).phases] == [8, 4, 4]
+    assert "phases" not in plan(begin(tmp_path, pictures, "stylegan2", objective={}, steps=1))
+    much = {**GROWING, "batch_sizes": (4, 64)}
+    with pytest.raises(UsageError, match=r"batch size 64 at 8 x 8 is larger than the training data \(32 samples\)"):
+        begin(tmp_path / "much", pictures, images=20, objective=much)
+    assert not (tmp_path / "much").exists()
+    assert len(begin(tmp_path, pictures, images=8, objective=much).phases) == 1  # the second is not reached
+
+
+def test_weights_of_a_net_that_has_not_grown_up_need_a_start(
+    stopped: lamina.Run, pictures: Path, tmp_path: Path
+) -> None:
+    flat = {**GROWING, "start": 0}
+    with pytest.raises(UsageError, match=r"grown to 8 pixels, and without --objective.start it would stay there"):
+        begin(tmp_path / "flat", pictures, weights=str(stopped.path), objective=flat, steps=1)
+    assert not (tmp_path / "flat").exists()
+    training = begin(tmp_path, pictures, weights=str(stopped.path), steps=1)
+    run_through(training)
+    assert training.engine.raw["generator"].side == 4
 
 
 def test_weights_of_another_size_are_refused(stopped: lamina.Run, pictures: Path, tmp_path: Path) -> None:

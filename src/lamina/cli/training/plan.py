@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lamina.cli.output import clock, count
@@ -36,8 +37,19 @@ def plan(training: Training, measured: str = "") -> dict[str, object]:
         "input": _input(training),
         **({"sides": each} if len(sides) > 1 else {}),
         "length": f"{length}; {recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}",
+        **({"phases": _phases(training)} if training.phases else {}),
         "device": f"{training.fabric.device}, {recipe.precision}{f'; {measured}' if measured else ''}",
     }
+
+
+def _phases(training: Training) -> str:
+    """Each phase, its length and its batches."""
+    world, found = training.fabric.world_size, []
+    for phase in training.phases:
+        length = "to the end" if phase.images is None else f"for {phase.images:,} images"
+        each = f" ({phase.batch_size // world} in each of {world} processes)" if world > 1 else ""
+        found.append(f"{phase.name} {length} in batches of {phase.batch_size}{each}")
+    return "; ".join(found)
 
 
 def _input(training: Training) -> str:
@@ -52,7 +64,12 @@ def _input(training: Training) -> str:
         return text
     height, width = sides
     shrinks = max(before[0] / height, before[1] / width)
-    text += f", from pictures of {before[0]} x {before[1]}"
+    given, resize = f"{before[0]} x {before[1]}", getattr(preprocess, "resize", "")
+    text += f", from pictures of {given}" if spec.height else f", from pictures of different sizes (median {given})"
+    text += (
+        {"stretch": ", stretched", "pad": ", padded", "crop": ", cropped"}[resize] if not spec.height and resize else ""
+    )
+    text += "" if spec.channels else f", all in {'grey' if preprocess.signature()[0].shape[0] == 1 else 'colour'}"
     if shrinks > SHRUNK:
         text += f" (they shrink by {shrinks:.0f}: details are lost; --model.image-size, or a model for larger images)"
     return text
@@ -101,6 +118,7 @@ def as_plain(training: Training) -> Mapping[str, object]:
         "length": [amount, unit],
     }
     found |= {"sides": sides} if len(sides) > 1 else {}
+    found |= {"phases": [asdict(phase) for phase in training.phases]} if training.phases else {}
     return {
         **found,
         "task": training.task_name,

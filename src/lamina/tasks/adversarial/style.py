@@ -24,7 +24,7 @@ from lamina.options.recipe import Recipe
 from lamina.tasks.adversarial.few_pictures import AdaptiveProbability, augmented, cumulated, mean_over_processes
 from lamina.tasks.adversarial.games import AdversarialOptions, PenaltyOptions
 from lamina.tasks.adversarial.task import DISCRIMINATOR, GENERATOR, Adversarial
-from lamina.tasks.base import Batch, Batches, Call, Engine, Phase, Task
+from lamina.tasks.base import Batch, Batches, Call, Engine, Phase, PhaseLength, Task
 from lamina.tasks.kind import TaskKind, TaskSetup
 from lamina.tasks.verbs import VERBS
 
@@ -119,10 +119,12 @@ class StyleAdversarial(Adversarial):
         self.path_mean = torch.zeros(())
         self.probability = AdaptiveProbability(options.augment_target, options.augment_images, options.augment)
         self.group = 1
+        self._generator: Any = None
 
     def initialise(self, model: Any) -> None:
         """Raises UsageError as ``Adversarial``, for a net that does not grow, and for sizes that it does not have."""
         super().initialise(model)
+        self._generator = model.generator
         full, start = self.shape[-1], self.options.start
         self.group = getattr(model.discriminator, "group", 1)
         if start and not hasattr(model.generator, "grow"):
@@ -167,9 +169,26 @@ class StyleAdversarial(Adversarial):
         stable, fade = self.options.stable_images, self.options.fade_images
         return [stable if i == 0 else fade + stable for i in range(len(self.resolutions))]
 
+    def phases(self, images: int, batch_size: int) -> list[PhaseLength]:
+        found = []
+        for index, (side, begin) in enumerate(zip(self.resolutions, cumulated(self.lengths()), strict=True)):
+            if begin < images:
+                last = index == len(self.resolutions) - 1 or begin + self.lengths()[index] >= images
+                size = _of_phase(self.options.batch_sizes, index, None) or batch_size
+                length = None if last else self.lengths()[index]
+                found.append(PhaseLength(name=f"{side} x {side}", images=length, batch_size=size))
+        return found
+
     def length_notes(self, images: int, batch_size: int, world: int) -> list[str]:
         """Sizes that are not reached in so many pictures. Raises UsageError for a batch that does not divide among the
-        processes, or is smaller than what the discriminator takes a deviation over."""
+        processes, or is smaller than what the discriminator takes a deviation over, and for weights of a net that has
+        not grown up where training does not let it grow."""
+        generator = self._generator
+        if not self.resolutions and getattr(generator, "side", self.shape[-1]) < self.shape[-1]:
+            raise UsageError(
+                f"the weights are of a net that has grown to {generator.side} pixels, and without --objective.start it "
+                f"would stay there: give --objective.start {generator.side}, or weights of {self.shape[-1]} pixels"
+            )
         for index in range(max(len(self.resolutions), 1)):
             size = _of_phase(self.options.batch_sizes, index, None) or batch_size
             where = f" at {self.resolutions[index]} pixels" if self.resolutions else ""
