@@ -64,11 +64,12 @@ def _input(training: Training) -> str:
         return text
     height, width = sides
     shrinks = max(before[0] / height, before[1] / width)
-    given, resize = f"{before[0]} x {before[1]}", getattr(preprocess, "resize", "")
-    text += f", from pictures of {given}" if spec.height else f", from pictures of different sizes (median {given})"
-    text += (
-        {"stretch": ", stretched", "pad": ", padded", "crop": ", cropped"}[resize] if not spec.height and resize else ""
-    )
+    text += f", from pictures of {before[0]} x {before[1]}"
+    if not spec.height:
+        rule = {"stretch": "stretched", "pad": "padded", "crop": "cropped"}.get(
+            getattr(preprocess, "resize", ""), "resized"
+        )
+        text += f" and other sizes, all {rule}"
     text += "" if spec.channels else f", all in {'grey' if preprocess.signature()[0].shape[0] == 1 else 'colour'}"
     if shrinks > SHRUNK:
         text += f" (they shrink by {shrinks:.0f}: details are lost; --model.image-size, or a model for larger images)"
