@@ -5,11 +5,12 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz studio clean
+.PHONY: help demo docs test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz studio clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
 	@echo "make test         the test suite"
+	@echo "make docs         the documentation site, in build/site; open it with python -m http.server -d build/site"
 	@echo "make check        ruff, mypy, import-linter"
 	@echo "make index        rewrite the torch-free index of the cards"
 	@echo "make parity       our models against torchvision's, timm's, transformers', the same weights in both; writes docs/parity.md"
@@ -49,6 +50,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/lamina train lenet5 --data digits
+
+docs: $(VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 test: $(VENV)/.ready
 	$(RUN) -m pytest -n logical

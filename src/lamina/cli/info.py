@@ -6,40 +6,58 @@ import dataclasses
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lamina.cards import Card, Variant
+from lamina.cards import Card
 from lamina.cli.output import as_json, count, facts, note, shapes, size, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import add_run, run_or_model
+from lamina.cli.writing import check_out
 from lamina.errors import UsageError
+from lamina.files import write_whole
 from lamina.registry import canonical, card
 
 if TYPE_CHECKING:
-    from lamina.inspection.layers import LayerRow
+    from torch import nn
 
-    Found = tuple[dict[str, object], Card | None, list[LayerRow]]
+    from lamina.inspection.layers import LayerRow
+    from lamina.inspection.subjects import Given
+
+    Subject = tuple[str, nn.Module, Given]
+    Found = tuple[dict[str, object], Card | None, list[Subject]]
 
 
 def parser() -> Parser:
     text = "The facts of a model or a run: paper, reported results, differences from the paper; every layer."
-    parser = Parser("info", "MODEL | RUN", text, "lenet5\nlenet5 --source\nruns/lenet5-digits")
+    parser = Parser(
+        "info", "MODEL | RUN", text, "lenet5\nlenet5 --source\nresnet18 --figure resnet18.svg\nruns/lenet5-digits"
+    )
     add_run(parser, "MODEL|RUN")
     parser.add_argument("--source", action="store_true", help="print the file of the architecture instead")
+    parser.add_argument("--figure", metavar="FILE", help="draw its data flow instead, into an .svg file")
     parser.add_common()
     return parser
 
 
 def command(argv: Sequence[str]) -> int:
     args = parser().read(dashed(argv))
+    figure = check_out(args.figure, (".svg",), "--figure")
     path = run_or_model(args.run, args.runs)
     if args.source:
         return _source(args.run if path is None else _variant_of(path), args.json)
     if path is None:
         name = canonical(args.run)
-        title, facts_, rows = _of_model(name)
+        title, facts_, parts = _of_model(name)
     else:
-        title, facts_, rows = _of_run(path)
+        title, facts_, parts = _of_run(path)
+    if figure is not None:
+        _draw(parts, facts_.title if facts_ else args.run, figure)
+        if args.json:
+            as_json({**title, "figure": str(figure)})
+        else:
+            print(figure)
+        return 0
+    rows = _layers(parts)
     if args.json:
         layers = [dataclasses.asdict(row) for row in rows]
         as_json({**title, "card": facts_ and dataclasses.asdict(facts_), "layers": layers})
@@ -53,7 +71,6 @@ def command(argv: Sequence[str]) -> int:
 
 def _source(name: str, as_document: bool) -> int:
     """Print the file that an architecture is written in."""
-    import inspect
 
     from lamina.registry import variant
 
@@ -79,41 +96,18 @@ def _variant_of(path: Path) -> str:
 def _of_model(name: str) -> Found:
     import torch
 
-    from lamina.inspection.layers import layer_table
+    from lamina.inspection.subjects import subjects
     from lamina.registry import create_model, variant
 
     row = variant(name)
     with torch.device("meta"):  # no weights are needed, and they may be large
         model = create_model(name)
-    if row.players:
-        return {"model": name}, card(name), _of_players(row, model, row.config)
-    given: Any = row.input_shape if row.example is None else row.example(row.config, 1)
-    return {"model": name}, card(name), layer_table(model, given)
-
-
-def _of_players(row: Variant, model: Any, config: Any) -> list[LayerRow]:
-    """The layers of each player, called as its example or its card says."""
-    import torch
-
-    from lamina.export.example import input_shape
-    from lamina.inspection.layers import layer_table
-
-    rows: list[LayerRow] = []
-    for player in row.players:
-        one = row.player(player)
-        module: Any = getattr(model, player)
-        given: Any = input_shape(one, config) if one.example is None else one.example(config, 1)
-        if one.example is None and getattr(module, "classes", 0) > 0:  # a label beside the tensor
-            tensors = (torch.zeros(1, *given), torch.zeros(1, dtype=torch.int64))
-            given = dict(zip(inspect.signature(module.forward).parameters, tensors, strict=False))
-        own = layer_table(module, given)
-        rows += [dataclasses.replace(layer, name=f"{player}.{layer.name}") for layer in own]
-    return rows
+    return {"model": name}, card(name), list(subjects(row, model, row.config))
 
 
 def _of_run(path: Path) -> Found:
     """A run: its state, the variant's card, and the layers of the model as built for the data."""
-    from lamina.inspection.layers import layer_table
+    from lamina.inspection.subjects import subjects
     from lamina.registry import variant
     from lamina.runs.run import open_run
     from lamina.runs.summary import summarise
@@ -132,10 +126,32 @@ def _of_run(path: Path) -> Found:
         note("the run holds a module of your own, which only your code can build: its layers are not listed")
         return title, None, []
     model, row = run.untrained(), variant(run.config.name)
-    if row.players:
-        return title, row.card, _of_players(row, model, model.config)
-    given: Any = run.preprocess.signature()[0].shape if row.example is None else row.example(model.config, 1)
-    return title, row.card, layer_table(model, given)
+    shape = None if row.players or row.example is not None else run.preprocess.signature()[0].shape
+    return title, row.card, list(subjects(row, model, model.config, shape))
+
+
+def _layers(parts: Sequence[Subject]) -> list[LayerRow]:
+    """The layers of a model, or of each player."""
+    from lamina.inspection.layers import layer_table
+
+    rows: list[LayerRow] = []
+    for player, module, given in parts:
+        own = layer_table(module, given)
+        rows += [dataclasses.replace(row, name=f"{player}.{row.name}") for row in own] if player else own
+    return rows
+
+
+def _draw(parts: Sequence[Subject], name: str, file: Path) -> None:
+    """Write the drawing of a model, or of each player, as an SVG file."""
+    from lamina.inspection.flow import Flow
+    from lamina.report.architecture import draw_sheet
+
+    if not parts:
+        raise UsageError("a module of your own cannot be drawn from its run: use lamina.inspection.Flow")
+    drawn = [
+        (f"{name}, {player}" if player else name, list(Flow(part, given).drawings())) for player, part, given in parts
+    ]
+    write_whole(file, lambda sheet: sheet.write(draw_sheet(drawn).encode()))
 
 
 def _of_card(card: Card) -> dict[str, object]:

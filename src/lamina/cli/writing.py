@@ -24,15 +24,16 @@ SHOWN = 20
 ROWS_AT_ONCE = 10_000
 
 
-def check_out(name: str | None, suffixes: Sequence[str]) -> Path | None:
-    """The file of --out. Raises UsageError for another suffix, and a folder that is not there."""
+def check_out(name: str | None, suffixes: Sequence[str], option: str = "--out") -> Path | None:
+    """The file of --out, or of another option. Raises UsageError for another suffix, and a folder that is not there."""
     if name is None:
         return None
     out = Path(name).expanduser()
     if out.suffix not in suffixes:
-        raise UsageError(f"--out {name}: the name must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+        endings = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
+        raise UsageError(f"{option} {name}: the name must end in {endings}")
     if not out.parent.is_dir():
-        raise UsageError(f"--out {name}: there is no folder {out.parent}")
+        raise UsageError(f"{option} {name}: there is no folder {out.parent}")
     return out
 
 

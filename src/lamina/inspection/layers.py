@@ -80,7 +80,11 @@ def layer_table(
         rows = layer_table(lamina.create_model("lenet5"), (1, 32, 32))
         sum(row.macs for row in rows)
     """
-    trace = _trace(model, input_shape, dtype)
+    return rows_of(trace_forward(model, input_shape, dtype), input_shape)
+
+
+def rows_of(trace: ForwardTrace, input_shape: Sequence[int] | Mapping[str, Tensor]) -> LayerTable:
+    """The rows of ``layer_table`` from a forward pass that was followed."""
     seen: set[int] = set()
     rows: list[tuple[int, LayerRow]] = []
     place = 0
@@ -126,23 +130,46 @@ def receptive_field(
 
         receptive_field(lamina.create_model("resnet18"), (3, 224, 224), "stages.0").size  # (43, 43)
     """
-    trace = _trace(model, input_shape, dtype)
+    trace = trace_forward(model, input_shape, dtype)
     if layer not in trace.outputs:
         raise unknown("layer", layer, [name for name in trace.outputs if name])
     return field_of(trace.outputs[layer][1], len(input_shape) - 1)
 
 
-class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves this class untyped
-    """Follows one forward pass of ``twin``: the output and the operations of each module."""
+@dataclass(frozen=True)
+class Event:
+    """One step of a recorded forward pass; tensors are named by their ids."""
 
-    def __init__(self, twin: nn.Module) -> None:
+    what: str
+    """the operator's name; "enter" and "leave" where a module is called and returns"""
+    module: str
+    """the innermost module that was running"""
+    reads: tuple[int, ...]
+    """of "leave": what the module returns"""
+    writes: tuple[int, ...]
+    bases: tuple[int, ...]
+    """tensors that share the memory of what was written in place"""
+    product: bool
+    """a convolution, a matrix product, attention"""
+    shape: tuple[int, ...]
+    """of what was written, without the batch"""
+
+
+class ForwardTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves this class untyped
+    """Follows one forward pass of ``twin``: the output and the operations of each module; with ``record`` also which
+    tensors each operation read and wrote (``events``)."""
+
+    def __init__(self, twin: nn.Module, *, record: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.twin = twin
+        self.inputs: dict[str, Tensor] = {}
         self.order: dict[str, int] = {}  # when each module was first entered
         self.outputs: dict[
             str, tuple[tuple[int, ...], Layout | None]
         ] = {}  # shape of the last output, without the batch; layout
         self.macs: Counter[str] = Counter()
+        self.events: list[Event] | None = [] if record else None
+        self._held: list[Tensor] = []  # while recording: an id that a later tensor took over would join two of them
         self._running: list[str] = []  # names of the modules that are running, the innermost last
         self._known: dict[int, tuple[Tensor, Layout]] = {}  # by id; holding the tensor keeps its id from being reused
         for name, module in twin.named_modules():
@@ -158,10 +185,12 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def _enter(self, name: str, _module: nn.Module, _inputs: Any) -> None:
         self.order.setdefault(name, len(self.order))
         self._running.append(name)
+        self._record("enter", [], [])
 
     def _leave(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        self._running.pop()
         tensors = _tensors(output)
+        self._record("leave", tensors, [])
+        self._running.pop()
         if tensors:
             self.outputs[name] = (tuple(tensors[0].shape[1:]), self.layout(tensors[0]))
 
@@ -172,12 +201,24 @@ class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         if count is not None:
             self.macs[self._running[-1]] += count(*args, **kwargs, out_val=out) // 2  # torch counts a multiply-add as 2
         outs = _tensors(out)
+        self._record(
+            operator_packet(func).__name__, [*_tensors(args), *_tensors(kwargs)], outs, product=count is not None
+        )
         for tensor, layout in zip(outs, follow(func, args, kwargs, outs, self.layout), strict=True):
             if layout is not None:
                 if operator_schema(func).is_mutable and layout != self.layout(tensor):
                     self._forget_aliases(tensor)
                 self.learn(tensor, layout)
         return out
+
+    def _record(self, what: str, reads: list[Tensor], writes: list[Tensor], *, product: bool = False) -> None:
+        if self.events is None:
+            return
+        self._held += [*reads, *writes]
+        bases = [base for base in map(base_of, writes) if base is not None] if what.endswith("_") else []
+        ids = (tuple(map(id, reads)), tuple(map(id, writes)), tuple(map(id, bases)))
+        shape = tuple(writes[0].shape[1:]) if writes else ()
+        self.events.append(Event(what, self._running[-1], *ids, product, shape))
 
     def _forget_aliases(self, tensor: Tensor) -> None:
         """After an in-place write changed the layout of ``tensor``: tensors that share its memory lose their axes."""
@@ -192,7 +233,13 @@ def _tensors(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def _trace(model: nn.Module, input_shape: Sequence[int] | Mapping[str, Tensor], dtype: torch.dtype | None) -> _Trace:
+def trace_forward(
+    model: nn.Module,
+    input_shape: Sequence[int] | Mapping[str, Tensor],
+    dtype: torch.dtype | None = None,
+    *,
+    record: bool = False,
+) -> ForwardTrace:
     """One forward pass, for one input, of a copy of ``model`` on the meta device."""
     memo: dict[int, Any] = {}
     for weight in model.parameters():
@@ -201,12 +248,14 @@ def _trace(model: nn.Module, input_shape: Sequence[int] | Mapping[str, Tensor], 
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     if dtype is None:
         dtype = next((weight.dtype for weight in model.parameters() if weight.is_floating_point()), torch.float32)
-    trace = _Trace(copy.deepcopy(model, memo).eval())
+    trace = ForwardTrace(copy.deepcopy(model, memo).eval(), record=record)
     if isinstance(input_shape, Mapping):
+        trace.inputs = {name: part[:1].to("meta") for name, part in input_shape.items()}
         with torch.no_grad(), trace:
-            trace.twin(**{name: part[:1].to("meta") for name, part in input_shape.items()})
+            trace.twin(**trace.inputs)
         return trace
     x = torch.empty((1, *input_shape), dtype=dtype, device="meta")
+    trace.inputs = {"": x}
     trace.learn(x, input_layout(x.shape))
     with torch.no_grad(), trace:
         trace.twin(x)
