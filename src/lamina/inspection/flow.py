@@ -298,7 +298,7 @@ def _inside(name: str, modules: Sequence[str]) -> bool:
 
 
 def _edges(trace: ForwardTrace, owner: Mapping[str, str], root: str) -> tuple[dict[str, Event], set[tuple[str, str]]]:
-    """The boxes' keys in the order of their first operation, each with it; the edges between keys, "<input>", "<output>".
+    """The boxes' keys in the order of their first operation, each with it; edges between keys, "<input>", "<output>".
 
     ``owner`` maps a module to the key of its box. A product outside of all boxes becomes a box "module::place".
     """
