@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 
-from mkdocs.structure.files import File, Files  # noqa: E402
+from mkdocs.structure.files import File, Files, InclusionLevel  # noqa: E402
 
 from docs_site import families, pages  # noqa: E402
 
@@ -22,7 +22,9 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, target, content=pages.text_of(source)))
     files.append(File.generated(config, "benchmarks/index.md", content=pages.benchmarks()))
     for file in pages.measurements():
-        files.append(File.generated(config, f"benchmarks/{file.name}", content=file.read_text(encoding="utf-8")))
+        content = file.read_text(encoding="utf-8")
+        off_nav = InclusionLevel.NOT_IN_NAV
+        files.append(File.generated(config, f"benchmarks/{file.name}", content=content, inclusion=off_nav))
     files.append(File.generated(config, "families/index.md", content=families.index()))
     return files
 
