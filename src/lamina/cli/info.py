@@ -126,7 +126,7 @@ def _of_run(path: Path) -> Found:
         note("the run holds a module of your own, which only your code can build: its layers are not listed")
         return title, None, []
     model, row = run.untrained(), variant(run.config.name)
-    shape = None if row.players or row.example is not None else run.preprocess.signature()[0].shape
+    shape: Any = None if row.players or row.example is not None else run.preprocess.signature()[0].shape
     return title, row.card, list(subjects(row, model, model.config, shape))
 
 

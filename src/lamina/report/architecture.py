@@ -140,8 +140,8 @@ def _lines(
     for source, target in sorted(graph.edges, key=lambda edge: (place[edge[0]], place[edge[1]])):
         a, b = place[source], place[target]
         if b == a + 1:
-            x, y = left + 24, tops[b]
-            yield f'<path d="M{x} {y - GAP}V{y - 5}" {pen}/>' + _arrow(x, y, "down")
+            stem, top = left + 24, tops[b]
+            yield f'<path d="M{stem} {top - GAP}V{top - 5}" {pen}/>' + _arrow(stem, top, "down")
         elif b > a:
             x, y, end = left - 10 - LANE * forward[a], _middle(a, tops), _middle(b, tops)
             down = f"M{left} {y:g}H{x + 5}Q{x} {y:g} {x} {y + 5:g}V{end - 5:g}"
