@@ -141,8 +141,11 @@ class Routes:
         except TimeoutError:
             call.cancelled.set()
             future.add_done_callback(lambda done: done.exception())  # nobody waits for it
-            raise HTTPException(503, f"the answer took longer than {seconds:g} seconds (--timeout)") from None
+            raise self._too_slow() from None
         return Response(content, media_type="application/json")
+
+    def _too_slow(self) -> HTTPException:
+        return HTTPException(503, f"the answer took longer than {self.service.options.timeout:g} seconds (--timeout)")
 
     async def _streamed(self, prompt: str, options: dict[str, Any]) -> Response:
         """Pieces of text as server-sent events. What is wrong with the prompt is answered before the first."""
@@ -158,11 +161,15 @@ class Routes:
                 last = error
             loop.call_soon_threadsafe(pieces.put_nowait, last)
 
+        end = time.monotonic() + self.service.options.timeout
         loop.run_in_executor(self.pool, work)
-        first = await pieces.get()
+        try:
+            first = await asyncio.wait_for(pieces.get(), self.service.options.timeout)
+        except TimeoutError:
+            call.cancelled.set()
+            raise self._too_slow() from None
         if isinstance(first, Exception):
             raise first
-        end = time.monotonic() + self.service.options.timeout
         return StreamingResponse(_events(first, pieces, call, end), media_type="text/event-stream")
 
     async def health(self) -> Response:

@@ -179,9 +179,15 @@ def curves(runs: Path, names: Sequence[str]) -> list[dict[str, Any]]:
             continue
         for row in history:
             for metric, value in row.items():
-                if metric.startswith(("train_", "validation_")) and isinstance(value, int | float):
+                if is_curve(metric) and isinstance(value, int | float):
                     found.append({"run": name, "epoch": int(row["epoch"]), "metric": metric, "value": float(value)})
     return found
+
+
+def is_curve(metric: str) -> bool:
+    """Whether a column of the metrics is worth a curve: not the comparison with the best constant."""
+    group, _, name = metric.partition("_")
+    return group in ("train", "validation") and not name.startswith(("baseline", "beats_baseline", "constant"))
 
 
 def run_names(runs: Path) -> list[str]:

@@ -20,6 +20,7 @@ from lamina.errors import LaminaError, UsageError
 from lamina.files import write_whole
 from lamina.runs.directory import RunDirectory
 from lamina.runs.run import open_run
+from lamina.studio.actions import is_curve
 from lamina.studio.shown import Shown, one_line, run_in
 
 UPLOADS = "uploads"
@@ -106,7 +107,7 @@ class Trainings:
         except LaminaError as error:
             return str(error)
         last = rows[-1] if len(rows) else {}
-        shown = ", ".join(f"{k} {v:.4g}" for k, v in last.items() if k.startswith("validation_") and v == v)
+        shown = ", ".join(f"{k} {v:.4g}" for k, v in last.items() if k.startswith("validation_") and is_curve(k))
         done = f"{len(rows)} epochs done{f': {shown}' if shown else ''}"
         if running or RunDirectory(path).is_locked():
             return f"{name} is in training, {done}"

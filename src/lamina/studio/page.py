@@ -31,8 +31,8 @@ main { width: 100% !important; }
 table { font-variant-numeric: tabular-nums; }
 footer { display: none !important; }
 """
-SLOW = "full"
-"""the bar and the seconds that are shown while an action is under way"""
+WORKING = "*Working ... the first time this takes some seconds.*"
+"""what is shown while an action is under way"""
 
 
 def make_page(runs: Path) -> gr.Blocks:
@@ -127,8 +127,7 @@ def _train(trainings: Trainings) -> None:
         choices = gr.Dropdown(choices=trainings.in_training())
         if not name:
             return "", None, choices
-        rows = pd.DataFrame(actions.curves(trainings.runs, [name]), columns=["run", "epoch", "metric", "value"])
-        return trainings.state(name), rows, choices
+        return trainings.state(name), _drawn(actions.curves(trainings.runs, [name])), choices
 
     gr.Timer(1.0).tick(tick, current, [state, curve, current], show_progress="hidden")
 
@@ -141,7 +140,12 @@ def _named(found: Shown) -> Any:
 def _try(runs: Path) -> None:
     run = _runs(runs)
     verbs = gr.Markdown()
-    run.change(lambda name: f"It has: {', '.join(actions.verbs_of(runs, name)) or 'no weights yet'}.", run, verbs)
+    run.change(
+        lambda name: f"It has: {', '.join(actions.verbs_of(runs, name)) or 'no weights yet'}.",
+        run,
+        verbs,
+        show_progress="hidden",
+    )
     with gr.Row():
         pad = gr.Sketchpad(
             label="Draw", type="numpy", canvas_size=(280, 280), height=380, layers=False, elem_id="pad",
@@ -186,7 +190,7 @@ def _try(runs: Path) -> None:
 
 def _compare(runs: Path) -> None:
     chosen = gr.Dropdown(actions.run_names(runs), label="Runs (none: all)", multiselect=True)
-    chosen.focus(lambda: gr.Dropdown(choices=actions.run_names(runs)), None, chosen)
+    chosen.focus(lambda: gr.Dropdown(choices=actions.run_names(runs)), None, chosen, show_progress="hidden")
     button = gr.Button("Compare", variant="primary")
     out = _outputs("options in which they differ")
     curve = gr.LinePlot(x="epoch", y="value", color="run", label="Curves of the watched loss", height=300)
@@ -194,11 +198,9 @@ def _compare(runs: Path) -> None:
 
     def drawn(names: list[str] | None) -> Any:
         rows = actions.curves(runs, names or actions.run_names(runs)[:8])
-        return pd.DataFrame(
-            [row for row in rows if row["metric"] == "validation_loss"], columns=["run", "epoch", "metric", "value"]
-        )
+        return _drawn([row for row in rows if row["metric"] == "validation_loss"])
 
-    button.click(drawn, chosen, curve)
+    button.click(drawn, chosen, curve, show_progress="hidden")
 
 
 def _claims() -> None:
@@ -215,7 +217,7 @@ def _claims() -> None:
 def _runs(runs: Path) -> gr.Dropdown:
     names = actions.run_names(runs)
     chosen = gr.Dropdown(names, label="Run", value=names[0] if names else None, filterable=True)
-    chosen.focus(lambda: gr.Dropdown(choices=actions.run_names(runs)), None, chosen)
+    chosen.focus(lambda: gr.Dropdown(choices=actions.run_names(runs)), None, chosen, show_progress="hidden")
     return chosen
 
 
@@ -244,6 +246,11 @@ def updates(found: Shown, title: str) -> list[Any]:
         gr.HTML(value=framed(found.html, title), visible=bool(found.html)),
         gr.Code(value=found.code, visible=bool(found.code)),
     ]
+
+
+def _drawn(rows: list[dict[str, Any]]) -> Any:
+    """Rows of curves as a plot takes them: numbers as numbers, or the axes would be of words. None: nothing yet."""
+    return pd.DataFrame(rows).astype({"epoch": "float64", "value": "float64"}) if rows else None
 
 
 def _shown(picture: Any) -> Any:
@@ -275,4 +282,8 @@ def _does(
         return [*updates(found, title), *([also[1](found)] if also is not None else [])]
 
     parts = [*out.values(), *([also[0]] if also is not None else [])]
-    getattr(button, event)(called, inputs, parts, show_progress=SLOW, concurrency_limit=limit)
+    # the library's own sign of progress would lie over the whole page, since the parts are hidden
+    begun = getattr(button, event)(
+        lambda: gr.Markdown(WORKING, visible=True), None, out["note"], show_progress="hidden"
+    )
+    begun.then(called, inputs, parts, show_progress="hidden", concurrency_limit=limit)
