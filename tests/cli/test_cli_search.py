@@ -151,7 +151,7 @@ def test_jacov_prefers_models_whose_gradients_differ() -> None:
 @pytest.mark.parametrize("proxy", ["synflow", "jacov", "parameters", "macs"])
 def test_a_proxy_trains_nothing_and_is_called_one(tmp_path: Path, proxy: str) -> None:
     options = {"data": "iris", "seed": 0}
-    space = as_space({"model.hidden": [[2], [8], [32]]})
+    space = as_space({"model.hidden": [[16], [32], [64]]})
     search = SearchOptions(trials=3, baseline=False, proxy=proxy)  # type: ignore[arg-type]
     found = begin("mlp", options, space, {"name": "random"}, search, directory=tmp_path)
     found.work()
@@ -160,7 +160,7 @@ def test_a_proxy_trains_nothing_and_is_called_one(tmp_path: Path, proxy: str) ->
     values = {trial.point["model.hidden"][0]: trial.values[0] for trial in found.trials}  # type: ignore[index]
     assert len(values) == 3
     if proxy in ("parameters", "macs"):
-        expected = {h: 4 * h + 3 * h + (h + 3 if proxy == "parameters" else 0) for h in (2, 8, 32)}
+        expected = {h: 4 * h + 3 * h + (h + 3 if proxy == "parameters" else 0) for h in (16, 32, 64)}
         assert values == expected
     assert found.best.point["model.hidden"] == [max(values, key=values.__getitem__)]
     assert f"proxy {proxy}" in found.report().read_text()
