@@ -94,6 +94,7 @@ bench: .peers/.ready $(VENV)/.ready
 	.peers/bin/python -m benchmarks.lm_training
 	.peers/bin/python -m benchmarks.generation
 	$(RUN) -m benchmarks.int8
+	$(RUN) -m benchmarks.exported_generation
 	$(RUN) -m benchmarks.recurrent_compile
 	$(RUN) -m benchmarks.startup
 	$(RUN) -m benchmarks.memory

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lamina.runs.published import evaluate, open_pretrained
     from lamina.runs.run import Run, list_runs, open_run
     from lamina.runs.training import prepare, train
-    from lamina.runs.views.export import open_exported
+    from lamina.runs.views.exported import open_exported
     from lamina.search.api import search
     from lamina.search.searching import open_search
     from lamina.stylisation.gatys import style
@@ -63,7 +63,7 @@ _HOME = {
     "list_recipes": "lamina.runs.config",
     "list_runs": "lamina.runs.run",
     "load_weights": "lamina.weights.loading",
-    "open_exported": "lamina.runs.views.export",
+    "open_exported": "lamina.runs.views.exported",
     "open_pretrained": "lamina.runs.published",
     "open_run": "lamina.runs.run",
     "open_source": "lamina.data.opening",

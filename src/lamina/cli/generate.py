@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from lamina.cli.fields import Field, given
 from lamina.cli.output import as_json, legible
 from lamina.cli.parser import Parser
-from lamina.cli.run_argument import add_run, run_path
+from lamina.cli.run_argument import add_run, is_file, run_path
 from lamina.cli.task_options import every_field, read
 from lamina.cli.writing import TABLES, write_rows
 from lamina.errors import UsageError
+from lamina.export.formats import ENGINES, check_engine, engine_of
 from lamina.options.conversion import made as made_of
 from lamina.runs.folders import published_model
 
 if TYPE_CHECKING:
     from lamina.runs.run import Run
+    from lamina.runs.views.exported import ExportedModel
 
 FIRST = "\n"
 """the default prompt: the beginning of a line"""
@@ -39,6 +41,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         'runs/lstm-lm-small-book --prompt "The "\n'
         "lstm-lm-small-book --max-new-tokens 500 --temperature 0.8\n"
         "lstm-lm-small-book --greedy --stop .\n"
+        "lstm-lm-small-book --engine openvino\n"
         'gpt2/ --prompt "Once upon"\n'
         "vae-digits --count 64 --seed 1 --grid\n"
         "dcgan-28-digits --count 9 --seed 1\n"
@@ -50,9 +53,15 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "stylegan-digits --style-mix 4 6 --out mixed.png\n"
         "vae-wine --count 100 --out rows.csv"
     )
-    parser = Parser("generate", "RUN|FOLDER [--prompt TEXT] [options]", text, examples)
+    parser = Parser("generate", "RUN|FOLDER|FILE [--prompt TEXT] [options]", text, examples)
     add_run(parser)
     parser.add_argument("--prompt", type=str, metavar="TEXT", help="the beginning of the text (default: a new line)")
+    parser.add_argument(
+        "--engine",
+        type=str,
+        metavar="NAME",
+        help=f"of texts, one of {', '.join(ENGINES)} (default: torch; for a file, the one it was exported for)",
+    )
     parser.add_argument("--grid", action="store_true", help="all pictures in one file")
     parser.add_argument(
         "--out",
@@ -67,26 +76,28 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
 
 
 def command(argv: Sequence[str]) -> int:
-    reader, args = read("generate", parser, argv, run_path)
-    path = run_path(args.run, args.runs)
+    reader, args = read(
+        "generate", parser, argv, lambda name, runs: None if is_file(name, runs) else run_path(name, runs)
+    )
+    file = is_file(args.run, args.runs)
+    path = Path(args.run).expanduser() if file else run_path(args.run, args.runs)
+    engine = engine_of(path, args.engine) if file else args.engine or "torch"
+    check_engine(engine)
     options = given(reader.fields, args.as_dict())
     if options.get("interpolate") is not None:
         options["interpolate"] = tuple(map(_row_or_path, options["interpolate"]))
     reader.check(options)  # before the run is opened
 
-    from lamina.runs.published import open_pretrained
-    from lamina.runs.run import Run, open_run
-
-    opened = open_run(path) if published_model(path) is None else open_pretrained(path)
-    if isinstance(opened, Run):
-        opened.verb_options("generate")
-        if not opened.view.takes_prompts:
-            return _samples(opened, options, args)
+    opened, generator = _opened(path, engine, file)
+    if opened is not None and not opened.view.takes_prompts:
+        if args.engine is not None:
+            raise UsageError(f"--engine is for runs that generate text, but {path} generates {opened.modality.noun}")
+        return _samples(opened, options, args)
     for name in ("grid", "out"):
         if getattr(args, name):
             raise UsageError(f"--{name} is for pictures and rows, but {path} generates text")
     prompt = FIRST if args.prompt is None else args.prompt
-    pieces = opened.stream(prompt, **options)
+    pieces = generator().stream(prompt, **options)
     if args.json:
         as_json({"run": str(path), "prompt": prompt, "text": "".join(pieces)})
         return 0
@@ -96,6 +107,21 @@ def command(argv: Sequence[str]) -> int:
         print(legible(piece), end="", flush=True)
     print()
     return 0
+
+
+def _opened(path: Path, engine: str, file: bool) -> tuple[Run | None, Callable[[], Run | ExportedModel]]:
+    """The run, where it is one, and what generates texts."""
+    if file:
+        from lamina.runs.views.exported import open_exported
+
+        exported = open_exported(path, engine)
+        return None, lambda: exported
+    from lamina.runs.published import open_pretrained
+    from lamina.runs.run import open_run
+
+    run = open_run(path) if published_model(path) is None else open_pretrained(path)
+    run.verb_options("generate")
+    return run, lambda: run if engine == "torch" else run.in_engine(engine)
 
 
 def _samples(run: Run, options: dict[str, Any], args: Any) -> int:

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 from lamina.cli.fields import Field, given
 from lamina.cli.output import as_json, clean, number, table
 from lamina.cli.parser import Parser
-from lamina.cli.run_argument import add_runs, run_path
+from lamina.cli.run_argument import add_runs, is_file, run_path
 from lamina.cli.task_options import every_field, read
 from lamina.cli.writing import TABLES, check_out, printable, status, succeeded, write_rows
 from lamina.errors import UsageError
 from lamina.export.formats import ENGINES, check_engine, engine_of
-from lamina.files import is_run
 
 if TYPE_CHECKING:
     from lamina.runs.prediction import Outcome
     from lamina.runs.run import Run
-    from lamina.runs.views.export import ExportedModel
+    from lamina.runs.views.exported import ExportedModel
 
 PICTURE, RESTORED = "picture", "reconstruction"
 """predictions that are pictures, and what is restored, a picture or a row"""
@@ -77,16 +76,14 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
 
 def command(argv: Sequence[str]) -> int:
     reader, args = read(
-        "predict", parser, argv, lambda name, runs: None if _is_file(name, runs) else run_path(name, runs)
+        "predict", parser, argv, lambda name, runs: None if is_file(name, runs) else run_path(name, runs)
     )
     options = given(reader.fields, args.as_dict())
     reader.check(options)  # before any item, which may fail alone
     alone = any(getattr(field.cls, "needs_no_item", False) for field in reader.fields.values())
-    if not args.item and not (alone and not _is_file(args.run, args.runs)):
+    if not args.item and not (alone and not is_file(args.run, args.runs)):
         raise UsageError(f"ITEM missing: {reader.usage}")
     open_model = _opener(args.run, args.runs, args.engine)
-    if options and args.engine not in (None, "torch"):
-        raise UsageError(f"--{next(iter(options)).replace('_', '-')} is for the engine torch, not {args.engine}")
     folder = _folder(args, reader, options)
     out = check_out(args.out, TABLES) if folder is None else None
     model = open_model()
@@ -103,7 +100,7 @@ def command(argv: Sequence[str]) -> int:
     found = chain([first], found)
     if PICTURE in first.value and folder is None:
         raise UsageError("the predictions are pictures, which are written to a folder: --out FOLDER")
-    if _is_file(args.run, args.runs) and folder is not None and PICTURE not in first.value:
+    if is_file(args.run, args.runs) and folder is not None and PICTURE not in first.value:
         check_out(args.out, TABLES)
     if folder is not None:
         found = _written(found, folder)
@@ -128,7 +125,7 @@ def _folder(args: Any, reader: Parser, options: dict[str, Any]) -> Path | None:
 
     Raises UsageError for reconstructions, and for translated pictures, without a folder.
     """
-    exported = _is_file(args.run, args.runs)  # the file says what it predicts once it is opened
+    exported = is_file(args.run, args.runs)  # the file says what it predicts once it is opened
     restores = "reconstructions" in reader.fields and not exported
     folder = None if args.out is None else Path(args.out).expanduser()
     if not (restores or exported or TO in reader.fields) or folder is None or folder.suffix:
@@ -225,19 +222,14 @@ SHOWN: dict[tuple[str, ...], Callable[[Predictions], None]] = {
 """printers by the keys of the predictions; otherwise a table of values"""
 
 
-def _is_file(name: str, runs: str) -> bool:
-    """Whether a name is that of an exported file, and of no run."""
-    return Path(name).expanduser().is_file() and not is_run(Path(runs) / name)
-
-
 def _opener(name: str, runs: str, engine: str | None) -> Callable[[], Run | ExportedModel]:
     """A function that opens the run or the exported file, and imports torch."""
-    if _is_file(name, runs):
+    if is_file(name, runs):
         file = Path(name).expanduser()
         engine = engine_of(file, engine)
 
         def open_file() -> ExportedModel:
-            from lamina.runs.views.export import open_exported
+            from lamina.runs.views.exported import open_exported
 
             return open_exported(file, engine)
 
@@ -248,10 +240,9 @@ def _opener(name: str, runs: str, engine: str | None) -> Callable[[], Run | Expo
 
     def open_it() -> Run | ExportedModel:
         from lamina.runs.run import open_run
-        from lamina.runs.views.export import run_in_engine
 
         run = open_run(path)
-        return run if engine == "torch" else run_in_engine(run, engine)
+        return run if engine == "torch" else run.in_engine(engine)
 
     return open_it
 

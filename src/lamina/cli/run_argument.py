@@ -10,6 +10,7 @@ from lamina.cards.timm_names import why_not
 from lamina.cli.output import note
 from lamina.cli.parser import Parser
 from lamina.errors import UsageError, nearest, unknown
+from lamina.files import is_run
 from lamina.registry import canonical, list_models, remark
 from lamina.runs.folders import find_folder, run_folders
 
@@ -50,6 +51,11 @@ def run_path(name: str, runs: str) -> Path:
     near = nearest(Path(name).name, run_names(Path(name).parent if "/" in name else runs))
     advice = f"; did you mean '{near}'?" if near else ""
     raise UsageError(f"no such run: {name if '/' in name else Path(runs) / name}{advice}")
+
+
+def is_file(name: str, runs: str) -> bool:
+    """Whether a name is that of an exported file, and of no run."""
+    return Path(name).expanduser().is_file() and not is_run(Path(runs) / name)
 
 
 def run_or_model(name: str, runs: str) -> Path | None:

@@ -33,7 +33,7 @@ class Input:
     """
 
     name: str
-    dtype: Literal["float32", "int64"]
+    dtype: Literal["float32", "int64", "bool", "uint8"]
     shape: tuple[int | str, ...]
     """without the batch dimension; a string names a dynamic dimension, equal strings equal sizes"""
     below: int | None = None

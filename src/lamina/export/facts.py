@@ -37,6 +37,10 @@ class ExportFacts:
     """what the file is called with, in order"""
     outputs: tuple[str, ...] = (OUTPUT,)
     """what the file gives, in order"""
+    stateful: bool = False
+    """whether it takes one step of decoding: a state goes in and comes out"""
+    preprocesses: bool = False
+    """whether it takes pictures as they are, and gives predictions"""
     classes: tuple[str, ...] = ()
     """names of the logits, in order; none for a model that was not trained in a run"""
     task: str = ""
@@ -81,6 +85,8 @@ class ExportFacts:
                 "task": '""',
                 "player": '""',
                 "precision": '"fp32"',
+                "stateful": "false",
+                "preprocesses": "false",
                 "outputs": json.dumps([OUTPUT]),
                 "inputs": json.dumps(_first_format(texts)),
             }

@@ -18,7 +18,7 @@ TRIED = ((1, 1, 4), (2, 9, 1), (5, 6, 11))
 """the sizes on which a file is compared with the model"""
 
 
-DTYPES = {"float32": torch.float32, "int64": torch.int64}
+DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool, "uint8": torch.uint8}
 
 
 def axes(facts: ExportFacts) -> tuple[dict[int, str], ...]:
@@ -29,17 +29,20 @@ def axes(facts: ExportFacts) -> tuple[dict[int, str], ...]:
     )
 
 
-def dimensions(facts: ExportFacts) -> tuple[dict[int, Any], ...]:
-    """``axes`` in the form of torch.export, with the model's context as the maximum time."""
+def dimensions(facts: ExportFacts, model: nn.Module) -> tuple[Any, ...]:
+    """``axes`` in the form of torch.export, with the model's context as the maximum time. Of a model with a variable
+    number of inputs, ``fixed_inputs`` says how many come before them."""
     names = {name for named in axes(facts) for name in named.values()}
     longest = {name: one.longest for one in facts.inputs for name in one.shape}
     known = {name: torch.export.Dim(name, max=longest.get(name)) for name in sorted(names)}
-    return tuple({place: known[name] for place, name in named.items()} for named in axes(facts))
+    found = tuple({place: known[name] for place, name in named.items()} for named in axes(facts))
+    fixed = getattr(model, "fixed_inputs", len(found))
+    return found if fixed == len(found) else (*found[:fixed], found[fixed:])
 
 
-def example_of(facts: ExportFacts, sizes: tuple[int, int, int], random: torch.Generator) -> tuple[Tensor, ...]:
-    """Random inputs of ``sizes`` (batch, time, source time), with times limited to the model's context. Rows of tokens
-    have random lengths; the first has the full one."""
+def example_of(facts: ExportFacts, sizes: tuple[int, ...], random: torch.Generator) -> tuple[Tensor, ...]:
+    """Random inputs of ``sizes`` (batch, then the dynamic dimensions in their order: time, source time), limited to the
+    model's context. Rows of tokens have random lengths; the first has the full one."""
     rows, *times = sizes
     return tuple(_given(facts, rows, iter(times), random))
 
@@ -53,13 +56,18 @@ def _given(facts: ExportFacts, rows: int, times: Iterator[int], random: torch.Ge
                 sizes[name] = time if one.longest is None else min(time, one.longest)
         shape = [sizes[size] if isinstance(size, str) else size for size in one.shape]
         if one.lengths_of is not None:
-            lengths_B = torch.randint(1, sizes[one.lengths_of] + 1, (rows,), generator=random)
-            lengths_B[0] = sizes[one.lengths_of]
+            longest = sizes.get(one.lengths_of, 1)  # 1: a step of one token
+            lengths_B = torch.randint(1, longest + 1, (rows,), generator=random)
+            lengths_B[0] = longest
             yield lengths_B
         elif one.below is not None:
             yield torch.randint(one.below, (rows, *shape), generator=random)
-        else:
+        elif one.dtype == "uint8":
+            yield torch.randint(256, (rows, *shape), generator=random, dtype=torch.uint8)
+        elif one.dtype == "float32":
             yield torch.randn(rows, *shape, generator=random)
+        else:  # of a state: nothing decoded so far; of a mask
+            yield torch.full((rows, *shape), one.dtype == "bool", dtype=DTYPES[one.dtype])
 
 
 def arrays(facts: ExportFacts, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -98,6 +106,8 @@ class Flat(nn.Module):
 
 def with_file_signature(model: nn.Module, facts: ExportFacts) -> nn.Module:
     """The model with the inputs and outputs of its exported file."""
+    if facts.preprocesses:
+        return model
     if facts.inputs[0].below is not None:
         return LogitsOnly(model)
     return model if facts.outputs in ((OUTPUT,), (SAMPLES,)) else Flat(model)
@@ -107,7 +117,9 @@ def output_names(model: nn.Module, facts: ExportFacts) -> tuple[str, ...]:
     """The names of what a model's file gives: the one that the facts have, or the fields of the NamedTuple that the
     model returns, those of inner ones with the outer name before them."""
     if facts.inputs[0].below is not None:
-        return (OUTPUT,)
+        return facts.outputs if facts.stateful else (OUTPUT,)
+    if facts.preprocesses:
+        return facts.outputs
     weight = next(model.parameters(), torch.zeros(()))
     given = example_of(facts, TRIED[0], torch.Generator().manual_seed(0))
     with evaluation_mode(model), torch.no_grad():

@@ -85,8 +85,8 @@ def save_onnx(model: Any, path: Path) -> None:
 
 
 class OnnxModel:
-    """An ONNX file in ONNX Runtime, on the CPU: a callable of its inputs, by position or name, that returns the logits,
-    or several tensors.
+    """An ONNX file in ONNX Runtime, on the CPU, with torch's number of threads: a callable of its inputs, by position
+    or name, that returns the logits, or several tensors.
 
     Raises ExportError for a file that is damaged, was not exported by lamina, or keeps weights outside its folder.
     """
@@ -96,7 +96,9 @@ class OnnxModel:
 
         self.facts = ExportFacts.from_strings(read_metadata(path), path)
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions have no common base
             raise ExportError(f"{path} cannot be opened: {' '.join(str(error).split())}") from None
 

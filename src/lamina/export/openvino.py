@@ -19,6 +19,8 @@ from lamina.export.onnx import read_metadata
 
 HINT = "INFERENCE_PRECISION_HINT"
 """by default OpenVINO computes in bfloat16 on processors that support it: that is for files that say so"""
+LOW = ("bf16", "int8")
+"""precisions that compute in bfloat16 what they do not in integers"""
 
 
 def write_openvino(onnx_file: Path, facts: ExportFacts, path: Path) -> None:
@@ -53,8 +55,8 @@ def has_bf16() -> bool:
 
 
 class OpenvinoModel:
-    """An OpenVINO or ONNX file in OpenVINO, on the CPU: a callable of its inputs, by position or name, that returns the
-    logits.
+    """An OpenVINO or ONNX file in OpenVINO, on the CPU, with torch's number of threads: a callable of its inputs, by
+    position or name, that returns the logits.
 
     ``precision``: what it computes in, by default what the file's facts say. Raises ExportError for a file that is
     damaged, was not exported by lamina, or keeps weights outside its folder.
@@ -68,13 +70,15 @@ class OpenvinoModel:
         try:
             model = core.read_model(path)
             self.facts = ExportFacts.from_strings(_rt_info(model) if texts is None else texts, path)
-            low = (precision or self.facts.precision) == "bf16" and has_bf16()
-            self._compiled = core.compile_model(model, "CPU", {HINT: "bf16" if low else "f32"})
+            low = (precision or self.facts.precision) in LOW and has_bf16()
+            threads = torch.get_num_threads()
+            how = {HINT: "bf16" if low else "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+            self._compiled = core.compile_model(model, "CPU", how)
         except RuntimeError as error:
             raise ExportError(f"{path} cannot be opened: {_reason(error)}") from None
 
     def __call__(self, *given: Tensor, **named: Tensor) -> Any:
-        found = self._compiled(arrays(self.facts, given, named))
+        found = self._compiled(arrays(self.facts, given, named), share_inputs=True)
         return joined_outputs([torch.from_numpy(found[name].copy()) for name in self.facts.outputs])
 
 

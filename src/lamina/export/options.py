@@ -30,6 +30,10 @@ class ExportOptions:
     """with int8: write it even where it is slower here than the float model"""
     fp16: bool = False
     """weights in 16 bits: half the size, computed in float32"""
+    with_preprocessing: bool = False
+    """of an image run: pictures as they are go in, uint8 of any size, and predictions come out, the class among them"""
+    with_state: bool = False
+    """of a model that generates text: one step of decoding, whose state goes in and comes out"""
 
     def __post_init__(self) -> None:
         for name, given in (("max_drop", self.max_drop is not None), ("even_if_slower", self.even_if_slower)):
@@ -39,6 +43,9 @@ class ExportOptions:
             raise UsageError(f"max_drop must be at least 0, got {self.max_drop}")
         if self.int8 and self.fp16:
             raise UsageError("int8 and fp16 exclude each other: a file has one of them")
+        if self.with_preprocessing and (self.int8 or self.with_state):
+            other = "int8" if self.int8 else "with_state"
+            raise UsageError(f"with_preprocessing and {other} exclude each other: leave one out")
 
     @property
     def drop(self) -> float:

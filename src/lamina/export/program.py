@@ -19,23 +19,71 @@ FACTS = "lamina.json"
 """the extra file with the metadata"""
 
 
-def capture(model: nn.Module, facts: ExportFacts) -> ExportedProgram:
+def capture(model: nn.Module, facts: ExportFacts, sizes: tuple[int, ...] = TRACED) -> ExportedProgram:
     """The graph of a model (in evaluation mode, float32, on the CPU) for a batch of any size and sequences of any
-    length.
+    length, traced with an example of ``sizes`` (``example_of``).
 
     Raises ExportError for a model that torch cannot capture.
     """
-    example = example_of(facts, TRACED, torch.Generator().manual_seed(0))
+    example = example_of(facts, sizes, torch.Generator().manual_seed(0))
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.export.export(model, example, dynamic_shapes=dimensions(facts))
+            program = torch.export.export(model, example, dynamic_shapes=dimensions(facts, model))
     except Exception as error:  # the capture runs the model's code, which may raise anything
         raise ExportError(f"{facts.model} cannot be exported: {_first_line(error)}") from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # no source paths of this machine in the file
+    if facts.stateful:
+        _write_out_attention(program)
     _make_attention_contiguous(program)
     return program
+
+
+def _write_out_attention(program: ExportedProgram) -> None:
+    """Attention of one step in plain operations, over cached and new keys side by side.
+
+    Left to the exporter they would be joined to one tensor, and all of it scaled: three copies of the cache at every
+    step, which take as long as reading the weights.
+    """
+    graph, aten = program.graph_module.graph, torch.ops.aten
+
+    def emit(operation: Any, *args: Any) -> Any:
+        node = graph.call_function(operation, args)
+        values = torch.fx.node.map_arg(args, lambda one: one.meta["val"])
+        node.meta = {"val": operation(*values)}
+        return node
+
+    for node in list(graph.nodes):
+        if node.target is not aten.scaled_dot_product_attention.default:
+            continue
+        q, k, v, *mask = node.args
+        keys, values = _joined(k), _joined(v)
+        with graph.inserting_before(node):
+            q = emit(aten.mul.Scalar, q, q.meta["val"].shape[-1] ** -0.5)
+            scores = [emit(aten.matmul.default, q, emit(aten.transpose.int, part, -2, -1)) for part in keys]
+            joined = scores[0] if len(keys) == 1 else emit(aten.cat.default, scores, -1)
+            for visible in mask:
+                joined = emit(aten.masked_fill.Scalar, joined, emit(aten.logical_not.default, visible), float("-inf"))
+            weights = emit(aten.softmax.int, joined, -1)
+            if len(keys) == 1:
+                found = emit(aten.matmul.default, weights, v)
+            else:
+                cached = emit(aten.sym_size.int, keys[0], 2)
+                past = emit(aten.matmul.default, emit(aten.slice.Tensor, weights, -1, 0, cached), values[0])
+                new = emit(aten.matmul.default, emit(aten.slice.Tensor, weights, -1, cached), values[1])
+                found = emit(aten.add.Tensor, past, new)
+        node.replace_all_uses_with(found)
+        graph.erase_node(node)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+def _joined(node: Any) -> tuple[Any, ...]:
+    """The two tensors that a node joins, a cache and what is new; or itself."""
+    if node.target is not torch.ops.aten.cat.default or len(node.args[0]) != 2:
+        return (node,)
+    return tuple(node.args[0])
 
 
 def _make_attention_contiguous(program: ExportedProgram) -> None:

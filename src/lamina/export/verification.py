@@ -27,7 +27,7 @@ def verify(exported: Callable[..., Any], model: nn.Module, facts: ExportFacts, w
     messages. Raises ExportError for a difference above 1e-4 (1e-2 for weights in 16 bits), for different shapes, and
     where ``exported`` fails.
     """
-    tolerance = TOLERANCE_FP16 if facts.precision == "fp16" else TOLERANCE
+    tolerance = tolerance_of(facts)
     random = torch.Generator().manual_seed(0)
     worst = 0.0
     for sizes in TRIED:
@@ -51,6 +51,11 @@ def verify(exported: Callable[..., Any], model: nn.Module, facts: ExportFacts, w
             )
         worst = max(worst, difference)
     return worst
+
+
+def tolerance_of(facts: ExportFacts) -> float:
+    """The largest difference that is allowed."""
+    return TOLERANCE_FP16 if facts.precision == "fp16" else TOLERANCE
 
 
 def relative_difference(actual: Tensor, expected: Tensor) -> float:

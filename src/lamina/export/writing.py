@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +16,23 @@ from lamina.errors import ExportError, UsageError
 from lamina.export.facts import ExportFacts
 from lamina.export.folding import fold_batch_norms
 from lamina.export.formats import FORMATS, check_engine, format_named
-from lamina.export.inputs import TRIED, example_of, output_names, with_file_signature
+from lamina.export.inputs import TRACED, TRIED, example_of, output_names, with_file_signature
 from lamina.export.onnx import OnnxModel, halve_weights, write_onnx
 from lamina.export.openvino import OpenvinoModel, write_openvino
 from lamina.export.options import ExportOptions
 from lamina.export.program import ProgramModel, capture, write_program
 from lamina.export.quantising import Quantised, Trial, quantise
+from lamina.export.stateful import TRACED as TRACED_STEP
+from lamina.export.stateful import (
+    Encoder,
+    StatefulModel,
+    Step,
+    encoder_path,
+    memory_of,
+    of_encoder,
+    verify_state,
+    with_state,
+)
 from lamina.export.verification import verify
 
 EngineModel = OnnxModel | OpenvinoModel | ProgramModel
@@ -70,26 +82,21 @@ def write_export(
     own = copy.deepcopy(model).cpu().float().eval()
     facts = replace(facts, outputs=output_names(own, facts), precision="fp16" if options.fp16 else "fp32")
     if trial is not None and len(facts.inputs) == 1 and facts.inputs[0].below is None:
-        fold_batch_norms(own, *example_of(facts, TRIED[1], torch.Generator().manual_seed(0)))
-    plain = with_file_signature(own, facts)
+        own = _folded(own, facts)
+    parts = list(_parts(own, facts, path, options))
     draft = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         for folder in (draft, draft / "onnx", draft / to):
             folder.mkdir(exist_ok=True)
-        target = draft / to / path.name
-        onnx_file = draft / "onnx" / path.with_suffix(".onnx").name
-        program = capture(plain, facts)
-        if to == "torch":
-            write_program(program, facts, target)
+        target, onnx_file = draft / to / path.name, draft / "onnx" / path.with_suffix(".onnx").name
+        for part in parts:
+            _write(part, to, draft, options)
+        opened = [_opened(draft / to / part.name, kind.engine) for part in parts]
+        if options.with_state:
+            difference = verify_state(StatefulModel(*opened), own, parts[0].facts, str(path))
         else:
-            write_onnx(program, facts, onnx_file)
-            if options.fp16:
-                halve_weights(onnx_file)
-            if to == "openvino":
-                write_openvino(onnx_file, facts, target)
-        opened = ProgramModel(target) if to == "torch" else open_engine(target, kind.engine)
-        difference = verify(opened, plain, facts, str(path))
-        done = Quantised(path=target, facts=facts)
+            difference = verify(opened[0], parts[0].module, facts, str(path))
+        done = Quantised(path=target, facts=parts[0].facts)
         if trial is not None:
             done = quantise(onnx_file, target, facts, to, trial, str(path))
             path = _renamed(done, path) if trial.renames else path
@@ -100,6 +107,73 @@ def write_export(
         shutil.rmtree(draft, ignore_errors=True)
     size = sum(file.stat().st_size for file in files)
     return Exported(path=path, files=files, bytes=size, difference=difference, facts=done.facts, note=done.note)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One file of an export."""
+
+    name: str
+    module: nn.Module
+    facts: ExportFacts
+    sizes: tuple[int, ...] = TRACED
+    """of the example that is traced"""
+
+
+def _parts(model: nn.Module, facts: ExportFacts, path: Path, options: ExportOptions) -> Iterator[_Part]:
+    """The files of a model: one, or the step of a decoder and the encoder that it needs."""
+    if not options.with_state:
+        yield _Part(path.name, with_file_signature(model, facts), facts)
+        return
+    step = with_state(facts, model, facts.model)
+    yield _Part(path.name, Step(model, step), step, TRACED_STEP)
+    if memory_of(step):
+        yield _Part(encoder_path(path).name, Encoder(model), of_encoder(facts, step))
+
+
+def _write(part: _Part, to: str, draft: Path, options: ExportOptions) -> None:
+    """Write a part into the folder of its format, by way of its ONNX file in the folder "onnx"."""
+    target = draft / to / part.name
+    onnx_file = draft / "onnx" / target.with_suffix(".onnx").name
+    program = capture(part.module, part.facts, part.sizes)
+    if to == "torch":
+        write_program(program, part.facts, target)
+        return
+    write_onnx(program, part.facts, onnx_file)
+    if options.fp16:
+        halve_weights(onnx_file)
+    if to == "openvino":
+        write_openvino(onnx_file, part.facts, target)
+
+
+def _opened(path: Path, engine: str) -> EngineModel:
+    """A file that was just written."""
+    return ProgramModel(path) if engine == "torch" else open_engine(path, engine)
+
+
+def _folded(model: nn.Module, facts: ExportFacts) -> nn.Module:
+    """The model with its batch norms folded, which the engines cannot once it is quantised; as it is where its code
+    does not allow it."""
+    folded = copy.deepcopy(model)
+    try:
+        fold_batch_norms(folded, *example_of(facts, TRIED[1], torch.Generator().manual_seed(0)))
+    except Exception:  # a model that accesses its own norms
+        return model
+    return folded
+
+
+def open_stateful(opened: OnnxModel | OpenvinoModel, path: Path, engine: str) -> StatefulModel:
+    """An opened file with a state, and the encoder beside it where it needs one. Raises ExportError for one that is not
+    there, or is not of the same weights."""
+    if not memory_of(opened.facts):
+        return StatefulModel(opened)
+    beside = encoder_path(path)
+    if not beside.is_file():
+        raise ExportError(f"{path} is incomplete: its encoder, {beside.name}, is not beside it")
+    encoder = open_engine(beside, engine)
+    if encoder.facts.weights != opened.facts.weights:
+        raise ExportError(f"{path} and {beside.name} are of different weights: export both again")
+    return StatefulModel(opened, encoder)
 
 
 def open_engine(path: Path, engine: str) -> OnnxModel | OpenvinoModel:

@@ -56,7 +56,8 @@ def unroll(
         return tuple(x.clone() for x in new), tuple(y.clone() for y in out)
 
     given = inputs if real_TB is None else (*inputs, real_TB)
-    if torch.compiler.is_compiling():
+    once = type(inputs[0].shape[0]) is int and inputs[0].shape[0] == 1  # a loop of one step needs no scan
+    if torch.compiler.is_compiling() and not (once and torch.compiler.is_exporting()):
         if not torch.compiler.is_exporting():
             _keep_saved_tensors()
         end, outputs = scan(separate, tuple(tensor.clone() for tensor in state), given, reverse=reverse)

@@ -88,6 +88,9 @@ class Published(Run):
     def export(self, to: str, path: str | Path | None = None, *, player: str | None = None, **options: Any) -> Any:
         raise UsageError(f"{self.path} is no run: export the model, lamina export {self.config.name} --weights")
 
+    def in_engine(self, engine: str) -> Any:
+        raise UsageError(f"{self.path} is no run: {engine} runs exports of runs")
+
 
 def open_pretrained(folder: str | Path) -> Published:
     """A folder of GPT-2 as Hugging Face's transformers write it: its weights, ``config.json``, and tokenizer.

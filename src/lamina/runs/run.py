@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lamina.export.writing import Exported
     from lamina.inspection.image import Inspection
     from lamina.inspection.text import TextInspection
+    from lamina.runs.views.exported import ExportedModel
 
 COMMON_VERBS = ("inspect", "report", "export")
 """verbs of every run"""
@@ -155,16 +156,18 @@ class Run(Opened):
         given = self._options("predict", options)
         every = self.view.items(items)
         if engine != "torch":
-            return run_in_engine(self, engine).predict(*every)
+            return self.in_engine(engine).predict(*every, **options)
         return self.view.predict(every, given)
 
     @overload
-    def generate(self, *prompts: str | Sequence[str], **options: Unpack[GenerationKwargs]) -> list[str]: ...
+    def generate(
+        self, *prompts: str | Sequence[str], engine: str = "torch", **options: Unpack[GenerationKwargs]
+    ) -> list[str]: ...
 
     @overload
     def generate(self, **options: Any) -> list[Any]: ...
 
-    def generate(self, *prompts: str | Sequence[str], **options: Any) -> list[Any]:
+    def generate(self, *prompts: str | Sequence[str], engine: str = "torch", **options: Any) -> list[Any]:
         """Continuations of prompts, without the prompts: ``run.generate("Once upon", max_new_tokens=100)``. Prompts are
         given one by one, or as a list. Of autoencoders pictures (H, W, C) uint8, or rows as dicts, without a prompt:
         ``run.generate(count=16, seed=1)``; the i-th depends on the seed and i alone.
@@ -173,7 +176,8 @@ class Run(Opened):
 
         Options of language models are the fields of ``GenerationOptions``: max_new_tokens, temperature, top_k, top_p,
         greedy, repetition_penalty, stop (texts that end the generation), seed. The same seed gives the same text. When
-        the model's context is full, generation continues from its last half.
+        the model's context is full, generation continues from its last half. ``engine`` is "torch", "onnxruntime" or
+        "openvino": the latter two use an export with the model's state that is kept in the run.
 
         Raises UsageError for a run that is not a language model, invalid options, a missing or empty prompt, one that
         fills the context, and a character unknown to a character-level model.
@@ -182,11 +186,20 @@ class Run(Opened):
         texts = [text for prompt in prompts for text in ([prompt] if isinstance(prompt, str) else prompt)]
         if not texts and self.view.takes_prompts:
             raise UsageError("nothing to continue: give a prompt")
+        if engine != "torch":
+            return self.in_engine(engine).generate(*texts, **options)
         return self.view.generate(texts, given)
 
-    def stream(self, prompt: str, **options: Unpack[GenerationKwargs]) -> Iterator[str]:
+    def stream(self, prompt: str, *, engine: str = "torch", **options: Unpack[GenerationKwargs]) -> Iterator[str]:
         """As ``generate`` for one prompt, yielding pieces of text: ``for piece in run.stream("Once upon"): ...``."""
-        return self.view.stream(prompt, self._options("generate", options))
+        given = self._options("generate", options)
+        return (
+            self.view.stream(prompt, given) if engine == "torch" else self.in_engine(engine).stream(prompt, **options)
+        )
+
+    def in_engine(self, engine: str) -> ExportedModel:
+        """The run in another engine, "onnxruntime" or "openvino", by an export that is kept in its folder."""
+        return run_in_engine(self, engine)
 
     def style(self, content: Any, *styles: Any, **options: Any) -> Picture:
         """A picture, (H, W, 3) uint8, in the style that the run has learned, or for a run of adain in that of a second

@@ -274,6 +274,10 @@ class Task:
         """Predictions for a batch: tensors by name, with the batch on dimension 0."""
         raise NotImplementedError
 
+    def answer(self, prediction: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What an exported file gives that predicts by itself: the prediction, and what is decided by it."""
+        return dict(prediction)
+
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
         """One row of ``predict`` as plain values by name: the result of ``Run.predict`` for a sample."""
         return {name: value.tolist() for name, value in prediction.items()}

@@ -100,6 +100,10 @@ class Classification(OneOutput):
         """{"probabilities": (B, K)}."""
         return {"probabilities": (self.outputs(model, batch).float() / self.temperature).softmax(1)}
 
+    def answer(self, prediction: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Also "class" (B,), the index of the most probable one."""
+        return {**prediction, "class": prediction["probabilities"].argmax(1)}
+
     def finalize(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
         """With ``recipe.calibrate`` the temperature of minimal cross-entropy (Guo et al. 2017, arXiv 1706.04599)."""
         if not self.calibrates:

@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lamina.data.image.augment.recipe import make_augment
 from lamina.data.image.binarising import drawn, thresholded
 from lamina.data.image.decoding import ImageFile, decode, decode_all, unreadable
+from lamina.data.image.in_graph import PictureInput
 from lamina.data.image.items import AT_ONCE, image_item, images_of
 from lamina.data.image.resizing import Resize, centre, convert_channels, resize
 from lamina.data.image.samples import ImageArrays, ImageFiles
@@ -162,6 +163,20 @@ class ImagePreprocess:
         images = images_of(item, self.channels, (self.height, self.width))
         while batch := [self.encode_input(image)["image"] for image in islice(images, AT_ONCE)]:
             yield self.prepare({"image": torch.cat(batch)})
+
+    def pictures(self, item: object) -> Iterator[Tensor]:
+        """The images of an input as they are, (1, H, W, C) uint8 in the channels of training: what a file takes that
+        holds this preprocessing itself. Raises UsageError or DataError."""
+        for image in images_of(item, self.channels, (self.height, self.width)):
+            image_CHW = image_item(
+                image, channels=self.channels, dtype=self.dtype, value_range=self.value_range, min_size=max(self.held)
+            )
+            yield convert_channels(image_CHW[None], self.channels).permute(0, 2, 3, 1).contiguous()
+
+    def as_module(self) -> nn.Module:
+        """From ``pictures`` to what the model takes, as operations on tensors. Raises UsageError for preprocessing that
+        cannot be."""
+        return PictureInput(self, *_affine(self.value_range, self.mean, self.std, torch.device("cpu")))
 
     def undo(self, value: Tensor) -> Picture:
         """A picture (H, W, C) uint8 from a normalised image (C, H, W), of ``prepare`` or a model."""

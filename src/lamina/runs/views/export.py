@@ -1,4 +1,4 @@
-"""Export of runs and variants, and prediction with exported files."""
+"""Export of runs and variants, for files and for prediction in another engine."""
 
 from __future__ import annotations
 
@@ -12,28 +12,21 @@ from torch import nn
 
 from lamina import registry
 from lamina.cards import Variant
-from lamina.data.modality import load_preprocess
 from lamina.data.protocols import Signature
-from lamina.data.streams import Batch
 from lamina.decoding.decoder import limits
 from lamina.errors import ExportError, RunError, UsageError, unknown
-from lamina.export.engines import EngineModule
 from lamina.export.example import signature_of, signature_of_player
 from lamina.export.facts import OUTPUT, SAMPLES, ExportFacts
-from lamina.export.formats import FORMATS, check_engine, engine_of, format_named
+from lamina.export.formats import FORMATS, check_engine, format_named
 from lamina.export.inputs import output_names
-from lamina.export.onnx import OnnxModel
-from lamina.export.openvino import OpenvinoModel
 from lamina.export.options import ExportOptions
-from lamina.export.writing import PLAIN, Exported, check_path, open_engine, write_export
-from lamina.options.recipe import Recipe
-from lamina.runs.build import task_of
+from lamina.export.stateful import with_state
+from lamina.export.writing import PLAIN, Exported, check_path, write_export
 from lamina.runs.opened import Opened
-from lamina.runs.prediction import items_of, predict_items
+from lamina.runs.views.exported import ExportedModel, expect_usable, open_exported
+from lamina.runs.views.pictures import predicting_alone
 from lamina.runs.views.quantisation import trial_of
 from lamina.runs.weights import digest
-from lamina.tasks.kind import TaskKind
-from lamina.tasks.table import TASKS
 from lamina.version import __version__
 from lamina.weights.folders import stated_options
 from lamina.weights.hub import located
@@ -43,56 +36,6 @@ from lamina.weights.reading import read_state_dict
 
 GENERATOR = "generator"
 """the player that is exported unless another is requested"""
-
-
-class ExportedModel:
-    """An exported file that predicts like its run: ``open_exported("model.onnx").predict("photo.png")``."""
-
-    def __init__(self, path: Path, engine: OnnxModel | OpenvinoModel) -> None:
-        self.path = path
-        self.facts = engine.facts
-        if self.facts.preprocess is None:
-            raise ExportError(
-                f"{path} was exported from {self.facts.model} alone: only the export of a run holds classes and "
-                "preprocessing"
-            )
-        files = {"preprocess.json": self.facts.preprocess, **self.facts.files}
-        if self.facts.tokenizer is not None:
-            files["tokenizer.json"] = self.facts.tokenizer
-        try:
-            self.preprocess = load_preprocess(files)
-        except RunError as error:
-            raise ExportError(f"{path}: {error}") from error
-        kind = _kind_of(self.facts.task or self.preprocess.target.task, path)
-        _expect_predictions(kind, path)
-        objective = kind.objective({"name": self.facts.objective, **self.facts.objective_options})
-        self._task = task_of(kind, self.preprocess, Recipe(), objective)
-        if fitted := {name: torch.tensor(value) for name, value in self.facts.fitted.items()}:
-            self._task.load_finalized(fitted)
-        self._engine = EngineModule(engine)
-
-    def predict(self, *items: Any) -> list[dict[str, Any]]:
-        """The predictions for each item, as ``Run.predict`` returns them: ``exported.predict("a.png", "b.png")``."""
-        return predict_items(self.predict_batch, self._task, self.preprocess, items_of(self.preprocess, items))
-
-    def predict_batch(self, batch: Batch) -> Batch:
-        """The task's predictions for a prepared batch."""
-        with torch.no_grad():
-            return self._task.predict(self._engine, batch)
-
-
-def open_exported(path: str | Path, engine: str | None = None) -> ExportedModel:
-    """Open an exported ``.onnx`` or ``.xml`` file in ONNX Runtime or OpenVINO, by its suffix, or in ``engine``.
-
-        lamina.open_exported("lenet5.onnx").predict("photo.png")  # [{"class": "3", ...}]
-
-    Raises UsageError for a path that is not there, another kind of file and an engine that is not installed;
-    ExportError for a file that is damaged, has no preprocessing, or keeps weights outside its folder.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"no such file: {path}")
-    return ExportedModel(path, open_engine(path, engine_of(path, engine)))
 
 
 def export_run(
@@ -109,6 +52,9 @@ def export_run(
     chosen = exported_player(str(run.path), players, player)
     target = _own_path(run, _suffix(chosen, kind.suffix, options)) if path is None else Path(path)
     check_path(target, to)
+    if options.with_preprocessing:
+        module, facts = predicting_alone(run, _facts_of(run), players)
+        return write_export(module, facts, to, target, options)
     if not chosen:
         trial = trial_of(run, options, renames=path is None) if options.int8 else None
         return write_export(run.model, _facts_of(run), to, target, options, trial)
@@ -138,6 +84,8 @@ def export_variant(
     """
     name, kind = registry.canonical(name), format_named(to)
     options.check_format(to)
+    if options.with_preprocessing:
+        raise UsageError(f"with_preprocessing is that of a run, but {name} is a model: export a run of it")
     if options.int8:
         raise UsageError(
             f"int8 is calibrated and judged on the data of a run, but {name} is a model: export a run of it, or --fp16"
@@ -192,8 +140,9 @@ def exported_player(what: str, players: Iterable[str], requested: str | None) ->
 
 def _suffix(player: str, suffix: str, options: ExportOptions) -> str:
     """What follows the model's name in a file's: the player, where it is not the usual one, and its numbers."""
-    numbers = [name for name in ("int8", "fp16") if getattr(options, name)]
-    return "".join(f"-{part}" for part in (player, *numbers) if part not in ("", GENERATOR)) + suffix
+    more = [name for name in ("int8", "fp16", "with_state", "with_preprocessing") if getattr(options, name)]
+    parts = (player, *(name.removeprefix("with_") for name in more))
+    return "".join(f"-{part}" for part in parts if part not in ("", GENERATOR)) + suffix
 
 
 def _of_player(facts: ExportFacts, row: Variant, player: str, module: nn.Module, config: Any) -> ExportFacts:
@@ -205,36 +154,27 @@ def _of_player(facts: ExportFacts, row: Variant, player: str, module: nn.Module,
 
 def run_in_engine(run: Opened, engine: str) -> ExportedModel:
     """The run in another engine, by way of an export in its folder: made once, and again when the weights have changed.
+    Of a model that generates text the export has its state.
 
     Raises UsageError for an engine that is not installed, and what ``Run.export`` raises.
     """
     check_engine(engine)
-    _expect_predictions(run.kind, run.path)
-    to = next(name for name, kind in FORMATS.items() if kind.engine == engine)
-    path = _own_path(run, FORMATS[to].suffix)
     facts = _facts_of(run)
+    expect_usable(run.kind, facts, run.path)
+    options = PLAIN
+    if run.kind is not None and not run.kind.predicts_at_once:
+        options = ExportOptions(with_state=True)
+        facts = with_state(facts, run.model, str(run.path))
+    to = next(name for name, kind in FORMATS.items() if kind.engine == engine)
+    path = _own_path(run, _suffix("", FORMATS[to].suffix, options))
     if path.is_file() and "variant" in run.directory.read("card.json"):  # a module of the user's may have changed
         try:
-            opened = open_engine(path, engine)
+            opened = open_exported(path, engine)
             if opened.facts.to_strings() == facts.to_strings():
-                return ExportedModel(path, opened)
+                return opened
         except ExportError:  # damaged, or of another version: replaced
             pass
-    return ExportedModel(path, open_engine(export_run(run, to, path).path, engine))
-
-
-def _kind_of(task: str, path: Path) -> TaskKind:
-    if task not in TASKS:
-        raise ExportError(f"{path} predicts for the task '{task}', which no installed package provides")
-    return TASKS[task]
-
-
-def _expect_predictions(kind: TaskKind | None, path: Path) -> None:
-    """Raises UsageError for a task whose predictions take several forward passes, and for a task of the user's own."""
-    if kind is None:
-        raise UsageError(f"{path} was trained for a task of your own: predict with the run, in torch")
-    if not kind.predicts_at_once:
-        raise UsageError(f"{path} is of a model that generates: use generate with the run, in torch")
+    return open_exported(export_run(run, to, path, options=options).path, engine)
 
 
 def _facts_of(run: Opened) -> ExportFacts:
