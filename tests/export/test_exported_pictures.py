@@ -101,9 +101,7 @@ def test_predict_gives_the_file_the_picture(
 
 
 def test_runs_of_other_data_and_models_are_refused(engines: None, iris: Run, digits: Run, plain: Path) -> None:
-    with pytest.raises(
-        UsageError, match="is for runs that predict from images, but .* does classification with a table"
-    ):
+    with pytest.raises(UsageError, match=r"is for runs that predict from images, but .* with a table"):
         iris.export("onnx", plain / "m.onnx", with_preprocessing=True)
     with pytest.raises(UsageError, match="with_preprocessing and int8 exclude each other"):
         digits.export("onnx", plain / "m.onnx", with_preprocessing=True, int8=True)

@@ -27,7 +27,8 @@ MOST_BITS = 22
 class PictureInput(nn.Module):
     """Pictures (B, H, W, C) of any size, uint8, as ``ImagePreprocess`` prepares them: (B, C, height, width), float32.
 
-    ``scale`` and ``shift`` normalise. Raises UsageError for a preprocess of other images than bytes, and for one that makes them black and white.
+    ``scale`` and ``shift`` normalise. Raises UsageError for a preprocess of other images than bytes, and for one that
+    makes them black and white.
     """
 
     def __init__(self, preprocess: ImagePreprocess, scale: Tensor, shift: Tensor) -> None:
