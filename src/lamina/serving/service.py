@@ -78,6 +78,8 @@ class Service:
         self.run.expect_installed()
         self.format = self._format()
         self._read()
+        if engine != "torch" and self.run.kind is not None and not self.run.kind.predicts_at_once:
+            raise UsageError(f"{path} is of a model that generates, which is served by torch: leave out --engine")
         self._exported = run_in_engine(self.run, engine) if engine != "torch" else None
         self.run.batcher = Batcher(self.lock, self.options.batch, self.options.wait / 1000, self.metrics.batch)
         if self._exported is not None:
