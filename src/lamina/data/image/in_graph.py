@@ -9,16 +9,10 @@ Legend: B batch, H height, W width, C channels, N a side of the picture, M a sid
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
-from lamina.data.image.resizing import centre
-from lamina.errors import UsageError
-
-if TYPE_CHECKING:
-    from lamina.data.image.preprocess import ImagePreprocess
+from lamina.data.image.resizing import Resize, centre
 
 MOST_BITS = 22
 """fractional bits of a weight, which has 16 bits in all: fewer where the largest weight would not fit"""
@@ -27,17 +21,15 @@ MOST_BITS = 22
 class PictureInput(nn.Module):
     """Pictures (B, H, W, C) of any size, uint8, as ``ImagePreprocess`` prepares them: (B, C, height, width), float32.
 
-    ``scale`` and ``shift`` normalise. Raises UsageError for a preprocess of other images than bytes, and for one that
-    makes them black and white.
+    ``held`` is the size that pictures are brought to by ``mode``, ``size`` that of the centre which the model sees;
+    ``scale`` and ``shift`` normalise.
     """
 
-    def __init__(self, preprocess: ImagePreprocess, scale: Tensor, shift: Tensor) -> None:
+    def __init__(
+        self, held: tuple[int, int], size: tuple[int, int], mode: Resize, scale: Tensor, shift: Tensor
+    ) -> None:
         super().__init__()
-        if preprocess.dtype != "uint8":
-            raise UsageError(f"with_preprocessing is for images of bytes, but these are stored as {preprocess.dtype}")
-        if preprocess.binarise != "none":
-            raise UsageError(f"with_preprocessing cannot make images black and white (binarise={preprocess.binarise})")
-        self.held, self.size, self.mode = preprocess.held, (preprocess.height, preprocess.width), preprocess.resize
+        self.held, self.size, self.mode = held, size, mode
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
 

@@ -175,8 +175,13 @@ class ImagePreprocess:
 
     def as_module(self) -> nn.Module:
         """From ``pictures`` to what the model takes, as operations on tensors. Raises UsageError for preprocessing that
-        cannot be."""
-        return PictureInput(self, *_affine(self.value_range, self.mean, self.std, torch.device("cpu")))
+        cannot be: of other images than bytes, or to black and white."""
+        if self.dtype != "uint8":
+            raise UsageError(f"with_preprocessing is for images of bytes, but these are stored as {self.dtype}")
+        if self.binarise != "none":
+            raise UsageError(f"with_preprocessing cannot make images black and white (binarise={self.binarise})")
+        affine = _affine(self.value_range, self.mean, self.std, torch.device("cpu"))
+        return PictureInput(self.held, (self.height, self.width), self.resize, *affine)
 
     def undo(self, value: Tensor) -> Picture:
         """A picture (H, W, C) uint8 from a normalised image (C, H, W), of ``prepare`` or a model."""
