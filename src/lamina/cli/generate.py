@@ -77,7 +77,11 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
 
 def command(argv: Sequence[str]) -> int:
     reader, args = read(
-        "generate", parser, argv, lambda name, runs: None if is_file(name, runs) else run_path(name, runs)
+        "generate",
+        parser,
+        argv,
+        lambda name, runs: None if is_file(name, runs) else run_path(name, runs),
+        of_file="language-modelling",
     )
     file = is_file(args.run, args.runs)
     path = Path(args.run).expanduser() if file else run_path(args.run, args.runs)

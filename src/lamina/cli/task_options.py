@@ -36,8 +36,9 @@ def every_field(verb: str) -> list[Field]:
     return list(found.values())
 
 
-def read(verb: str, build: Build, argv: Sequence[str], find: Find) -> tuple[Parser, Namespace]:
-    """Parse the words of a verb whose first argument is a run.
+def read(verb: str, build: Build, argv: Sequence[str], find: Find, of_file: str = "") -> tuple[Parser, Namespace]:
+    """Parse the words of a verb whose first argument is a run, or an exported file with the options of the task
+    ``of_file``.
 
     Raises UsageError; for an option of another task the message names that task and the options of the run.
     """
@@ -47,7 +48,7 @@ def read(verb: str, build: Build, argv: Sequence[str], find: Find) -> tuple[Pars
     if not positionals:
         return every, every.read(words)  # reports the missing run, or shows the help
     run, path = _first_run(positionals, values.get("--runs", RUNS), find)
-    task = "" if path is None else task_of(path)
+    task = of_file if path is None else task_of(path)
     reader = build(_of_task(task, verb), f"options of {task}")
     _refuse_others(verb, words, reader, run, task)
     return reader, reader.read(words)

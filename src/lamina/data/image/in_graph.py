@@ -70,7 +70,7 @@ def _weights(position_N: Tensor, side: Tensor, inner: Tensor, start: Tensor, hel
     inside_M1 = ((row_M >= 0) & (row_M < inner))[:, None]
     weight_MN = _triangles(row_M, position_N, side, inner) * inside_M1
     ends_2 = torch.stack([torch.zeros_like(inner), inner - 1])  # what a crop leaves out counts, too
-    largest = torch.maximum(weight_MN.amax(), _triangles(ends_2, position_N, side, inner).amax())
+    largest = torch.maximum(weight_MN.amax((0, 1)), _triangles(ends_2, position_N, side, inner).amax((0, 1)))
     powers = 2.0 ** torch.arange(1, MOST_BITS + 1).double()
     one = 2.0 ** (largest * powers + 0.5 < 2.0**15).double().sum()
     return (weight_MN * one + 0.5).floor() * inside_M1, one
