@@ -17,6 +17,7 @@ from lamina.runs.run import Run, list_runs, open_run
 from lamina.runs.summary import differences, summarise
 from lamina.serving.options import request_options, served_fields
 from lamina.studio.shown import Shown, one_line, run_in
+from lamina.tasks.facts import quality
 
 LIMITS = RequestLimits(max_items=64, max_tokens=2000)
 STYLE = (
@@ -187,7 +188,7 @@ def curves(runs: Path, names: Sequence[str]) -> list[dict[str, Any]]:
 def is_curve(metric: str) -> bool:
     """Whether a column of the metrics is worth a curve: not the comparison with the best constant."""
     group, _, name = metric.partition("_")
-    return group in ("train", "validation") and not name.startswith(("baseline", "beats_baseline", "constant"))
+    return group in ("train", "validation") and bool(quality([name]))
 
 
 def run_names(runs: Path) -> list[str]:

@@ -91,7 +91,7 @@ class Trainings:
             locked = (self.runs / name).is_dir() and RunDirectory(run_in(self.runs, name)).is_locked()
             why = "was started elsewhere: stop it there, by Ctrl-C" if locked else "is not in training"
             raise UsageError(f"{name} {why}")
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT may be ignored by what a shell started in the background, and by its children
         return Shown(note=f"{name} is stopping: it saves first")
 
     def state(self, name: str) -> str:
@@ -113,7 +113,9 @@ class Trainings:
             return f"{name} is in training, {done}"
         if RunDirectory(path).status().get("finished"):
             return f"{name} is finished, {done}"
-        failed = process is not None and process.returncode not in (0, 130, -signal.SIGINT)
+        failed = (
+            process is not None and process.returncode not in (0, -signal.SIGTERM) and not interrupted(self.error(name))
+        )
         return f"{name} is stopped, {done}; it can be resumed" + (f" ({self.error(name)})" if failed else "")
 
     def error(self, name: str) -> str:
@@ -159,6 +161,11 @@ class Trainings:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+
+
+def interrupted(error: str) -> bool:
+    """Whether a training ended because it was told to."""
+    return error.startswith("KeyboardInterrupt")
 
 
 def safe_name(name: str) -> str:
