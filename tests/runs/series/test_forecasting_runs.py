@@ -162,6 +162,14 @@ def test_the_calendar_is_what_comes_again_in_training_rows(
     assert preprocess.parts == parts
 
 
+def test_a_constant_series_is_forecast_and_one_without_values_is_refused(tmp_path: Path) -> None:
+    frame = table(120)[["date", "sales"]]
+    found = trained(frame.assign(sales=3.0), tmp_path, epochs=1).evaluate()
+    assert found["least_squares_mae"] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(DataError, match="column 'sales', a target, has no value in the training rows"):
+        trained(frame.assign(sales=np.nan), tmp_path, epochs=1, name="nothing")
+
+
 def test_a_model_that_is_trained_anew_has_the_inputs_of_the_run(tmp_path: Path) -> None:
     """Once 731 days are there, the day of the year comes again: the run was trained without it."""
     frame = table(1000)[["date", "sales"]]

@@ -40,6 +40,9 @@ def fit_series(source: Source, needs: Needs) -> SeriesPreprocess:
     )
     values_RC = panel.frame[list(panel.roles.targets)].to_numpy(np.float64)
     of_series = [rows[panel.series_of[rows] == number] for number in range(len(panel.names))]
+    for name, nothing in zip(panel.roles.targets, np.isnan(values_RC[rows]).all(0), strict=True):
+        if nothing:
+            raise DataError(f"{spec.name}: column '{name}', a target, has no value in the training rows")
     trained = [number for number, own in enumerate(of_series) if len(own)]
     found = [moments(values_RC[of_series[number]]) for number in trained] if per_series else [moments(values_RC[rows])]
     notes += _constant(panel, values_RC, of_series, trained)

@@ -141,7 +141,7 @@ class Forecasting(Task):
         if not others:
             return super().shortfall(metrics)
         best = min(others, key=others.__getitem__)
-        mae, mse = metrics["mae"] / others[best], metrics["mse"] / metrics[f"{best}_mse"]
+        mae, mse = _share(metrics["mae"], others[best]), _share(metrics["mse"], metrics[f"{best}_mse"])
         if min(mae, mse) < 1 - LEAST_SKILL:
             return None
         against = f"{best.replace('_', ' ')}: MAE {metrics['mae']:.4g} against {others[best]:.4g}"
@@ -262,6 +262,11 @@ class Forecasting(Task):
         return self.preprocess.forecast_rows(  # type: ignore[no-any-return]
             prediction, self.options.level if "lower" in prediction else ()
         )
+
+
+def _share(error: float, other: float) -> float:
+    """An error over another, which is 0 where a series is constant."""
+    return error / other if other else float("inf") if error else 1.0
 
 
 def _mean(each_BHC: Tensor, batch: Batch) -> Tensor:
