@@ -39,6 +39,7 @@ SLOW = {
     "saturating-gradient",
     "wasserstein-disjoint",
     "critic-constraints",
+    "cycle-rotation",
     "search-beats-random",
     "ageing-under-noise",
     "shared-weights-ranking",
