@@ -105,12 +105,12 @@ def figure(figure: Figure, settings: RotationSettings, measured: Sequence[Measur
 
 CLAIM = Claim(
     name="cycle-rotation",
-    sentence="Between two sets of points, one the other turned, the cycle loss brings what goes there and back nearer to "
-    "where it began than adversarial losses alone do.",
+    sentence="Between two sets of points, one the other turned, the cycle loss brings what goes there and back nearer "
+    "to where it began than adversarial losses alone do.",
     source="Zhu et al., Unpaired image-to-image translation using cycle-consistent adversarial networks, ICCV 2017",
     arxiv="1703.10593",
-    loose="“The cycle loss finds the right map”: it finds one that can be undone. Turned by 180 degrees more, or mirrored, "
-    "the points are the same set.",
+    loose="“The cycle loss finds the right map”: it finds one that can be undone. Turned by 180 degrees more, or "
+    "mirrored, the points are the same set.",
     settings=RotationSettings(),
     measure=measure,
     universal=False,
@@ -122,7 +122,7 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="300 points of side A and their translations, seed 0",
-    reading="After {setting.steps} steps a point comes back {with} away from where it began with the cycle loss, {without} "
-    "without it: {ratio} of it.",
+    reading="After {setting.steps} steps a point comes back {with} away from where it began with the cycle loss, "
+    "{without} without it: {ratio} of it.",
     width=600,
 )

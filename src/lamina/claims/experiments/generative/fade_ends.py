@@ -81,8 +81,8 @@ def figure(figure: Figure, settings: FadeSettings, measured: Sequence[Measuremen
 
 CLAIM = Claim(
     name="fade-ends",
-    sentence="A doubling that is faded in leaves generator and discriminator exactly what they were at weight 0, and is "
-    "exactly the grown net at weight 1.",
+    sentence="A doubling that is faded in leaves generator and discriminator exactly what they were at weight 0, and "
+    "is exactly the grown net at weight 1.",
     source="Karras et al., Progressive growing of GANs, ICLR 2018",
     arxiv="1710.10196",
     settings=FadeSettings(),

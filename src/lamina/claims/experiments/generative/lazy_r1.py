@@ -71,12 +71,12 @@ def figure(figure: Figure, settings: LazySettings, measured: Sequence[Measuremen
 
 CLAIM = Claim(
     name="lazy-r1",
-    sentence="R1 at every 16th step with 16 times the weight has, on average over where it is taken, the gradient of R1 "
-    "at every step; a step's gradient is noisier.",
+    sentence="R1 at every 16th step with 16 times the weight has, on average over where it is taken, the gradient of "
+    "R1 at every step; a step's gradient is noisier.",
     source="Karras et al., Analyzing and improving the image quality of StyleGAN, CVPR 2020",
     arxiv="1912.04958",
-    loose="“Lazy regularisation changes nothing”: the mean is the same, the noise is not, and Adam, which divides by the "
-    "size of gradients, sees another one; hence its rate and betas are corrected.",
+    loose="“Lazy regularisation changes nothing”: the mean is the same, the noise is not, and Adam, which divides by "
+    "the size of gradients, sees another one; hence its rate and betas are corrected.",
     settings=LazySettings(),
     measure=measure,
     universal=True,
@@ -91,7 +91,7 @@ CLAIM = Claim(
     },
     figure=figure,
     caption="Gradients over 256 steps by weight of the discriminator, the penalty at the first step of 16",
-    reading="Averaged over the {setting.interval} places where it may be taken, the lazy gradient is that of every step "
-    "within {off}; for one place alone, over {setting.rounds} rounds, it is {apart} away, which is the noise of its "
-    "batches. The variance of a step's gradient is {noise} times as large.",
+    reading="Averaged over the {setting.interval} places where it may be taken, the lazy gradient is that of every "
+    "step within {off}; for one place alone, over {setting.rounds} rounds, it is {apart} away, which is the noise of "
+    "its batches. The variance of a step's gradient is {noise} times as large.",
 )
