@@ -50,7 +50,8 @@ def _side(judge: Any, x: torch.Tensor) -> tuple[int, Any]:
 
 def _net(settings: FieldSettings) -> Any:
     options = {"width": 2, "blocks": 0, "discriminator_width": settings.width}
-    net = create_model("cyclegan", **options).discriminators.a
+    model: Any = create_model("cyclegan", **options)
+    net = model.discriminators.a
     for weight in net.parameters():
         weight.data.abs_()  # so that no path is cut by a rectifier, and none cancels another
     return net
