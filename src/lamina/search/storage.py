@@ -124,8 +124,8 @@ def open_storage(storage: str) -> optuna.storages.BaseStorage:
         path = Path(storage).expanduser()
         if path.is_dir():
             raise UsageError(f"the storage {path} is a folder: name a file in it, or an SQL URL")
-    if path.exists() and not path.is_file():
-        raise UsageError(f"the storage {path} is no file: name one, or an SQL URL")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"the storage {path} is no file: name one, or an SQL URL")
         return JournalStorage(Journal(path))
     with storage_errors(storage), _alone(storage):
         waits = {"connect_args": {"timeout": BUSY_SECONDS}} if storage.startswith("sqlite") else {}
