@@ -24,6 +24,9 @@ class MultiHeadAttention(nn.Module):
     torch.Size([2, 10, 16])
     """
 
+    called_apart: tuple[str, ...] = ()
+    """methods that are called outside the forward of the module that holds this one"""
+
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0, bias: bool = True) -> None:
         super().__init__()
         if width < 1 or heads < 1 or width % heads:

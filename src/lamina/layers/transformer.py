@@ -76,6 +76,8 @@ class TransformerBlock(nn.Module):
         self.attention = multi_head()
         self.attention_norm = nn.LayerNorm(width)
         self.cross = multi_head() if cross else None
+        if self.cross is not None:
+            self.cross.called_apart = ("keys_values",)  # once per source, not in the block's forward
         self.cross_norm = nn.LayerNorm(width) if cross else None
         self.expand = Linear(width, options.hidden)
         self.activation = activation(options.activation)

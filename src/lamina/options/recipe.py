@@ -188,6 +188,9 @@ class Recipe:
     """machines; torchrun or SLURM start the processes on each (docs/scaling.md)"""
     timeout: float = 300.0
     """several processes: seconds after which one that is silent is given up, and all end"""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """several processes: ddp keeps the whole net on each device; fsdp divides weights, gradients and optimiser state
+    among them, block by block"""
 
     def __post_init__(self) -> None:
         given = [name for name in ("epochs", "steps", "images") if getattr(self, name) is not None]

@@ -16,6 +16,7 @@ from lamina.randomness import derive
 from lamina.report.wording import is_share
 from lamina.tasks.base import EngineAtRest, Task
 from lamina.training.seeding import generators_restored, seed_generators
+from lamina.training.sharding.steps import in_step
 
 
 def measure(
@@ -41,9 +42,9 @@ def evaluate_batches(
     place, device = place or Place(), next(model.parameters()).device
     metrics = task.metrics().to(device)
     with generators_restored(device):
-        for number, batch in enumerate(batches):
+        for number, (batch, counts) in enumerate(in_step(batches, model)):
             seed_generators(device, derive(seed, "evaluate", number * place.world + place.rank))
-            task.evaluate_step(model, like(model, batch), metrics)
+            task.evaluate_step(model, like(model, batch), metrics if counts else task.metrics().to(device))
     return metrics
 
 
@@ -60,7 +61,7 @@ def forward_batches(task: Task, model: nn.Module, batches: Iterable[Batch], *, s
         return
     engine, device = EngineAtRest(), next(model.parameters()).device
     with generators_restored(device):
-        for number, batch in enumerate(batches):
+        for number, (batch, _) in enumerate(in_step(batches, model)):
             seed_generators(device, derive(seed, "evaluate", number * place.world + place.rank))
             task.loss(model, like(model, batch), engine)
 

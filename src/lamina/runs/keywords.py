@@ -61,6 +61,7 @@ class TrainKwargs(TypedDict, total=False):
     devices: int | None
     num_nodes: int | None
     timeout: float | None
+    strategy: Literal["ddp", "fsdp"] | None
     resize: Literal["stretch", "pad", "crop"] | None
     flip: bool | None
     shift: int | None

@@ -20,7 +20,7 @@ from lamina.training.schedules import rate_factor
 from lamina.weights.hub import same_place
 from lamina.weights.published import spelled
 
-SETTINGS = ("devices", "num_nodes", "timeout", "accelerator", "workers", "memory")
+SETTINGS = ("devices", "num_nodes", "strategy", "timeout", "accelerator", "workers", "memory")
 MAY_CHANGE = ("data", *LENGTHS, "checkpoint_every", "patience", *SETTINGS)
 """options that may change when a run is resumed: the data's place, and those of the recipe that change no update"""
 

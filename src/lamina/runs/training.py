@@ -158,7 +158,8 @@ class Training:
     @property
     def run(self) -> Run:
         task = self.parts.task if self.parts.kind is None else None
-        return Run(self.directory.path, model=self.parts.model, task=task, data=self.memory)
+        model = self.parts.model if self.engine.whole is None else self.engine.whole.model
+        return Run(self.directory.path, model=model, task=task, data=self.memory)
 
     def events(self) -> Generator[Event]:
         """Train; closing stops cleanly. An EpochDone is yielded once its row and the best weights are on disk."""
@@ -169,6 +170,7 @@ class Training:
         if not self.fabric.is_global_zero:
             for event in self._fit():
                 if isinstance(event, EpochDone):
+                    self._weights(event)
                     self._wait_for_samples()
                 yield event
             return
@@ -213,7 +215,7 @@ class Training:
         if latest is None:
             return Position()
         if latest not in self._positions:
-            state = load_checkpoint(latest)
+            state = load_checkpoint(latest, tensors=False)
             measures = state["engine"].get("norm_batches_before") is not None
             self._positions[latest] = Position(
                 rows=state["rows"], share=state["engine"]["progress"][1], measures_statistics=measures
@@ -234,17 +236,25 @@ class Training:
     def _keep(self, event: EpochDone) -> None:
         self.directory.add_row(row(event))
         with self.engine.averaged():
+            model = self._weights(event)
             if event.best:
                 vocabulary = getattr(self.parts.preprocess, "vocabulary", None)
-                save_weights(self.parts.model, self.directory.weights, vocabulary)
+                save_weights(model, self.directory.weights, vocabulary)
             if self.samples is not None:
                 # growing sequences would be compiled again for every length
                 with self.fabric.autocast(), torch.compiler.set_stance("force_eager"):
                     when = {"epoch": event.epoch, "step": event.step}
-                    if rows := [{**when, **row} for row in self.samples.rows(self.parts.model)]:
+                    if rows := [{**when, **row} for row in self.samples.rows(model)]:
                         self.directory.add_samples(rows)
-                    if (picture := self.samples.picture(self.parts.model)) is not None:
+                    if (picture := self.samples.picture(model)) is not None:
                         self.directory.add_picture(event.epoch, picture)
+
+    def _weights(self, event: EpochDone) -> nn.Module:
+        """The model that is saved and shown after an epoch: of a divided net a copy, which the first process has."""
+        if self.engine.divided and (event.best or self.samples is not None):
+            with self.engine.averaged():
+                return self.engine.gather() or self.parts.model
+        return self.parts.model
 
     def _evaluate(self) -> dict[str, float]:
         assert self.validation is not None
@@ -253,13 +263,11 @@ class Training:
                 self.parts.task, self.parts.model, self.validation, seed=self.config.recipe.seed, place=self.place
             )
             if self.config.recipe.monitor not in (None, *found):
-                found |= view_for(self.parts).validation_scores(
-                    self.parts.task,
-                    self.parts.preprocess,
-                    self.parts.model,
-                    self.source.splits["validation"],
-                    self.config.options,
-                )
+                model = self.engine.gather() if self.engine.divided else self.parts.model
+                if model is not None:  # what the first process finds holds for all
+                    parts, split = self.parts, self.source.splits["validation"]
+                    scores = view_for(parts).validation_scores
+                    found |= scores(parts.task, parts.preprocess, model, split, self.config.options)
         return found | self.sample_metrics()  # outside: another network's arithmetic is its own
 
     def _forward(self) -> None:

@@ -23,6 +23,7 @@ NOT_SEARCHED = {
     "devices": "it changes no result",
     "num_nodes": "it changes no result",
     "timeout": "it changes no result",
+    "strategy": "it changes no result",
     "accelerator": "it changes no result",
     "workers": "it changes no result",
     "memory": "it changes no result",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
+import secrets
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,12 @@ import torch
 
 from lamina.errors import RunError
 from lamina.files import reason, write_whole
+from lamina.training.sharding.shards import read_shards, write_shards
 
 
 class Checkpoints:
-    """The checkpoints of a run, ``step-<n>.ckpt``: the newest two are kept.
+    """The checkpoints of a run, ``step-<n>.ckpt``, of divided nets beside a folder ``step-<n>-<token>.shards``: the
+    newest two are kept.
 
     Example: ``Checkpoints(Path("runs/digits/checkpoints")).latest()``
     """
@@ -55,12 +60,39 @@ class Checkpoints:
         write_whole(path, lambda file: torch.save(state, file))
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)
+        self._remove_shards()
         return path
+
+    def save_shards(self, step: int, state: dict[str, Any], rank: int) -> Path:
+        """Write a checkpoint of which each process holds a part: a collective call. Raises RunError, as ``save``."""
+        token = [secrets.token_hex(4)]
+        torch.distributed.broadcast_object_list(token)
+        plain = write_shards(self.folder / f"step-{step:08d}-{token[0]}.shards", state)
+        failed: list[str | None] = [None]
+        if rank == 0:
+            try:
+                self.save(step, plain)
+            except RunError as error:
+                failed = [str(error)]
+        torch.distributed.broadcast_object_list(failed)
+        if failed[0] is not None:
+            raise RunError(failed[0])
+        return self.path(step)
 
     def remove_temporaries(self) -> None:
         """Remove partly written files of a killed process."""
         for path in self.folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
+        self._remove_shards()
+
+    def _remove_shards(self) -> None:
+        """Remove the folders of shards that no checkpoint names; all stay where one cannot be read."""
+        folders = list(self.folder.glob("step-*.shards"))
+        with contextlib.suppress(RunError):
+            named = {_load(path).get("shards", {}).get("folder") for path in self.paths()} if folders else set()
+            for folder in folders:
+                if folder.name not in named:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_plain(value: Any, place: str) -> None:
@@ -79,8 +111,18 @@ def _check_plain(value: Any, place: str) -> None:
         )
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint. Raises RunError for a file that is empty, truncated or holds code."""
+def load_checkpoint(path: Path, *, mesh: Any = None, tensors: bool = True) -> dict[str, Any]:
+    """The state in a checkpoint. Tensors in shards are read whole, or divided among the processes of a ``mesh``; with
+    ``tensors=False`` they are left out. Raises RunError for a file that is empty, truncated or holds code, and for a
+    shard that is missing or cut off."""
+    state = _load(path)
+    if "shards" in state and tensors:
+        return read_shards(path, state, mesh, _earlier_checkpoint(path))
+    return state
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The state in a file, with marks for tensors in shards."""
     try:
         with zipfile.ZipFile(path) as archive:
             torn = archive.testzip()  # torch itself does not compare the checksums

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import ModelParallelStrategy
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ from lamina.training.compiling import compiled, leave_loops_out
 from lamina.training.finetuning import checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
 from lamina.training.schedules import Plateau, check_schedule, rate_factor
+from lamina.training.sharding.blocks import expect_shardable, gather_for
+from lamina.training.sharding.whole import WholeCopy, divided_state, local, mesh_of
 from lamina.training.statistics import RunningStatistics
 
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed", "fp64": "32-true"}
@@ -54,9 +57,18 @@ class Engine:
         for player_recipe in self.recipes.values():
             check_schedule(player_recipe)
         self.notes = _compile_notes(task, recipe)
+        self.divided = isinstance(fabric.strategy, ModelParallelStrategy)
+        """whether the net is divided among the processes, block by block (FSDP)"""
+        self.whole: WholeCopy | None = None
+        """of a divided net its copy, whose weights ``gather`` sets"""
+        if recipe.strategy == "fsdp":
+            expect_shardable(self.raw[task.players[0]], task, recipe)
+            if not self.divided:
+                alone = "--strategy fsdp: one process has the whole net; --devices N divides it among N"
+                self.notes = (*self.notes, alone)
         # buffers are broadcast before every forward, and several players have several forwards in one update
         own_buffers = fabric.world_size > 1 and len(task.players) > 1
-        if fabric.world_size > 1:
+        if fabric.world_size > 1 and not self.divided:
             buffers = {"broadcast_buffers": False} if own_buffers else {}
             unused = {"find_unused_parameters": True} if task.find_unused_parameters else {}
             set_ddp_options(fabric, **buffers, **unused)
@@ -68,13 +80,21 @@ class Engine:
                 module.double()
             if recipe.channels_last:
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self.divided:
+                self.whole = WholeCopy(module)
             if recipe.compile and player not in task.differentiated_twice:
                 _compile(module, fabric.device.type)
             if recipe.checkpointing:
                 checkpoint_stages(module)
-            wrapped, optimiser = fabric.setup(module, make_optimiser(module, self.recipes[player]))
+            if self.divided:  # the optimiser's parameters are the divided ones
+                wrapped = fabric.setup_module(module, move_to_device=False)
+                optimiser = fabric.setup_optimizers(make_optimiser(module, self.recipes[player]))
+            else:
+                wrapped, optimiser = fabric.setup(module, make_optimiser(module, self.recipes[player]))
             for method in task.forward_methods.get(player, ()):
-                if fabric.world_size > 1:
+                if self.divided:
+                    gather_for(module, method)
+                if fabric.world_size > 1 and not self.divided:
                     wrapped.mark_forward_method(method)
                 else:  # here Fabric would bypass its wrapper and call the method without mixed precision
                     object.__setattr__(wrapped, method, _cast(fabric, getattr(module, method)))
@@ -93,7 +113,8 @@ class Engine:
         self.averaged_updates = dict.fromkeys(self.average, 0)
         self.statistics = RunningStatistics(self.raw, self._frozen_modules)
         self._own_statistics = own_buffers and bool(self.statistics.norms)
-        self._sources = {p: [_floating(self.raw[p])[name] for name in self.average[p]] for p in self.average}
+        self._sources = {p: [local(_floating(self.raw[p])[name]) for name in self.average[p]] for p in self.average}
+        self._averages = {p: [local(tensor) for tensor in self.average[p].values()] for p in self.average}
         self._pending = dict.fromkeys(task.players, 0)  # backward passes since the last optimiser step
         self._waits_for_loss = fabric.device.type == "cpu"  # on other devices reading a value would stall
         self._watched: dict[str, Tensor] = {}  # on those: sums of losses, read every CHECK_EVERY steps
@@ -124,9 +145,9 @@ class Engine:
 
     @property
     def gathers(self) -> bool:
-        """Whether saving is a collective call, because each process carries its own state or has running statistics of
-        its own."""
-        return self._carries or self._own_statistics
+        """Whether saving is a collective call, because each process has a part of the net, carries its own state or has
+        running statistics of its own."""
+        return self.divided or self._carries or self._own_statistics
 
     @property
     def _carries(self) -> bool:
@@ -182,7 +203,7 @@ class Engine:
         self.statistics.measured = {}  # they were those of the weights before
         if player in self.average:
             with torch.no_grad():
-                foreach_lerp_(list(self.average[player].values()), self._sources[player], 1 - self._decay(player))
+                foreach_lerp_(self._averages[player], self._sources[player], 1 - self._decay(player))
             self.averaged_updates[player] += 1
 
     def _decay(self, player: str) -> float:
@@ -236,8 +257,8 @@ class Engine:
         the others are unchanged."""
         own = {player: [t.detach().clone() for t in self._sources[player]] for player in self.average}
         with torch.no_grad():
-            for player, average in self.average.items():
-                foreach_copy_(self._sources[player], list(average.values()))
+            for player, average in self._averages.items():
+                foreach_copy_(self._sources[player], average)
         try:
             with self.statistics.applied():
                 yield
@@ -254,10 +275,29 @@ class Engine:
                 self._not_finite(player, "at or shortly before")
         self._watched.clear()
         for player, module in self.raw.items():
-            if not _is_finite(module):
+            if not self._everywhere(_is_finite(module)):
                 raise TrainingError(
                     f"a weight of '{player}' is not finite after step {self.step} (rate {self.rate:.3g})"
                 )
+
+    def _everywhere(self, value: bool) -> bool:
+        """Whether it is true in all processes, each of which has seen its part of a divided net."""
+        if not self.divided:
+            return value
+        found = torch.tensor([float(value)], device=self.fabric.device)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MIN)
+        return bool(found.item())
+
+    @property
+    def mesh(self) -> Any:
+        """The processes among which the net is divided, one axis; None where it is not."""
+        return mesh_of(self.raw) if self.divided else None
+
+    def gather(self) -> nn.Module | None:
+        """The divided net made whole: a copy on the CPU of the first process, None in the others. A collective call."""
+        assert self.whole is not None
+        (model,) = self.raw.values()
+        return self.whole.gather(model, keep=self.fabric.is_global_zero)
 
     def state_dict(self) -> dict[str, Any]:
         """The engine state that the next step depends on. A collective call where each process carries its own."""
@@ -277,6 +317,8 @@ class Engine:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``. Raises RunError if the number of processes has changed and they carried state."""
+        if self.divided:
+            state = divided_state(state, self.raw, self.optimisers, self.average)
         for player, module in self.raw.items():
             module.load_state_dict(state["models"][player])
             self.optimisers[player].load_state_dict(state["optimisers"][player])
@@ -331,9 +373,9 @@ class Engine:
 
 
 def _is_finite(module: nn.Module) -> bool:
-    """Whether all weights are numbers."""
-    weights = [weight.detach() for weight in module.parameters() if weight.numel()]
-    return math.isfinite(nn.utils.get_total_norm(weights, math.inf).item())
+    """Whether all weights are numbers; of a divided net those of this process."""
+    weights = [part for part in map(local, module.parameters()) if part.numel()]
+    return not weights or math.isfinite(nn.utils.get_total_norm(weights, math.inf).item())
 
 
 def monitored(task: Task, recipe: Recipe) -> tuple[str, str] | None:

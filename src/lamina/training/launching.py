@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch.distributed.rendezvous import rendezvous
 
 from lamina.errors import LaminaError, RunError, UsageError
@@ -21,6 +21,7 @@ from lamina.options.launcher import Launcher, launcher
 from lamina.options.recipe import Recipe
 from lamina.training.engine import FABRIC_PRECISION
 from lamina.training.processes import Processes, current, join, leave, together
+from lamina.training.sharding.blocks import shard
 
 PrefixStore: Any = torch.distributed.PrefixStore  # type: ignore[attr-defined]
 _stores: list[Any] = []
@@ -69,7 +70,7 @@ def launched(recipe: Recipe) -> Fabric:
             accelerator=recipe.accelerator,
             devices=devices,
             num_nodes=recipe.num_nodes,
-            strategy=DDPStrategy(timeout=timedelta(seconds=recipe.timeout)) if recipe.processes > 1 else "auto",
+            strategy=_strategy(recipe),
             precision=FABRIC_PRECISION[recipe.precision],
             plugins=[environment],
         )
@@ -237,3 +238,13 @@ def _not_met(error: Exception, where: str, port: str, timeout: float) -> RunErro
         )
     found.shared = True
     return found
+
+
+def _strategy(recipe: Recipe) -> str | Strategy:
+    """How several processes share a training."""
+    if recipe.processes == 1:
+        return "auto"
+    timeout = timedelta(seconds=recipe.timeout)
+    if recipe.strategy == "fsdp":
+        return ModelParallelStrategy(parallelize_fn=shard, timeout=timeout)
+    return DDPStrategy(timeout=timeout)

@@ -285,13 +285,15 @@ def _save(engine: Engine, feeds: Feeds, progress: _Progress, checkpoints: Checkp
         "progress": dict(vars(progress)),
         "rows": progress.rows,
     }
-    if engine.fabric.is_global_zero:
+    if engine.divided:
+        checkpoints.save_shards(engine.step, state, engine.fabric.global_rank)
+    elif engine.fabric.is_global_zero:
         checkpoints.save(engine.step, state)
     return Saved(engine.step, checkpoints.path(engine.step))
 
 
 def _restore(path: Path, engine: Engine, feeds: Feeds, progress: _Progress) -> None:
-    state: dict[str, Any] = load_checkpoint(path)
+    state: dict[str, Any] = load_checkpoint(path, mesh=engine.mesh)
     try:
         engine.load_state_dict(state["engine"])
         engine.phase = None if state["phase"] is None else Phase(**state["phase"])

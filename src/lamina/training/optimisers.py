@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from lamina.options.recipe import Recipe
 from lamina.torch_internals import BatchOrInstanceNorm
+from lamina.training.sharding.whole import is_divided
 
 NORMS = (
     BatchOrInstanceNorm,  # batch and instance norms of every dimension
@@ -50,7 +51,9 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
     match recipe.optimizer:
         case "sgd":
             nesterov = recipe.nesterov and recipe.momentum > 0
-            return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+            fused = not any(is_divided(p) for p in model.parameters())  # torch has no fused form for divided ones
+            how: dict[str, Any] = {"fused": True} if fused else {"foreach": True}
+            return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, **how)
         case "adam":
             return torch.optim.Adam(groups, lr=recipe.lr, betas=betas, eps=recipe.eps, fused=True)
         case "adamw":
