@@ -25,11 +25,11 @@ TEXT = {"batch_size": 8, "epochs": 2, "checkpoint_every": 2, "ema": 0.9, "accumu
 CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     # the average, weight decay by groups, clipping and accumulation
     "gpt2": ("gpt2", "book.txt", {**TEXT, "optimizer": "adamw", "decay_norm_and_bias": False}, SMALL),
-    # batch norm, whose batch is the global one; validation in three batches over two processes
+    # batch norm, whose batch is the global one, with activation checkpointing; validation in batches of unequal number
     "resnet18": (
         "resnet18",
         "digits",
-        {"batch_size": 64, "steps": 6, "optimizer": "sgd", "lr": 0.05, "checkpoint_every": 3},
+        {"batch_size": 64, "steps": 6, "optimizer": "sgd", "lr": 0.05, "checkpoint_every": 3, "checkpointing": True},
         {"widths": (4, 4, 8, 8), "stem": "small", "image_size": 8},
     ),
     # a decoder whose keys and values are computed outside its blocks; unequal shares of tokens
@@ -39,6 +39,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         {"batch_size": 32, "steps": 4, "optimizer": "rmsprop", "lr": 0.001},
         {"width": 8, "hidden": 8, "layers": 1, "heads": 2, "dropout": 0.0},
     ),
+    "bf16": ("gpt2", "book.txt", {"batch_size": 8, "steps": 4, "optimizer": "sgd", "precision": "bf16"}, SMALL),
 }
 STOP = 5
 """the step after which a training is interrupted"""

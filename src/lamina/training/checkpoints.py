@@ -117,7 +117,7 @@ def load_checkpoint(path: Path, *, mesh: Any = None, tensors: bool = True) -> di
     shard that is missing or cut off."""
     state = _load(path)
     if "shards" in state and tensors:
-        return read_shards(path, state, mesh, _earlier_checkpoint(path))
+        return read_shards(path, state, mesh, _earlier_checkpoint(path, path.name))
     return state
 
 
@@ -148,8 +148,8 @@ def _step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
 
 
-def _earlier_checkpoint(path: Path) -> str:
+def _earlier_checkpoint(path: Path, name: str = "it") -> str:
     paths = Checkpoints(path.parent).paths()
     if path in paths[1:]:
-        return f"delete it to continue from the one before, {paths[paths.index(path) - 1].name}"
+        return f"delete {name} to continue from the one before, {paths[paths.index(path) - 1].name}"
     return "there is no earlier one"

@@ -26,10 +26,10 @@ from lamina.torch_internals import (
     set_ddp_options,
 )
 from lamina.training.compiling import compiled, leave_loops_out
-from lamina.training.finetuning import checkpoint_stages, freeze
+from lamina.training.finetuning import checkpoint_parts, checkpoint_stages, freeze
 from lamina.training.optimisers import make_optimiser
 from lamina.training.schedules import Plateau, check_schedule, rate_factor
-from lamina.training.sharding.blocks import expect_shardable, gather_for
+from lamina.training.sharding.blocks import expect_shardable, gather_for, innermost_blocks
 from lamina.training.sharding.whole import WholeCopy, divided_state, local, mesh_of
 from lamina.training.statistics import RunningStatistics
 
@@ -84,7 +84,9 @@ class Engine:
                 self.whole = WholeCopy(module)
             if recipe.compile and player not in task.differentiated_twice:
                 _compile(module, fabric.device.type)
-            if recipe.checkpointing:
+            if recipe.checkpointing and recipe.strategy == "fsdp":
+                checkpoint_parts(innermost_blocks(module))  # within what is gathered at once
+            elif recipe.checkpointing:
                 checkpoint_stages(module)
             if self.divided:  # the optimiser's parameters are the divided ones
                 wrapped = fabric.setup_module(module, move_to_device=False)

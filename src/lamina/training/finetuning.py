@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from functools import partial
@@ -57,9 +57,15 @@ def checkpoint_stages(model: nn.Module) -> None:
     stages = getattr(model, "stages", None)
     if not isinstance(stages, nn.ModuleList | nn.Sequential):
         raise UsageError(f"checkpointing recomputes stages, but {type(model).__name__.lower()} has no 'stages'")
-    for stage in stages:
-        contexts = partial(_contexts, stage)
-        stage.forward = partial(checkpoint, stage.forward, use_reentrant=False, context_fn=contexts)
+    checkpoint_parts(stages)
+
+
+def checkpoint_parts(parts: Iterable[nn.Module]) -> None:
+    """As ``checkpoint_stages``, for these parts of a net."""
+    for part in parts:
+        contexts = partial(_contexts, part)
+        recomputed = partial(checkpoint, part.forward, use_reentrant=False, context_fn=contexts)
+        part.forward = recomputed  # type: ignore[method-assign]
 
 
 def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

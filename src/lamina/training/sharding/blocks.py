@@ -48,6 +48,12 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
     return [block for block in found if alone(block) and any(True for _ in block.parameters())]
 
 
+def innermost_blocks(model: nn.Module) -> list[nn.Module]:
+    """The blocks of a net that have no blocks in them."""
+    blocks = blocks_of(model)
+    return [block for block in blocks if not any(part in blocks for part in block.modules() if part is not block)]
+
+
 def expect_shardable(model: nn.Module, task: Task, recipe: Recipe) -> None:
     """Raise UsageError for what cannot be divided among processes, naming what helps."""
     instead = "use --strategy ddp, which keeps the whole net on each device"
