@@ -29,6 +29,11 @@ def parser() -> Parser:
     examples = "\ndigits\nphotos/\nhouses.csv --target price\nhf:mnist@main"
     parser = Parser("data", "[NAME | PATH | hf:DATASET@REVISION] [options]", text, examples)
     parser.add_argument("data", metavar="DATA", nargs="?", help="an embedded set, a path, or hf:<dataset>@<revision>")
+    parser.add_argument(
+        "--index",
+        action="store_true",
+        help="write an index of a folder of images or of tar shards, which is then read in place of their headers",
+    )
     parser.add_fields("reading and dividing the data", fields_of(DataOptions))
     parser.add_common()
     return parser
@@ -48,12 +53,14 @@ def command(argv: Sequence[str]) -> int:
     expect_known(args.data)
 
     from lamina.data.description import describe
-    from lamina.data.opening import open_source
+    from lamina.data.opening import index_images, open_source
     from lamina.options.conversion import typed
     from lamina.tasks.table import expect_task
 
     requested = DataOptions(**typed(DataOptions, options, "option"))
     expect_task(requested.task)
+    if args.index:
+        note(f"index: {index_images(args.data, requested)}")
     described = describe(open_source(args.data, options=requested))
     if args.json:
         as_json(described)

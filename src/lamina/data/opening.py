@@ -12,7 +12,7 @@ from lamina.data.catalogue import embedded_name, expect_known
 from lamina.data.formats.archives import extract
 from lamina.data.formats.cmapss import of_file, open_set
 from lamina.data.formats.embedded import open_embedded
-from lamina.data.formats.folders import ARCHIVE_SUFFIXES, is_archive, open_folder
+from lamina.data.formats.folders import ARCHIVE_SUFFIXES, index_folder, is_archive, open_folder
 from lamina.data.formats.hub import open_hub
 from lamina.data.formats.memory import MemoryData
 from lamina.data.formats.memory_reading import in_memory
@@ -122,3 +122,16 @@ def _open_named(data: str, given: DataOptions, options: DataOptions) -> Source:
     known = ", ".join((*TABLE_SUFFIXES, ".npz", *TEXT_SUFFIXES, *ARCHIVE_SUFFIXES))
     broken = "".join(f"; {fault}" for fault in MODALITIES.faults.values())
     raise UsageError(f"'{data}' is in no known format (folders, and files ending in {known}){broken}")
+
+
+def index_images(data: str, options: DataOptions | None = None) -> Path:
+    """Write the index of a folder of images or of tar shards, and return its path; the one before is replaced.
+
+    Raises UsageError for other data, DataError for an image that cannot be read.
+
+    Example: ``index_images("photos/")``
+    """
+    path = Path(data).expanduser()
+    if embedded_name(data) or not path.is_dir():
+        raise UsageError(f"--index is for a folder of images or of tar shards, not '{data}'")
+    return index_folder(data, path, replace(options or DataOptions(), limit=None))

@@ -11,16 +11,23 @@ from lamina.data.formats.classes import Splits, class_source, named_splits, spli
 from lamina.data.formats.cmapss import cmapss_files, open_sets
 from lamina.data.formats.idx import idx_pairs, open_idx
 from lamina.data.formats.nab import is_nab, open_nab
-from lamina.data.formats.tables import open_table
+from lamina.data.formats.numbered import expect_all, numbered_parts
+from lamina.data.formats.shards import open_shards, tar_shards
+from lamina.data.formats.tables import open_parts, open_table
 from lamina.data.formats.texts import only_text, open_text, split_texts
 from lamina.data.formats.tree import Folder, data_files, is_document, scan
 from lamina.data.image.decoding import IMAGE_SUFFIXES, image_files
-from lamina.data.image.files import image_files_source
+from lamina.data.image.files import image_files_source, relative
+from lamina.data.image.index import NAME as INDEX
+from lamina.data.image.index import write_index
+from lamina.data.image.samples import ImageFiles
 from lamina.data.options import DataOptions
+from lamina.data.series.source import wants_series
 from lamina.data.source import Source
 from lamina.data.spec import ORDER, SPLIT_NAMES
 from lamina.data.tabular.frames import is_table_of_data
 from lamina.data.targets.labels import PREDICTED, class_labels, unlabelled
+from lamina.data.text.files import joined_files_source
 from lamina.data.text.names import parallel_files
 from lamina.data.text.parallel import open_parallel
 from lamina.data.text_files import is_text
@@ -48,6 +55,8 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
         return open_idx(name, pairs, options)
     if batches := cifar_batches(root.path):
         return open_cifar(name, batches, options)
+    if shards := tar_shards(root):
+        return open_shards(name, root.path, shards, options)
     if is_nab(root.path):
         return open_nab(name, root.path, options)
     files, folders = data_files(root.files), root.folders
@@ -61,9 +70,15 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
         return class_source(name, root, splits, options)
     if parallel := parallel_files(files):
         return open_parallel(name, parallel, options)
+    running = options.task in ("auto", "language-modelling") and not (options.languages or tables or root.images)
+    if running and (parts := numbered_parts(files, is_text)):
+        expect_all([path for of_split in parts.values() for path in of_split], options)
+        return joined_files_source(name, parts, options)
     if texts := split_texts(files):
         _expect_no_list(root, texts["train"])
         return open_text(name, texts, options)
+    if len(holding) < 2 and not wants_series(options) and (parts := numbered_parts(tables, is_table_of_data)):
+        return open_parts(name, parts, options)
     if len(holding) < 2 and tables:
         by_split = {
             SPLIT_NAMES[key]: path for path in tables if (key := path.name.split(".")[0].casefold()) in SPLIT_NAMES
@@ -88,6 +103,19 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
     if folders:
         return class_source(name, root, {"train": {folder.name: folder for folder in folders}}, options)
     raise _unrecognised(root)
+
+
+def index_folder(name: str, path: Path, options: DataOptions) -> Path:
+    """Write the index of the images in a folder, or in its shards, and return its path. Raises UsageError for a folder
+    of other data, DataError for an image that cannot be read."""
+    root = _descend(scan(path), options)
+    (root.path / INDEX).unlink(missing_ok=True)
+    splits = open_folder(name, path, options).splits.values()
+    images = [image for split in splits if isinstance(split, ImageFiles) for image in split.paths]
+    if not images:
+        raise UsageError(f"--index is for images in folders or in tar shards, not for '{name}'")
+    below = f"{root.path.as_posix().rstrip('/')}/"
+    return write_index(root.path, {relative(image, below): image for image in images}, tar_shards(root))
 
 
 def _beside(table: Path, images: Sequence[Path]) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lamina.data.formats.numbered import expect_all
 from lamina.data.image.tables import image_column, image_root, image_table_source, label_columns
 from lamina.data.options import DataOptions
 from lamina.data.series.source import rows_options, series_source, wants_series
 from lamina.data.source import Source
 from lamina.data.table.source import table_source
+from lamina.data.tabular.frames import read_frame
 from lamina.data.tabular.roles import without_row_numbers
-from lamina.data.tabular.rows import Rows, read_rows, with_targets
+from lamina.data.tabular.rows import Rows, joined_rows, read_rows, with_targets
 from lamina.data.targets.labels import encode_targets, target_columns, unlabelled
 from lamina.data.text.parallel import open_tabbed
 from lamina.data.text.sources import texts_source
@@ -26,6 +28,7 @@ from lamina.data.text.tables import (
     without_empty,
     without_header,
 )
+from lamina.errors import DataError
 
 
 def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> Source:
@@ -50,6 +53,32 @@ def open_table(name: str, paths: Mapping[str, Path], options: DataOptions) -> So
         return open_pair_table(name, paths, options)
     root = image_root(paths["train"], options)
     return rows_source(name, rows, root, options, lambda column: _as_read(rows, column, paths, options))
+
+
+def open_parts(name: str, parts: Mapping[str, Sequence[Path]], options: DataOptions) -> Source:
+    """A table in numbered parts, in order, as ``open_table`` reads one file. Raises DataError for a part that is
+    missing, cannot be read or has other columns than the first."""
+    import pandas as pd
+
+    expect_all([path for of_split in parts.values() for path in of_split], options)
+    frames, first = {}, parts["train"][0]
+    columns: list[str] = []
+    for split, paths in parts.items():
+        read = [read_frame(path, options)[0] for path in paths]
+        for path, frame in zip(paths, read, strict=True):
+            columns = columns or list(frame.columns)
+            if list(frame.columns) != columns:
+                other = next(iter(sorted(set(columns) ^ set(frame.columns))), "their order")
+                raise DataError(f"'{path}' has other columns than '{first.name}': {other}")
+        frames[split] = pd.concat(read, ignore_index=True)
+    names = {split: paths[0].name if len(paths) == 1 else f"{paths[0].name}, ..." for split, paths in parts.items()}
+    root = image_root(first, options)
+
+    def as_read(column: str) -> Rows:
+        return joined_rows(frames, names, options, (column,))
+
+    rows = joined_rows(frames, names, options, () if options.text is None else (options.text,))
+    return rows_source(name, rows, root, options, as_read)
 
 
 def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read: Callable[[str], Rows]) -> Source:

@@ -59,7 +59,32 @@ class EncodedImage:
         return self.name
 
 
-ImageFile = Path | EncodedImage
+@dataclass(frozen=True, slots=True)
+class ShardMember:
+    """An image inside a tar shard, read where it lies."""
+
+    shard: Path
+    name: str
+    """of the member"""
+    offset: int
+    """of its first byte in the shard"""
+    size: int
+    label: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.name}"
+
+    def read(self) -> bytes:
+        """Its bytes. Raises OSError for a shard that is gone or cut off."""
+        with self.shard.open("rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            raise OSError(f"the shard is cut off {self.size - len(content):,} bytes before the end of this image")
+        return content
+
+
+ImageFile = Path | EncodedImage | ShardMember
 """what ``header`` and ``decode`` read"""
 
 
@@ -218,7 +243,7 @@ class _guard:  # noqa: N801  (used like a function)
         from PIL import Image, UnidentifiedImageError
 
         if isinstance(error, FileNotFoundError):
-            return "no such file"
+            return "its shard is missing" if isinstance(self.path, ShardMember) else "no such file"
         if size_of(self.path) == 0:
             return "the file is empty"
         if isinstance(error, UnidentifiedImageError):
@@ -231,7 +256,7 @@ class _guard:  # noqa: N801  (used like a function)
 def _open(path: ImageFile) -> Image.Image:
     from PIL import Image
 
-    image = Image.open(path if isinstance(path, Path) else io.BytesIO(path.content))
+    image = Image.open(path if isinstance(path, Path) else io.BytesIO(content_of(path)))
     # PIL only warns up to twice its limit (and warning filters are not thread-safe)
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
@@ -241,9 +266,18 @@ def _open(path: ImageFile) -> Image.Image:
 
 def size_of(path: ImageFile) -> int:
     """The size in bytes; -1 for a file that does not exist."""
+    if isinstance(path, ShardMember):
+        return path.size
     if isinstance(path, EncodedImage):
         return len(path.content)
     return path.stat().st_size if path.is_file() else -1
+
+
+def content_of(path: ImageFile) -> bytes:
+    """The encoded image."""
+    if isinstance(path, EncodedImage):
+        return path.content
+    return path.read() if isinstance(path, ShardMember) else path.read_bytes()
 
 
 def image_files(paths: Iterable[Path]) -> list[Path]:

@@ -20,6 +20,7 @@ from lamina.data.image.decoding import (
     size_of,
     unreadable,
 )
+from lamina.data.image.index import HOW, read_index
 from lamina.data.image.samples import ImageFiles
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
@@ -27,6 +28,9 @@ from lamina.data.spec import DataSpec
 from lamina.data.splits import complete
 from lamina.data.targets.labels import Labels
 from lamina.errors import DataError
+
+MOST_HEADERS, SAMPLED = 20_000, 2_000
+"""of more files than that the headers of so many are read"""
 
 
 def image_files_source(
@@ -40,21 +44,31 @@ def image_files_source(
     """A source of the files of each split, or of images encoded in memory; ``labels`` holds their targets, concatenated
     over splits.
 
-    Every header is read. With ``skip_bad`` every file is also decoded once, to find truncated ones; unreadable files
-    are skipped and listed in ``spec.skipped``. Otherwise they raise DataError. Names in ``spec.skipped`` and in the
-    fingerprint are relative to ``root``.
+    Every header is read, of many files those of a sample, unless the folder has an index that holds them. With
+    ``skip_bad`` every file is also decoded once, to find truncated ones; unreadable files are skipped and listed in
+    ``spec.skipped``. Otherwise they raise DataError. Names in ``spec.skipped`` and in the fingerprint are relative to
+    ``root``.
     """
     every = [path for part in paths.values() for path in part]
-    # for headers alone, threads cost more than they save
-    results = list(
-        attempt(partial(_inspect, whole=options.skip_bad), every, threads=THREADS if options.skip_bad else 1)
-    )
+    below = f"{root.as_posix().rstrip('/')}/"
+    names = [relative(path, below) for path in every]
+    known = None if options.skip_bad else read_index(root, zip(names, every, strict=True))
+    notes: tuple[str, ...] = ()
+    if known is not None:
+        results: list[Header | DataError | None] = [known[name] for name in names]
+    else:
+        step = 1 if options.skip_bad or len(every) <= MOST_HEADERS else -(-len(every) // SAMPLED)
+        if step > 1:
+            read = len(every[::step])
+            notes = (f"the headers of {read:,} of {len(every):,} images were read, evenly spaced; {HOW}",)
+        # for headers alone, threads cost more than they save
+        threads = THREADS if options.skip_bad else 1
+        found = iter(list(attempt(partial(_inspect, whole=options.skip_bad), every[::step], threads=threads)))
+        results = [next(found) if number % step == 0 else None for number in range(len(every))]
     errors = [result for result in results if isinstance(result, DataError)]
     if errors and (not options.skip_bad or len(errors) == len(every)):
         raise unreadable(errors, len(every))
     headers = [result for result in results if isinstance(result, Header)]
-    below = f"{root.as_posix().rstrip('/')}/"
-    names = [_relative(path, below) for path in every]
     good = [not isinstance(result, DataError) for result in results]
 
     splits: dict[str, ImageFiles] = {}
@@ -70,7 +84,7 @@ def image_files_source(
     spec = DataSpec(
         name=name,
         kind="image",
-        **labels.facts(),
+        **{**labels.facts(), "notes": (*labels.notes, *notes)},
         channels=channels.pop() if len(channels) == 1 else None,
         height=heights.pop() if same_size else None,
         width=widths.pop() if same_size else None,
@@ -94,8 +108,9 @@ def _mark(path: ImageFile) -> int | str:
     return path.digest if isinstance(path, EncodedImage) else size_of(path)
 
 
-def _relative(path: ImageFile, root: str) -> str:
+def relative(path: ImageFile, root: str) -> str:
+    """The name of an image below a folder, which ends in a slash."""
     if isinstance(path, EncodedImage):
         return path.name
-    text = path.as_posix()
+    text = path.as_posix() if isinstance(path, Path) else f"{path.shard.as_posix()}/{path.name}"
     return text[len(root) :] if text.startswith(root) else str(path)

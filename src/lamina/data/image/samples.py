@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lamina.data.image.decoding import EncodedImage, ImageFile
+from lamina.data.image.decoding import ImageFile, content_of, size_of
 from lamina.data.source import as_index, chosen_targets, repeats
 from lamina.errors import DataError
 
@@ -69,27 +69,22 @@ class ImageFiles:
         return ImageFiles(self.paths + other.paths)
 
     def repeated(self, other: ImageFiles) -> int:
-        sizes, others = ([_size(path) for path in split.paths] for split in (self, other))
+        sizes, others = ([size_of(path) for path in split.paths] for split in (self, other))
         both = set(sizes) & set(others)
         compared = sum(size for size in sizes + others if size in both)
         if compared > MOST_COMPARED_BYTES:
             return 0
         mine, theirs = (
-            [_content(path) if size in both else str(path) for path, size in zip(split.paths, of, strict=True)]
+            [
+                _digest(content_of(path)) if size in both else str(path)
+                for path, size in zip(split.paths, of, strict=True)
+            ]
             for split, of in ((self, sizes), (other, others))
         )
         return repeats(mine, self.targets, theirs, other.targets)
 
     def with_targets(self, targets: Tensor | None) -> ImageFiles:
         return replace(self, targets=targets)
-
-
-def _size(path: ImageFile) -> int:
-    return len(path.content) if isinstance(path, EncodedImage) else path.stat().st_size
-
-
-def _content(path: ImageFile) -> bytes:
-    return _digest(path.content if isinstance(path, EncodedImage) else path.read_bytes())
 
 
 def _digest(content: bytes) -> bytes:
