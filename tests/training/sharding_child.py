@@ -17,7 +17,7 @@ import lamina.runs.training
 from lamina.options.recipe import Recipe
 from lamina.training.checkpoints import Checkpoints
 from lamina.training.events import StepDone
-from lamina.training.launching import launched
+from lamina.training.launching import disband, launched
 
 SMALL = {"layers": 2, "width": 16, "heads": 2, "context": 12, "dropout": 0.0, "attention_dropout": 0.0}
 COMMON = {"precision": "fp64", "accelerator": "cpu", "lr": 0.01, "clip": 1.0, "strategy": "fsdp"}
@@ -95,4 +95,4 @@ if __name__ == "__main__":
     fabric.barrier()
     for name in ("stopped", "begun by one"):
         lamina.train(**options("gpt2", folder, 2, name), resume=True)
-    torch.distributed.destroy_process_group()
+    disband()

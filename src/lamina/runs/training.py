@@ -158,8 +158,7 @@ class Training:
     @property
     def run(self) -> Run:
         task = self.parts.task if self.parts.kind is None else None
-        model = self.parts.model if self.engine.whole is None else self.engine.whole.model
-        return Run(self.directory.path, model=model, task=task, data=self.memory)
+        return Run(self.directory.path, model=self.engine.copy_of(self.parts.model), task=task, data=self.memory)
 
     def events(self) -> Generator[Event]:
         """Train; closing stops cleanly. An EpochDone is yielded once its row and the best weights are on disk."""
@@ -251,10 +250,7 @@ class Training:
 
     def _weights(self, event: EpochDone) -> nn.Module:
         """The model that is saved and shown after an epoch: of a divided net a copy, which the first process has."""
-        if self.engine.divided and (event.best or self.samples is not None):
-            with self.engine.averaged():
-                return self.engine.gather() or self.parts.model
-        return self.parts.model
+        return self.engine.whole_model(self.parts.model, event.best or self.samples is not None)
 
     def _evaluate(self) -> dict[str, float]:
         assert self.validation is not None
@@ -263,11 +259,11 @@ class Training:
                 self.parts.task, self.parts.model, self.validation, seed=self.config.recipe.seed, place=self.place
             )
             if self.config.recipe.monitor not in (None, *found):
-                model = self.engine.gather() if self.engine.divided else self.parts.model
-                if model is not None:  # what the first process finds holds for all
-                    parts, split = self.parts, self.source.splits["validation"]
-                    scores = view_for(parts).validation_scores
+                model, parts = self.engine.whole_model(self.parts.model), self.parts
+                if self.fabric.is_global_zero or not self.engine.divided:  # what the first process finds holds for all
+                    scores, split = view_for(parts).validation_scores, self.source.splits["validation"]
                     found |= scores(parts.task, parts.preprocess, model, split, self.config.options)
+                current().gather("scores")
         return found | self.sample_metrics()  # outside: another network's arithmetic is its own
 
     def _forward(self) -> None:

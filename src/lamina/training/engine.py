@@ -59,8 +59,7 @@ class Engine:
         self.notes = _compile_notes(task, recipe)
         self.divided = isinstance(fabric.strategy, ModelParallelStrategy)
         """whether the net is divided among the processes, block by block (FSDP)"""
-        self.whole: WholeCopy | None = None
-        """of a divided net its copy, whose weights ``gather`` sets"""
+        self._whole: WholeCopy | None = None
         if recipe.strategy == "fsdp":
             expect_shardable(self.raw[task.players[0]], task, recipe)
             if not self.divided:
@@ -81,7 +80,7 @@ class Engine:
             if recipe.channels_last:
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.divided:
-                self.whole = WholeCopy(module)
+                self._whole = WholeCopy(module)
             if recipe.compile and player not in task.differentiated_twice:
                 _compile(module, fabric.device.type)
             if recipe.checkpointing and recipe.strategy == "fsdp":
@@ -295,11 +294,17 @@ class Engine:
         """The processes among which the net is divided, one axis; None where it is not."""
         return mesh_of(self.raw) if self.divided else None
 
-    def gather(self) -> nn.Module | None:
-        """The divided net made whole: a copy on the CPU of the first process, None in the others. A collective call."""
-        assert self.whole is not None
-        (model,) = self.raw.values()
-        return self.whole.gather(model, keep=self.fabric.is_global_zero)
+    def whole_model(self, model: nn.Module, needed: bool = True) -> nn.Module:
+        """The model as it is judged: of a divided net a copy on the CPU of the first process, where it is needed.
+        A collective call then."""
+        if self._whole is None or not needed:
+            return model
+        with self.averaged():
+            return self._whole.gather(model, keep=self.fabric.is_global_zero) or model
+
+    def copy_of(self, model: nn.Module) -> nn.Module:
+        """The model, to be given other weights: of a divided net its copy."""
+        return model if self._whole is None else self._whole.model
 
     def state_dict(self) -> dict[str, Any]:
         """The engine state that the next step depends on. A collective call where each process carries its own."""
