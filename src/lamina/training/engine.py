@@ -381,7 +381,7 @@ class Engine:
 
 def _is_finite(module: nn.Module) -> bool:
     """Whether all weights are numbers; of a divided net those of this process."""
-    weights = [part for part in map(local, module.parameters()) if part.numel()]
+    weights = [part.detach() for part in map(local, module.parameters()) if part.numel()]
     return not weights or math.isfinite(nn.utils.get_total_norm(weights, math.inf).item())
 
 

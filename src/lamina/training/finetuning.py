@@ -65,7 +65,7 @@ def checkpoint_parts(parts: Iterable[nn.Module]) -> None:
     for part in parts:
         contexts = partial(_contexts, part)
         recomputed = partial(checkpoint, part.forward, use_reentrant=False, context_fn=contexts)
-        part.forward = recomputed  # type: ignore[method-assign]
+        part.forward = recomputed
 
 
 def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

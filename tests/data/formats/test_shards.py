@@ -115,7 +115,7 @@ def order_of(root: Path, workers: int = 0, rank: int = 0, world: int = 1) -> lis
     from lamina.data.streams import Place
     from lamina.runs.build import batch_options
 
-    options = {"data": str(root), "batch_size": 8, "memory": "stream", "workers": workers, "epochs": 1}
+    options = {"data": str(root), "batch_size": 8, "memory": "stream", "workers": workers, "epochs": 1, "limit": 40}
     training = lamina.prepare("lenet5", options, directory=root.parent, dry=True, fitted=False)
     place = Place(rank=rank, world=world)
     given = batch_options(training.config.recipe, training.parts.task, training.parts.model, place)

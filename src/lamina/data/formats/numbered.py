@@ -20,8 +20,8 @@ def expect_all(paths: Sequence[Path], options: DataOptions) -> None:
     """Raise DataError for a number that a series of files lacks; ``skip_bad`` goes without it."""
     series: dict[tuple[str, ...], dict[int, str]] = {}
     for path in paths:
-        if found_in := _numbered(path):
-            before, number, total, after = found_in
+        before, number, total, after = _numbered(path) or ("", "", "", "")
+        if total or len(number) >= FEWEST_DIGITS:
             series.setdefault((str(path.parent), before, total, after), {})[int(number)] = number
     for (folder, before, total, after), found in series.items():
         first, last = (0, int(total) - 1) if total else (min(found), max(found))

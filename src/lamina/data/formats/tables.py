@@ -61,7 +61,8 @@ def open_parts(name: str, parts: Mapping[str, Sequence[Path]], options: DataOpti
     import pandas as pd
 
     expect_all([path for of_split in parts.values() for path in of_split], options)
-    frames, first = {}, parts["train"][0]
+    frames: dict[str, pd.DataFrame] = {}
+    first = parts["train"][0]
     columns: list[str] = []
     for split, paths in parts.items():
         read = [read_frame(path, options)[0] for path in paths]

@@ -78,7 +78,9 @@ def indexed_members(root: Path, shards: Sequence[Path]) -> list[ShardMember] | N
     if "member" not in columns:
         raise _stale(root, "it is of files outside shards")
     rows = zip(*(columns[key] for key in ("shard", "member", "offset", "size", "label")), strict=True)
-    return [ShardMember(there[shard], *facts) for shard, *facts in rows]
+    members = [ShardMember(there[shard], *facts) for shard, *facts in rows]
+    place = {shard: number for number, shard in enumerate(shards)}
+    return sorted(members, key=lambda member: (place[member.shard], member.offset))
 
 
 _KEYS = ("size", "channels", "height", "width", "deep")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a divided tensor, or another tensor as it is, sharing its memory."""
-    return tensor.to_local().detach() if is_divided(tensor) else tensor.detach()  # type: ignore[attr-defined]
+    return tensor.to_local().detach() if is_divided(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def is_divided(tensor: object) -> bool:
