@@ -188,15 +188,16 @@ def _meet(fabric: Fabric, starter: Launcher | None, timeout: float) -> None:
             )
             fabric.launch()
         return
-    starting = fabric.strategy.launcher
+    starting = fabric.strategy.launcher  # under FSDP None in the processes that it has started
     try:
         fabric.launch()
     except RuntimeError as error:
-        for child in starting.procs:
+        for child in [] if starting is None else starting.procs:
             child.kill()
         raise _not_met(error, "127.0.0.1", os.environ.get("MASTER_PORT", ""), timeout) from None
-    children = [*starting.procs]
-    starting.procs.clear()  # Fabric would end this process without a word where a child dies
+    children = [] if starting is None else [*starting.procs]
+    if starting is not None:
+        starting.procs.clear()  # Fabric would end this process without a word where a child dies
     with together():
         _join(Started(_local(fabric.global_rank, fabric.world_size)), timeout, children).meet()
 
