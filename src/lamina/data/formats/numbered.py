@@ -26,9 +26,9 @@ def expect_all(paths: Sequence[Path], options: DataOptions) -> None:
     for (folder, before, total, after), found in series.items():
         first, last = (0, int(total) - 1) if total else (min(found), max(found))
         digits = len(next(iter(found.values())))
-        for number in range(first, last + 1):
-            if number not in found and not options.skip_bad:
-                lost = f"{before}{number:0{digits}}{f'-of-{total}' if total else ''}{after}"
+        for missing in range(first, last + 1):
+            if missing not in found and not options.skip_bad:
+                lost = f"{before}{missing:0{digits}}{f'-of-{total}' if total else ''}{after}"
                 raise DataError(f"'{Path(folder) / lost}' is missing; skip_bad (--skip-bad) goes without it")
 
 
