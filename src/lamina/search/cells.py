@@ -8,6 +8,7 @@ from typing import Any
 
 from lamina import registry
 from lamina.errors import LaminaError
+from lamina.layers.cells.genotype import GENOTYPES
 
 Edge = tuple[int, int, str]
 """source, target, operation; nodes are numbered, the inputs first"""
@@ -24,6 +25,7 @@ def cells_of(model: str, options: Mapping[str, Any]) -> dict[str, list[Edge]]:
         return {}
     text = getattr(config, "string", None) or getattr(config, "genotype", None)
     text = getattr(text, "string", text)
+    text = GENOTYPES.get(text, text) if isinstance(text, str) else text  # a published one by its name
     return parsed(text) if isinstance(text, str) and "~" in text else {}
 
 
