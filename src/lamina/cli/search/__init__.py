@@ -86,7 +86,7 @@ def parser(name: str | None = None) -> Parser:
     what.add_argument("--workers", type=int, metavar="N", default=1, help="processes that train at once (default: 1)")
     parser.add_fields("strategy", [*fields_of(_Named, under="strategy"), *strategy_fields()])
     parser.add_fields("search", fields_of(SearchOptions))
-    skip = (*GROUPS, "workers")
+    skip = (*GROUPS, "workers", "strategy")  # --workers and --strategy are the search's
     if name is None:
         parser.add_fields("recipe of every trial", fields_of(Recipe, skip=skip))
         parser.add_fields("images", fields_of(Augmentation))

@@ -21,7 +21,7 @@ SKIP = EDGE_OPERATIONS.index("skip_connect")
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseSettings(Settings):
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     early: int = 20
     epochs: int = 120
     """at the end; an epoch has 6 steps of the weights and 6 of the architecture"""
