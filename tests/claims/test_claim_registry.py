@@ -17,6 +17,9 @@ from lamina.errors import UsageError
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "claims"
 SLOW = {
+    "free-running",
+    "random-in-darts-space",
+    "darts-collapses-to-skips",
     "reversible-normalisation",
     "universal-approximation",
     "batch-norm-rate",

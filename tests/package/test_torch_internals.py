@@ -16,6 +16,7 @@ SOURCE = Path(lamina.__file__).parent
 NO_TORCH = {
     "_asdict", "_fields", "_make", "_replace",  # of NamedTuple, documented
     "_actions",  # of argparse
+    "_exit",  # of os, documented
     "_fingerprint",  # of datasets
 }  # fmt: skip
 
