@@ -25,7 +25,7 @@ from lamina.data.opening import Data
 from lamina.data.protocols import BatchOptions
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, Place, Stream
-from lamina.errors import UsageError, unknown
+from lamina.errors import UsageError
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.advising import advise_on
 from lamina.runs.build import Parts, batch_options, build, players_of
@@ -47,11 +47,9 @@ from lamina.runs.requested import named_data, requested_options
 from lamina.runs.resuming import Position, expect_same_task, find_run, resume_notes, resumed_config, short_name
 from lamina.runs.run import Run
 from lamina.runs.sample_metrics.judge import sample_metrics
-from lamina.runs.views.base import View
-from lamina.runs.views.table import view_of
+from lamina.runs.views.parts import expect_metric, view_for
 from lamina.runs.weights import save_tensors, save_weights
 from lamina.tasks.base import Task
-from lamina.tasks.facts import ENTRY
 from lamina.training.allocation import freed_memory_kept
 from lamina.training.checkpoints import load_checkpoint
 from lamina.training.engine import Engine
@@ -109,7 +107,7 @@ class Training:
                     preprocess.evaluation_batches(samples, options, workers=recipe.workers)
                     for samples in self._samples("validation").values()
                 )
-                _expect_metric(parts, config.recipe)
+                expect_metric(parts, config.recipe)
         if config.auto or recipe.minutes is not None:
             found, why = fit_machine(config, parts, self.stream, fabric.device)
             self.config = config = with_found(config, found)
@@ -493,17 +491,3 @@ def train(
         if report:
             run.report()
     return run
-
-
-def view_for(parts: Parts) -> type[View]:
-    """The view of a run of these parts."""
-    return view_of("" if parts.kind is None else parts.kind.name, parts.preprocess.kind)
-
-
-def _expect_metric(parts: Parts, recipe: Recipe) -> None:
-    """Raise UsageError for a metric to monitor that evaluation will not have, where its names are known before."""
-    names = getattr(parts.task.metrics(), "keys", None) if recipe.monitor is not None else None
-    if names is not None:
-        known = [*(name for name in names() if name != ENTRY), *view_for(parts).validation_metrics]
-        if recipe.monitor not in known:
-            raise unknown("metric to monitor", str(recipe.monitor), known)
