@@ -380,7 +380,8 @@ def _styles(run: lamina.Run, name: str) -> None:
     (GALLERY / f"{name}-truncation.png").write_bytes(grid_png(truncated, len(shares)))
     way = run.generate(seed=4, interpolate=(0, 1), count=10)
     (GALLERY / f"{name}-way.png").write_bytes(grid_png(way, 10))
-    (GALLERY / f"{name}-training.gif").write_bytes(animation_gif(run.generate(over_training=True)[:40], back=False))
+    halved = [picture[::2, ::2] for picture in run.generate(over_training=True)[:40]]
+    (GALLERY / f"{name}-training.gif").write_bytes(animation_gif(halved, back=False))
 
 
 def _triptychs(run: lamina.Run, name: str) -> None:

@@ -67,7 +67,7 @@ def test_the_command_writes_the_same_file_twice(pictures_run: lamina.Run, folder
         )
     assert (folder / "one.png").read_bytes() == (folder / "two.png").read_bytes()
     assert main(["generate", str(pictures_run.path), "--grid"]) == 0
-    assert Image.open(pictures_run.path / "generated.png").size == (4 * 58 + 2, 4 * 58 + 2)
+    assert Image.open(pictures_run.path / "generated.png").size == (4 * 66 + 2, 4 * 66 + 2)
     assert main(["generate", str(pictures_run.path), "--count", "3"]) == 0
     files = sorted((pictures_run.path / "generated").iterdir())
     assert [file.name for file in files] == ["0000.png", "0001.png", "0002.png"]

@@ -32,7 +32,7 @@ class AdversarialSampleOptions:
     """measure the generator's batch-norm statistics anew, on so many samples that it generates"""
     over_training: bool = False
     """instead of new samples the pictures that were kept after each epoch, always of the same codes; the command line
-    writes them as a GIF"""
+    writes them as a GIF, of at most 24 of them"""
 
     def __post_init__(self) -> None:
         if self.count < 1:
