@@ -53,11 +53,11 @@ def open_source(data: Data, *, options: DataOptions | None = None) -> Source:
     ``Data``).
 
     Paths: a folder for each class of images or texts (optionally in train, val and test folders), a folder of idx or
-    CIFAR-10 files, a table (CSV, TSV, Parquet, JSON lines) of rows, of image files or of texts, an .npz file, a text
-    file or one for each split, lines with ``__label__NAME`` before them, parallel text in ``train.de`` and ``train.en``
-    or with a tab in each line, or a zip or tar archive of any of the folders. An embedded name takes precedence over a
-    path: write ``./digits`` for a folder called digits. Raises UsageError for missing data and unknown formats,
-    DataError for faults in the data.
+    CIFAR-10 files, a table (CSV, TSV, Parquet, JSON lines) of rows, of image files or of texts, Parquet files that hold
+    images, an .npz file, a text file or one for each split, lines with ``__label__NAME`` before them, parallel text in
+    ``train.de`` and ``train.en`` or with a tab in each line, or a zip or tar archive of any of the folders. An embedded
+    name takes precedence over a path: write ``./digits`` for a folder called digits. Raises UsageError for missing data
+    and unknown formats, DataError for faults in the data.
 
     Examples::
 

@@ -71,13 +71,14 @@ def open_folder(name: str, path: Path, options: DataOptions) -> Source:
     if parallel := parallel_files(files):
         return open_parallel(name, parallel, options)
     running = options.task in ("auto", "language-modelling") and not (options.languages or tables or root.images)
-    if running and (parts := numbered_parts(files, is_text)):
-        expect_all([path for of_split in parts.values() for path in of_split], options)
-        return joined_files_source(name, parts, options)
+    if running and (pieces := numbered_parts(files, is_text)):
+        expect_all([path for of_split in pieces.values() for path in of_split], options)
+        return joined_files_source(name, pieces, options)
     if texts := split_texts(files):
         _expect_no_list(root, texts["train"])
         return open_text(name, texts, options)
-    if len(holding) < 2 and not wants_series(options) and (parts := numbered_parts(tables, is_table_of_data)):
+    parts = numbered_parts(tables, is_table_of_data) or _parts_of_splits(root)
+    if len(holding) < 2 and not wants_series(options) and parts:
         return open_parts(name, parts, options)
     if len(holding) < 2 and tables:
         by_split = {
@@ -210,6 +211,17 @@ def _split_folders(root: Folder) -> Splits:
     return {split: {folder.name: folder for folder in named[split].folders} for split in ORDER if split in named}
 
 
+def _parts_of_splits(root: Folder) -> dict[str, list[Path]]:
+    """The tables in folders called train, validation and test, which hold nothing else (train/0000.parquet), by split;
+    empty for other folders."""
+    named = named_splits(root.folders)
+    if "train" not in named or len(named) < len(root.folders) or any(map(is_table_of_data, root.files)):
+        return {}
+    held = {split: data_files(named[split].files) for split in ORDER if split in named}
+    whole = all(files and all(map(is_table_of_data, files)) for files in held.values())
+    return held if whole and not any(folder.folders for folder in root.folders) else {}
+
+
 def _one_split(parts: Sequence[str]) -> list[str]:
     found = [SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES]
     return found if len(found) == 1 else []
@@ -228,7 +240,8 @@ def _descend(root: Folder, options: DataOptions) -> Folder:
         classes = inner.folders and not image_files(inner.files)
         running = options.task not in PREDICTED and any(map(is_text, inner.files)) and not image_files(inner.files)
         texts = parallel_files(inner.files) or split_texts(inner.files) or running
-        if not (classes or texts or idx_pairs(inner.path) or cifar_batches(inner.path)):
+        tables = numbered_parts(inner.files, is_table_of_data)
+        if not (classes or texts or tables or idx_pairs(inner.path) or cifar_batches(inner.path)):
             return root
         root = inner
 

@@ -15,6 +15,7 @@ from lamina.data.table.source import table_source
 from lamina.data.tabular.frames import read_frame
 from lamina.data.tabular.roles import without_row_numbers
 from lamina.data.tabular.rows import Rows, joined_rows, read_rows, with_targets
+from lamina.data.tabular.stored import stored_columns
 from lamina.data.targets.labels import encode_targets, target_columns, unlabelled
 from lamina.data.text.parallel import open_tabbed
 from lamina.data.text.sources import texts_source
@@ -64,9 +65,13 @@ def open_parts(name: str, parts: Mapping[str, Sequence[Path]], options: DataOpti
     frames: dict[str, pd.DataFrame] = {}
     first = parts["train"][0]
     columns: list[str] = []
+    notes: tuple[str, ...] = ()
     for split, paths in parts.items():
-        read = [read_frame(path, options)[0] for path in paths]
-        for path, frame in zip(paths, read, strict=True):
+        read = []
+        for path in paths:
+            frame, noted = read_frame(path, options)
+            read.append(frame)
+            notes = notes or noted
             columns = columns or list(frame.columns)
             if list(frame.columns) != columns:
                 other = next(iter(sorted(set(columns) ^ set(frame.columns))), "their order")
@@ -75,11 +80,11 @@ def open_parts(name: str, parts: Mapping[str, Sequence[Path]], options: DataOpti
     names = {split: paths[0].name if len(paths) == 1 else f"{paths[0].name}, ..." for split, paths in parts.items()}
     root = image_root(first, options)
 
-    def as_read(column: str) -> Rows:
-        return joined_rows(frames, names, options, (column,))
+    def as_read(column: str | None) -> Rows:
+        rows = joined_rows(frames, names, options, () if column is None else (column,))
+        return replace(rows, notes=(*notes, *rows.notes))
 
-    rows = joined_rows(frames, names, options, () if options.text is None else (options.text,))
-    return rows_source(name, rows, root, options, as_read)
+    return rows_source(name, as_read(options.text), root, options, as_read)
 
 
 def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read: Callable[[str], Rows]) -> Source:
@@ -94,6 +99,10 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
     columns = [str(column) for column in frame.columns]
     if image_paths is not None:
         rows = as_read(image_paths)  # 0012 is a name, not a number
+        others = [column for column in stored_columns(rows.frame) if column != image_paths]
+        columns = [column for column in columns if column not in others]
+        more = (f"the images in {', '.join(map(repr, others))} are left out: those in '{image_paths}' are used",)
+        rows = replace(rows, notes=(*rows.notes, *more)) if others else rows
         targets = label_columns(rows.frame[columns], image_paths, options, name)
     elif (running := running_column(frame, options)) is not None:
         return running_table(name, as_read(running), running, options)

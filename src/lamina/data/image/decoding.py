@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lamina.data.tabular.stored import StoredBytes
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ class ShardMember:
         return content
 
 
-ImageFile = Path | EncodedImage | ShardMember
+ImageFile = Path | EncodedImage | ShardMember | StoredBytes
 """what ``header`` and ``decode`` read"""
+MISSING = {ShardMember: "its shard is missing", StoredBytes: "its file is missing"}
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ class _guard:  # noqa: N801  (used like a function)
         from PIL import Image, UnidentifiedImageError
 
         if isinstance(error, FileNotFoundError):
-            return "its shard is missing" if isinstance(self.path, ShardMember) else "no such file"
+            return MISSING.get(type(self.path), "no such file")
         if size_of(self.path) == 0:
             return "the file is empty"
         if isinstance(error, UnidentifiedImageError):
@@ -265,8 +267,8 @@ def _open(path: ImageFile) -> Image.Image:
 
 
 def size_of(path: ImageFile) -> int:
-    """The size in bytes; -1 for a file that does not exist."""
-    if isinstance(path, ShardMember):
+    """The size in bytes, of stored bytes the mean of their row group; -1 for a file that does not exist."""
+    if isinstance(path, ShardMember | StoredBytes):
         return path.size
     if isinstance(path, EncodedImage):
         return len(path.content)
@@ -277,7 +279,7 @@ def content_of(path: ImageFile) -> bytes:
     """The encoded image."""
     if isinstance(path, EncodedImage):
         return path.content
-    return path.read() if isinstance(path, ShardMember) else path.read_bytes()
+    return path.read() if isinstance(path, ShardMember | StoredBytes) else path.read_bytes()
 
 
 def image_files(paths: Iterable[Path]) -> list[Path]:

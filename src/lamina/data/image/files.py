@@ -21,11 +21,12 @@ from lamina.data.image.decoding import (
     unreadable,
 )
 from lamina.data.image.index import HOW, read_index
-from lamina.data.image.samples import ImageFiles
+from lamina.data.image.samples import ImageFiles, spaced
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.spec import DataSpec
 from lamina.data.splits import complete
+from lamina.data.tabular.stored import StoredBytes
 from lamina.data.targets.labels import Labels
 from lamina.errors import DataError
 
@@ -57,14 +58,17 @@ def image_files_source(
     if known is not None:
         results: list[Header | DataError | None] = [known[name] for name in names]
     else:
-        step = 1 if options.skip_bad or len(every) <= MOST_HEADERS else -(-len(every) // SAMPLED)
-        if step > 1:
-            read = len(every[::step])
-            notes = (f"the headers of {read:,} of {len(every):,} images were read, evenly spaced; {HOW}",)
+        few = options.skip_bad or len(every) <= MOST_HEADERS
+        looked_at = list(range(len(every))) if options.skip_bad else spaced(every, len(every) if few else SAMPLED)
+        if len(looked_at) < len(every):
+            notes = (f"the headers of {len(looked_at):,} of {len(every):,} images were read, evenly spaced; {HOW}",)
         # for headers alone, threads cost more than they save
         threads = THREADS if options.skip_bad else 1
-        found = iter(list(attempt(partial(_inspect, whole=options.skip_bad), every[::step], threads=threads)))
-        results = [next(found) if number % step == 0 else None for number in range(len(every))]
+        chosen_images = [every[place] for place in looked_at]
+        found = attempt(partial(_inspect, whole=options.skip_bad), chosen_images, threads=threads)
+        results = [None] * len(every)
+        for place, result in zip(looked_at, found, strict=True):
+            results[place] = result
     errors = [result for result in results if isinstance(result, DataError)]
     if errors and (not options.skip_bad or len(errors) == len(every)):
         raise unreadable(errors, len(every))
@@ -112,5 +116,8 @@ def relative(path: ImageFile, root: str) -> str:
     """The name of an image below a folder, which ends in a slash."""
     if isinstance(path, EncodedImage):
         return path.name
-    text = path.as_posix() if isinstance(path, Path) else f"{path.shard.as_posix()}/{path.name}"
+    if isinstance(path, StoredBytes):
+        text = f"{path.part.as_posix()}, row {path.row}"
+    else:
+        text = path.as_posix() if isinstance(path, Path) else f"{path.shard.as_posix()}/{path.name}"
     return text[len(root) :] if text.startswith(root) else str(path)

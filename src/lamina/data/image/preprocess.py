@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
@@ -19,7 +19,7 @@ from lamina.data.image.decoding import ImageFile, decode, decode_all, unreadable
 from lamina.data.image.in_graph import PictureInput
 from lamina.data.image.items import AT_ONCE, image_item, images_of
 from lamina.data.image.resizing import Resize, centre, convert_channels, resize
-from lamina.data.image.samples import ImageArrays, ImageFiles
+from lamina.data.image.samples import ImageArrays, ImageFiles, spaced
 from lamina.data.protocols import BatchOptions, Input, Moments, Signature
 from lamina.data.source import Source, Split
 from lamina.data.streams import Batch, InMemory, Stream, Streamed, in_order, shuffled
@@ -277,7 +277,7 @@ class ImagePreprocess:
                 pass
             return out
         start = 0
-        for chunk in _chunks(self, split, 1):
+        for chunk in _chunks(self, split):
             out[start : start + len(chunk)] = chunk
             start += len(chunk)
         return out
@@ -372,13 +372,14 @@ def _measured(preprocess: ImagePreprocess, split: Split, covariance: bool) -> Im
     of 0), and on request the covariance of channels."""
     count, total, squares, products = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
     low, high = preprocess.value_range
-    every = -(-len(split) // FILES_MEASURED) if isinstance(split, ImageFiles) else 1
+    places = spaced(split.paths, FILES_MEASURED) if isinstance(split, ImageFiles) else None
     bytewise = preprocess.dtype == "uint8" and low == 0 and not covariance
     # the sums must not depend on whether files are already decoded: exact sums are independent of the order
     if preprocess.kept is None:
-        chunks = _chunks(preprocess, split, every)
+        chunks = _chunks(preprocess, split, places)
     else:
-        images = preprocess.kept[1][::every]
+        images = preprocess.kept[1]
+        images = images if places is None or len(places) == len(images) else images[places]
         chunks = iter(torch.split(images, max(1, CHUNK_VALUES // images[0].numel()) if bytewise else 1))
     for chunk in chunks:
         stored_CN = chunk.transpose(0, 1).flatten(1)
@@ -410,15 +411,16 @@ def _sums_of_bytes(values_CN: Tensor) -> tuple[Tensor, Tensor]:
     return runs_CRN.sum(2).sum(1, dtype=torch.float64), runs_CRN.square().sum(2).sum(1, dtype=torch.float64)
 
 
-def _chunks(preprocess: ImagePreprocess, split: Split, every: int) -> Iterator[Tensor]:
-    """Adapted images in batches: all of an array, every ``every``-th of image files."""
+def _chunks(preprocess: ImagePreprocess, split: Split, places: Sequence[int] | None = None) -> Iterator[Tensor]:
+    """Adapted images in batches: all of an array, those at ``places`` of image files."""
     if not isinstance(split, ImageFiles):
         images = _arrays(split).images_NCHW
         values = max(images[:1].numel(), preprocess.channels * preprocess.height * preprocess.width)
         for chunk in torch.split(images, max(1, CHUNK_VALUES // values)):
             yield preprocess.adapt(chunk)
         return
-    for image in decode_all(split.paths[::every], preprocess.load_file):
+    chosen = split.paths if places is None else [split.paths[place] for place in places]
+    for image in decode_all(chosen, preprocess.load_file):
         yield image[None]
 
 

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from lamina.data.image.decoding import ImageFile, content_of, size_of
 from lamina.data.source import as_index, chosen_targets, repeats
+from lamina.data.tabular.stored import StoredBytes
 from lamina.errors import DataError
 
 MOST_COMPARED_BYTES = 256 * 2**20
 """contents beyond which pictures are not compared"""
+MOST_SAMPLED_BYTES = 256 * 2**20
+"""of row groups that are read for a sample of their images"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class ImageFiles:
 
     def repeated(self, other: ImageFiles) -> int:
         sizes, others = ([size_of(path) for path in split.paths] for split in (self, other))
-        both = set(sizes) & set(others)
+        known = not any(isinstance(path, StoredBytes) for path in (*self.paths, *other.paths))
+        both = set(sizes) & set(others) if known else {*sizes, *others}
         compared = sum(size for size in sizes + others if size in both)
         if compared > MOST_COMPARED_BYTES:
             return 0
@@ -85,6 +89,28 @@ class ImageFiles:
 
     def with_targets(self, targets: Tensor | None) -> ImageFiles:
         return replace(self, targets=targets)
+
+
+def spaced(paths: Sequence[ImageFile], most: int) -> list[int]:
+    """The places of about ``most`` images, evenly spaced. Of bytes in Parquet files those of some row groups, where all
+    that are asked for would read more than ``MOST_SAMPLED_BYTES``: each is read with its row group.
+
+    Example: ``spaced(paths, 3)`` of nine files is ``[0, 3, 6]``.
+    """
+    places = list(range(len(paths)))
+    groups: dict[tuple[object, int], int] = {}
+    for path in paths:
+        if isinstance(path, StoredBytes):
+            groups[path.part, path.group] = groups.get((path.part, path.group), 0) + path.size
+    if (read := sum(groups.values())) > MOST_SAMPLED_BYTES:
+        step = -(-read // MOST_SAMPLED_BYTES)
+        chosen = set(list(groups)[::step])
+        places = [
+            place
+            for place, path in enumerate(paths)
+            if not isinstance(path, StoredBytes) or (path.part, path.group) in chosen
+        ]
+    return places[:: max(1, -(-len(places) // max(1, most)))]
 
 
 def _digest(content: bytes) -> bytes:

@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamina.data.image.decoding import IMAGE_SUFFIXES
+from lamina.data.image.decoding import IMAGE_SUFFIXES, ImageFile
 from lamina.data.image.files import image_files_source
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.tabular.columns import Place, shown
+from lamina.data.tabular.stored import StoredBytes, stored_columns
 from lamina.data.targets.labels import USUAL_NAMES, Labels, target_columns
 from lamina.errors import DataError, UsageError
 
@@ -41,14 +42,19 @@ def image_root(table: Path, options: DataOptions) -> Path:
 def image_column(
     frame: pd.DataFrame, place: Place, root: Path, options: DataOptions, as_read: Callable[[str], pd.Series[Any]]
 ) -> str | None:
-    """The first column of names of image files, in ``root``; with ``suffix`` of names without this ending. None if
-    there is none. ``as_read`` gives a column as text.
+    """The first column of images stored in a Parquet file, or of names of image files, in ``root``; with ``suffix`` of
+    names without this ending. None if there is none. ``as_read`` gives a column as text.
 
     Raises DataError if none of the files that a column names exists, since the column would otherwise be treated as
     categorical, and UsageError for a column of names without an ending, and for ``root`` or ``suffix`` without a
     column of names.
     """
     columns = [str(name) for name in frame.columns if name not in options.targets]
+    if stored := [name for name in stored_columns(frame) if name in columns]:
+        if options.root is not None or options.suffix:
+            given = "root" if options.root is not None else "suffix"
+            raise UsageError(f"{given} is for tables that name image files, but column '{stored[0]}' holds the images")
+        return stored[0]
     named = [name for name in columns if _mostly_image_names(frame[name])]
     if options.suffix:
         suffix = dotted(options.suffix)
@@ -161,19 +167,25 @@ def image_table_source(
     place: Place,
     options: DataOptions,
 ) -> Source:
-    """A source of the image files in a column, relative to ``root``, with ``suffix`` after names without an ending.
+    """A source of the image files in a column, relative to ``root``, with ``suffix`` after names without an ending, or
+    of the images in it.
 
     Raises DataError, naming the row, for an empty cell; a missing file counts as unreadable.
     """
     is_missing = (column.isna() | column.map(lambda value: not str(value).strip())).to_numpy()
     if is_missing.any():
         raise DataError(f"{place(int(is_missing.argmax()))}: there is no image in column '{column.name}'")
-    every = [root / with_suffix(str(value), options) for value in column.tolist()]
-    paths, start = {}, 0
+    every = [_image(value, root, options) for value in column.tolist()]
+    paths: dict[str, list[ImageFile]] = {}
+    start = 0
     for split, count in sizes.items():
         paths[split] = every[start : start + count]
         start += count
     return image_files_source(name, root, paths, labels, options)
+
+
+def _image(value: object, root: Path, options: DataOptions) -> ImageFile:
+    return value if isinstance(value, StoredBytes) else root / with_suffix(str(value), options)
 
 
 def _is_image_name(text: str) -> bool:

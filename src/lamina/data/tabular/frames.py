@@ -9,6 +9,7 @@ from lamina.data.options import DataOptions
 from lamina.data.spec import SPLIT_NAMES
 from lamina.data.tabular.jsons import read_json, read_json_lines
 from lamina.data.tabular.separated import read_separated
+from lamina.data.tabular.stored import read_parquet
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,13 +42,11 @@ def read_frame(path: Path, options: DataOptions) -> tuple[pd.DataFrame, tuple[st
     Raises DataError, naming the file and if possible the line, for damage, text in another encoding, and tables without
     rows or columns.
     """
-    import pandas as pd
-
     name = path.name.casefold().removesuffix(".gz")
     notes: tuple[str, ...] = ()
     try:
         if name.endswith((".parquet", ".pq")):
-            frame = pd.read_parquet(path)
+            frame, notes = read_parquet(path)
         elif name.endswith((".jsonl", ".ndjson")):
             frame = read_json_lines(path, options)
         elif name.endswith(".json"):

@@ -11,6 +11,7 @@ import numpy as np
 from lamina.data.options import DataOptions, known
 from lamina.data.tabular.cells import Texts, as_texts, has_leading_zeros, plain_number
 from lamina.data.tabular.notation import PLAIN, Notation, Numbers
+from lamina.data.tabular.stored import StoredBytes
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
@@ -376,7 +377,7 @@ def _expect_numbers(
 
 def is_nested(value: object) -> bool:
     """Whether a cell holds several values, or bytes."""
-    return isinstance(value, list | dict | tuple | np.ndarray | bytes)
+    return isinstance(value, list | dict | tuple | np.ndarray | bytes | StoredBytes)
 
 
 def shown(value: object) -> str:
