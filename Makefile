@@ -54,11 +54,8 @@ demo: $(VENV)/.ready
 docs: $(VENV)/.ready
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
-# Two sessions: in one, a process that had run all other tests ended twice with a segmentation fault, without a trace, in
-# the first test of tests/runs that is killed many times. Each test passes by itself; the cause is not known.
 test: $(VENV)/.ready
-	$(RUN) -m pytest -n logical --ignore tests/runs
-	$(RUN) -m pytest -n logical tests/runs
+	$(RUN) -m pytest -n logical
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

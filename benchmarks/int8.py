@@ -22,10 +22,11 @@ import torch
 
 import lamina
 from benchmarks.measure import interleaved, ratio, write_result
-from benchmarks.vision_inference import Times, compiled, has_bf16, ms
+from benchmarks.vision_inference import Times, compiled, ms
 from benchmarks.vision_models import NETS, images, timed
 from lamina.export.int8 import quantise_openvino
 from lamina.export.onnx import write_onnx
+from lamina.export.openvino import has_bf16, openvino_core
 from lamina.export.program import capture
 from lamina.runs.views.export import export_variant
 
@@ -74,7 +75,7 @@ def exported(name: str) -> dict[str, openvino.Model]:
         samples: list[dict[str, Any]] = [{"image": one[None].numpy()} for one in images(SAMPLES)]
         quantise_openvino(onnx_file, path, done.facts, samples)
         read = {
-            file: openvino.Core().read_model(file.read_bytes(), file.with_suffix(".bin").read_bytes())
+            file: openvino_core().read_model(file.read_bytes(), file.with_suffix(".bin").read_bytes())
             for file in (done.path, path)
         }
         return {"fp32": read[done.path], "bf16": read[done.path], "int8": read[path]}

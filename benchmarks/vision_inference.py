@@ -23,6 +23,7 @@ from torch import nn
 import lamina
 from benchmarks.measure import interleaved, ratio, write_result
 from benchmarks.vision_models import NETS, forward, images, net, timed
+from lamina.export.openvino import has_bf16, openvino_core
 from lamina.runs.views.export import export_variant
 
 ROUNDS = {1: 15, 16: 7}
@@ -82,7 +83,7 @@ def main() -> None:
 def compiled(model: openvino.Model, batch: int, precision: str) -> Callable[[], None]:
     """An inference of a batch in OpenVINO on the CPU."""
     hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    engine, x = openvino.Core().compile_model(model, "CPU", hints), images(batch).numpy()
+    engine, x = openvino_core().compile_model(model, "CPU", hints), images(batch).numpy()
 
     def once() -> None:
         engine(x)
@@ -99,12 +100,7 @@ def our_export(name: str) -> openvino.Model:
     """Our net as our export gives it."""
     with tempfile.TemporaryDirectory() as folder:
         path = export_variant(name, "openvino", Path(folder, f"{name}.xml")).path
-        return openvino.Core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
-
-
-def has_bf16() -> bool:
-    """Whether OpenVINO can calculate in bfloat16 on this processor."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return openvino_core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
 def ms(seconds: list[float]) -> float:

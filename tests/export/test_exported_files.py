@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 
 import lamina
 from lamina.data.modality import load_preprocess
+from lamina.export.openvino import OpenvinoModel, openvino_core
 from lamina.runs.run import Run
 from lamina.runs.views.export import export_variant
 
@@ -43,18 +46,32 @@ def test_onnx_runtime_alone_gives_the_models_classes(
 
 
 def test_openvino_alone_gives_the_models_classes(engines: None, digits: Run, plain: Path) -> None:
-    import openvino
-
     done = digits.export("openvino", plain / "digits.xml")
     assert sorted(file.name for file in plain.iterdir()) == ["digits.bin", "digits.xml"]
     assert {file.name for file in done.files} == {"digits.bin", "digits.xml"}
     weights = sum(tensor.nbytes for tensor in digits.model.state_dict().values())
     assert (plain / "digits.bin").stat().st_size >= weights, "the weights were compressed"
-    compiled = openvino.Core().compile_model(plain / "digits.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(plain / "digits.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for batch in (1, 3, 37):
         images, _ = some_digits(digits, batch)
         wanted = digits.model(images).detach().numpy()
         np.testing.assert_allclose(compiled(images.numpy())[0], wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_signals_are_handled_after_models_were_closed_in_any_order(engines: None, digits: Run, plain: Path) -> None:
+    """Each Core of OpenVINO replaces the stack for signals: closed in this order they left one that was freed, and the
+    process died of the next signal, without a trace."""
+    path = digits.export("openvino", plain / "digits.xml").path
+    first, second = OpenvinoModel(path), OpenvinoModel(path)
+    del first
+    gc.collect()
+    del second
+    gc.collect()
+    caught: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: caught.append(number))
+    signal.raise_signal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+    assert caught == [signal.SIGUSR1]
 
 
 def test_torch_program_gives_the_models_outputs(digits: Run, plain: Path) -> None:

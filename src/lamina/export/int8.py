@@ -19,7 +19,7 @@ from typing import Any
 from lamina.errors import ExportError
 from lamina.export.facts import ExportFacts
 from lamina.export.onnx import save_onnx
-from lamina.export.openvino import save_openvino
+from lamina.export.openvino import openvino_core, save_openvino
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """operators of ONNX that have weights to quantise"""
@@ -89,13 +89,11 @@ def quantise_openvino(
     onnx_file: Path, path: Path, facts: ExportFacts, samples: Sequence[Arrays], *, kept: Collection[str] = ()
 ) -> None:
     """Write ``path`` and its ``.bin``: ``onnx_file`` in int8, all layers but those ``kept``. Raises ExportError."""
-    import openvino
-
     os.environ.setdefault("NNCF_CI", "1")  # before its first import: else it sends usage statistics
     with _quiet():
         import nncf
 
-        model = openvino.Core().read_model(onnx_file)
+        model = openvino_core().read_model(onnx_file)
         names = [op.get_friendly_name() for op in model.get_ops()]
         ignored = [name for name in names if name.partition("/")[0] in kept]
         attends = any(op.get_type_name() in ("Softmax", "ScaledDotProductAttention") for op in model.get_ops())
@@ -122,10 +120,8 @@ def restate(path: Path, facts: ExportFacts) -> None:
         onnx.helper.set_model_props(model, facts.to_strings())
         save_onnx(model, path)
         return
-    import openvino
-
     weights = path.with_suffix(".bin")
-    found = openvino.Core().read_model(path.read_bytes(), weights.read_bytes())  # in memory: an engine may map the file
+    found = openvino_core().read_model(path.read_bytes(), weights.read_bytes())  # in memory: an engine may map the file
     path.unlink()
     weights.unlink()
     save_openvino(found, facts, path)

@@ -6,6 +6,7 @@ They are converted from ONNX rather than from the torch graph: the models are eq
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,27 @@ LOW = ("bf16", "int8")
 """precisions that compute in bfloat16 what they do not in integers"""
 
 
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's ``Core``: one for the process, never closed.
+
+    Its CPU plugin gives the thread that loads it an alternate stack for signals, and frees it when it is closed. If two
+    are not closed in the reverse order, a freed stack stays in use, and the next signal with a handler in Python (as of
+    Ctrl-C, or of a DataLoader's worker that ends) ends the process with a segmentation fault (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def write_openvino(onnx_file: Path, facts: ExportFacts, path: Path) -> None:
     """Convert an ONNX file to ``path`` and the ``.bin`` beside it, with weights as they are.
 
     Raises ExportError for a graph that OpenVINO cannot read: it does not support a Scan whose body uses values from
     outside, which a recurrent decoder with attention has.
     """
-    import openvino
-
     try:
-        model = openvino.Core().read_model(onnx_file)
+        model = openvino_core().read_model(onnx_file)
     except RuntimeError as error:
         raise ExportError(f"{facts.model} cannot be exported to OpenVINO: {_reason(error)}") from None
     save_openvino(model, facts, path)
@@ -49,9 +61,7 @@ def save_openvino(model: Any, facts: ExportFacts, path: Path) -> None:
 
 def has_bf16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this processor."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenvinoModel:
@@ -63,10 +73,8 @@ class OpenvinoModel:
     """
 
     def __init__(self, path: Path, precision: str | None = None) -> None:
-        import openvino
-
         texts = read_metadata(path) if path.suffix == ".onnx" else None
-        core = openvino.Core()
+        core = openvino_core()
         try:
             model = core.read_model(path)
             self.facts = ExportFacts.from_strings(_rt_info(model) if texts is None else texts, path)
