@@ -66,6 +66,21 @@ Lamina = Callable[..., tuple[int, str, str]]
         ("embed . --out features.txt", "--out features.txt: the name must end in .npy, .csv, .jsonl or .parquet"),
         ("embed . --out no/features.csv", "there is no folder no"),
         ("runs none", "no such folder: none"),
+        ("train --resume none", "no such run: runs/none"),
+        ("train --resume=none", "no such run: runs/none"),
+        ("train lennet5 --resume --data digits", "unknown model 'lennet5'; did you mean 'lenet5'?"),
+        (
+            "evaluate lenet5",
+            "lenet5 is a model: lamina train lenet5 --data DATA makes a run of it; or give its weights",
+        ),
+        ("evaluate iris", "iris is a data set: lamina train --data iris makes a run"),
+        ("predict mlp row.csv", "mlp is a model: lamina train mlp --data DATA makes a run of it"),
+        ("generate transformer-lm", "lamina train transformer-lm --data DATA makes a run of it"),
+        ("report mlp", "lamina train mlp --data DATA makes a run of it"),
+        ("export lenet5 onnx", "unexpected argument 'onnx'; the format is given with --to"),
+        ("export lenet5 --format onnx", "--format: the format is --to, one of onnx"),
+        ("inspect lenet5 digit.png", "unexpected argument 'digit.png'; the input is given with --image FILE"),
+        ("compare --data iris --models mlpp", "unknown model 'mlpp'; did you mean 'mlp'?"),
     ],
 )
 def test_misuse_is_one_line(line: str, says: str, lamina: Lamina, tmp_path: Path) -> None:
@@ -145,6 +160,37 @@ def test_an_interrupt_is_one_line(lamina: Lamina, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(models_verb, "list_models", interrupted)
     assert lamina("models") == (130, "", "lamina: interrupted\n")
+
+
+def test_a_run_in_the_place_of_a_model_or_the_other_way_round(lamina: Lamina, tmp_path: Path) -> None:
+    """Resumed where --resume stands beside it; else one line with the command that helps."""
+    for name in ("mlp-iris", "a"):
+        assert (
+            lamina("train", "mlp", "--data", "iris", "--epochs", "1", "--name", name, "--quiet", "--model.hidden=4")[0]
+            == 0
+        )
+    goes_on = "lamina train --name a --resume continues it"
+    for line, says in (
+        ("train a --data iris", f"a is a run, not a model: {goes_on}, --config runs/a/config.yaml trains it anew"),
+        ("train runs/a --data iris", goes_on),
+        ("search a --data iris", goes_on),
+        ("train --name a --epochs 2", goes_on),
+        ("evaluate mlp", "mlp is a model, its runs are mlp-iris"),
+        ("evaluate b", "no such run: runs/b; there are a, mlp-iris"),
+        ("predict a", "ITEM missing, a file, a folder, a row as JSON or a text"),
+        ("predict a --data iris", "--data: items stand after the run: lamina predict RUN|FILE ITEM..."),
+        ("report --name a", "--name: the run is the first word: lamina report RUN"),
+        ("inspect a", "inspect does not take a table yet: lamina report runs/a"),
+    ):
+        status, out, err = lamina(*line.split())
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert says in err
+    for epochs, words in enumerate(
+        ("--resume a", "a --resume", "--resume=a", "runs/a --resume", "a --resume-or-start"), 2
+    ):
+        status, _, err = lamina("train", *words.split(), "--epochs", str(epochs), "--quiet")
+        assert status == 0, err
+        assert len((tmp_path / "runs" / "a" / "metrics.csv").read_text().splitlines()) == epochs + 1
 
 
 def test_a_damaged_run_does_not_hide_the_others(lamina: Lamina, tmp_path: Path) -> None:

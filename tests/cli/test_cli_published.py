@@ -83,7 +83,7 @@ def test_classes_of_another_number_are_refused(lamina: Lamina, weights: Path, tm
     says = one_line(lamina(*line, "--data", "photos", "--normalisation", "half"))
     assert "has 10 classes, the model 2: weights are judged as they are" in says
     assert "--data is missing" in one_line(lamina(*line))
-    assert "lenet5 is a model: give its weights with --weights FILE" in one_line(lamina("evaluate", "lenet5"))
+    assert "or give its weights with --weights FILE" in one_line(lamina("evaluate", "lenet5"))
     assert "--entry is of a file" in one_line(lamina("evaluate", "some-run", "--entry", "ema"))
     assert "did you mean 'lenet5'?" in one_line(lamina("evaluate", "lennet5", *line[2:], "--data", "digits"))
 

@@ -27,6 +27,7 @@ EXAMPLES = """--data photos/ --minutes 30
 def parser() -> Parser:
     parser = Parser("compare", "--data DATA [--models A,B,C] [--minutes M] [options]", TEXT, EXAMPLES)
     parser.hint = "data are named with --data"
+    parser.others["--model"] = "models are named with --models A,B,C"
     what = parser.add_argument_group("data and models")
     what.add_argument("--data", type=str, metavar="DATA", help="an embedded set, a path, or hf:<dataset>@<revision>")
     what.add_argument(

@@ -25,7 +25,7 @@ def parser() -> Parser:
     text = "The inputs of a run's output layer (features), for items or, without any, for its test split."
     examples = "runs/lenet5-digits --out features.npy\nruns/lenet5-digits a.png b.png --out features.csv"
     parser = Parser("embed", "RUN [ITEM...] [--out FILE]", text, examples)
-    add_run(parser)
+    add_run(parser, items=True)
     parser.add_argument(
         "item", metavar="ITEM", nargs="*", help="a file, a folder, a pattern, a row as JSON, or a text, as for predict"
     )

@@ -10,7 +10,7 @@ from lamina.cli.fields import Field, fields_of, given
 from lamina.cli.metric_network import expect_trained
 from lamina.cli.output import as_json, facts, metric, note, number, table
 from lamina.cli.parser import Parser, dashed
-from lamina.cli.run_argument import RUNS, add_run, model_named, run_path
+from lamina.cli.run_argument import RUNS, add_run, model_named, no_run, run_path
 from lamina.cli.task_options import every_field, read
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError
@@ -40,6 +40,7 @@ def parser(
 ) -> Parser:
     """With the option ``fields`` of a task, or else those of all tasks; for a ``model`` also those of reading data."""
     parser = Parser("evaluate", "RUN [--split SPLIT] | MODEL --weights FILE --data DATA", TEXT, EXAMPLES)
+    parser.hint = "other data are named with --data"
     add_run(parser, "RUN|MODEL")
     parser.add_argument(
         "--split", type=str, metavar="SPLIT", help="train, validation or test (default: test, or else validation)"
@@ -72,7 +73,7 @@ def command(argv: Sequence[str]) -> int:
     if folder is not None and folder.is_dir() and (name := published_model(folder)) is not None:
         return _of_weights(words, name, str(folder))
     if positionals and is_model(positionals[0]) and find_folder(positionals[0], values.get("--runs", RUNS)) is None:
-        raise UsageError(f"{positionals[0]} is a model: give its weights with --weights FILE, or name a run")
+        raise no_run(positionals[0], values.get("--runs", RUNS), "; or give its weights with --weights FILE")
     if "--entry" in values:
         raise UsageError("--entry is of a file of weights: give --weights too")
     reader, args = read("evaluate", parser, argv, run_path)

@@ -29,7 +29,9 @@ def parser() -> Parser:
         "resnet50 --to onnx --weights resnet50.safetensors\ndcgan-28-digits --to onnx --player discriminator"
     )
     parser = Parser("export", "RUN|MODEL --to FORMAT [--out FILE]", text, examples)
+    parser.hint = "the format is given with --to, the file with --out"
     add_run(parser, "RUN|MODEL")
+    parser.others |= {"--format": f"the format is --to, one of {', '.join(FORMATS)}"}
     parser.add_argument("--to", type=str, metavar="FORMAT", required=True, help=f"one of {', '.join(FORMATS)}")
     parser.add_argument(
         "--out", type=str, metavar="FILE", help="where to write (default: in the run's folder exports, or here)"

@@ -30,6 +30,7 @@ runs/darts-supernet-digits"""
 
 def parser() -> Parser:
     parser = Parser("inspect", "RUN|MODEL [--image|--history|--text INPUT] [options]", TEXT, EXAMPLES)
+    parser.hint = "the input is given with --image FILE, --text TEXT or --history FILE"
     add_run(parser, "MODEL|RUN")
     parser.add_argument(
         "--image",
@@ -60,10 +61,14 @@ def parser() -> Parser:
 
 
 def _as_it_is(path: Path) -> bool:
-    """Whether a run is inspected without an input."""
+    """Whether a run is inspected without an input. Raises UsageError where it cannot be inspected at all."""
     from lamina.runs.run import open_run
+    from lamina.runs.views.base import View
 
-    return not open_run(path).view.inspects
+    view = open_run(path).view
+    if type(view).inspect is View.inspect:
+        view.inspect(None)  # raises
+    return not view.inspects
 
 
 def command(argv: Sequence[str]) -> int:

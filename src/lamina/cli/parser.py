@@ -47,6 +47,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
         self.first: tuple[str, ...] = ()
         self.fields: dict[str, Field] = {}
         self.hint = ""  # added to the error for an unexpected argument
+        self.others: dict[str, str] = {}  # options of other tools and verbs: what is written in their place
 
     def show_first(self, options: Sequence[str]) -> None:
         """Let ``--help`` show these options and those of a model, and ``--help-all`` all of them."""
@@ -104,6 +105,8 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is not typed
         for word in argv[: argv.index("--")] if "--" in argv else argv:
             option = word.split("=", 1)[0]
             if word.startswith("--") and option not in known and not (later and word.startswith(LATER)):
+                if option in self.others:
+                    raise UsageError(f"{option}: {self.others[option]}")
                 raise unknown("option", option, known)
 
     def scan(self, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:

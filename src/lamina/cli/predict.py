@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.cli.fields import Field, given
 from lamina.cli.output import as_json, clean, number, table
 from lamina.cli.parser import Parser
-from lamina.cli.run_argument import add_runs, is_file, run_path
+from lamina.cli.run_argument import add_run, is_file, run_path
 from lamina.cli.task_options import every_field, read
 from lamina.cli.writing import TABLES, check_out, printable, status, succeeded, write_rows
 from lamina.errors import UsageError
@@ -47,8 +47,7 @@ def parser(fields: Iterable[Field] | None = None, title: str = "options of the r
         "runs/cyclegan-summer2winter photos/ --to B --out winter/"
     )
     parser = Parser("predict", "RUN|FILE ITEM... [options]", text, examples)
-    parser.add_argument("run", metavar="RUN|FILE", help="a run by its path or its name, or an exported .onnx or .xml")
-    add_runs(parser)
+    add_run(parser, "RUN|FILE", items=True)
     parser.add_argument(
         "item",
         metavar="ITEM",
@@ -82,7 +81,7 @@ def command(argv: Sequence[str]) -> int:
     reader.check(options)  # before any item, which may fail alone
     alone = any(getattr(field.cls, "needs_no_item", False) for field in reader.fields.values())
     if not args.item and not (alone and not is_file(args.run, args.runs)):
-        raise UsageError(f"ITEM missing: {reader.usage}")
+        raise UsageError(f"ITEM missing, a file, a folder, a row as JSON or a text: {reader.usage}")
     open_model = _opener(args.run, args.runs, args.engine)
     folder = _folder(args, reader, options)
     out = check_out(args.out, TABLES) if folder is None else None

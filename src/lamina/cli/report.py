@@ -14,6 +14,7 @@ def parser() -> Parser:
     text = "Write the report of a run from its best weights, also of one that was stopped, and print its path."
     parser = Parser("report", "RUN", text, "runs/lenet5-digits")
     add_run(parser)
+    parser.others["--out"] = "the report is written to the run's folder"
     parser.add_common()
     return parser
 

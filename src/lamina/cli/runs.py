@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli.output import as_json, clock, note, number, table
 from lamina.cli.parser import Parser, dashed
-from lamina.cli.run_argument import RUNS
+from lamina.cli.run_argument import RUNS, no_run
 from lamina.errors import LaminaError, UsageError
 from lamina.runs.folders import find_folder
 
@@ -36,7 +36,7 @@ def command(argv: Sequence[str]) -> int:
     folders = [RUNS if name == RUNS else find_folder(name, RUNS) for name in args.where]
     for name, folder in zip(args.where, folders, strict=True):
         if folder is None:
-            raise UsageError(f"no such folder: {name}")
+            raise UsageError(f"no such folder: {name}; {no_run(name, RUNS)}")
 
     from lamina.runs.summary import differences, run_paths
 

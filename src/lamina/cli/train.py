@@ -21,14 +21,15 @@ from lamina.cli.fields import Field, fields_of, given
 from lamina.cli.metric_network import expect_trained
 from lamina.cli.output import as_json, clean, facts, metric, note, number
 from lamina.cli.parser import LATER, Parser, dashed
-from lamina.cli.run_argument import RUNS, add_runs, model_named, resume_command, run_path
+from lamina.cli.run_argument import RUNS, add_runs, expect_model, model_named, resume_command, run_path
 from lamina.cli.training.rate import find_rate, write_plot
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
 from lamina.errors import LaminaError, UsageError
 from lamina.options.launcher import several
 from lamina.options.recipe import Augmentation, Recipe, grouped
-from lamina.registry import canonical, card
+from lamina.registry import canonical, card, is_model
+from lamina.runs.folders import find_folder, may_be_run
 
 if TYPE_CHECKING:
     from lamina.runs.training import Training
@@ -144,7 +145,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _command(argv: Sequence[str]) -> int:
-    words, finds_rate = taken([_spelled_out(word) for word in dashed(argv)], "--lr", "find")
+    words, finds_rate = taken([_spelled_out(word) for word in _named(dashed(argv))], "--lr", "find")
     reader, args = _read(words)
     if args.resume_or_start:
         _resume_or_start(args)
@@ -207,7 +208,6 @@ def _command(argv: Sequence[str]) -> int:
 
 def _resume_or_start(args: Namespace) -> None:
     """Set ``--resume`` where the run is there; its own configuration is used then."""
-    from lamina.runs.folders import may_be_run
     from lamina.runs.folds import is_cross_validation
     from lamina.runs.resuming import short_name
 
@@ -263,6 +263,28 @@ def _fit(training: Training, args: Namespace, path: Path) -> int | None:
     return None
 
 
+RESUMING = ("--resume", "--resume-or-start")
+
+
+def _named(words: list[str]) -> list[str]:
+    """``--resume RUN``, ``RUN --resume`` and ``--resume=RUN`` as ``--resume --name RUN``."""
+    for option in RESUMING:
+        words = [part for word in words for part in _parted(word, option)]
+    positionals, values = parser().scan(words)
+    if not values.keys() & set(RESUMING) or "--name" in values or not positionals or is_model(positionals[0]):
+        return words
+    run = positionals[0]
+    found = find_folder(run, values.get("--runs", RUNS))
+    if "--data" in values and (found is None or not may_be_run(found)):
+        return words  # a model that is misspelt
+    place = words.index(run)
+    return [*words[:place], "--name", run, *words[place + 1 :]]
+
+
+def _parted(word: str, option: str) -> list[str]:
+    return [option, "--name", word.removeprefix(f"{option}=")] if word.startswith(f"{option}=") else [word]
+
+
 SHORT = {"--objective": "--objective.name", "--style": "--objective.style"}
 """options of an objective that have a shorter spelling"""
 
@@ -308,6 +330,8 @@ def _read(words: list[str]) -> tuple[Parser, Namespace]:
     positionals, values = reader.scan(words)
     expect_own_options(words, reader.options(), positionals)
     reader.check_options(words, later=True)
+    if positionals:
+        expect_model(positionals[0], values.get("--runs", RUNS))
     name = model_named(positionals[0]) if positionals else None
     late = [option for option in values if option.startswith(LATER)]
     if late or values.keys() & {"-h", "--help", "--help-all"}:
@@ -346,6 +370,8 @@ def _expect_enough(args: Namespace) -> None:
     if args.resume or args.config is not None:
         return
     if args.variant is None and not args.data:
+        if args.name is not None and (path := Path(args.runs) / args.name).is_dir():
+            raise UsageError(f"which model? {path} is there: {resume_command(path)} continues it")
         raise UsageError(
             "which model? lamina train MODEL --data DATA (lamina models lists them; --data alone takes one)"
         )

@@ -11,7 +11,6 @@ import yaml
 
 from lamina.data.catalogue import is_path
 from lamina.data.modality import preprocess_files
-from lamina.errors import RunError
 from lamina.runs.places import PLACES
 from lamina.runs.run import Run
 from lamina.weights.hub import RUN_FILES
@@ -22,8 +21,7 @@ def contents(run: Run) -> dict[str, bytes | Path]:
 
     Samples and the report stay: they show data. Raises RunError for a run without weights.
     """
-    if not run.directory.weights.is_file():
-        raise RunError(f"{run.path} has no weights yet: it was stopped before its first epoch was done")
+    run.directory.expect_weights()
     names = dict.fromkeys((*RUN_FILES, *preprocess_files(run.directory.read("preprocess.json"))))
     found: dict[str, bytes | Path] = {name: run.path / name for name in names if (run.path / name).is_file()}
     for name in ("config.yaml", "card.json", "data.json"):

@@ -19,7 +19,7 @@ import yaml
 from lamina.data.opening import Data
 from lamina.errors import LaminaError, UsageError
 from lamina.files import write_whole
-from lamina.registry import card
+from lamina.registry import canonical, card
 from lamina.report.blocks import Section, Table
 from lamina.report.templates import render
 from lamina.runs.advising import MINUTES, advise
@@ -98,6 +98,8 @@ def compare(
     advice = advise(data, options)
     chosen = list(dict.fromkeys(models)) or _alike([advice.model, *advice.instead])
     read = {model: _read(model) for model in chosen}
+    for variant, _ in read.values():
+        canonical(variant)  # a name that is not known is said first
     place = named_data({"data": data})[0]["data"]
     folder = Path(directory) / (name or f"compare-{short_name(place)}")
     limited = not (options.keys() & set(LENGTHS))

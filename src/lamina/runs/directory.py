@@ -125,6 +125,15 @@ class RunDirectory:
         except RunError:
             return True
 
+    def expect_weights(self) -> None:
+        """Raise RunError for a run whose first epoch is not done."""
+        if self.weights.is_file():
+            return
+        if self.is_locked():
+            raise RunError(f"{self.path} has no weights yet: its first epoch is being trained")
+        why = f"it was stopped before its first epoch was done; lamina train --name {self.path.name} --resume goes on"
+        raise RunError(f"{self.path} has no weights yet: {why}")
+
     def status(self) -> dict[str, Any]:
         """How the last training of the run ended; empty where it was killed before it ended, or never began."""
         return self.read("status.json") if (self.path / "status.json").exists() else {}

@@ -146,6 +146,7 @@ class Opened:
         model = self.untrained() if self._model is None else self._model
         if self.config.recipe.precision == "fp64":
             model.double()
+        self.directory.expect_weights()
         load_weights(model, self.directory.weights)
         return model.cpu().eval()
 

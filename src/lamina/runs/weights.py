@@ -74,16 +74,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Raises RunError for a file that is missing, damaged or of another model."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except FileNotFoundError:
-        raise RunError(f"{path.parent} has no weights yet: it was stopped before its first epoch was done") from None
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
+    """Raises RunError for a file that is damaged or of another model."""
+    tensors = load_tensors(path)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -13,7 +13,7 @@ from jsonargparse import Namespace
 from lamina.cli.fields import fields_of, given
 from lamina.cli.output import as_json, clean, note, number, table
 from lamina.cli.parser import Parser, dashed
-from lamina.cli.run_argument import RUNS, add_runs, model_named
+from lamina.cli.run_argument import RUNS, add_runs, expect_model, model_named
 from lamina.cli.train import GROUPS, objective_fields
 from lamina.data.catalogue import expect_known
 from lamina.data.options import DataOptions
@@ -113,11 +113,12 @@ def command(argv: Sequence[str]) -> int:
         return SHOWN[argv[0]](list(argv[1:]))
     words = [_spelled(word) for word in dashed(argv)]
     reader = parser()
-    positionals, _ = reader.scan(words)
+    positionals, values = reader.scan(words)
     if positionals:
         first = positionals[0]
         if (near := nearest(first, SHOWN)) is not None and len(positionals) > 1:
             raise UsageError(f"unknown command 'lamina search {first}'; did you mean '{near}'?")
+        expect_model(first, values.get("--runs", RUNS))
         reader = parser(model_named(first))
     args = reader.read(words)
     _expect_enough(args)

@@ -160,7 +160,7 @@ class View:
 
     def inspect(self, item: Any, target: str | int | None = None, stage: int | None = None) -> InspectionPage:
         """Inspect the model with one input. Raises UsageError."""
-        raise UsageError(f"inspect does not support {self.run.modality.noun} yet: {self.run.path}")
+        raise UsageError(f"inspect does not take {self.run.modality.noun} yet: lamina report {self.run.path}")
 
     # ------------------------------------------------------------------ the report
 

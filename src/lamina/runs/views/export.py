@@ -178,8 +178,7 @@ def run_in_engine(run: Opened, engine: str) -> ExportedModel:
 
 
 def _facts_of(run: Opened) -> ExportFacts:
-    if not run.directory.weights.is_file():
-        raise RunError(f"{run.path} has no weights yet: it was stopped before its first epoch was done")
+    run.directory.expect_weights()
     files = dict(run.preprocess.files())
     facts = ExportFacts(
         model=run.config.name,
