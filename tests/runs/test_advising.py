@@ -78,6 +78,34 @@ def test_the_command_line_advises(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert main(["advise"]) == 2
 
 
+@pytest.mark.parametrize("words", [[], ["--validation", "0.2", "--split-seed", "3"]])
+def test_data_that_were_opened_for_advice_are_not_opened_again(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the run is the one of a training that names the model itself."""
+    frame = pd.DataFrame({"a": np.arange(60.0) % 7, "b": np.arange(60.0) % 5, "species": ["x", "y", "z"] * 20})
+    frame.to_csv(tmp_path / "flowers.csv", index=False)
+    opened = []
+
+    def open_source(data: Any, *, options: Any) -> Any:
+        opened.append(data)
+        return lamina.open_source(data, options=options)
+
+    monkeypatch.setattr("lamina.runs.data.open_source", open_source)
+    common = ["--data", str(tmp_path / "flowers.csv"), "--target", "species", *words, "--steps", "3", "--quiet"]
+    assert main(["train", *common, "--runs", str(tmp_path / "advised")]) == 0
+    times = len(opened)
+    assert main(["train", "mlp", *common, "--runs", str(tmp_path / "named")]) == 0
+    assert times == len(opened) - times == 2  # before training, and unchanged after it
+    advised, named = (lamina.open_run(tmp_path / name / "mlp-flowers") for name in ("advised", "named"))
+    assert advised.config.recipe == named.config.recipe
+    assert all(np.array_equal(a, b) for a, b in zip(weights(advised), weights(named), strict=True))
+
+
+def weights(run: lamina.Run) -> list[Any]:
+    return [value.numpy() for value in run.model.state_dict().values()]
+
+
 # ---------------------------------------------------------------- baselines
 
 

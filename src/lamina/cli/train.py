@@ -32,6 +32,7 @@ from lamina.registry import canonical, card, is_model
 from lamina.runs.folders import find_folder, may_be_run
 
 if TYPE_CHECKING:
+    from lamina.runs.data import OpenData
     from lamina.runs.training import Training
 
 TEXT = """Train a model on data. The run is written to runs/NAME and never overwritten.
@@ -160,8 +161,9 @@ def _command(argv: Sequence[str]) -> int:
         from lamina.runs.loggers.base import loggers_named
 
         loggers_named(args.logger)  # a name that is not known is said first
+    opened: OpenData | None = None
     if args.variant is None and args.config is None and not args.resume:
-        args.variant, requested = _advised(args, requested, words)
+        args.variant, requested, opened = _advised(args, requested, words)
     if args.print_config:
         return _print_config(args, requested)
 
@@ -188,6 +190,7 @@ def _command(argv: Sequence[str]) -> int:
         directory=directory,
         resume=args.resume,
         dry=args.dry_run,
+        opened=opened,
     )
     is_main = training.fabric.is_global_zero  # only the main process prints
     if is_main:
@@ -222,18 +225,19 @@ def _resume_or_start(args: Namespace) -> None:
         args.config = None
 
 
-def _advised(args: Namespace, requested: Mapping[str, Any], words: list[str]) -> tuple[str, dict[str, Any]]:
-    """The model for the data, told with its reason and two others, and the options with those of the choice."""
+def _advised(args: Namespace, requested: Mapping[str, Any], words: list[str]) -> tuple[str, dict[str, Any], OpenData]:
+    """The model for the data, told with its reason and two others, the options with those of the choice, and the
+    data."""
     from lamina.cli.advise import show_others
-    from lamina.runs.advising import advise
+    from lamina.runs.advising import advise_on
 
     if len(args.data) > 1:
         raise UsageError("which model? two sets of data are the sides of a model that needs them: lamina models")
-    advice = advise(args.data[0], requested)
+    advice, opened = advise_on(args.data[0], requested)
     if not (args.json or args.quiet):
         print(f"{advice.model}: {advice.why}")
         show_others(advice.instead, words)
-    return advice.model, advice.over(requested)
+    return advice.model, advice.over(requested), opened
 
 
 def _fit(training: Training, args: Namespace, path: Path) -> int | None:

@@ -21,7 +21,7 @@ from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
 from lamina.options.conversion import typed
 from lamina.runs.config import LENGTHS, OPTION_FIELDS
-from lamina.runs.data import open_data
+from lamina.runs.data import OpenData, open_data
 
 MINUTES = 3.0
 """how long a model that the user has not named is trained at most, unless a length is given"""
@@ -58,13 +58,15 @@ def advise(data: Data, options: Mapping[str, Any] | None = None) -> Advice:
 
     Example: ``lamina.advise("houses.csv", {"target": "price"})``
     """
-    return advise_on(given_data(data), options or {})
+    return advise_on(given_data(data), options or {})[0]
 
 
-def advise_on(place: str | tuple[str, ...] | MemoryData, options: Mapping[str, Any]) -> Advice:
-    """The advice for data by their place, or in memory; see ``advise``."""
+def advise_on(place: str | tuple[str, ...] | MemoryData, options: Mapping[str, Any]) -> tuple[Advice, OpenData]:
+    """The advice for data by their place, or in memory, and the data, which stand open now; see ``advise``."""
     given = {name: value for name, value in options.items() if name in OPTION_FIELDS and value is not None}
-    return advise_for(open_data(place, DataOptions(**typed(DataOptions, given, "option"))).spec)
+    options_of = DataOptions(**typed(DataOptions, given, "option"))
+    source = open_data(place, options_of)
+    return advise_for(source.spec), OpenData(place, options_of, source)
 
 
 def advise_for(spec: DataSpec) -> Advice:

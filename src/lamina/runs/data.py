@@ -21,6 +21,15 @@ from lamina.tasks.base import Task
 from lamina.tasks.table import AUTO, TASKS
 
 
+@dataclass(frozen=True)
+class OpenData:
+    """Data that have been opened: their place, the options that they were read with, and what was read."""
+
+    place: str | tuple[str, ...] | MemoryData
+    options: DataOptions
+    source: Source
+
+
 def open_data(data: str | tuple[str, ...] | MemoryData, options: DataOptions) -> Source:
     """One source, or several as the sides "A", "B", ... of one. Raises UsageError and DataError."""
     if not isinstance(data, tuple):
@@ -29,19 +38,24 @@ def open_data(data: str | tuple[str, ...] | MemoryData, options: DataOptions) ->
 
 
 def open_for(
-    data: str | tuple[str, ...] | MemoryData, options: DataOptions, tasks: Sequence[str]
+    data: str | tuple[str, ...] | MemoryData,
+    options: DataOptions,
+    tasks: Sequence[str],
+    before: OpenData | None = None,
 ) -> tuple[Source, DataOptions]:
     """The data to train a model of these ``tasks`` on, and the options with the task that they were read for.
 
     Data left to themselves may be of another task than the only one of the model: then they are read for the model's,
-    as a table of two columns of words is pairs for a translator. Raises UsageError and DataError.
+    as a table of two columns of words is pairs for a translator. What was opened ``before`` with the same options is
+    not opened again. Raises UsageError and DataError.
     """
     if len(tasks) == 1 and options.task == AUTO and _restores(tasks[0]):
         options = replace(options, task=tasks[0])  # targets of one class, say, are no fault
     if tasks and options.task == AUTO and all(task in SERIES_TASKS for task in tasks):
         source = open_data(data, replace(options, task=tasks[0]))
         return source, replace(options, task=source.spec.task if source.spec.task in tasks else tasks[0])
-    source = open_data(data, options)
+    known = before is not None and (before.place, before.options) == (data, options)
+    source = before.source if before is not None and known else open_data(data, options)
     if len(tasks) != 1 or tasks[0] not in READ_FOR_MODELS or options.task != AUTO or source.spec.task == tasks[0]:
         return source, options
     options = replace(options, task=tasks[0])

@@ -31,7 +31,7 @@ from lamina.runs.advising import advise_on
 from lamina.runs.build import Parts, batch_options, build, players_of
 from lamina.runs.config import TrainConfig, make_config
 from lamina.runs.crossfitting import FOLDS, cross_fitted, wants_cross_fitting
-from lamina.runs.data import chained, open_for, parts_of, training_parts
+from lamina.runs.data import OpenData, chained, open_for, parts_of, training_parts
 from lamina.runs.directory import RunDirectory, check_name
 from lamina.runs.evaluation import calls_model, forward_batches, like, measure, predicting
 from lamina.runs.finding import find_data
@@ -351,6 +351,7 @@ def prepare(
     dry: bool = False,
     task: Task | None = None,
     fitted: bool = True,
+    opened: OpenData | None = None,
 ) -> Training:
     """Everything up to the first step: configuration, data, preprocessing, model, run directory.
 
@@ -359,8 +360,8 @@ def prepare(
 
     ``model`` is a variant's name or a module; ``options`` is flat, like a recipe file. ``task`` is one of your own.
     ``dry`` writes nothing: the result is for inspection, not for training. Unless a recipe is named by ``config``, what
-    is not given is "auto" (``runs.fitting``); with ``fitted=False`` it is the model's recipe as it stands. Raises
-    UsageError, DataError or RunError.
+    is not given is "auto" (``runs.fitting``); with ``fitted=False`` it is the model's recipe as it stands. ``opened``:
+    the data, where they were opened before, as for advice. Raises UsageError, DataError or RunError.
     """
     options, memory = named_data(options)
     own = model if isinstance(model, nn.Module) else None
@@ -378,7 +379,7 @@ def prepare(
     else:
         fitted = fitted and config is None
         if label is None and config is None and options.get("data") is not None:
-            advice = advise_on(options["data"] if memory is None else memory, options)
+            advice, opened = advise_on(options["data"] if memory is None else memory, options)
             label, options, reasons = advice.model, advice.over(options), {"model": f"{advice.model}: {advice.why}"}
         settings = make_config(label, options, config=config, default_recipe=own is None, fitted=fitted)
         found = None
@@ -392,7 +393,7 @@ def prepare(
         place: str | tuple[str, ...] | MemoryData = settings.data if memory is None else memory
         if found is None:
             tasks = registry.card(settings.name).tasks if own is None else ()
-            source, options_for = open_for(place, settings.options, tasks)
+            source, options_for = open_for(place, settings.options, tasks, opened)
             settings = dataclasses.replace(settings, options=options_for)
             if start is not None and is_hub(settings.weights or ""):
                 recipe, note = fine_tuned(settings.recipe, settings.given, source.spec)
