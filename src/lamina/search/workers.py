@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from lamina.data.memory import free_bytes
 from lamina.errors import LaminaError, UsageError
 from lamina.search.searching import Search, open_search
 from lamina.search.working import Show
@@ -57,7 +58,7 @@ def _children(folder: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]
 
 def _expect_memory(count: int) -> None:
     """Raise UsageError for more workers than memory: each needs about what this process has now."""
-    each, free = max(_resident(), START), int(SHARE * _available())
+    each, free = max(_resident(), START), int(SHARE * free_bytes())
     fits = 1 + free // each
     if count > fits:
         raise UsageError(
@@ -73,19 +74,6 @@ def _resident() -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return START
-
-
-def _available() -> int:
-    """Free bytes of memory, of the machine or of the container, whichever are fewer."""
-    from lamina.stylisation.memory import available_bytes
-
-    free = available_bytes(torch.device("cpu"))
-    with suppress(OSError, ValueError):
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        if limit != "max":
-            free = min(free, int(limit) - used)
-    return max(free, 0)
 
 
 def main() -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from lamina.data.memory import free_bytes
 from lamina.errors import UsageError
 
 SHARE = 0.8
@@ -23,12 +23,7 @@ def available_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free: int = torch.cuda.mem_get_info(device)[0]
         return free
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            found = {line.split(":")[0]: line.split()[1] for line in file}
-        return int(found["MemAvailable"]) * 1024
-    except (OSError, KeyError):  # not Linux: half of all memory
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return free_bytes()
 
 
 def optimisation_bytes(net: nn.Module, call: Callable[[Tensor], object], height: int, width: int) -> int:

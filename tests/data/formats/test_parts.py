@@ -83,3 +83,30 @@ def test_texts_in_parts(tmp_path: Path) -> None:
     (tmp_path / "books-001.txt").unlink()
     with pytest.raises(DataError, match=r"books-001.txt' is missing"):
         open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["part-{:05}.parquet", "train-{:03}.csv", "houses.csv", "books-{:03}.txt", "book.txt"]
+)
+def test_what_cannot_fit_into_memory_is_refused_before_it_is_read(
+    tmp_path: Path, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if pattern.endswith(".txt"):
+        for part in range(2):
+            (tmp_path / pattern.format(part)).write_text("A line.\n" * 100)
+    else:
+        write_parts(tmp_path, pattern, 1 if "{" not in pattern else 4)
+    data = tmp_path if "{" in pattern else tmp_path / pattern
+    options = DataOptions(target=None if pattern.endswith(".txt") else "price")
+    assert open_source(str(data), options=options).spec.sizes
+    for module in (
+        "tabular.frames.read_frame",
+        "tabular.rows.read_frame",
+        "formats.texts.read_text",
+        "text.files.read_text",
+    ):
+        monkeypatch.setattr(f"lamina.data.{module}", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("lamina.data.memory.free_bytes", lambda: 100)
+    with pytest.raises(DataError, match=r"need at least .* GiB of memory are free: .* docs/scaling.md") as caught:
+        open_source(str(data), options=options)
+    assert "\n" not in str(caught.value)

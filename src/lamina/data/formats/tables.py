@@ -12,7 +12,7 @@ from lamina.data.options import DataOptions
 from lamina.data.series.source import rows_options, series_source, wants_series
 from lamina.data.source import Source
 from lamina.data.table.source import table_source
-from lamina.data.tabular.frames import read_frame
+from lamina.data.tabular.frames import expect_memory, read_frame
 from lamina.data.tabular.roles import without_row_numbers
 from lamina.data.tabular.rows import Rows, joined_rows, read_rows, with_targets
 from lamina.data.tabular.stored import stored_columns
@@ -61,7 +61,9 @@ def open_parts(name: str, parts: Mapping[str, Sequence[Path]], options: DataOpti
     missing, cannot be read or has other columns than the first."""
     import pandas as pd
 
-    expect_all([path for of_split in parts.values() for path in of_split], options)
+    every = [path for of_split in parts.values() for path in of_split]
+    expect_all(every, options)
+    expect_memory(every)
     frames: dict[str, pd.DataFrame] = {}
     first = parts["train"][0]
     columns: list[str] = []

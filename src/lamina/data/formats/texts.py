@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lamina.data.memory import expect_room, file_sizes
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.spec import ORDER, SPLIT_NAMES
@@ -25,6 +26,7 @@ def open_text(name: str, paths: Mapping[str, Path], options: DataOptions) -> Sou
 
     Raises DataError for an unreadable or empty file and a line that is not a pair, UsageError for another task.
     """
+    expect_room(file_sizes(paths.values()), "text")
     if options.task in ("auto", *PREDICTED) and is_labelled(paths["train"], options):
         return open_labelled(name, paths, options)
     translates = options.task == "translation" or options.languages

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamina.data.memory import expect_room, file_sizes
 from lamina.data.options import DataOptions
 from lamina.data.spec import SPLIT_NAMES
 from lamina.data.tabular.jsons import read_json, read_json_lines
 from lamina.data.tabular.separated import read_separated
-from lamina.data.tabular.stored import read_parquet
+from lamina.data.tabular.stored import read_parquet, table_bytes
 from lamina.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PLAIN_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-TABLE_SUFFIXES = (*PLAIN_SUFFIXES, *(f"{suffix}.gz" for suffix in PLAIN_SUFFIXES), ".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
+TABLE_SUFFIXES = (*PLAIN_SUFFIXES, *(f"{suffix}.gz" for suffix in PLAIN_SUFFIXES), *PARQUET)
 
 
 def is_table(path: Path) -> bool:
@@ -35,6 +38,21 @@ def has_header(path: Path) -> bool:
     return path.name.casefold().removesuffix(".gz").endswith((".csv", ".tsv"))
 
 
+def expect_memory(paths: Sequence[Path]) -> None:
+    """Raise DataError for tables that cannot fit into memory, of which all are read."""
+    sizes = file_sizes(paths)
+    expect_room({path: _bytes_of(path, size) for path, size in sizes.items()}, "a table")
+
+
+def _bytes_of(path: Path, size: int) -> int:
+    if not path.name.casefold().endswith(PARQUET):
+        return size
+    try:
+        return table_bytes(path)
+    except Exception:  # of many kinds: reading it gives the message
+        return 0
+
+
 def read_frame(path: Path, options: DataOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """A table file, its cells as they stand in the file (``reading.read_columns`` makes values of them), and notes on
     how it was read.
@@ -45,7 +63,7 @@ def read_frame(path: Path, options: DataOptions) -> tuple[pd.DataFrame, tuple[st
     name = path.name.casefold().removesuffix(".gz")
     notes: tuple[str, ...] = ()
     try:
-        if name.endswith((".parquet", ".pq")):
+        if name.endswith(PARQUET):
             frame, notes = read_parquet(path)
         elif name.endswith((".jsonl", ".ndjson")):
             frame = read_json_lines(path, options)

@@ -13,7 +13,7 @@ import torch
 from lamina.data.options import DataOptions
 from lamina.data.spec import ORDER
 from lamina.data.tabular.columns import Place, is_free_text
-from lamina.data.tabular.frames import has_header, read_frame
+from lamina.data.tabular.frames import expect_memory, has_header, read_frame
 from lamina.data.tabular.groups import Groups
 from lamina.data.tabular.names import by_number, header_note, numbered
 from lamina.data.tabular.reading import read_columns
@@ -67,6 +67,7 @@ def read_rows(paths: Mapping[str, Path], options: DataOptions, texts: tuple[str,
     Every file has the columns of train, in any order; a single free-text column of another name is renamed. Raises
     DataError for a file that lacks a column, UsageError for an unknown column in ``drop``.
     """
+    expect_memory([*paths.values()])
     read = {split: read_frame(path, options) for split, path in paths.items()}
     frames = {split: frame for split, (frame, _) in read.items()}
     notes = tuple(dict.fromkeys(note for _, of in read.values() for note in of))

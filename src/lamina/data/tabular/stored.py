@@ -155,6 +155,25 @@ def _expect_whole(path: Path) -> None:
             raise DataError(f"cannot read '{path}': it is cut off after {size:,} bytes, or no Parquet file")
 
 
+def table_bytes(path: Path) -> int:
+    """The bytes of the columns that ``read_parquet`` reads, at least: as they are stored, or eight for each number.
+
+    Raises DataError for a file that is cut off, and what pyarrow raises.
+    """
+    from pyarrow import parquet
+
+    _expect_whole(path)
+    with parquet.ParquetFile(path) as file:
+        stored = [name for name in file.schema_arrow.names if _holds_bytes(file, name)]
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+        read: int = sum(
+            one.total_uncompressed_size for one in columns if one.path_in_schema.split(".")[0] not in stored
+        )
+        cells: int = file.metadata.num_rows * (len(file.schema_arrow.names) - len(stored))
+    return max(read, 8 * cells)
+
+
 def stored_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of ``StoredBytes``.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lamina.data.memory import expect_room, file_sizes
 from lamina.data.options import DataOptions
 from lamina.data.source import Source
 from lamina.data.targets.labels import Labels
@@ -48,6 +49,8 @@ def text_files_source(
 
 def joined_files_source(name: str, paths: Mapping[str, Sequence[Path]], options: DataOptions) -> Source:
     """Running text of the files of each split, one after the other. Raises DataError for one that cannot be read."""
+    every = [path for files in paths.values() for path in files]
+    expect_room(file_sizes(every), "running text")
     parts = {}
     for split, files in paths.items():
         texts = (read_text(path, options.max_extracted_bytes, options.encoding) for path in files)
