@@ -102,6 +102,8 @@ def test_misuse_is_one_line(line: str, says: str, lamina: Lamina, tmp_path: Path
         ("data: digits\n", "which model?"),
         ("name: lenet5\n", "has no 'data'"),
         ("a: [1\n", "is not YAML"),
+        ("name: lenet5\ndata: digits\nlr: 0.1\nlr: 0.2\n", "'lr' is there twice, in lines 3 and 4"),
+        ("name: lenet5\ndata: digits\nmodel:\n  dropout: 0.1\n  dropout: 0.2\n", "'dropout' is there twice"),
         ("just words\n", "holds no options"),
         ("!!python/object/apply:os.system ['touch pwned']\n", "is not YAML"),
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 import lamina
 from lamina.errors import LaminaError, RunError, UsageError
+from lamina.options.recipe import Recipe
 from lamina.search.api import search
 from lamina.search.binding import bound
 from lamina.search.searching import as_space, open_search
@@ -47,6 +51,13 @@ def quick(folder: Path, **more: Any) -> Any:
         ({"epochs": [1, 2]}, "given and searched"),
         ({"model.hidden[5]": [1, 2]}, "numbered from 0"),
         ({"model.activation[*]": ["relu", "tanh"]}, "list"),
+        ({"model.hiden": [[8]]}, "unknown field.*did you mean 'model.hidden'"),  # not: the space has one point
+        ({"optimiser": ["sgd"]}, "did you mean 'optimizer'"),
+        ({"lr": [0.1]}, "one point"),
+        ({}, "empty"),
+        ({"flip": [True, False], "augmentation.flip": [True, False]}, "are one option"),
+        ({"model.hidden": [[8], [16]], "model.hidden[0]": [4, 8]}, "are one option"),
+        ({"strategy": ["ddp", "fsdp"]}, "not searched"),
     ],
 )
 def test_spaces_that_do_not_fit_the_model(tmp_path: Path, space: dict[str, Any], words: str) -> None:
@@ -70,6 +81,7 @@ def test_words_of_the_command_line() -> None:
         "optimizer": ["sgd", "adamw"],
         "model.hidden": [[4], [4, 8]],
     }
+    assert as_space("model.architecture=|a~0|,|b~0|").size == 2
     for word in ("lr=1:2:lin", "lr=[1,2"):
         with pytest.raises(UsageError, match=r"--space lr|expected"):
             as_space([word])
@@ -98,12 +110,23 @@ def test_words_of_the_command_line() -> None:
         ({"max_parameters": 1}, "limits"),
         ({"storage": "nosuch://place"}, "SQL URL"),
         ({"name": "a/b"}, "name"),
+        ({"devices": 2}, "one process; --workers"),
+        ({"num_nodes": 2}, "one process; --workers"),
+        ({"strategy": "fsdp"}, "how several processes train a net.*how points are chosen"),
+        ({"recipe": Recipe(strategy="fsdp", epochs=1)}, "strategy fsdp is how several processes"),
+        ({"storage": "/dev/full"}, "is no file"),
+        ({"storage": ""}, "storage"),
+        ({"storage": "sqlite:///"}, "in memory"),
+        ({"storage": "sqlite:///:memory:"}, "in memory"),
+        ({"storage": "sqlite:/trials.db"}, "no SQL URL"),
+        ({"storage": "/dev/null/trials.log"}, "cannot write the storage"),
     ],
 )
 def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(LaminaError, match=words):
         quick(tmp_path, **options)
-    assert not [*tmp_path.glob("*/trial-*")]
+    left = [path.name for path in tmp_path.iterdir()]
+    assert not left or options == {"max_parameters": 1}  # known once points are drawn
 
 
 def test_a_front_needs_several_objectives(tmp_path: Path) -> None:
@@ -236,3 +259,94 @@ def test_the_result_is_a_run(tmp_path: Path) -> None:
     page = found.report().read_text()
     assert "random" in page
     assert "Pareto front" in page
+
+
+def test_a_launcher_of_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="started 2 processes, but a search starts its own"):
+        quick(tmp_path)
+
+
+SPACES = {
+    "lr: [0.1, 0.01]\nbatch_size: [8, 16]\nlr: [1, 2]\n": "'lr' is there twice, in lines 1 and 3",
+    "lr: {low: 0.1, high: 1.0, low: 0.5}\n": "'low' is there twice, in line 1",
+    "lr: {values: [0.1, 1.0], when: {optimizer: sgd, optimizer: adam}}\n": "'optimizer' is there twice",
+    '"lr": [0.1, 0.01]\nlr: [1, 2]\n': "'lr' is there twice",
+    "lr: 2024-13-45\n": "holds a value that is none",
+    "lr: &a [*a]\n": "holds a value that is none",
+    "lr: " + "[" * 2000 + "]" * 2000: "nested too deeply",
+    "? [lr]\n: [1, 2]\n": "is not YAML",
+    "lr: [0.1\n": "is not YAML",
+    "lr: [1, 2]\n---\nlr: [3, 4]\n": "is not YAML",
+    "- lr\n": "holds no space",
+    "": "holds no space",
+    "lr: {low: 0.1}\n": "needs low and high",
+    "lr: {low: 0.1, high: 1, logg: true}\n": "did you mean 'log'",
+}
+
+
+@pytest.mark.parametrize("text", SPACES)
+def test_spaces_in_files(tmp_path: Path, text: str) -> None:
+    (tmp_path / "space.yaml").write_text(text)
+    with pytest.raises(UsageError, match=rf"{SPACES[text]}") as caught:
+        quick(tmp_path, space=str(tmp_path / "space.yaml"))
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["space.yaml"]
+
+
+def test_anchors_and_merges_are_no_repetition(tmp_path: Path) -> None:
+    text = "lr: &a {low: 0.001, high: 0.1, log: true}\nweight_decay: {<<: *a, high: 0.01}\n"
+    (tmp_path / "space.yaml").write_text(text)
+    found = as_space(str(tmp_path / "space.yaml")).to_dict()
+    assert found == {
+        "lr": {"low": 0.001, "high": 0.1, "log": True},
+        "weight_decay": {"low": 0.001, "high": 0.01, "log": True},
+    }
+
+
+class Full:
+    """A file on a disk with room for so many bytes more: as the system does, a part is written, then an error."""
+
+    def __init__(self, file: Any, room: list[int]) -> None:
+        self.file, self.room = file, room
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def write(self, data: bytes) -> int:
+        if not self.room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part = data[: self.room[0]]
+        self.room[0] -= len(part)
+        return int(self.file.write(part))
+
+
+def test_a_disk_that_fills_up_while_trials_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line wherever it is full, and what was recorded stands: resumed, the search is one that was never stopped."""
+
+    def value(point: Any) -> float:
+        return float(point["x"])
+
+    given: dict[str, Any] = {"space": {"x": [*range(50)]}, "trials": 6, "strategy": "random", "report": False}
+    whole = search(evaluate=value, **given, directory=tmp_path / "whole")
+    size = (whole.path / "journal.log").stat().st_size
+    locked = Journal._locked
+    for number, at in enumerate(range(1500, size, size // 7)):
+        room, folder = [at], tmp_path / str(number)
+
+        @contextlib.contextmanager
+        def full(journal: Journal, room: list[int] = room) -> Iterator[Any]:
+            with locked(journal) as file:
+                yield Full(file, room)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "_locked", full)
+            with pytest.raises(RunError, match=r"cannot write the storage .*journal.log: No space left"):
+                search(evaluate=value, **given, directory=folder)
+        resumed = search(evaluate=value, **given, directory=folder, resume=True)
+        assert outcomes(resumed) == outcomes(whole)
+
+
+def outcomes(found: Any) -> list[Any]:
+    return [(one.number, one.state, one.point, one.values) for one in found.trials]

@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lamina.data.opening import Data
 from lamina.errors import LaminaError, UsageError
 from lamina.files import write_whole
+from lamina.options.documents import read_yaml
 from lamina.registry import canonical, card
 from lamina.report.blocks import Section, Table
 from lamina.report.templates import render
@@ -139,7 +138,7 @@ def _read(words: str) -> tuple[str, dict[str, Any]]:
         *outer, last = key.replace("-", "_").split(".")
         if not key or not value.strip() or outer not in ([], ["model"]):
             raise UsageError(f"{words}: an option is --OPTION VALUE or --model.OPTION VALUE, got '--{option}'")
-        (found.setdefault("model", {}) if outer else found)[last] = yaml.safe_load(value)
+        (found.setdefault("model", {}) if outer else found)[last] = read_yaml(value, f"{name} --{key}")
     if rest and not found:
         raise UsageError(f"{words}: after the model's name come options, such as --model.hidden [64], got '{rest[0]}'")
     return name, found

@@ -13,12 +13,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lamina.data.catalogue import MEMORY
 from lamina.data.options import DataOptions
 from lamina.errors import UsageError, unknown
 from lamina.options.conversion import typed
+from lamina.options.documents import read_yaml
 from lamina.options.recipe import AUGMENTATION_FIELDS, AUTO, FITTED, Recipe, grouped
 from lamina.plugins import package_of, points_of
 from lamina.registry import card, is_model
@@ -233,9 +232,12 @@ def read_config(where: str) -> dict[str, Any]:
 
 def _read_yaml(where: str, path: Path | Traversable) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {where}: {error.strerror}") from None
+    values = read_yaml(text, where)
     if not isinstance(values, dict):
         raise UsageError(f"{where} holds no options: expected 'key: value' lines")
     return values

@@ -20,6 +20,7 @@ from lamina.data.modality import load_preprocess, preprocess_files
 from lamina.data.protocols import Preprocess
 from lamina.errors import RunError, UsageError
 from lamina.files import write_whole
+from lamina.options.documents import read_yaml
 from lamina.training.checkpoints import Checkpoints
 
 FORMAT = 1
@@ -77,8 +78,12 @@ class RunDirectory:
             draft.mkdir()
         except OSError as error:
             raise RunError(f"cannot make a run in {parent}: {error.strerror}") from error
-        for file, content in files.items():
-            RunDirectory(draft).write(file, content)
+        try:
+            for file, content in files.items():
+                RunDirectory(draft).write(file, content)
+        except RunError:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
         number = 1
         while True:
             path = parent / (name if number == 1 else f"{name}-{number}")
@@ -156,10 +161,10 @@ class RunDirectory:
         path = self.path / file
         try:
             text = path.read_text(encoding="utf-8")
-            content = yaml.safe_load(text) if file.endswith(".yaml") else json.loads(text)
+            content = read_yaml(text, file) if file.endswith(".yaml") else json.loads(text)
         except FileNotFoundError:
             raise RunError(f"{self.path} is incomplete: it has no {file}") from None
-        except (yaml.YAMLError, ValueError) as error:
+        except (UsageError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         if not isinstance(content, dict):
             raise RunError(f"{path} cannot be read: it is not a mapping")

@@ -17,7 +17,7 @@ from lamina.search.options import SearchOptions
 from lamina.search.searching import Search, as_space, begin, flat_options, settle
 from lamina.search.space import Space
 from lamina.search.strategies import strategy_named
-from lamina.search.workers import run_workers
+from lamina.search.workers import expect_memory, run_workers
 
 OPTIONS = frozenset(field.name for field in dataclasses.fields(SearchOptions))
 
@@ -64,12 +64,14 @@ def search(
     place = None if storage is None else str(storage)
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
+    expect_memory(workers)
     if evaluate is not None:
         if model is not None or data is not None or recipe is not None or model_options:
             raise UsageError("evaluate takes the place of trainings: leave model, data and recipe out")
         if workers > 1:
             raise UsageError("evaluate is a function of this process: workers are for trainings")
-        found = _of_function(evaluate, objectives, as_space(space), named, given, rest, name, directory, place, resume)
+        asked = Space(as_space(space).decisions)
+        found = _of_function(evaluate, objectives, asked, named, given, rest, name, directory, place, resume)
     else:
         if model is None or data is None:
             raise UsageError("which model, on which data? lamina.search(model, data, space=...)")

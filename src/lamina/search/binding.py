@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
 from lamina import registry
 from lamina.errors import LaminaError, UsageError, unknown
 from lamina.options.conversion import typed
+from lamina.options.documents import read_yaml
 from lamina.options.recipe import Augmentation, Recipe
 from lamina.runs.build import DATA_OPTIONS
 from lamina.runs.config import make_config
@@ -45,6 +46,7 @@ def bound(space: Space, model: str, fixed: Mapping[str, Any]) -> Space:
     """
     row = registry.variant(model)
     decisions = [one for decision in space.decisions for one in _spread(decision, row.config)]
+    _expect_once(decisions)
     for decision in decisions:
         _expect_free(decision.name, fixed)
     checked = Space([_typed(decision, model, row.config) for decision in decisions])
@@ -116,6 +118,20 @@ def _spread(decision: Decision, config: Any) -> Iterator[Decision]:
         raise UsageError(f"'{decision.name}': {field} has {len(current)} elements, numbered from 0")
     else:
         yield decision
+
+
+def _expect_once(decisions: Sequence[Decision]) -> None:
+    """Raise UsageError for an option under two names, flip and augmentation.flip, or as a whole and by element."""
+    first: dict[tuple[str, str], str] = {}
+    for decision in decisions:
+        whole, index = _element(decision.name)
+        group, _, field = whole.rpartition(".")
+        if not group and field in {f.name for f in dataclasses.fields(Augmentation)}:
+            group = "augmentation"
+        before = first.setdefault((group, field), decision.name)
+        elements = index is not None and _element(before)[1] is not None
+        if before != decision.name and not elements:
+            raise UsageError(f"'{before}' and '{decision.name}' are one option: leave one of them out")
 
 
 def _expect_free(name: str, fixed: Mapping[str, Any]) -> None:
@@ -216,8 +232,6 @@ def _expect_taken(space: Space, decision: Decision, value: Any, model: str, fixe
 def space_from_words(words: Mapping[str, str]) -> dict[str, Any]:
     """A space from words of the command line: ``lr=1e-4:1e-1:log``, ``batch_size=16:128:16``, ``optimizer=sgd,adamw``,
     ``model.hidden=[64],[64,64]``."""
-    import yaml
-
     out: dict[str, Any] = {}
     for name, text in words.items():
         parts = text.split(":")
@@ -229,8 +243,11 @@ def space_from_words(words: Mapping[str, str]) -> dict[str, Any]:
                 out[name] |= {"log": True} if parts[2] == "log" else {"step": _read(parts[2])}
             continue
         try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError:
+            values = read_yaml(f"[{text}]", name)
+        except UsageError:
+            if not set(text) & set("[]{}'\""):  # |nor_conv_3x3~0| is no YAML
+                out[name] = [part.strip() for part in text.split(",")]
+                continue
             raise UsageError(f"--space {name}={text}: expected values divided by commas") from None
         out[name] = [_read(value) if isinstance(value, str) and _is_number(value) else value for value in values]
     return out

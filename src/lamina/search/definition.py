@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lamina.errors import RunError, UsageError
 from lamina.options.conversion import made
+from lamina.options.documents import read_yaml
 from lamina.search.options import SearchOptions
 from lamina.search.storage import is_url
 
@@ -54,13 +54,13 @@ class Definition:
             what = "no such search" if not folder.exists() else "no search is in"
             raise UsageError(f"{what}: {folder}")
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = read_yaml(path.read_text(encoding="utf-8"), FILE)
             if values.pop("format") != FORMAT:
                 raise RunError(f"{path} is of another version of lamina")
             search = made(SearchOptions, values.pop("search"), "search option")
             objectives = tuple((str(name), bool(up)) for name, up in values.pop("objectives"))
             return cls(**values, search=search, objectives=objectives)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (UsageError, OSError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}") from None
 
     @property
@@ -76,9 +76,11 @@ class Definition:
 
 
 def place_of(storage: str | None) -> str:
-    """A storage as ``search.yaml`` holds it: the journal in the folder, a file, or an SQL URL."""
+    """A storage as ``search.yaml`` holds it: the journal in the folder, a file, or an SQL URL. Raises UsageError."""
     if storage is None:
         return JOURNAL
+    if re.match(r"[a-z]{2,}(\+\w+)?:", storage) and not is_url(storage):
+        raise UsageError(f"'{storage}' is no SQL URL: such as sqlite:///trials.db")
     return storage if is_url(storage) else str(Path(storage).expanduser().absolute())
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
@@ -18,6 +19,7 @@ from lamina.data.catalogue import is_path
 from lamina.errors import RunError, UsageError
 from lamina.files import write_whole
 from lamina.options.conversion import made
+from lamina.options.launcher import launcher
 from lamina.options.recipe import Recipe
 from lamina.plugins import load
 from lamina.runs.config import make_config
@@ -324,6 +326,7 @@ def begin(
     """
     model = registry.canonical(model)
     options = {key: value for key, value in options.items() if value is not None and value != {}}
+    _expect_one_process(options, strategy["name"])
     space = bound(space, model, options)
     chosen = strategy_named(strategy["name"], {key: value for key, value in strategy.items() if key != "name"})
     _expect_objectives(strategy["name"], chosen, search)
@@ -361,6 +364,7 @@ def resumed(
     """A search to go on with, from its folder alone; ``search`` may have more trials. Raises UsageError for other
     options than it was begun with."""
     model = registry.canonical(model)
+    _expect_one_process(options, "")
     folder = Path(directory) / (name or f"{model}-{short_name(options['data'])}-search")
     kept = Definition.read(folder)
     if model != kept.model:
@@ -380,7 +384,9 @@ def resumed(
 
 
 def settle(folder: Path, definition: Definition, *, join: bool, evaluate: Evaluate | None = None) -> Search:
-    """The search of a folder: written there, or the one that is there where it is the same."""
+    """The search of a folder: written there, or the one that is there where it is the same. Where it is refused
+    nothing is left."""
+    new = not folder.exists()
     try:
         (folder / ".locks").mkdir(parents=True, exist_ok=True)
         with exclusive(folder / ".locks" / "definition"):
@@ -393,7 +399,31 @@ def settle(folder: Path, definition: Definition, *, join: bool, evaluate: Evalua
             write_whole(folder / FILE, lambda file: file.write(text.encode()))
     except OSError as error:
         raise RunError(f"cannot make a search in {folder}: {error.strerror}") from error
+    finally:
+        if new and not (folder / FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
     return found
+
+
+def _expect_one_process(options: Mapping[str, Any], strategy: str) -> None:
+    """Raise UsageError for options, or a launcher, by which a trial would be trained by several processes."""
+    for name in ("devices", "num_nodes"):
+        if (count := options.get(name, 1)) != 1:
+            raise UsageError(
+                f"--{name.replace('_', '-')} {count}: each trial of a search is trained by one process; --workers N "
+                "trains N trials at once, lamina search retrain DIR --devices N the one that was found"
+            )
+    if strategy in get_args(get_type_hints(Recipe)["strategy"]) or options.get("strategy", "ddp") != "ddp":
+        name = options.get("strategy", strategy)
+        raise UsageError(
+            f"strategy {name} is how several processes train a net, and each trial of a search is trained by one: give "
+            "it to lamina search retrain DIR; --strategy of a search is how points are chosen (tpe, evolution, ...)"
+        )
+    if (found := launcher()) is not None and found.world > 1:
+        raise UsageError(
+            f"{found}, but a search starts its own (--workers N): run the same command once on each machine, with one "
+            "--storage"
+        )
 
 
 def _expect_same(folder: Path, kept: Definition, given: Definition) -> None:
@@ -413,11 +443,12 @@ def _expect_objectives(name: str, strategy: Strategy, search: SearchOptions) -> 
 
 
 def as_space(space: Space | Mapping[str, Any] | str | Path | Sequence[str]) -> Space:
-    """A space as it may be given: itself, a mapping, a YAML file, or words such as ``lr=1e-4:1e-1:log``."""
+    """A space as it may be given, perhaps of one point: itself, a mapping, a YAML file, or words such as
+    ``lr=1e-4:1e-1:log``."""
     if isinstance(space, Space):
         return space
     if isinstance(space, Mapping):
-        return Space.of(space)
+        return Space.of(space, point=True)
     words = [str(space)] if isinstance(space, str | Path) else [str(word) for word in space]
     values: dict[str, Any] = {}
     for word in words:
@@ -427,7 +458,7 @@ def as_space(space: Space | Mapping[str, Any] | str | Path | Sequence[str]) -> S
             if known in values:
                 raise UsageError(f"the space has '{known}' twice")
         values |= part
-    return Space.of(values)
+    return Space.of(values, point=True)
 
 
 def flat_options(

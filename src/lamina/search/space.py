@@ -11,9 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import yaml
-
 from lamina.errors import UsageError, unknown
+from lamina.options.documents import read_yaml
 from lamina.search.decisions import Choice, Decision, Range, plain, same
 
 Point = Mapping[str, Any]
@@ -29,10 +28,11 @@ class Space:
         space.size, space.sample(Random(0))
 
     A value is made a list or a number: what YAML knows. Raises UsageError for a condition on a decision that is not of
-    the space, or on one that depends on the first in turn, and for a space without two points.
+    the space, or on one that depends on the first in turn, and for a space without two points; with ``point`` one is
+    enough, as before it is known whether there are such options.
     """
 
-    def __init__(self, decisions: Sequence[Decision]) -> None:
+    def __init__(self, decisions: Sequence[Decision], *, point: bool = False) -> None:
         names = [decision.name for decision in decisions]
         for name in names:
             if names.count(name) > 1:
@@ -40,17 +40,19 @@ class Space:
         self.decisions: tuple[Decision, ...] = _ordered(decisions)
         for decision in self.decisions:
             _check_condition(decision, {other.name: other for other in self.decisions})
+        if point:
+            return
         if not self.decisions:
             raise UsageError("the space is empty: give decisions, such as --space lr=1e-4:1e-1:log")
         if self.size < 2:
             raise UsageError(f"the space has one point: {self.describe(self.sample(Random(0)))}: nothing to search")
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Space:
+    def of(cls, values: Mapping[str, Any], *, point: bool = False) -> Space:
         """A space from plain values: a list is a choice; ``low``, ``high`` a range; ``when`` a condition."""
         if not isinstance(values, Mapping):
             raise UsageError("a space is a mapping: decision by decision, its values or its range")
-        return cls([_decision(str(name), value) for name, value in values.items()])
+        return cls([_decision(str(name), value) for name, value in values.items()], point=point)
 
     @classmethod
     def read(cls, file: str | Path) -> Space:
@@ -177,11 +179,10 @@ class Space:
 def read_space(file: str | Path) -> dict[str, Any]:
     """The plain values of a space in a YAML file. Raises UsageError."""
     try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the space {file}: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(text, str(file))
     if not isinstance(values, Mapping):
         raise UsageError(f"{file} holds no space: expected 'decision: [values]' lines")
     return {str(name): value for name, value in values.items()}

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,8 +64,9 @@ class Journal(BaseJournalBackend):  # type: ignore[misc, unused-ignore]
             with self._locked() as file:
                 end = file.seek(0, os.SEEK_END)
                 try:
-                    file.write(text.encode())
-                    file.flush()
+                    left = text.encode()
+                    while left:  # of what does not fit on the disk a part is written, and no error is raised
+                        left = left[file.write(left) :]
                     os.fsync(file.fileno())
                 except OSError:
                     with contextlib.suppress(OSError):
@@ -120,6 +122,10 @@ def open_storage(storage: str) -> optuna.storages.BaseStorage:
 
     Raises RunError for one that cannot be read or written, UsageError for a URL that is none.
     """
+    if re.fullmatch(r"sqlite(\+\w+)?://(/?:memory:.*)?/?", storage):
+        raise UsageError(
+            f"the storage '{storage}' is in memory and ends with this process: name a file, such as sqlite:///trials.db"
+        )
     if not is_url(storage):
         path = Path(storage).expanduser()
         if path.is_dir():

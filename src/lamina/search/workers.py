@@ -29,7 +29,7 @@ def run_workers(search: Search, count: int, show: Show | None = None, show_rando
 
     The trial of a worker that died is taken up by another. Raises UsageError for more workers than fit into memory.
     """
-    _expect_memory(count)
+    expect_memory(count)
     if count > 1:
         torch.set_num_threads(max(torch.get_num_threads() // count, 1))
     with _children(search.path, count - 1) as children:
@@ -56,7 +56,7 @@ def _children(folder: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]
             child.wait()
 
 
-def _expect_memory(count: int) -> None:
+def expect_memory(count: int) -> None:
     """Raise UsageError for more workers than memory: each needs about what this process has now."""
     each, free = max(_resident(), START), int(SHARE * free_bytes())
     fits = 1 + free // each

@@ -161,9 +161,10 @@ def _expect_enough(args: Namespace) -> None:
 def _search(args: Namespace, options: dict[str, Any], given_search: dict[str, Any], strategy: dict[str, Any]) -> int:
     from lamina.options.conversion import made
     from lamina.search.searching import as_space, begin, resumed
-    from lamina.search.workers import run_workers
+    from lamina.search.workers import expect_memory, run_workers
 
     how = made(SearchOptions, given_search, "search option")
+    expect_memory(args.workers)
     if args.resume and not args.space:
         found = resumed(args.variant, options, given_search, args.name, args.runs)
     else:
