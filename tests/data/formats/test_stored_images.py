@@ -227,7 +227,32 @@ def test_a_large_row_group_is_noted_and_a_second_image_left_out(
         open_source(str(path), options=DataOptions(suffix=".png"))
 
 
-def test_a_run_trains_on_parts(parts: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [[str(n) for n in range(30)], [f"a|{n}" for n in range(30)]])
+def test_classes_are_classes_whatever_they_are_called(tmp_path: Path, names: list[str]) -> None:
+    features = {"label": {"_type": "ClassLabel", "names": names}}
+    about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    path = tmp_path / "a.parquet"
+    images = pa.array([{"bytes": picture(n % 5), "path": None} for n in range(90)])
+    table = pa.table({"image": images, "label": [n % 30 for n in range(90)]})
+    parquet.write_table(table.replace_schema_metadata(about), path)
+    spec = open_source(str(path)).spec
+    assert (spec.task, len(spec.classes)) == ("classification", 30)
+    assert open_source(str(path), options=DataOptions(task="classification")).spec.classes == spec.classes
+
+
+def test_a_run_trains_on_parts_and_predicts_what_is_in_one(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given: dict[str, Any] = {"epochs": 1, "batch_size": 8, "memory": "stream", "report": False}
     run = lamina.train("lenet5", data=str(parts), directory=tmp_path / "run", **given)
     assert run.evaluate().keys() >= {"accuracy", "loss"}
+    (tmp_path / "one.png").write_bytes(picture(13))
+    part = parts / "data" / SECOND
+    capsys.readouterr()
+    assert main(["predict", str(run.path), str(part), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["item"] for one in found] == [f"{part}, row {row}" for row in range(1, 13)]
+    assert found[1]["probabilities"] == pytest.approx(run.predict(tmp_path / "one.png")[0]["probabilities"], abs=1e-6)
+    cut(part, 60)
+    assert main(["predict", str(run.path), str(part)]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from scaled import COMMON, cases, words
@@ -15,6 +18,7 @@ from scaled import COMMON, cases, words
 import lamina
 from lamina.cli.main import main
 from lamina.errors import LaminaError
+from lamina.runs.processes import agreement
 from lamina.runs.training import prepare
 from lamina.training.events import StepDone
 
@@ -63,17 +67,34 @@ def players(folder: Path) -> dict[str, Any]:
     return {"weights": whole.hexdigest(), "phases": phases, "samples": seen}
 
 
+OTHER_VERSIONS: dict[str, tuple[str, Any]] = {
+    "lamina": ("__version__", "0.0.9"),
+    "code": ("_code", lambda: "0123456789ab"),
+    "torch": ("torch", SimpleNamespace(__version__="1.13.1")),
+    "python": ("platform", SimpleNamespace(python_version=lambda: "3.9.1")),
+}
+"""what the second process has in another version"""
+
+
+def fault(options: dict[str, Any]) -> list[Any] | None:
+    """How a training was refused: exit status, line, whether this process shows it."""
+    try:
+        lamina.train("mlp", **options)
+    except LaminaError as error:
+        return [error.exit_code, str(error), getattr(error, "shown", None)]
+    return None
+
+
 def all_of_it(folder: Path) -> dict[str, Any]:
     rank, found = int(os.environ["RANK"]), dict[str, Any]()
     for name, options in cases(folder / "book.txt").items():
         if name != "windows":
             lamina.train(**options, directory=folder / "two", name=name)
     for name, (one, other) in refused(folder).items():
-        try:
-            lamina.train("mlp", **((one, other)[rank]))
-            found[name] = None
-        except LaminaError as error:
-            found[name] = [error.exit_code, str(error), error.shown]
+        found[name] = fault((one, other)[rank])
+    for name, (place, value) in OTHER_VERSIONS.items():
+        with patch.object(agreement, place, value) if rank == 1 else nullcontext():
+            found[name] = fault({"data": "iris", "epochs": 1, "directory": folder / "none"})
     return {"refused": found, "players": players(folder)}
 
 

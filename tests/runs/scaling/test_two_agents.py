@@ -140,6 +140,10 @@ REFUSED = {
     "gone": (2, r"rank 1 on {}: .*gone\.csv.*"),
     "other": (2, r"rank 1 on {} has data with hash \w+ \(train .*\), rank 0 on {} has \w+ \(train .*\): all .*"),
     "folder": (1, r"rank 1 on {}: the run's folder .* is not that of rank 0 on {}: .* --runs"),
+    "lamina": (2, r"rank 1 on {} has the version of lamina 0\.0\.9 \(code \w+\), rank 0 on {} has .*: all .*"),
+    "code": (2, r"rank 1 on {} has the version of lamina \S+ \(code 0123456789ab\), rank 0 on {} has .*: all .*"),
+    "torch": (2, r"rank 1 on {} has the version of torch 1\.13\.1, rank 0 on {} has \S+: all .*"),
+    "python": (2, r"rank 1 on {} has the version of Python 3\.9\.1, rank 0 on {} has \S+: all .*"),
     "run": (2, r"rank 1 on {} has a run that is new, rank 0 on {} has resumed from step-\d+\.ckpt: all .*"),
 }
 

@@ -15,8 +15,8 @@ from lamina.data.table.source import table_source
 from lamina.data.tabular.frames import expect_memory, read_frame
 from lamina.data.tabular.roles import without_row_numbers
 from lamina.data.tabular.rows import Rows, joined_rows, read_rows, with_targets
-from lamina.data.tabular.stored import stored_columns
-from lamina.data.targets.labels import encode_targets, target_columns, unlabelled
+from lamina.data.tabular.stored import class_columns, stored_columns
+from lamina.data.targets.labels import CLASSES, encode_targets, target_columns, unlabelled
 from lamina.data.text.parallel import open_tabbed
 from lamina.data.text.sources import texts_source
 from lamina.data.text.tables import (
@@ -120,7 +120,9 @@ def rows_source(name: str, rows: Rows, root: Path, options: DataOptions, as_read
     if targets:
         rows, without_target, whole = with_targets(rows, targets, options)
         skipped += without_target
-        labels = encode_targets(whole, options, rows.place)
+        classes = () if image_paths not in stored_columns(rows.frame) else class_columns(rows.frame, str(image_paths))
+        named = options.task == "auto" and len(targets) == 1 and targets[0] in classes
+        labels = encode_targets(whole, replace(options, task=CLASSES) if named else options, rows.place)
     else:
         labels = unlabelled(hint)
     labels = replace(labels, notes=rows.notes, groups=rows.groups)

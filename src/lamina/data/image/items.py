@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lamina.data.image.decoding import EncodedImage, decode, to_tensor
+from lamina.data.tabular.stored import StoredBytes
 from lamina.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def image_item(
             raise UsageError(f"no such file: {item}")
         _expect_picture(channels, str(item))
         return _stored(decode(path, channels, deep=dtype == "int32", min_size=min_size), dtype, value_range)
-    if isinstance(item, EncodedImage):
+    if isinstance(item, EncodedImage | StoredBytes):
         _expect_picture(channels, f"the image {item}")
         return _stored(decode(item, channels, deep=dtype == "int32", min_size=min_size), dtype, value_range)
     if isinstance(item, Tensor):

@@ -146,6 +146,14 @@ def read_parquet(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     )
 
 
+def class_columns(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
+    """The columns of classes, as Hugging Face calls them, in the file that the images in column ``name`` are in."""
+    from pyarrow import parquet
+
+    cell: StoredBytes = frame[name].iloc[0]
+    return tuple(_classes(parquet.read_schema(cell.part).metadata or {}))
+
+
 def _expect_whole(path: Path) -> None:
     """Raise DataError for a file without the mark that ends every Parquet file."""
     with path.open("rb") as file:
