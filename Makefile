@@ -15,7 +15,7 @@ help:
 	@echo "make index        rewrite the torch-free index of the cards"
 	@echo "make parity       our models against torchvision's, timm's, transformers', the same weights in both; writes docs/parity.md"
 	@echo "make conformance  every check on every architecture, ONNX and the inductor among them"
-	@echo "make claims       every claim's experiment, a few minutes; writes results/claims/, docs/claims.md, docs/claims.html"
+	@echo "make claims       every claim's experiment, about 50 minutes; writes results/claims/, docs/claims.md, build/claims.html"
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
 	@echo "make fuzz         the server fuzzed by schemathesis, and its memory over 5,000 requests"
@@ -189,7 +189,8 @@ conformance: $(VENV)/.ready
 	$(RUN) -m lamina.conformance --backend inductor --onnx --out docs/conformance.md
 
 claims: $(VENV)/.ready
-	$(VENV)/bin/lamina claims --all --out docs/claims.html --results results/claims --table docs/claims.md
+	@mkdir -p build
+	$(VENV)/bin/lamina claims --all --out build/claims.html --results results/claims --table docs/claims.md
 	$(VENV)/bin/python -c "from pathlib import Path; from lamina.claims.running import write_verdicts; write_verdicts(Path('results/claims'))"
 
 clean:

@@ -25,6 +25,7 @@ def on_files(files: Files, config: Any) -> Files:
         content = file.read_text(encoding="utf-8")
         off_nav = InclusionLevel.NOT_IN_NAV
         files.append(File.generated(config, f"benchmarks/{file.name}", content=content, inclusion=off_nav))
+    files.append(File.generated(config, "claims.html", content=pages.claims()))
     files.append(File.generated(config, "families/index.md", content=families.index()))
     return files
 
@@ -36,6 +37,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         text, figures = families.sections(page.meta)
         FIGURES.update(figures)
         markdown = f"{markdown}\n\n{text}"
+    if source == "claims.md":
+        markdown = markdown.replace("`claims.html`", "[claims.html](claims.html)", 1)
     return pages.with_links_inside(markdown, source)
 
 

@@ -6,6 +6,9 @@ import posixpath
 import re
 from pathlib import Path
 
+from lamina.claims.rendering import render_page
+from lamina.claims.running import read_results
+
 ROOT = Path(__file__).parents[1]
 IMPORTED = {"RESULTS.md": "results.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """files of the repository by their place in the site"""
@@ -19,6 +22,11 @@ def text_of(source: str) -> str:
 def measurements() -> list[Path]:
     """Result files of the benchmarks, the newest of each benchmark and machine among them."""
     return sorted((ROOT / "benchmarks" / "results").glob("*.md"))
+
+
+def claims() -> str:
+    """The page of claims, with figures, from the results that are kept."""
+    return render_page(read_results(ROOT / "results" / "claims"))
 
 
 def benchmarks() -> str:

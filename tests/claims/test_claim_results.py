@@ -95,10 +95,21 @@ def test_names_are_never_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.words.count(EVIL) >= 8
 
 
-def test_the_page_needs_fresh_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = read_result(write_result(result_of(0.5), tmp_path))
-    with pytest.raises(ValueError, match="run the claim for its figure"):
-        page(monkeypatch, kept)
+def test_a_page_of_results_that_were_kept_has_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = result_of(0.25, 0.75)
+    path = write_result(fresh, tmp_path)
+    without = page(monkeypatch, read_result(path))
+    assert "svg" not in without.tags
+    assert "lamina claims example --out FILE" in without.words
+    rendering.write_figure(fresh, tmp_path)
+    assert rendering.render_page([read_result(path)]) == rendering.render_page([fresh])
+
+
+def test_the_page_of_the_repository_is_light() -> None:
+    """A figure of thousands of marks is megabytes that nobody can read."""
+    figures = [*(Path(__file__).parents[2] / "results" / "claims").glob("*.svg")]
+    assert len(figures) > 50
+    assert max(figure.stat().st_size for figure in figures) < 250_000
 
 
 def test_the_table_has_the_tightest_bar_and_keeps_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
 
 from lamina.claims.claim import AnyClaim, Bar
 from lamina.claims.registry import get_claim
 from lamina.claims.running import ClaimResult, reading
+from lamina.files import write_whole
 from lamina.report.blocks import Chart, Charts, Pairs, Table
 from lamina.report.svg import draw
 from lamina.report.templates import render
@@ -25,8 +29,8 @@ def render_table(results: Sequence[ClaimResult]) -> str:
         "seeds ± sample standard deviation. A claim *holds* where every seed clears every bar (twice over where the",
         "number was known when the bar was set), *fails* where none does or, for a statement about every case, where",
         "one does not; else it is *inconclusive*. Margin: how many times over the worst seed clears the bar (the ratio",
-        "of the two); exact where an error is 0 or a number is just what it must be. Figures:",
-        "[claims.html](claims.html).",
+        "of the two); exact where an error is 0 or a number is just what it must be. Figures: `claims.html` of the site",
+        "(`make docs`), or `lamina claims --results results/claims --out claims.html`.",
         "",
         "| claim | sentence | verdict | number | measured | bar | margin | source |",
         "|---|---|---|---|---|---|---|---|",
@@ -60,7 +64,7 @@ def render_table(results: Sequence[ClaimResult]) -> str:
 
 
 def render_page(results: Sequence[ClaimResult]) -> str:
-    """A self-contained page of fresh results. Raises ValueError for a result read from a file, which has no figure."""
+    """A self-contained page of results, fresh or read from files; one whose figure was not kept has none."""
     return render(
         "claims.html",
         package="lamina.claims",
@@ -73,10 +77,7 @@ def render_page(results: Sequence[ClaimResult]) -> str:
 
 def _entry(claim: AnyClaim, result: ClaimResult) -> dict[str, object]:
     """The template's values for one claim."""
-    if result.paint is None:
-        raise ValueError(f"the result of {result.name} was read from a file: run the claim for its figure")
-    text = reading(claim, result)
-    figure = draw(result.paint, f"{claim.caption}. {text}", width=claim.width, height=claim.height)
+    text, figure = reading(claim, result), figure_of(claim, result)
     bar = tightest(result)
     return {
         "result": result,
@@ -84,11 +85,24 @@ def _entry(claim: AnyClaim, result: ClaimResult) -> dict[str, object]:
         "tightest": f"{claim.names[bar.number]}: {spread(result, bar.number)} ({bar})",
         "reading": text,
         "loose": claim.loose,
-        "figure": Charts(charts=[Chart(title="", svg=figure, note=claim.caption)]),
+        "figure": Charts(charts=[Chart(title="", svg=figure, note=claim.caption)]) if figure else None,
         "numbers": _numbers(claim, result),
         "bars": [f"{claim.names[bar.number]} {bar}: {bar.why}" for bar in result.bars],
         "settings": Pairs(pairs=[(name.replace("_", " "), plain(value)) for name, value in result.settings.items()]),
     }
+
+
+def figure_of(claim: AnyClaim, result: ClaimResult) -> Markup:
+    """The figure of a result as an SVG element; of one read from a file the one beside it, empty where there is none."""
+    if result.paint is None:
+        return Markup(result.drawn)
+    return draw(result.paint, f"{claim.caption}. {reading(claim, result)}", width=claim.width, height=claim.height)
+
+
+def write_figure(result: ClaimResult, folder: Path) -> None:
+    """Write the figure beside the result: ``<folder>/<name>.svg``."""
+    data = figure_of(get_claim(result.name), result).encode("utf-8")
+    write_whole(folder / f"{result.name}.svg", lambda file: file.write(data))
 
 
 def _numbers(claim: AnyClaim, result: ClaimResult) -> Table:

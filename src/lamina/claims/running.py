@@ -50,6 +50,8 @@ class ClaimResult:
     environment: dict[str, Any]
     paint: Callable[[Figure], None] | None = field(default=None, compare=False, repr=False)
     """plots the figure; None for a result read from a file, which holds no arrays"""
+    drawn: str = field(default="", compare=False, repr=False)
+    """the figure as it was kept beside a file, an SVG element; empty where there is none"""
 
     def mean(self, number: str) -> float:
         """A number's mean over seeds."""
@@ -137,7 +139,7 @@ def reading(claim: AnyClaim, result: ClaimResult) -> str:
 def content(result: ClaimResult) -> dict[str, Any]:
     """The result as plain values, with each number's mean and standard deviation, without the figure."""
     kept: dict[str, Any] = {"format": FORMAT}
-    kept |= {one.name: getattr(result, one.name) for one in fields(result) if one.name != "paint"}
+    kept |= {one.name: getattr(result, one.name) for one in fields(result) if one.name not in ("paint", "drawn")}
     kept["bars"] = [{key: value for key, value in asdict(bar).items() if value is not None} for bar in result.bars]
     return {**kept, "summary": {name: {"mean": result.mean(name), "std": result.std(name)} for name in result.numbers}}
 
@@ -152,7 +154,7 @@ def write_result(result: ClaimResult, folder: Path) -> Path:
 
 
 def read_result(path: Path) -> ClaimResult:
-    """Read a result. Raises DataError for a file that is not a result of this format."""
+    """Read a result, with the figure beside it. Raises DataError for a file that is not a result of this format."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept.pop("format") != FORMAT:
@@ -161,7 +163,8 @@ def read_result(path: Path) -> ClaimResult:
         kept["bars"] = tuple(Bar(**bar) for bar in kept["bars"])
         kept["numbers"] = {name: tuple(float(value) for value in values) for name, values in kept["numbers"].items()}
         kept["margin"] = float(kept["margin"])
-        return ClaimResult(**kept)
+        figure = path.with_suffix(".svg")
+        return ClaimResult(**kept, drawn=figure.read_text(encoding="utf-8") if figure.is_file() else "")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is not the result of a claim: {error}") from None
 

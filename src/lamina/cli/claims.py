@@ -21,12 +21,17 @@ PAGE = "claims.html"
 
 def parser() -> Parser:
     text = "Run experiments that test statements of the field, and report whether they hold. Without a name: list them."
-    examples = "\nxor\nxor momentum --out page.html\n--all"
-    parser = Parser("claims", "[NAME ...] [--all] [--out FILE]", text, examples)
+    examples = "\nxor\nxor momentum --out page.html\n--all\n--results results/claims --out page.html"
+    parser = Parser("claims", "[NAME ...] [--all] [--out FILE] [--results DIR]", text, examples)
     parser.add_argument("name", metavar="NAME", nargs="*", help="claims to run")
     parser.add_argument("--all", action="store_true", help=f"all of them, and write the page (default: {PAGE})")
     parser.add_argument("--out", type=str, metavar="FILE", help="write one HTML page with figures and every number")
-    parser.add_argument("--results", type=str, metavar="DIR", help="also write the result of each claim there, as JSON")
+    parser.add_argument(
+        "--results",
+        type=str,
+        metavar="DIR",
+        help="also write result and figure of each claim there; without a name: the results that are there",
+    )
     parser.add_argument(
         "--table", type=str, metavar="FILE", help="also write a Markdown table of the results in --results"
     )
@@ -39,12 +44,21 @@ def command(argv: Sequence[str]) -> int:
     names = list_claims() if args.all else [check_name(name) for name in args.name]
     out = args.out or (PAGE if args.all else None)
     _check(args.all and args.name, "name claims, or give --all, not both")
-    _check(not names and (out or args.results), "name the claims to run, or give --all")
+    _check(not names and out and not args.results, "name the claims to run, or give --all, or their --results")
+    _check(not names and args.results and not (out or args.table), "name the claims to run, or give --all or --out")
+    _check(not names and args.results and not Path(args.results).is_dir(), f"--results {args.results}: no such folder")
     _check(args.table and not args.results, "--table needs --results: it is made from the files there")
     for option, path in (("--out", out), ("--table", args.table)):
         _check(
             path and not Path(path).parent.is_dir(), f"{option} {path}: there is no folder {Path(path or '').parent}"
         )
+    if not names and args.results:
+        from lamina.claims.running import read_results
+
+        kept = read_results(Path(args.results))
+        _check(not kept, f"--results {args.results}: there are no results of claims in it")
+        _write(kept, out, args.results, args.table)
+        return 0
     if not names:
         sentences = {name: get_claim(name).sentence for name in list_claims()}
         verdicts = known_verdicts()
@@ -54,6 +68,7 @@ def command(argv: Sequence[str]) -> int:
             table(("claim", "verdict", "sentence"), ((n, verdicts.get(n, "-"), text) for n, text in sentences.items()))
         return 0
 
+    from lamina.claims.rendering import write_figure
     from lamina.claims.running import content, run_claim, write_result
 
     results = []
@@ -62,6 +77,7 @@ def command(argv: Sequence[str]) -> int:
         results.append(result)
         if args.results:
             write_result(result, Path(args.results))
+            write_figure(result, Path(args.results))
         if not args.json:
             _show(result)
     if args.json:

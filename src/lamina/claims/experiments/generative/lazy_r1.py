@@ -19,6 +19,9 @@ from lamina.report.svg import SERIES, legend, readable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHOWN = 300
+"""weights of each seed in the figure: all of them would make it three megabytes"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LazySettings(Settings):
@@ -61,7 +64,8 @@ def figure(figure: Figure, settings: LazySettings, measured: Sequence[Measuremen
     axes = figure.subplots()
     for i, one in enumerate(measured):
         label = "a weight" if not i else None
-        axes.plot(one.arrays["every"], one.arrays["lazy"], ".", color=SERIES[0], markersize=2, alpha=0.4, label=label)
+        every, lazy = (one.arrays[name][:: max(1, len(one.arrays[name]) // SHOWN)] for name in ("every", "lazy"))
+        axes.plot(every, lazy, ".", color=SERIES[0], markersize=2, alpha=0.4, label=label)
     axes.set(xlabel="mean gradient of R1 at every step", ylabel=f"at every {settings.interval}th, times as much")
     legend(axes)
     readable(axes.xaxis)
