@@ -210,6 +210,8 @@ class Modality:
     """of a preprocess and a split: what a user should know of the values that training had not"""
     extent: Callable[[Source], tuple[int, int] | None] | None = None
     """of images: the height and width that they mostly have, before they are resized"""
+    example: str = "item"
+    """an item of predict, as it is written in Python"""
     enough: int | None = None
     """samples below which training a large net from nothing will be poor; None: it is not said"""
     beside: Callable[[Path, str, int | None], Preprocess] | None = None

@@ -35,7 +35,6 @@ VERSE = {
     "style": 'run.style("photo.jpg")',
     "embed": "run.embed({item})",
 }
-ITEMS = {"image": '"photo.png"', "table": "{row}", "text": '"a text"', "series": '"history.csv"'}
 
 
 def model_card(run: Run, place: str, licence: str | None) -> str:
@@ -135,7 +134,7 @@ def _shortfalls(run: Run, split: str, metrics: Mapping[str, float]) -> list[str]
 def _use(run: Run) -> str:
     verb = next((one for one in VERSE if one in run.verbs), "evaluate")
     prompt = '"Once upon a time"' if run.view.takes_prompts else "count=16"
-    return VERSE.get(verb, "run.evaluate()").format(item=ITEMS.get(run.preprocess.kind, "item"), prompt=prompt)
+    return VERSE.get(verb, "run.evaluate()").format(item=run.modality.example, prompt=prompt)
 
 
 def _count(parameters: Any) -> str:

@@ -16,11 +16,10 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from lamina.data.protocols import Preprocess
-from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
 from lamina.tasks.base import Batch, Call, Engine, Task
 from lamina.tasks.corruption import Corruption, check_level, corrupted, expect_bounds
-from lamina.tasks.kind import TaskKind, TaskSetup
+from lamina.tasks.kind import TaskKind, TaskSetup, serves_numbers
 from lamina.tasks.likelihoods import Bernoulli, SquaredError, expect_unit
 from lamina.tasks.reconstruction import Reconstruction, Restored
 from lamina.tasks.verbs import VERBS
@@ -143,11 +142,6 @@ def restored(model: nn.Module, x: Tensor) -> Tensor:
     return out
 
 
-def serves(spec: DataSpec) -> str | None:
-    """Data of numbers."""
-    return "is text" if spec.kind == "text" else None
-
-
 def make(setup: TaskSetup) -> Task:
     preprocess: Preprocess = setup.preprocess
     options: ReconstructionOptions = setup.objective.options
@@ -161,7 +155,7 @@ def make(setup: TaskSetup) -> Task:
 KIND = TaskKind(
     name="autoencoding",
     make=make,
-    serves=serves,
+    serves=serves_numbers,
     objectives={"reconstruction": ReconstructionOptions, "denoising": DenoisingOptions},
     verbs=VERBS["autoencoding"],
     needs_targets=False,

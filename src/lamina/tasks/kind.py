@@ -16,6 +16,9 @@ from lamina.options.recipe import Recipe
 from lamina.tasks.base import Task
 from lamina.tasks.verb_options import NoOptions
 
+WORDS = ("text",)
+"""modalities whose samples are not numbers, but tokens"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
@@ -111,3 +114,17 @@ def serves_targets(task: str) -> Callable[[DataSpec], str | None]:
         return f"is {spec.task} data"
 
     return serves
+
+
+def serves_modalities(*kinds: str, advice: str = "") -> Callable[[DataSpec], str | None]:
+    """``serves`` of a task for data of these modalities; of others the ``advice`` tells how they become so.
+
+    Example: ``serves_modalities("image")``
+    """
+    more = f" ({advice})" if advice else ""
+    return lambda spec: None if spec.kind in kinds else f"is {spec.kind} data{more}"
+
+
+def serves_numbers(spec: DataSpec) -> str | None:
+    """``serves`` of a task for data of numbers: those of any modality but ``WORDS``."""
+    return f"is {spec.kind}" if spec.kind in WORDS else None

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from lamina.data.protocols import Preprocess
 from lamina.errors import UsageError
 from lamina.layers.gaussian import Gaussian
-from lamina.tasks.autoencoding import serves
 from lamina.tasks.base import Batch, Call, Engine, Task
-from lamina.tasks.kind import Objective, TaskKind, TaskSetup
+from lamina.tasks.kind import Objective, TaskKind, TaskSetup, serves_numbers
 from lamina.tasks.likelihoods import (
     Bernoulli,
     Decoded,
@@ -217,7 +216,7 @@ def model_options(objective: Objective, preprocess: Preprocess) -> dict[str, Any
 KIND = TaskKind(
     name="variational",
     make=make,
-    serves=serves,
+    serves=serves_numbers,
     objectives={"elbo": ELBOOptions},
     verbs=VERBS["variational"],
     needs_targets=False,

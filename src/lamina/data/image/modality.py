@@ -103,6 +103,7 @@ MODALITY = Modality(
     unit="image",
     fit=cast(Any, fit),
     load=cast(Any, load),
+    example='"photo.png"',
     describe=describe,
     augments=True,
     extent=extent,

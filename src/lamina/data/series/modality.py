@@ -91,6 +91,7 @@ MODALITY = Modality(
     unit="series",
     fit=cast(Any, fit),
     load=cast(Any, load),
+    example='"history.csv"',
     describe=describe,
     in_time=True,
     rows=lambda item: True,

@@ -49,6 +49,7 @@ MODALITY = Modality(
     unit="row",
     fit=cast(Any, fit),
     load=cast(Any, load),
+    example="{row}",
     describe=describe,
     inputs=inputs,
     rows=lambda item: not isinstance(item, Mapping),

@@ -86,6 +86,7 @@ MODALITY = Modality(
     unit="text",
     fit=cast(Any, fit),
     load=cast(Any, load),
+    example='"a text"',
     describe=describe,
     beside=cast(Any, beside),
     files=("preprocess.json", "tokenizer.json"),

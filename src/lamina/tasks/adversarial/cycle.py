@@ -16,7 +16,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lamina.data.spec import DataSpec
 from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
@@ -25,7 +24,7 @@ from lamina.tasks.adversarial.cycle_options import ADVISED, CycleOptions, Direct
 from lamina.tasks.adversarial.games import GAMES
 from lamina.tasks.adversarial.task import model_options
 from lamina.tasks.base import Batch, Batches, Call, Engine, Task
-from lamina.tasks.kind import TaskKind, TaskSetup
+from lamina.tasks.kind import TaskKind, TaskSetup, serves_modalities
 from lamina.tasks.means import Means
 from lamina.tasks.verbs import VERBS
 
@@ -253,11 +252,6 @@ def _add(logs: dict[str, Tensor], values: Mapping[str, Tensor]) -> None:
         logs[name] = logs[name] + value.detach() if name in logs else value.detach()
 
 
-def serves(spec: DataSpec) -> str | None:
-    """Pictures; that there are two sides is seen when they are divided."""
-    return None if spec.kind == "image" else f"is {spec.kind} data"
-
-
 def make(setup: TaskSetup) -> Task:
     """Raises UsageError for label smoothing, which no objective here has, and data without bounds."""
     if setup.recipe.label_smoothing:
@@ -271,7 +265,7 @@ def make(setup: TaskSetup) -> Task:
 KIND = TaskKind(
     name="image-translation",
     make=make,
-    serves=serves,
+    serves=serves_modalities("image"),  # that there are two sides is seen when they are divided
     objectives={"least-squares": CycleOptions, "non-saturating": CycleOptions},
     verbs=VERBS["image-translation"],
     needs_targets=False,

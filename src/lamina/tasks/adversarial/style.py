@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
 from lamina.layers.styles.growing import FIRST
 from lamina.options.recipe import Recipe
@@ -25,7 +24,7 @@ from lamina.tasks.adversarial.few_pictures import AdaptiveProbability, augmented
 from lamina.tasks.adversarial.games import AdversarialOptions, PenaltyOptions
 from lamina.tasks.adversarial.task import DISCRIMINATOR, GENERATOR, Adversarial
 from lamina.tasks.base import Batch, Batches, Call, Engine, Phase, PhaseLength, Task
-from lamina.tasks.kind import TaskKind, TaskSetup
+from lamina.tasks.kind import TaskKind, TaskSetup, serves_modalities
 from lamina.tasks.verbs import VERBS
 
 PATH_DECAY = 0.01
@@ -319,11 +318,6 @@ OBJECTIVES: Mapping[str, type[StyleOptions]] = {
 }
 
 
-def serves(spec: DataSpec) -> str | None:
-    """Pictures."""
-    return None if spec.kind == "image" else f"is {spec.kind} data"
-
-
 def make(setup: TaskSetup) -> Task:
     """Raises UsageError for label smoothing, which no objective here has, and for pictures that are not square."""
     if setup.recipe.label_smoothing:
@@ -336,7 +330,7 @@ def make(setup: TaskSetup) -> Task:
 KIND = TaskKind(
     name="style-adversarial",
     make=make,
-    serves=serves,
+    serves=serves_modalities("image"),
     objectives=OBJECTIVES,
     verbs=VERBS["style-adversarial"],
     needs_targets=False,

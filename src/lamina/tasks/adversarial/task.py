@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from lamina.data.protocols import Preprocess
-from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
 from lamina.options.recipe import Recipe
 from lamina.tasks.adversarial.games import (
@@ -32,7 +31,7 @@ from lamina.tasks.adversarial.games import (
     squared_slopes,
 )
 from lamina.tasks.base import Batch, Batches, Call, Engine, Task
-from lamina.tasks.kind import Objective, TaskKind, TaskSetup
+from lamina.tasks.kind import Objective, TaskKind, TaskSetup, serves_numbers
 from lamina.tasks.verbs import VERBS
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
@@ -245,11 +244,6 @@ def _add(logs: dict[str, Tensor], values: Mapping[str, Tensor]) -> None:
         logs[name] = logs[name] + value if name in logs else value
 
 
-def serves(spec: DataSpec) -> str | None:
-    """Data of numbers."""
-    return "is text" if spec.kind == "text" else None
-
-
 def make(setup: TaskSetup) -> Task:
     """Raises UsageError for label smoothing, which no objective here has."""
     if setup.recipe.label_smoothing:
@@ -268,7 +262,7 @@ def model_options(objective: Objective, preprocess: Preprocess) -> dict[str, str
 KIND = TaskKind(
     name="adversarial",
     make=make,
-    serves=serves,
+    serves=serves_numbers,
     objectives=OPTIONS,
     verbs=VERBS["adversarial"],
     needs_targets=False,

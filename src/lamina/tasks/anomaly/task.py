@@ -18,12 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.data.protocols import Preprocess
-from lamina.data.spec import DataSpec
 from lamina.errors import UsageError
 from lamina.tasks.anomaly.options import AlarmOptions
 from lamina.tasks.anomaly.scoring import silenced, standardised, threshold
 from lamina.tasks.base import Batch, Engine, Task
-from lamina.tasks.kind import TaskKind, TaskSetup
+from lamina.tasks.kind import TaskKind, TaskSetup, serves_modalities
 from lamina.tasks.means import Means
 from lamina.tasks.verb_options import NoOptions
 from lamina.tasks.verbs import VERBS
@@ -96,7 +95,7 @@ class Anomaly(Task):
         for batch in batches:
             score_BC = self.channel_scores(model, batch)
             scores.append(score_BC.max(1).values.cpu())
-            series.append(batch["series"].cpu() if "series" in batch else torch.zeros(len(score_BC), dtype=torch.int64))
+            series.append(batch[SERIES].cpu() if SERIES in batch else torch.zeros(len(score_BC), dtype=torch.int64))
         return {prefix + SCORES: torch.cat(scores), prefix + SERIES: torch.cat(series)} if scores else {}
 
     def load_finalized(self, fitted: Mapping[str, Tensor]) -> None:
@@ -152,17 +151,10 @@ def make(setup: TaskSetup) -> Task:
     return Anomaly(setup.preprocess, "mae" if setup.objective.name == "mae" else "mse")
 
 
-def serves(spec: DataSpec) -> str | None:
-    """Series."""
-    if spec.kind == "series":
-        return None
-    return f"is {spec.kind} data (a table with a column of time is series: --time COLUMN)"
-
-
 KIND = TaskKind(
     name="anomaly",
     make=make,
-    serves=serves,
+    serves=serves_modalities("series", advice="a table with a column of time is series: --time COLUMN"),
     objectives={"mse": NoOptions, "mae": NoOptions},
     verbs=VERBS["anomaly"],
     needs_targets=False,

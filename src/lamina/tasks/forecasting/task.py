@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamina.data.protocols import Preprocess
-from lamina.data.spec import DataSpec
 from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.layers.series.distributions import DISTRIBUTIONS, Distribution
@@ -28,7 +27,7 @@ from lamina.tasks.forecasting.options import (
     LikelihoodOptions,
     PinballOptions,
 )
-from lamina.tasks.kind import Objective, TaskKind, TaskSetup
+from lamina.tasks.kind import Objective, TaskKind, TaskSetup, serves_modalities
 from lamina.tasks.verb_options import NoOptions
 from lamina.tasks.verbs import VERBS
 
@@ -309,13 +308,6 @@ def make(setup: TaskSetup) -> Task:
     return Forecasting(setup.preprocess, costs[name], "mae" if name == "mae" else "mse")
 
 
-def serves(spec: DataSpec) -> str | None:
-    """Series."""
-    if spec.kind == "series":
-        return None
-    return f"is {spec.kind} data (a table with a column of time is series: --time COLUMN)"
-
-
 def model_options(objective: Objective, preprocess: Preprocess) -> dict[str, Any]:
     """The number of quantiles, or the distribution."""
     return {name: value for name, value in vars(objective.options).items() if name in ("quantiles", "distribution")}
@@ -324,7 +316,7 @@ def model_options(objective: Objective, preprocess: Preprocess) -> dict[str, Any
 KIND = TaskKind(
     name="forecasting",
     make=make,
-    serves=serves,
+    serves=serves_modalities("series", advice="a table with a column of time is series: --time COLUMN"),
     objectives={
         "mse": NoOptions,
         "mae": NoOptions,

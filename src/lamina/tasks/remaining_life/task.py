@@ -24,7 +24,7 @@ from lamina.data.targets.code import TargetCode
 from lamina.errors import UsageError
 from lamina.tasks.base import LOWER_IS_BETTER, Batch, Engine, Task
 from lamina.tasks.facts import BEATS, PREFIX
-from lamina.tasks.kind import Objective, TaskKind, TaskSetup
+from lamina.tasks.kind import Objective, TaskKind, TaskSetup, serves_modalities
 from lamina.tasks.remaining_life.options import HuberLifeOptions, LifeOptions
 from lamina.tasks.verbs import VERBS
 
@@ -202,7 +202,7 @@ def make(setup: TaskSetup) -> Task:
 
 def serves(spec: DataSpec) -> str | None:
     """Series of units, read for it."""
-    if spec.kind == "series" and spec.task == RemainingLife.name:
+    if serves_modalities("series")(spec) is None and spec.task == RemainingLife.name:
         return None
     return f"is {spec.task} data (units that run until they fail: --task remaining-life --series UNIT)"
 
