@@ -29,8 +29,8 @@ def render_table(results: Sequence[ClaimResult]) -> str:
         "seeds ± sample standard deviation. A claim *holds* where every seed clears every bar (twice over where the",
         "number was known when the bar was set), *fails* where none does or, for a statement about every case, where",
         "one does not; else it is *inconclusive*. Margin: how many times over the worst seed clears the bar (the ratio",
-        "of the two); exact where an error is 0 or a number is just what it must be. Figures: `claims.html` of the site",
-        "(`make docs`), or `lamina claims --results results/claims --out claims.html`.",
+        "of the two); exact where an error is 0 or a number is just what it must be. Figures: `claims.html` of the",
+        "site (`make docs`), or `lamina claims --results results/claims --out claims.html`.",
         "",
         "| claim | sentence | verdict | number | measured | bar | margin | source |",
         "|---|---|---|---|---|---|---|---|",
@@ -93,7 +93,7 @@ def _entry(claim: AnyClaim, result: ClaimResult) -> dict[str, object]:
 
 
 def figure_of(claim: AnyClaim, result: ClaimResult) -> Markup:
-    """The figure of a result as an SVG element; of one read from a file the one beside it, empty where there is none."""
+    """The figure of a result as an SVG element; of a result read from a file that beside it, empty where there is none."""
     if result.paint is None:
         return Markup(result.drawn)
     return draw(result.paint, f"{claim.caption}. {reading(claim, result)}", width=claim.width, height=claim.height)
