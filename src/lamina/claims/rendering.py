@@ -93,7 +93,7 @@ def _entry(claim: AnyClaim, result: ClaimResult) -> dict[str, object]:
 
 
 def figure_of(claim: AnyClaim, result: ClaimResult) -> Markup:
-    """The figure of a result as an SVG element; of a result read from a file that beside it, empty where there is none."""
+    """The figure of a result as an SVG element: drawn, or as it was kept beside the file; empty where it was not."""
     if result.paint is None:
         return Markup(result.drawn)
     return draw(result.paint, f"{claim.caption}. {reading(claim, result)}", width=claim.width, height=claim.height)
