@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import lamina
 from lamina.cli.main import main
 from lamina.studio import actions
+from lamina.studio.abilities import abilities, slid
 from lamina.studio.jobs import Trainings, safe_name
 from lamina.studio.shown import framed
 from waiting import until
@@ -76,8 +78,6 @@ def test_a_drawing_is_cut_out_and_centred() -> None:
 
 def test_rows_texts_and_pairs_are_tried_by_the_program_that_is_shown(runs: Path) -> None:
     row = {column.name: 0.5 for column in lamina.open_run(runs / "table").preprocess.columns}
-    import json
-
     found = actions.predict(runs, "table", json.dumps(row))
     assert ran(found.code) == found.rows
     translated = actions.predict(runs, "pairs", "3 March 2015", options='{"beam": 2}')
@@ -119,6 +119,11 @@ def test_sliders_change_a_sample(tmp_path: Path) -> None:
     assert all((a == b).all() for a, b in zip(first.pictures, again.pictures, strict=True))
     assert any((a != b).any() for a, b in zip(first.pictures, other.pictures, strict=True))
     assert all((a == b).all() for a, b in zip(ran(first.code), first.pictures, strict=True))
+    walk = actions.generate(tmp_path, run.path.name, "", 0, 4, "", {"walk": 1, "truncation": 0.5})
+    assert "walk=1" in walk.code
+    assert "truncation" not in walk.code
+    assert any((a != b).any() for a, b in zip(walk.pictures, first.pictures, strict=True))
+    assert "dimension" in actions.generate(tmp_path, run.path.name, "", 0, 4, "", {"walk": 63}).note
     assert (
         "/etc" not in actions.generate(tmp_path, run.path.name, "", 0, 2, '{"interpolate": ["/etc/a", "/etc/b"]}').code
     )
@@ -129,8 +134,13 @@ def test_an_architecture_is_drawn_layer_by_layer() -> None:
     assert "LeCun" in found.html
     assert "61,706" in found.html
     assert actions.explore("lenet55").note.startswith("unknown model")
-    for name in ("dcgan", "gpt2", "seq2seq"):
-        assert actions.explore(name).html, name
+    assert found.html.count('role="img"') >= 1
+    known: dict[str, Any] = {}
+    exec(found.code, known)
+    assert all(drawing in found.html for drawing in known["drawings"][1:])
+    for name in ("dcgan", "lstm-lm-small"):
+        assert actions.explore(name).html.count('role="img"') >= 1, name
+    assert "Layers of DCGAN, discriminator" in actions.explore("dcgan").html
 
 
 def test_runs_are_compared(runs: Path) -> None:
@@ -143,8 +153,15 @@ def test_runs_are_compared(runs: Path) -> None:
     two = actions.compare(runs, ["image", "stopped"])
     assert [row["run"] for row in two.rows] == ["image", "stopped"]
     assert "epochs" in two.html
-    assert {row["metric"] for row in actions.curves(runs, ["image"])} >= {"train_loss", "validation_loss"}
+    assert [row["curve"] for row in two.rows] == ["A", "B"]
+    assert "A " in two.curves
+    groups = {"lr": [1, 2], "augmentation": [{"flip": True, "crop": 3}, {"flip": True, "crop": 4}]}
+    assert actions.one_a_line(groups) == {"lr": [1, 2], "augmentation.crop": [3, 4]}
+    assert "loss over training" in actions.learning_curves(runs, "image")
+    assert actions.learning_curves(runs, "../image") == actions.learning_curves(runs, None) == ""
     assert actions.compare(runs, ["../.."]).note
+    assert "no runs" in actions.compare(runs / "none").note
+    ran(two.code.replace("for run in", "found = list(").replace(":\n    print(run.path, run.history[-1:])", ")\nfound"))
 
 
 def test_claims_are_listed_and_run() -> None:
@@ -167,17 +184,19 @@ def test_a_training_is_planned_started_stopped_found_and_resumed(tmp_path: Path)
     assert "model" in str(trainings.plan("mlp", "iris", {"epochs": 4000}).rows)
     assert not list(tmp_path.iterdir())
     begun = trainings.start("mlp", "iris", given)
+    assert "\n    name=" in begun.code  # no line that a page would have to cut
     name = begun.note
     until(lambda: rows_of(tmp_path / name) > 0, "a row of the curve")
-    assert actions.curves(tmp_path, [name])
+    assert "<svg" in actions.learning_curves(tmp_path, name)
     assert "in training" in trainings.state(name)
     other = Trainings(tmp_path)  # another browser, another studio
-    assert other.in_training() == [name]
+    assert other.in_training() == other.unfinished() == [name]
     assert "started elsewhere" in other.stop(name).note
     assert "in training" in other.resume(name).note
     assert "stopping" in trainings.stop(name).note
     until(lambda: trainings.processes[name].poll() is not None, "it to end")
     assert not trainings.in_training()
+    assert other.unfinished() == [name]
     assert "can be resumed" in trainings.state(name)
     rows = rows_of(tmp_path / name)
     resumed = trainings.resume(name)
@@ -197,6 +216,43 @@ def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
     log.write_text("Traceback (most recent call last):\n  ...\nlamina.errors.UsageError: no such data: irisses\n")
     assert trainings.error("one") == "no such data: irisses"
     assert trainings.error("none") == "it ended without a word"
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["/etc/passwd", "~", "hf:user/set@0123456", "..", "uploads", "runs/uploads", "runs/uploads/../secret.csv",
+     "runs/uploads/link.csv", "secret.csv", "runs/uploads/none.csv", "x\0y", "x" * 5000],
+)  # fmt: skip
+def test_a_training_takes_embedded_sets_and_uploads_alone(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret.csv").write_text("a,target\n1,2\n")
+    Path("runs/secret.csv").parent.mkdir()
+    Path("runs/secret.csv").write_text("a,target\n1,2\n")
+    Path("runs/uploads").mkdir()
+    Path("runs/uploads/link.csv").symlink_to(Path("secret.csv").resolve())
+    trainings = Trainings(Path("runs"))
+    for found in (trainings.plan("mlp", data, {}), trainings.start("mlp", data, {})):
+        assert found.note.endswith("the studio trains on an embedded set, or on what you upload")
+    assert not trainings.processes
+    assert Path(trainings.data(trainings.upload(["secret.csv"]))).name == "secret.csv"
+
+
+def test_what_fits_a_run_is_offered(runs: Path, tmp_path: Path) -> None:
+    image, table, pairs, text = (abilities(runs, name) for name in ("image", "table", "pairs", "text"))
+    assert (image.pictures, table.pictures, image.asks, text.asks) == (True, False, "predict", "")
+    assert set(json.loads(table.example)) == {
+        column.name for column in lamina.open_run(runs / "table").preprocess.columns
+    }
+    assert text.prompts
+    assert text.sliders == {"temperature"}
+    assert "beam (" in pairs.options["predict"]
+    assert abilities(runs, "../image").note == abilities(runs, "a/b").note == "choose a run"
+    assert "train one" in abilities(tmp_path, None).note
+    run = lamina.open_run(runs / "text")
+    assert slid(run, {"temperature": 0.5, "walk": 3, "truncation": 0.2}) == {"temperature": 0.5}
+    assert slid(run, {"temperature": 1}) == {}
 
 
 @pytest.mark.parametrize(
@@ -240,13 +296,11 @@ def test_the_page_is_built_and_shows_what_an_action_gave(runs: Path) -> None:
 
     page = make_page(runs)
     labels = {str(block.get_config().get("label")) for block in page.blocks.values()}
-    from lamina.studio.page import _drawn
-
-    assert _drawn([]) is None
-    assert [str(kind) for kind in _drawn(actions.curves(runs, ["image"])).dtypes[["epoch", "value"]]] == ["float64"] * 2
-    assert {"Draw", "Architecture", "Seed", "Curves", "Claim", "Runs in training"} <= labels
-    note = updates(Shown(note="<script>alert(1)</script>"), "x")[0]
-    assert "<script" not in str(note.value if hasattr(note, "value") else note)
+    assert {"Draw", "Architecture", "Seed", "Claim", "Runs: in training, or stopped"} <= labels
+    script = "<script>alert(1)</script>"
+    shown = updates(Shown(note=script, rows=[{script: script}]), "x")
+    assert "<script" not in "".join(str(part.value) for part in shown)
+    assert "&lt;script" in str(shown[3].value)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -102,12 +103,16 @@ def draw_png(paint: Callable[[Figure], None], width: int = 380, height: int = 25
     return sheet.getvalue()
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""matplotlib's settings are those of the process: two threads would draw with each other's"""
+
+
 @contextmanager
 def _painted(paint: Callable[[Figure], None], width: int, height: int, settings: dict[Any, Any]) -> Generator[Figure]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(), warnings.catch_warnings():
+    with _ONE_AT_A_TIME, matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's browser has the glyph
         matplotlib.rcdefaults()  # not the user's own matplotlibrc
         matplotlib.rcParams.update({"axes.prop_cycle": _cycle(SERIES), **settings})

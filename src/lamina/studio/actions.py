@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from lamina.data.requests import RequestLimits
-from lamina.errors import UsageError
+from lamina.errors import LaminaError, UsageError
 from lamina.markup import pairs, table
+from lamina.options.conversion import made
 from lamina.runs.run import Run, list_runs, open_run
 from lamina.runs.summary import differences, summarise
 from lamina.serving.options import request_options, served_fields
-from lamina.studio.shown import Shown, one_line, run_in
+from lamina.studio.abilities import slid
+from lamina.studio.shown import Shown, one_line, opened, run_in
 from lamina.tasks.facts import quality
 
 LIMITS = RequestLimits(max_items=64, max_tokens=2000)
+LETTERS = "ABCDEFGH"
+"""of the curves that are compared; more are not drawn"""
+MOST_ROWS = 200
+"""of a file that are shown"""
+NONE: Mapping[str, float] = MappingProxyType({})
 STYLE = (
-    "<style>body{font:14px system-ui,sans-serif;margin:1rem;color-scheme:light dark}th,td{padding:.15rem .8rem}</style>"
+    "<style>:root{color-scheme:light dark}body{font:14px system-ui,sans-serif;margin:1rem}th,td{padding:.15rem .8rem}"
+    "caption{font-weight:600;text-align:left;padding:.3rem .8rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem .8rem}"
+    ".scroll{overflow-x:auto;max-width:100%}td{overflow-wrap:break-word}.scroll th,.scroll td{white-space:nowrap}"
+    "@media(max-width:500px){body{margin:.2rem}th,td{padding:.15rem .3rem}}</style>"
 )
 
 
@@ -30,11 +41,13 @@ STYLE = (
 
 @one_line
 def explore(name: str) -> Shown:
-    """The facts and the layers of an architecture, without weights."""
+    """The facts, the drawing and the layers of an architecture, without weights; player by player."""
     import torch
 
-    from lamina.inspection.layers import layer_table
+    from lamina.inspection.flow import Flow
+    from lamina.inspection.subjects import subjects
     from lamina.registry import canonical, card, create_model, variant
+    from lamina.report.architecture import draw_graph, heading_of
 
     name = canonical(name)
     facts, row = card(name), variant(name)
@@ -43,28 +56,51 @@ def explore(name: str) -> Shown:
         "tasks": ", ".join(facts.tasks), "differs from the paper": "; ".join(facts.differences),
     }  # fmt: skip
     html = STYLE + pairs(facts.title or name, what)
-    if not row.players:
-        with torch.device("meta"):
-            model = create_model(name)
-        given: Any = row.input_shape if row.example is None else row.example(row.config, 1)
-        layers = layer_table(model, given)
-        widest = max((layer.parameters for layer in layers), default=0) or 1
-        rows = [
-            (
-                layer.name, layer.type, " x ".join(map(str, layer.output_shape or ())) or "-", layer.parameters,
-                "" if layer.receptive_field is None else " x ".join(map(str, layer.receptive_field)),
-                "\u2588" * round(10 * layer.parameters / widest),
-            )
-            for layer in layers
-        ]  # fmt: skip
-        html += '<div class="layers">' + table(("layer", "type", "output", "parameters", "sees", ""), rows) + "</div>"
-    return Shown(code=f'import lamina\n\nprint(lamina.card("{name}"))', html=html)
+    with torch.device("meta"):
+        model: Any = create_model(name)
+    for player, module, given in subjects(row, model, model.config):
+        title = f"{facts.title}, {player}" if player else facts.title
+        flow = Flow(module, given)
+        html += _layers(flow.rows, title)
+        figures = [(heading_of(graph, title), draw_graph(graph, title)) for graph in flow.drawings()]
+        html += "".join(
+            f"<h2>{escape(heading)}</h2><div class=scroll tabindex=0>{svg}</div>" for heading, svg in figures
+        )
+    return Shown(code=EXPLORE.format(name=name), html=html)
+
+
+EXPLORE = """import lamina
+from lamina.inspection.flow import Flow
+from lamina.inspection.subjects import subjects
+from lamina.registry import variant
+from lamina.report.architecture import draw_graph
+
+print(lamina.card("{name}"))
+model = lamina.create_model("{name}")
+for player, module, given in subjects(variant("{name}"), model, model.config):
+    flow = Flow(module, given)
+    print(flow.rows)
+    drawings = [draw_graph(graph, "{name}") for graph in flow.drawings()]"""
+
+
+def _layers(layers: Sequence[Any], title: str) -> str:
+    widest = max((layer.parameters for layer in layers), default=0) or 1
+    rows = [
+        (
+            layer.name, layer.type, " x ".join(map(str, layer.output_shape or ())) or "-", layer.parameters,
+            "" if layer.receptive_field is None else " x ".join(map(str, layer.receptive_field)),
+            "\u2588" * round(10 * layer.parameters / widest),
+        )
+        for layer in layers
+    ]  # fmt: skip
+    header = ("layer", "type", "output", "parameters", "sees", "")
+    return f"<h2>Layers of {escape(title)}</h2><div class=scroll tabindex=0>{table(header, rows)}</div>"
 
 
 @one_line
 def look_inside(runs: Path, name: str, item: Any, drawn: Any = None) -> Shown:
     """What a run computes for a picture, a drawing or a text: feature maps, attention, what it looked at."""
-    path, run = _opened(runs, name)
+    path, run = opened(runs, name)
     given, words = _item(item, drawn)
     takes = run.view.inspects
     if not takes:
@@ -79,32 +115,53 @@ def look_inside(runs: Path, name: str, item: Any, drawn: Any = None) -> Shown:
 
 
 @one_line
-def predict(runs: Path, name: str, item: Any, drawn: Any = None, options: str = "") -> Shown:
-    """What a run predicts for a drawing, a picture, a text, a row as JSON, or a file of rows."""
-    path, run = _opened(runs, name)
+def predict(runs: Path, name: str, item: Any, drawn: Any = None, options: str = "", style: Any = None) -> Shown:
+    """What a run predicts for a drawing, a picture, a text, a row as JSON, or a file of rows; of a run that styles
+    pictures the picture in its style, or in that of a second one."""
+    path, run = opened(runs, name)
     given, words = _item(item, drawn)
     if given is None:
         raise UsageError("draw something, or give a picture, a text, a row or a file")
+    if "style" in run.verbs:
+        chosen = _options(run, "style", options)
+        second, named = ((style,), f", {_item(style, None)[1]}") if style is not None else ((), "")
+        picture = run.style(given, *second, **chosen)
+        return Shown(code=_code(path, f"run.style({words}{named}{_keywords(chosen)})"), pictures=[picture])
     chosen = _options(run, "predict", options)
     found = run.predict(given, **chosen)
-    first = found[0]
+    first = found[0] or {}
     label = first.get("probabilities") if len(found) == 1 else None
-    pictures = [value for one in found for value in one.values() if isinstance(value, np.ndarray) and value.ndim == 3]
-    rows = [{key: value for key, value in one.items() if not isinstance(value, np.ndarray | Mapping)} for one in found]
+    answers = [one or {} for one in found]  # a blank line of a file has none
+    pictures = [value for one in answers for value in one.values() if isinstance(value, np.ndarray) and value.ndim == 3]
+    said = ("class", "probability") if label else ()
+    rows = [
+        {key: value for key, value in one.items() if key not in said and not isinstance(value, np.ndarray | Mapping)}
+        for one in answers
+    ]
     text = str(first.get("translation") or "")
     code = _code(path, f"run.predict({words}{_keywords(chosen)})")
-    return Shown(code=code, label=label or {}, rows=rows[:200], pictures=pictures, text=text)
+    note = f"The first {MOST_ROWS} of {len(rows):,}" if len(rows) > MOST_ROWS else ""
+    return Shown(
+        code=code,
+        label=label or {},
+        rows=rows[:MOST_ROWS] if any(rows) else [],
+        pictures=pictures,
+        text=text,
+        note=note,
+    )
 
 
 @one_line
-def generate(runs: Path, name: str, prompt: str, seed: int, count: int, options: str = "") -> Shown:
-    """What a run generates: a text that continues the prompt, or pictures or rows of a seed."""
-    path, run = _opened(runs, name)
+def generate(
+    runs: Path, name: str, prompt: str, seed: int, count: int, options: str = "", sliders: Mapping[str, float] = NONE
+) -> Shown:
+    """What a run generates: a text that continues the prompt, or pictures or rows of a seed, a walk, a mix."""
+    path, run = opened(runs, name)
     fields = served_fields(run.verb_options("generate"))
     more: dict[str, Any] = {"seed": int(seed)} if "seed" in fields else {}
     number = next((one for one in ("count", "max_new_tokens") if one in fields), None)
     more |= {number: int(count)} if number is not None else {}
-    chosen = _options(run, "generate", options, more)
+    chosen = _options(run, "generate", options, more | slid(run, sliders))
     if run.view.takes_prompts:
         if not prompt:
             raise UsageError("give a prompt to continue")
@@ -113,15 +170,9 @@ def generate(runs: Path, name: str, prompt: str, seed: int, count: int, options:
     found: list[Any] = run.generate(**chosen)
     pictures = [one for one in found if isinstance(one, np.ndarray)]
     rows = [dict(one) for one in found if isinstance(one, Mapping)]
-    return Shown(code=_code(path, f"run.generate({_keywords(chosen)[2:]})"), pictures=pictures, rows=rows)
-
-
-def verbs_of(runs: Path, name: str) -> tuple[str, ...]:
-    """The verbs of a run; none for a name that is not a run's."""
-    try:
-        return _opened(runs, name)[1].verbs
-    except UsageError:
-        return ()
+    columns = run.view.columns(made(run.verb_options("generate"), chosen, "option")) or 0
+    code = _code(path, f"run.generate({_keywords(chosen)[2:]})")
+    return Shown(code=code, pictures=pictures, rows=rows, columns=columns)
 
 
 def as_drawing(drawn: Any) -> Any:
@@ -149,40 +200,71 @@ def as_drawing(drawn: Any) -> Any:
 
 @one_line
 def compare(runs: Path, names: Sequence[str] = ()) -> Shown:
-    """The runs of the folder, or those named with the options in which they differ."""
+    """The runs of the folder, or those named with the options in which they differ. A letter names the curve."""
     found = [open_run(run_in(runs, name)) for name in names] if names else list_runs(runs)
     rows = []
-    for run in found:
+    for place, run in enumerate(found[:MOST_ROWS]):
         one = summarise(run)
         rows.append(
             {
-                "run": run.path.name, "model": one.model, "data": one.data, "state": one.state, "epochs": one.epochs,
-                "metric": one.metric, "validation": one.best, one.split or "test": one.test, "minutes": one.minutes,
+                "curve": LETTERS[place : place + 1], "run": run.path.name, "model": one.model,
+                "data": Path(one.data).name, "state": one.state, "epochs": one.epochs, "metric": one.metric,
+                "validation": one.best, "split": one.split, "result": one.test, "minutes": one.minutes,
             }
         )  # fmt: skip
     html = ""
     if len(found) > 1 and names:
-        apart = differences(found)
-        lines = [(key, *(str(value) for value in values)) for key, values in apart.items()]
+        lines = [(key, *map(str, values)) for key, values in one_a_line(differences(found)).items()]
         html = STYLE + table(("option", *(run.path.name for run in found)), lines)
-    code = f'import lamina\n\nfor run in lamina.list_runs("{runs}"):\n    print(run.path, run.history[-1:])'
-    return Shown(code=code, rows=rows, html=html)
+    every = (
+        f"map(lamina.open_run, {[str(run.path) for run in found]!r})" if names else f"lamina.list_runs({str(runs)!r})"
+    )
+    code = f"import lamina\n\nfor run in {every}:\n    print(run.path, run.history[-1:])"
+    note = "" if found else f"no runs in {runs} yet: train one"
+    return Shown(code=code, rows=rows, html=html, note=note, curves=compared_curves(found))
 
 
-def curves(runs: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The metrics of runs by epoch: rows of run, epoch, metric, value."""
-    found = []
-    for name in names:
-        try:
-            path = run_in(runs, name)
-            history = open_run(path).history
-        except UsageError:
+def one_a_line(apart: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Options in which runs differ, one a line: of a group of options those that differ."""
+    found: dict[str, Sequence[Any]] = {}
+    for key, values in apart.items():
+        if not all(isinstance(value, Mapping) for value in values):
+            found[key] = values
             continue
-        for row in history:
-            for metric, value in row.items():
-                if is_curve(metric) and isinstance(value, int | float):
-                    found.append({"run": name, "epoch": int(row["epoch"]), "metric": metric, "value": float(value)})
+        names = dict.fromkeys(name for value in values for name in value)
+        inner = {f"{key}.{name}": [value.get(name) for value in values] for name in names}
+        found |= {name: each for name, each in one_a_line(inner).items() if any(one != each[0] for one in each)}
     return found
+
+
+def learning_curves(runs: Path, name: Any) -> str:
+    """The curves of a training as its report draws them: HTML; nothing before its first epoch, or without a run."""
+    from lamina.report.sections import learning
+
+    try:
+        history = open_run(run_in(runs, name)).history
+    except LaminaError:
+        return ""
+    charts = [chart for block in learning.section(history).blocks for chart in getattr(block, "charts", ())]
+    return _figures([(chart.title, chart.svg) for chart in charts])
+
+
+def compared_curves(found: Sequence[Run]) -> str:
+    """The validation losses of runs by epoch in one figure, with the letters that ``compare`` gives: HTML."""
+    from lamina.report import figures
+    from lamina.report.sections.learning import finite_line
+
+    lines = {
+        one: finite_line(run.history, "epoch", "validation_loss") for one, run in zip(LETTERS, found, strict=False)
+    }
+    if not any(len(x) for x, _ in lines.values()):
+        return ""
+    return _figures([("Validation loss by epoch", figures.curves("validation loss", lines, "epoch"))])
+
+
+def _figures(figures: Sequence[tuple[str, str]]) -> str:
+    one = "".join(f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>" for title, svg in figures)
+    return f'<div class="curves">{one}</div>' if one else ""
 
 
 def is_curve(metric: str) -> bool:
@@ -227,23 +309,13 @@ def run_claim(name: str) -> Shown:
 # ---------------------------------------------------------------------- shared
 
 
-@lru_cache(maxsize=8)
-def _open(path: Path, stamp: tuple[int, int]) -> Run:
-    return open_run(path)
-
-
-def _opened(runs: Path, name: Any) -> tuple[Path, Run]:
-    """A run of the folder; read again where its weights have changed."""
-    path = run_in(runs, name)
-    weights = path / "model.safetensors"
-    if not weights.is_file():
-        raise UsageError(f"{name} has no weights yet: its first epoch is not done")
-    facts = weights.stat()
-    return path, _open(path, (facts.st_mtime_ns, facts.st_size))
-
-
 def _code(path: Path, call: str) -> str:
-    return f'import lamina\n\nrun = lamina.open_run("{path}")\n{call}'
+    """A program: imports, the run, what was drawn or given as a comment, the call."""
+    head = ["from pathlib import Path"] if "Path(" in call else []
+    about = (
+        ["# drawing: what was drawn, an array (H, W) of its ink"] if "(drawing" in call or "=drawing" in call else []
+    )
+    return "\n".join([*head, "import lamina", "", f"run = lamina.open_run({str(path)!r})", *about, call])
 
 
 def _item(item: Any, drawn: Any) -> tuple[Any, str]:
@@ -258,7 +330,7 @@ def _item(item: Any, drawn: Any) -> tuple[Any, str]:
             raise UsageError(f"the row is no JSON: {error}") from None
         return row, repr(row)
     if isinstance(item, Path):
-        return item, f'Path("{item.name}")'
+        return item, f"Path({item.name!r})"
     return item, repr(item) if isinstance(item, str) else "picture"
 
 

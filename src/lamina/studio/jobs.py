@@ -16,12 +16,13 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+from lamina.data.catalogue import embedded_name
 from lamina.errors import LaminaError, UsageError
 from lamina.files import write_whole
 from lamina.runs.directory import RunDirectory
 from lamina.runs.run import open_run
-from lamina.studio.actions import is_curve
-from lamina.studio.shown import Shown, one_line, run_in
+from lamina.studio.actions import is_curve, run_names
+from lamina.studio.shown import Shown, call, one_line, run_in
 
 UPLOADS = "uploads"
 LOGS = "studio-logs"
@@ -41,7 +42,7 @@ class Trainings:
         """What would be trained, and why so; writes nothing."""
         from lamina.runs.training import prepare
 
-        given = {"data": _data(data), **options}
+        given = {"data": self.data(data), **options}
         training = prepare(model or None, given, directory=self.runs, dry=True)
         recipe, parts = training.config.recipe, training.parts
         length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs} epochs"
@@ -53,10 +54,8 @@ class Trainings:
             {"what": "length", "value": f"{length}, batches of {recipe.batch_size}, lr {recipe.lr:g}"},
             *({"what": "note", "value": text} for text in [*training.fitted_notes, *training.notes]),
         ]
-        code = (
-            f"import lamina\n\ntraining = lamina.prepare({model or None!r}, {given!r}, dry=True)\nprint(training.notes)"
-        )
-        return Shown(code=code, rows=rows)
+        prepared = call("lamina.prepare", model or None, given, dry=True)
+        return Shown(code=f"import lamina\n\ntraining = {prepared}\nprint(training.notes)", rows=rows)
 
     @one_line
     def start(self, model: str, data: str, options: Mapping[str, Any]) -> Shown:
@@ -64,11 +63,11 @@ class Trainings:
         from lamina.runs.resuming import short_name
 
         self.check()
-        given = {"data": _data(data), **options}
+        given = {"data": self.data(data), **options}
         label = re.sub(r"[^\w.-]+", "-", f"{model or 'advised'}-{short_name(given['data'])}").strip("-.")[:80]
         name = f"{label}-{secrets.token_hex(2)}"
-        words = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        code = f"import lamina\n\nlamina.train({model or None!r}, {words}, name={name!r}, directory={str(self.runs)!r})"
+        training = call("lamina.train", model or None, **given, name=name, directory=str(self.runs))
+        code = f"import lamina\n\n{training}"
         self._run(name, code)
         return Shown(code=code, note=name)
 
@@ -79,7 +78,8 @@ class Trainings:
         path = run_in(self.runs, name)
         if RunDirectory(path).is_locked():
             raise UsageError(f"{name} is in training")
-        code = f"import lamina\n\nlamina.train(name={name!r}, directory={str(self.runs)!r}, resume=True)"
+        training = call("lamina.train", name=name, directory=str(self.runs), resume=True)
+        code = f"import lamina\n\n{training}"
         self._run(name, code)
         return Shown(code=code, note=name)
 
@@ -132,6 +132,31 @@ class Trainings:
         own = [name for name, process in self.processes.items() if process.poll() is None]
         return list(dict.fromkeys([*own, *found]))
 
+    def unfinished(self) -> list[str]:
+        """The runs in training, then those that were stopped and can be resumed."""
+        running = self.in_training()
+        stopped = [name for name in run_names(self.runs) if name not in running and not self._finished(name)]
+        return [*running, *stopped]
+
+    def _finished(self, name: str) -> bool:
+        return bool(RunDirectory(self.runs / name).status().get("finished"))
+
+    def data(self, given: str) -> str:
+        """The data of a training: an embedded set, or what was uploaded. Raises UsageError for anything else: another
+        path of this machine, or a set that would be fetched."""
+        name = (given or "").strip()
+        if not name:
+            raise UsageError("which data? choose a name, or upload a file")
+        if embedded_name(name) is not None:
+            return name
+        try:
+            found, uploads = Path(name).resolve(strict=True), (self.runs / UPLOADS).resolve()
+        except (OSError, ValueError):  # none, a loop, too long, a NUL
+            found = uploads = self.runs
+        if uploads not in found.parents:
+            raise UsageError(f"{name}: the studio trains on an embedded set, or on what you upload")
+        return name
+
     def check(self) -> None:
         """Raise UsageError for too many at once."""
         if sum(process.poll() is None for process in self.processes.values()) >= MOST:
@@ -178,9 +203,3 @@ def _common(paths: list[Path]) -> str:
     import os
 
     return os.path.commonpath([path.parent for path in paths])
-
-
-def _data(data: str) -> str:
-    if not data or not data.strip():
-        raise UsageError("which data? give a name or a path, or upload a file")
-    return data.strip()

@@ -15,22 +15,49 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import pandas as pd
 
 from lamina.data.catalogue import list_data
 from lamina.registry import list_models
 from lamina.studio import actions
+from lamina.studio.abilities import SLIDERS, abilities
 from lamina.studio.jobs import Trainings
-from lamina.studio.shown import Shown, framed
+from lamina.studio.shown import Shown, framed, tabled
 
 TITLE = "Lamina studio"
 FONTS = ["system-ui", "sans-serif"]
 CSS = """
 .gradio-container { max-width: 1100px !important; width: 100% !important; margin: 0 auto; }
 main { width: 100% !important; }
-table { font-variant-numeric: tabular-nums; }
 footer { display: none !important; }
+.gone { position: absolute !important; left: -100rem; visibility: hidden; }
+.ask { align-items: end; }
+.rows { overflow: auto; max-width: 100%; max-height: 26rem; }
+.rows table { border-collapse: collapse; border: none !important; font-size: 0.9rem; }
+.rows th, .rows td { padding: 0.3rem 0.8rem !important; font-variant-numeric: tabular-nums;
+  border: none !important; border-bottom: 1px solid var(--border-color-primary) !important; }
+.rows thead th { position: sticky; top: 0; background: var(--body-background-fill); white-space: nowrap; }
+.rows td:last-child { min-width: 12rem; }
+.curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem;
+  --ink: #1b2026; --muted: #5a6470; --rule: #dde1e6; --page: #ffffff; --series-1: #1f6fb2; --series-2: #c4570f;
+  --series-3: #0b7d5d; --series-4: #9b4f90; --series-5: #2f93bb; --series-6: #8d7000; --series-7: #6b55a6;
+  --series-8: #68717c; }
+.dark .curves { --ink: #e6e8eb; --muted: #9da6b1; --rule: #31373f; --page: #14171b; --series-1: #62aee8;
+  --series-2: #f0935a; --series-3: #4cc39b; --series-4: #d890cd; --series-5: #8ad3f1; --series-6: #d5b84c;
+  --series-7: #ab98ea; --series-8: #a2a9b3; }
+.curves figure { margin: 0; max-width: 26rem; }
+.curves figcaption { font-weight: 600; font-size: 0.9rem; }
+.curves svg { display: block; width: 100%; height: auto; }
+:focus-visible { outline: 2px solid var(--color-accent) !important; outline-offset: 2px; }
 """
+TAKE_BRUSH = """() => {
+  let tries = 0;
+  const take = () => {
+    const brush = document.querySelector("#pad button[aria-label='Brush']");
+    if (brush) brush.click(); else if (tries++ < 50) setTimeout(take, 100);
+  };
+  setTimeout(take, 300);
+}"""
+"""the pad begins without a tool"""
 WORKING = "*Working ... the first time this takes some seconds.*"
 """what is shown while an action is under way"""
 
@@ -42,11 +69,12 @@ def make_page(runs: Path) -> gr.Blocks:
         gr.Markdown("# Lamina studio")
         with gr.Tabs():
             with gr.Tab("Explore"):
-                _explore(runs)
+                _explore(page, runs)
             with gr.Tab("Train"):
-                _train(trainings)
-            with gr.Tab("Try"):
-                _try(runs)
+                _train(page, trainings)
+            with gr.Tab("Try") as trying:
+                _try(page, runs)
+            trying.select(None, js=TAKE_BRUSH)
             with gr.Tab("Compare"):
                 _compare(runs)
             with gr.Tab("Claims"):
@@ -66,44 +94,47 @@ def launch(page: gr.Blocks, host: str, port: int) -> None:
 # ---------------------------------------------------------------------- the tabs
 
 
-def _explore(runs: Path) -> None:
-    with gr.Row():
+def _explore(page: gr.Blocks, runs: Path) -> None:
+    with gr.Row(elem_classes="ask"):
         model = gr.Dropdown(sorted(list_models()), label="Architecture", value="lenet5", filterable=True)
         shown = gr.Button("Show its layers", variant="primary")
     out = _outputs("layers of the architecture")
     _does(shown, actions.explore, [model], out)
-    gr.Markdown("### What a run computes for a picture or a sentence of yours")
-    run = _runs(runs)
+    gr.Markdown("## What a run computes for a picture or a sentence of yours")
+    run = _runs(page, runs)
     with gr.Row():
-        picture = gr.Image(label="Picture", type="numpy", height=260)
+        picture = _picture("Picture", 260)
         text = gr.Textbox(label="Sentence", lines=4)
     inside = gr.Button("Look inside")
     more = _outputs("inspection of the run")
 
-    def look(name: str, image: Any, words: str) -> Shown:
-        return actions.look_inside(runs, name, image if image is not None else words)
+    def look(name: str, image: str | None, words: str) -> Shown:
+        return actions.look_inside(runs, name, Path(image) if image is not None else words)
 
     _does(inside, look, [run, picture, text], more)
 
 
-def _train(trainings: Trainings) -> None:
-    gr.Markdown("Training goes on when you close this page: it is found again under *Runs in training*.")
+def _train(page: gr.Blocks, trainings: Trainings) -> None:
+    gr.Markdown("Training goes on when you close this page: it is found again under *Runs*.")
     with gr.Row():
         model = gr.Dropdown(["", *sorted(list_models())], label="Model (empty: advised from the data)", value="")
         data = gr.Dropdown(list(list_data()), label="Data: a name, or what you upload", allow_custom_value=True)
-    files = gr.File(label="Upload a CSV, a text, an archive, or several files", file_count="multiple")
-    folder = gr.File(label="Upload a folder with a folder for each class", file_count="directory")
+    with gr.Row():
+        files = gr.File(label="Upload a CSV, a text, an archive, or several files", file_count="multiple", height=150)
+        folder = gr.File(label="Upload a folder with a folder for each class", file_count="directory", height=150)
     with gr.Row():
         target = gr.Textbox(label="Target column (tables)")
         epochs = gr.Number(label="Epochs (0: chosen)", value=0, precision=0, minimum=0)
     with gr.Row():
         plan, start = gr.Button("Plan"), gr.Button("Train", variant="primary")
-    with gr.Row():
-        current = gr.Dropdown(choices=trainings.in_training(), label="Runs in training", allow_custom_value=True)
+    out = _outputs("plan")
+    with gr.Row(elem_classes="ask"):
+        current = gr.Dropdown([], label="Runs: in training, or stopped", filterable=True, scale=2)
         stop, resume = gr.Button("Stop"), gr.Button("Resume")
     state = gr.Markdown(elem_id="state")
-    curve = gr.LinePlot(x="epoch", y="value", color="metric", label="Curves", height=300)
-    out = _outputs("plan")
+    curve = gr.HTML(elem_id="curves")
+    drawn = gr.State("")
+    said = _outputs("stopping and resuming")
     for given in (files, folder):
         given.upload(lambda paths: trainings.upload(paths if isinstance(paths, list) else [paths]), given, data)
 
@@ -117,75 +148,120 @@ def _train(trainings: Trainings) -> None:
     def started(model: str, data: str, target: str, epochs: float) -> Shown:
         return trainings.start(model, data or "", options(target, epochs))
 
+    def listed() -> Any:
+        """The runs that can be stopped or resumed; the page begins with the one in training."""
+        names, running = trainings.unfinished(), trainings.in_training()
+        return gr.Dropdown(choices=names, value=running[0] if running else None)
+
+    def named(found: Shown) -> Any:
+        """The run that was begun, in the list."""
+        return gr.Dropdown(choices=trainings.unfinished(), value=found.note) if found.code else gr.Dropdown()
+
     fields = [model, data, target, epochs]
     _does(plan, planned, fields, out)
-    _does(start, started, fields, out, also=(current, _named))
-    _does(resume, trainings.resume, [current], out)
-    _does(stop, trainings.stop, [current], out)
+    _does(start, started, fields, out, also=(current, named))
+    _does(resume, trainings.resume, [current], said)
+    _does(stop, trainings.stop, [current], said)
+    page.load(listed, None, current, show_progress="hidden")
+    current.focus(lambda: gr.Dropdown(choices=trainings.unfinished()), None, current, show_progress="hidden")
 
-    def tick(name: str) -> tuple[Any, Any, Any]:
-        choices = gr.Dropdown(choices=trainings.in_training())
-        if not name:
-            return "", None, choices
-        return trainings.state(name), _drawn(actions.curves(trainings.runs, [name])), choices
+    def tick(name: str, before: str) -> tuple[Any, Any, str]:
+        """One line, and the curves where there is a new epoch."""
+        line = trainings.state(name) if name else ""
+        if line == before:
+            return gr.skip(), gr.skip(), before
+        return line, actions.learning_curves(trainings.runs, name), line
 
-    gr.Timer(1.0).tick(tick, current, [state, curve, current], show_progress="hidden")
-
-
-def _named(found: Shown) -> Any:
-    """The run that was begun, in the list of those in training."""
-    return gr.Dropdown(value=found.note) if found.code else gr.Dropdown()
+    gr.Timer(1.5).tick(tick, [current, drawn], [state, curve, drawn], show_progress="hidden")
 
 
-def _try(runs: Path) -> None:
-    run = _runs(runs)
+def _try(page: gr.Blocks, runs: Path) -> None:
+    run = _runs(page, runs)
     verbs = gr.Markdown()
-    run.change(
-        lambda name: f"It has: {', '.join(actions.verbs_of(runs, name)) or 'no weights yet'}.",
-        run,
-        verbs,
-        show_progress="hidden",
-    )
-    with gr.Row():
-        pad = gr.Sketchpad(
-            label="Draw", type="numpy", canvas_size=(280, 280), height=380, layers=False, elem_id="pad",
-            brush=gr.Brush(default_size=22, colors=["#000000"], color_mode="fixed"),
-        )  # fmt: skip
-        with gr.Column():
-            picture = gr.Image(label="or drop a picture", type="numpy", height=180)
-            text = gr.Textbox(label="or type a sentence, or a row as JSON", lines=2)
-            file = gr.File(label="or drop a file: rows to predict, a history to forecast")
-    options = gr.Textbox(label="Options of the verb, as JSON", placeholder='{"walk": 0}, {"temperature": 0.8}')
-    ask, look = gr.Button("Predict", variant="primary", elem_id="predict"), gr.Button("What it looked at")
-    out = _outputs("what it looked at")
+    with gr.Column() as asking:
+        with gr.Row() as pictures:
+            pad = gr.Sketchpad(
+                label="Draw", type="numpy", canvas_size=(280, 280), height=380, layers=False, elem_id="pad",
+                brush=gr.Brush(default_size=22, colors=["#000000"], color_mode="fixed"),
+            )  # fmt: skip
+            with gr.Column():
+                picture = _picture("or drop a picture", 180)
+                style = _picture("Picture of the style, for a run that takes any", 180)
+        with gr.Row() as words:
+            text = gr.Textbox(label="Type a sentence, or a row as JSON", lines=3)
+            file = gr.File(label="or drop a file: texts, rows, a history to forecast", height=130)
+        options = gr.Textbox(label="Options of predict", placeholder="{}")
+        with gr.Row():
+            ask, look = gr.Button("Predict", variant="primary", elem_id="predict"), gr.Button("What it looked at")
+        out = _outputs("what it looked at")
 
-    def item(image: Any, words: str, path: str | None) -> Any:
-        return Path(path) if path else image if image is not None else words
+    def item(image: str | None, words: str, path: str | None) -> Any:
+        given = path or image
+        return Path(given) if given is not None else words
 
-    def predicted(name: str, drawn: Any, image: Any, words: str, path: str | None, more: str) -> Shown:
-        return actions.predict(runs, name, item(image, words, path), drawn, more or "")
+    def predicted(
+        name: str, drawn: Any, image: str | None, words: str, path: str | None, more: str, second: str | None
+    ) -> Shown:
+        styled = Path(second) if second is not None else None
+        return actions.predict(runs, name, item(image, words, path), drawn, more or "", styled)
 
-    def looked(name: str, drawn: Any, image: Any, words: str, path: str | None, more: str) -> Shown:
+    def looked(name: str, drawn: Any, image: str | None, words: str, path: str | None) -> Shown:
         return actions.look_inside(runs, name, item(image, words, path), drawn)
 
-    fields = [run, pad, picture, text, file, options]
-    _does(ask, predicted, fields, out)
+    fields = [run, pad, picture, text, file]
+    _does(ask, predicted, [*fields, options, style], out)
     _does(look, looked, fields, out)
-    gr.Markdown("### Generate")
-    with gr.Row():
-        prompt = gr.Textbox(label="Prompt (language models)", lines=2)
-        seed = gr.Slider(0, 100, value=0, step=1, label="Seed", elem_id="seed")
-        count = gr.Slider(1, 64, value=16, step=1, label="How many (samples, tokens)")
-    more = gr.Textbox(label="Options, as JSON", placeholder='{"style_mix": [3, 3]}, {"truncation": 0.7}')
-    make = gr.Button("Generate", elem_id="generate")
-    made = _outputs("generated")
+    with gr.Column() as making:
+        gr.Markdown("## Generate")
+        prompt = gr.Textbox(label="Prompt", lines=2)
+        with gr.Row():
+            seed = gr.Slider(0, 100, value=0, step=1, label="Seed", elem_id="seed")
+            count = gr.Slider(1, 64, value=16, step=1, label="How many (samples, steps, tokens)", elem_id="count")
+        with gr.Row():
+            sliders = {
+                name: gr.Slider(one.low, one.high, value=one.off, step=one.step, label=one.label, elem_id=name)
+                for name, one in SLIDERS.items()
+            }
+        more = gr.Textbox(label="Options of generate", placeholder="{}")
+        make = gr.Button("Generate", variant="primary", elem_id="generate")
+        made = _outputs("generated")
 
-    def generated(name: str, words: str, seed: float, count: float, given: str) -> Shown:
-        return actions.generate(runs, name, words, int(seed), int(count), given or "")
+    def generated(name: str, words: str, seed: float, count: float, given: str, *values: float) -> Shown:
+        slid = dict(zip(sliders, values, strict=True))
+        return actions.generate(runs, name, words, int(seed), int(count), given or "", slid)
 
-    given = [run, prompt, seed, count, more]
-    _does(make, generated, given, made)
-    _does(seed, generated, given, made, event="release")
+    asked = [run, prompt, seed, count, more, *sliders.values()]
+    _does(make, generated, asked, made)
+    for slider in (seed, count, *sliders.values()):
+        _does(slider, generated, asked, made)
+
+    def fitted(name: str) -> list[Any]:
+        """What fits the run is shown; what was found before is not."""
+        can = abilities(runs, name)
+        about = {verb: f"Options of {verb}: {line}" for verb, line in can.options.items()}
+        return [
+            gr.Markdown(value=_escaped(can.note)),
+            gr.Column(visible=bool(can.asks)),
+            gr.Row(
+                elem_classes="" if can.pictures else "gone"
+            ),  # a pad that is taken out of the page is never drawn again
+            gr.Row(visible=not can.pictures),
+            gr.Textbox(placeholder=can.example),
+            gr.Image(visible=can.asks == "style"),
+            gr.Textbox(label=about.get(can.asks, "")),
+            gr.Button("Style" if can.asks == "style" else "Predict"),
+            gr.Column(visible="generate" in can.verbs),
+            gr.Textbox(visible=can.prompts),
+            gr.Textbox(label=about.get("generate", "")),
+            *(gr.Slider(visible=slider in can.sliders) for slider in sliders),
+            *updates(Shown(), ""),
+            *updates(Shown(), ""),
+        ]
+
+    parts = [verbs, asking, pictures, words, text, style, options, ask, making, prompt, more, *sliders.values()]
+    changed = [*parts, *out.values(), *made.values()]
+    run.change(fitted, run, changed, show_progress="hidden")
+    page.load(fitted, run, changed, show_progress="hidden")
 
 
 def _compare(runs: Path) -> None:
@@ -193,19 +269,12 @@ def _compare(runs: Path) -> None:
     chosen.focus(lambda: gr.Dropdown(choices=actions.run_names(runs)), None, chosen, show_progress="hidden")
     button = gr.Button("Compare", variant="primary")
     out = _outputs("options in which they differ")
-    curve = gr.LinePlot(x="epoch", y="value", color="run", label="Curves of the watched loss", height=300)
     _does(button, lambda names: actions.compare(runs, names or ()), [chosen], out)
-
-    def drawn(names: list[str] | None) -> Any:
-        rows = actions.curves(runs, names or actions.run_names(runs)[:8])
-        return _drawn([row for row in rows if row["metric"] == "validation_loss"])
-
-    button.click(drawn, chosen, curve, show_progress="hidden")
 
 
 def _claims() -> None:
     known = actions.claims()
-    gr.Dataframe(pd.DataFrame(known), wrap=True, interactive=False, max_height=360, label="Statements of the field")
+    gr.HTML(tabled(known, "statements of the field"))
     name = gr.Dropdown([row["claim"] for row in known], label="Claim", filterable=True)
     button = gr.Button("Run it (seconds to minutes)", variant="primary")
     _does(button, actions.run_claim, [name], _outputs("figure of the claim"), limit=1)
@@ -214,11 +283,24 @@ def _claims() -> None:
 # ---------------------------------------------------------------------- parts
 
 
-def _runs(runs: Path) -> gr.Dropdown:
+def _runs(page: gr.Blocks, runs: Path) -> gr.Dropdown:
+    """A choice of the runs there are when the page is opened, or the field is entered."""
     names = actions.run_names(runs)
     chosen = gr.Dropdown(names, label="Run", value=names[0] if names else None, filterable=True)
+
+    def listed(known: str | None) -> Any:
+        names = actions.run_names(runs)
+        return gr.Dropdown(choices=names, value=known if known in names else names[0] if names else None)
+
+    page.load(listed, chosen, chosen, show_progress="hidden")
+    # the choices alone: one that is made while they are looked up must stand
     chosen.focus(lambda: gr.Dropdown(choices=actions.run_names(runs)), None, chosen, show_progress="hidden")
     return chosen
+
+
+def _picture(label: str, height: int) -> gr.Image:
+    """A picture as the file that was uploaded, in its own format: Lamina reads it as it reads any other."""
+    return gr.Image(label=label, type="filepath", image_mode=None, height=height, sources=["upload", "clipboard"])
 
 
 def _outputs(title: str) -> dict[str, Any]:
@@ -227,30 +309,35 @@ def _outputs(title: str) -> dict[str, Any]:
         "note": gr.Markdown(visible=False),
         "label": gr.Label(visible=False, num_top_classes=5, label="Prediction"),
         "text": gr.Textbox(visible=False, lines=4, label="Text", interactive=False),
-        "rows": gr.Dataframe(visible=False, wrap=True, interactive=False, label="Rows"),
-        "pictures": gr.Gallery(visible=False, columns=4, height="auto", label="Pictures"),
+        "rows": gr.HTML(visible=False),
+        "curves": gr.HTML(visible=False),
+        "pictures": gr.Gallery(
+            visible=False, columns=4, object_fit="contain", height=460, label="Pictures", buttons=["download"]
+        ),
         "html": gr.HTML(visible=False, elem_id=title.replace(" ", "-")),
-        "code": gr.Code(visible=False, language="python", label="The same in Python", interactive=False),
-    }
+        "code": gr.Code(
+            visible=False, language="python", label="The same in Python", interactive=False, lines=3, wrap_lines=True,
+            buttons=["copy"], show_line_numbers=False,
+        ),
+    }  # fmt: skip
 
 
 def updates(found: Shown, title: str) -> list[Any]:
     """A result as what the parts of ``_outputs`` become."""
-    rows = pd.DataFrame(found.rows) if found.rows else None
     return [
         gr.Markdown(value=_escaped(found.note), visible=bool(found.note)),
         gr.Label(value=dict(found.label) or None, visible=bool(found.label)),
         gr.Textbox(value=found.text, visible=bool(found.text)),
-        gr.Dataframe(value=rows, visible=bool(found.rows)),
-        gr.Gallery(value=[_shown(one) for one in found.pictures], visible=bool(found.pictures)),
+        gr.HTML(value=tabled(found.rows, title), visible=bool(found.rows)),
+        gr.HTML(value=found.curves, visible=bool(found.curves)),
+        gr.Gallery(
+            value=[_shown(one) for one in found.pictures],
+            visible=bool(found.pictures),
+            columns=found.columns or min(8, max(1, len(found.pictures))),
+        ),
         gr.HTML(value=framed(found.html, title), visible=bool(found.html)),
         gr.Code(value=found.code, visible=bool(found.code)),
     ]
-
-
-def _drawn(rows: list[dict[str, Any]]) -> Any:
-    """Rows of curves as a plot takes them: numbers as numbers, or the axes would be of words. None: nothing yet."""
-    return pd.DataFrame(rows).astype({"epoch": "float64", "value": "float64"}) if rows else None
 
 
 def _shown(picture: Any) -> Any:
@@ -266,15 +353,15 @@ def _escaped(text: str) -> str:
 
 
 def _does(
-    button: Any,
+    part: Any,
     action: Callable[..., Shown],
     inputs: list[Any],
     out: dict[str, Any],
     also: tuple[Any, Callable[[Shown], Any]] | None = None,
-    event: str = "click",
     limit: int | None = 4,
 ) -> None:
-    """Let a button show what an action gives; ``also``: another part, and what becomes of it."""
+    """Let a button show what an action gives; ``also``: another part, and what becomes of it. A slider shows it at
+    once, by mouse and by keyboard; of positions that it passes while an action is under way the last one counts."""
     title = str(out["html"].elem_id).replace("-", " ")
 
     def called(*given: Any) -> list[Any]:
@@ -282,8 +369,12 @@ def _does(
         return [*updates(found, title), *([also[1](found)] if also is not None else [])]
 
     parts = [*out.values(), *([also[0]] if also is not None else [])]
+    if isinstance(part, gr.Slider):
+        part.input(called, inputs, parts, show_progress="hidden", trigger_mode="always_last", concurrency_limit=limit)
+        return
     # the library's own sign of progress would lie over the whole page, since the parts are hidden
-    begun = getattr(button, event)(
-        lambda: gr.Markdown(WORKING, visible=True), None, out["note"], show_progress="hidden"
-    )
+    begun = part.click(
+        lambda: [gr.Markdown(WORKING, visible=True), *updates(Shown(), title)[1:]],
+        None, list(out.values()), show_progress="hidden",
+    )  # fmt: skip
     begun.then(called, inputs, parts, show_progress="hidden", concurrency_limit=limit)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from html import escape
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from lamina.errors import LaminaError, UsageError
+from lamina.markup import table
+from lamina.runs.run import Run, open_run
 
 P = ParamSpec("P")
 
@@ -29,6 +31,10 @@ class Shown:
     text: str = ""
     pictures: list[Any] = field(default_factory=list)
     """(H, W, C) uint8"""
+    columns: int = 0
+    """of the pictures, where they are a matrix"""
+    curves: str = ""
+    """figures, as HTML without a script"""
     html: str = ""
     """a page of its own"""
 
@@ -64,3 +70,34 @@ def run_in(runs: Path, name: Any) -> Path:
     if not (path / "config.yaml").is_file() or path.resolve().parent != runs.resolve():
         raise UsageError(f"no such run: {name}")
     return path
+
+
+def opened(runs: Path, name: Any) -> tuple[Path, Run]:
+    """A run of the folder; read again where its weights have changed. Raises UsageError."""
+    path = run_in(runs, name)
+    weights = path / "model.safetensors"
+    if not weights.is_file():
+        raise UsageError(f"{name} has no weights yet: its first epoch is not done")
+    facts = weights.stat()
+    return path, _open(path, (facts.st_mtime_ns, facts.st_size))
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path, stamp: tuple[int, int]) -> Run:
+    return open_run(path)
+
+
+def tabled(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Rows as a table that scrolls in its box, by keyboard, too; everything in it is escaped."""
+    if not rows:
+        return ""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    body = table(header, [[row.get(key) for key in header] for row in rows])
+    return f'<div class="rows" tabindex="0" role="region" aria-label="{escape(name, quote=True)}">{body}</div>'
+
+
+def call(function: str, *given: Any, **options: Any) -> str:
+    """A call as a program has it, an argument a line where one line is too long."""
+    words = [*map(repr, given), *(f"{name}={value!r}" for name, value in options.items())]
+    line = f"{function}({', '.join(words)})"
+    return line if len(line) <= 80 else "\n".join([f"{function}(", *(f"    {word}," for word in words), ")"])

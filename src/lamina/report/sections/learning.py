@@ -25,9 +25,10 @@ def section(history: Sequence[Mapping[str, float]]) -> Section:
     kept = _kept(history, x_name)
     charts = []
     for quantity, keys in _quantities(history).items():
-        lines = {line: _line(history, x_name, key, 100 if is_share(quantity) else 1) for line, key in keys.items()}
+        scale = 100 if is_share(quantity) else 1
+        lines = {side: finite_line(history, x_name, key, scale) for side, key in keys.items()}
         if any(len(x) for x, _ in lines.values()):
-            at = kept if any(line == "validation" for line in lines) else None
+            at = kept if "validation" in lines else None
             title = metric_name(quantity) + (" in %" if is_share(quantity) else "")
             svg = figures.curves(title, lines, x_name, at)
             charts.append(Chart(title=title[:1].upper() + title[1:], svg=svg, note=_note(lines)))
@@ -55,7 +56,7 @@ def _quantities(history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, s
     return found
 
 
-def _line(history: Sequence[Mapping[str, float]], x_name: str, key: str, scale: float) -> figures.Points:
+def finite_line(history: Sequence[Mapping[str, float]], x_name: str, key: str, scale: float = 1) -> figures.Points:
     """The finite points of one column, values times ``scale``."""
     points = [(_value(row, x_name, i), scale * _value(row, key, math.nan)) for i, row in enumerate(history, start=1)]
     xy = np.array([point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]).reshape(-1, 2)
