@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo docs test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz studio clean
+.PHONY: help demo docs test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz studio look clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -19,6 +19,7 @@ help:
 	@echo "make reproduce    published results on real data (LAMINA_DATA); writes results/"
 	@echo "make photographs  ResNet-18 on photographs: trained, killed, resumed, exported (LAMINA_DATA); about 5 minutes"
 	@echo "make fuzz         the server fuzzed by schemathesis, and its memory over 5,000 requests"
+	@echo "make look         pages of the site in headless Chromium: wide and narrow, light and dark, contrast"
 	@echo "make studio       the studio in headless Chromium, as a person uses it"
 	@echo "make settled      every image family judged after few steps (LAMINA_DATA); about 10 minutes, resumable"
 	@echo "make series       forecasters on ETTh1, remaining life, anomalies (LAMINA_DATA); SET=NAME for one; about an hour"
@@ -121,6 +122,9 @@ bench: .peers/.ready $(VENV)/.ready
 
 studio: .studio/node_modules/playwright-core
 	.studio/bin/python -m benchmarks.studio
+
+look: docs .studio/node_modules/playwright-core
+	$(RUN) -m benchmarks.site
 
 fuzz: .fuzz/.ready $(VENV)/.ready
 	$(RUN) -m benchmarks.serving_endurance --schemathesis .fuzz/bin/schemathesis

@@ -28,6 +28,7 @@ SHOTS = Path("build/studio")
 PARTS = {
     "explore": "an architecture is drawn, layer by layer; another one by keyboard alone",
     "draw": "a seven is drawn: what it is taken for; what the net looked at",
+    "refused": "a file that is no picture",
     "sample": "samples; the slider of the seed, a walk through the code",
     "train": "an uploaded CSV named <script>...: plan, curve, leave, come back, stop, resume, stop",
     "compare": "all runs; two, with the options in which they differ",

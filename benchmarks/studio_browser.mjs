@@ -129,6 +129,20 @@ const parts = {
     await both("looked-at");
   },
 
+  async refused() {
+    await tab("Try");
+    await choose("Run", classifier);
+    await panel().getByText("It has: evaluate, predict").waitFor();
+    writeFileSync(`${folder}/none.png`, "no picture");
+    const before = errors.length;
+    await panel().locator("input[type=file]").first().setInputFiles(`${folder}/none.png`);
+    await page.waitForTimeout(1500);
+    await button("Predict").click();
+    await panel().getByText(/not accepted|none.png/).filter({ visible: true }).first().waitFor();
+    errors.splice(before);  // a picture that cannot be shown is an error of the console
+    found.picture = "one that is none is refused in a line";
+  },
+
   async sample() {
     await tab("Try");
     await choose("Run", sampler);

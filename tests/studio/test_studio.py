@@ -15,7 +15,7 @@ from lamina.cli.main import main
 from lamina.studio import actions
 from lamina.studio.abilities import abilities, slid
 from lamina.studio.jobs import Trainings, safe_name
-from lamina.studio.shown import framed
+from lamina.studio.shown import Shown, framed, one_line
 from waiting import until
 
 QUICK = "adam-first-step"
@@ -292,7 +292,6 @@ def test_a_page_in_the_page_is_escaped() -> None:
 def test_the_page_is_built_and_shows_what_an_action_gave(runs: Path) -> None:
     pytest.importorskip("gradio")
     from lamina.studio.page import make_page, updates
-    from lamina.studio.shown import Shown
 
     page = make_page(runs)
     labels = {str(block.get_config().get("label")) for block in page.blocks.values()}
@@ -301,6 +300,21 @@ def test_the_page_is_built_and_shows_what_an_action_gave(runs: Path) -> None:
     shown = updates(Shown(note=script, rows=[{script: script}]), "x")
     assert "<script" not in "".join(str(part.value) for part in shown)
     assert "&lt;script" in str(shown[3].value)
+
+
+def test_an_error_that_is_not_lamina_s_is_a_line_with_its_trace_in_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = one_line(lambda: Shown(text=str(1 // 0)))()
+    assert found.note == "internal error: ZeroDivisionError: integer division or modulo by zero"
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_none_is_one_line(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "none.png").write_bytes(b"no picture")
+    note = actions.predict(runs, "image", tmp_path / "none.png").note
+    assert "none.png" in note
+    assert "internal" not in note
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ TAKE_BRUSH = """() => {
 """the pad begins without a tool"""
 WORKING = "*Working ... the first time this takes some seconds.*"
 """what is shown while an action is under way"""
+REFUSED = "What was given was not accepted: a picture that is none, or a file that was not uploaded here."
+"""what is shown where the library refuses what was given before an action sees it"""
 
 
 def make_page(runs: Path) -> gr.Blocks:
@@ -377,4 +379,5 @@ def _does(
         lambda: [gr.Markdown(WORKING, visible=True), *updates(Shown(), title)[1:]],
         None, list(out.values()), show_progress="hidden",
     )  # fmt: skip
-    begun.then(called, inputs, parts, show_progress="hidden", concurrency_limit=limit)
+    done = begun.then(called, inputs, parts, show_progress="hidden", concurrency_limit=limit)
+    done.failure(lambda: gr.Markdown(REFUSED, visible=True), None, out["note"], show_progress="hidden")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
@@ -40,7 +41,7 @@ class Shown:
 
 
 def one_line(action: Callable[P, Shown]) -> Callable[P, Shown]:
-    """An action whose errors are a note."""
+    """An action whose errors are a note; of those that are not Lamina's the terminal has the trace."""
 
     @wraps(action)
     def safe(*args: P.args, **given: P.kwargs) -> Shown:
@@ -48,6 +49,9 @@ def one_line(action: Callable[P, Shown]) -> Callable[P, Shown]:
             return action(*args, **given)
         except LaminaError as error:
             return Shown(note=str(error))
+        except Exception as error:
+            traceback.print_exc()
+            return Shown(note=f"internal error: {type(error).__name__}: {error}")
 
     return safe
 

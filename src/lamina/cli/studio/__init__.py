@@ -49,5 +49,8 @@ def command(argv: Sequence[str]) -> int:
     else:
         facts({"studio": address, "runs": str(runs), "end it": "Ctrl-C"})
     print(end="", flush=True)
-    launch(page, args.host, port)
+    try:
+        launch(page, args.host, port)
+    except OSError:  # another has taken the port in the meantime
+        raise UsageError(f"cannot serve at {args.host}, port {port}: it is in use; --port takes another") from None
     return 0

@@ -1,0 +1,217 @@
+"""The commands and snippets of the pages that were there before the site run, too, on tiny data; those that do not are
+in ``NOT_RUN``, each with its reason. docs/data.md, the README and the pages that were written for the site have tests
+of their own."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import lamina
+from lamina.cli.main import main
+from sample_texts import write_book, write_reviews
+
+DOCS = Path(__file__).parents[2] / "docs"
+ELSEWHERE = {"index", "getting_started", "data", "claims", "conformance", "parity", "architecture"}
+"""run by another test, or written by a command"""
+PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in ELSEWHERE)
+STYLED = "--model.base 16 --model.widest 4 --model.latent 4 --model.style 4 --model.mapping-layers 2 --model.group 2"
+SMALL = {
+    "train dcgan-28": "--steps 1 --batch-size 8 --model.generator-widths 8,4 --model.discriminator-widths 4,8",
+    "train wgan-gp": "--steps 1 --batch-size 8 --model.generator-widths 8,4,4 --model.discriminator-widths 4,4,8",
+    "train gan-toy": "--steps 2 --limit 200",
+    "train dcgan-16": "--steps 1 --batch-size 20 --limit 60",
+    "generate gan-toy": "--count 20",
+    "search lenet5": "--trials 2 --limit 60 --epochs 1",
+    "search retrain": "--epochs 1",
+    "train gru-forecaster": "--epochs 1 --batch-size 64",
+    "train mlp-forecaster": "--epochs 1",
+    "train autoencoder-lstm": "--epochs 1 --batch-size 64",
+    "train stylegan-32": f"--images 16 --batch-size 4 --limit 40 {STYLED}",
+    "train stylegan2-32": f"--steps 1 --batch-size 4 --model.image-size 16 {STYLED}",
+    "train cyclegan": "--steps 1 --batch-size 2 --model.image-size 32 --model.width 2 --model.blocks 1"
+    " --model.discriminator-width 2",
+}
+"""options by the beginning of a command, in the place of those that make it large"""
+FILE, RUN, HUB = "needs a published file of weights", "stands for a run of the reader's", "needs a hub"
+SEARCH = "a search of hours: tests/runs/test_architecture_search_runs.py"
+NOT_RUN = {
+    "evaluate dcgan": "judges thousands of samples: tests/runs/adversarial/test_sample_metric_runs.py",
+    "train dcgan-28 --data mnist/ --metric-network": "tests/runs/adversarial/test_sample_metric_runs.py",
+    "train darts-supernet": SEARCH,
+    "train enas": SEARCH,
+    "inspect runs/search": SEARCH,
+    "train --config runs/search/architecture.yaml": SEARCH,
+    "export resnet50 --to torch --weights": FILE,
+    "export runs/lenet5-digits --to openvino --int8": "5 s: tests/export/test_int8.py",
+    "export runs/lenet5-digits --to onnx --int8": "5 s: tests/export/test_int8.py",
+    "generate runs/transformer-lm-book": "tests/export/test_exported_state.py",
+    "export runs/transformer-lm-book": "tests/export/test_exported_state.py",
+    "predict runs/transformer-small-dates": "tests/export/test_exported_state.py",
+    "train --config vae-mnist": "a published recipe on MNIST: make reproduce",
+    "inspect swin-tiny": FILE,
+    "train resnet18 --data photos/ --devices": "four processes: tests/runs/scaling",
+    "train gpt2-xl": "eight processes: tests/runs/scaling",
+    "train resnet50 --data shards/": "eight workers: tests/runs/scaling",
+    "search front": "needs several objectives: tests/cli/test_cli_search.py",
+    "train lstm-forecaster --data CMAPSSData": "needs C-MAPSS: tests/runs/series/test_remaining_life.py",
+    "predict RUN": RUN,
+    "evaluate RUN": RUN,
+    "serve": "does not end: tests/serving/test_serve_process.py",
+    "studio": "does not end: make studio",
+    "push": f"{HUB}: tests/hub",
+    "predict hf:": f"{HUB}: tests/cli/test_cli_hub.py",
+    "train resnet50 --data photos/ --weights": FILE,
+    "convert resnet50": FILE,
+}
+"""the beginning of a command, and why it is not run here"""
+SNIPPETS_NOT_RUN = {"weights": FILE, "search": "a search of 20 trainings: tests/search"}
+REPLACED = ("--images", "--epochs", "--trials", "--count", "--model.generator-widths", "--model.discriminator-widths",
+            "--model.image-size")  # fmt: skip
+
+
+def commands(page: str) -> list[str]:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    fenced = re.findall(r"^```(?:sh)?\n(.*?)^```", text, flags=re.S | re.M)
+    indented = re.findall(r"((?:^    .*\n)+)", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), flags=re.M)
+    lines = [line.split("  #")[0].split(" > ")[0].strip() for block in fenced + indented for line in block.splitlines()]
+    return [line.removeprefix("lamina ") for line in lines if line.startswith("lamina ")]
+
+
+def reason(command: str) -> str | None:
+    return next((start for start in NOT_RUN if command.startswith(start)), None)
+
+
+def shortened(command: str) -> list[str]:
+    """The words of a command with the options of ``SMALL`` in the place of its own."""
+    more = shlex.split(next((small for start, small in SMALL.items() if command.startswith(start)), ""))
+    words = shlex.split(command)
+    for option in [word for word in REPLACED if word in more and word in words]:
+        at = words.index(option)
+        del words[at : at + 2]
+    return words + more
+
+
+def pictures(folder: Path, count: int, size: tuple[int, ...], draw: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        Image.fromarray(draw.integers(0, 255, size, dtype=np.uint8)).save(folder / f"{k}.png")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages speak of."""
+    home, draw = tmp_path_factory.mktemp("pages"), np.random.default_rng(0)
+    for name, digit in (("digit", 3), ("photo", 5), ("seven", 7), ("two", 2)):
+        Image.fromarray((load_digits().images[digit] * 15.9).astype("uint8")).save(home / f"{name}.png")
+    for name in ("mnist/0", "mnist/1"):
+        pictures(home / name, 12, (28, 28), draw)
+    for name in ("photos/cat", "photos/dog", "faces"):
+        pictures(home / name, 12, (16, 16, 3), draw)
+    for name in ("trainA", "trainB", "testA", "testB"):
+        pictures(home / "summer2winter" / name, 4, (32, 32, 3), draw)
+    (home / "shards").mkdir()
+    for shard in range(2):
+        with tarfile.open(home / "shards" / f"{shard:04}.tar", "w") as tar:
+            for k in range(12):
+                content = (home / "photos" / ("cat", "dog")[k % 2] / f"{k}.png").read_bytes()
+                for ending, data in (("png", content), ("cls", str(k % 2).encode())):
+                    member = tarfile.TarInfo(f"{shard}{k:03}.{ending}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+    write_reviews(home / "reviews.tsv", 60)
+    write_book(home / "book.txt", 60)
+    days = pd.date_range("2020-01-01", periods=314).strftime("%Y-%m-%d")
+    sales = pd.DataFrame({"date": days, "sales": draw.uniform(5, 9, 314), "holiday": np.arange(314) % 30 // 29})
+    sales[:300].to_csv(home / "sales.csv", index=False)
+    sales[300:].drop(columns="sales").to_csv(home / "future.csv", index=False)
+    time = pd.date_range("2024-01-01", periods=400, freq="h").strftime("%Y-%m-%d %H:%M")
+    pd.DataFrame({"time": time, "pressure": draw.normal(size=400)}).to_csv(home / "sensors.csv", index=False)
+    machines = [
+        {"machine": f"m{unit}", "wear": k / 40 + draw.normal() / 50} for unit in range(12) for k in range(30 + unit)
+    ]
+    pd.DataFrame(machines).to_csv(home / "machines.csv", index=False)
+    return home
+
+
+@pytest.fixture(scope="module")
+def runs(home: Path) -> Path:
+    """The runs that the pages name and do not train."""
+    given: dict[str, Any] = {"directory": home / "runs", "report": False, "epochs": 1}
+    lamina.train("lenet5", data="digits", limit=80, name="lenet5-digits", **given)
+    lamina.train("vae", data="digits", limit=80, name="vae-mnist", **given)
+    small = {"hidden_size": 8, "embedding_dim": 8}
+    reviews, book = str(home / "reviews.tsv"), str(home / "book.txt")
+    lamina.train("lstm-classifier", data=reviews, name="lstm-classifier-sst2", model_options=small, **given)
+    lamina.train("lstm-lm-small", data=book, name="lstm-lm-small-book", model_options=small, **given)
+    lamina.train(
+        "seq2seq-attention", data="dates", limit=200, name="seq2seq-attention-dates", model_options=small, **given
+    )
+    return home / "runs"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run(
+    page: str, home: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    for command in commands(page):
+        if reason(command) is None:
+            assert main(shortened(command)) == 0, f"{command}: {capsys.readouterr().err}"
+
+
+def test_what_is_not_run_is_there() -> None:
+    """No reason outlives its command."""
+    every = [command for page in PAGES for command in commands(page)]
+    assert len(every) > 60
+    used = {reason(command) for command in every}
+    assert set(NOT_RUN) - used == set()
+    assert sum(reason(command) is None for command in every) > 30
+
+
+def test_the_snippets_of_the_pages_run(home: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With models and inputs of the kinds that the text around them speaks of."""
+    monkeypatch.chdir(home)
+    frame, future = pd.read_csv("sales.csv"), pd.read_csv("future.csv")
+    forecaster = lamina.train("dlinear", data=frame, time="date", target="sales", known=("holiday",), horizon=14,
+                              context=28, epochs=1, report=False, name="plain")  # fmt: skip
+    plain = lamina.train("dlinear", data=frame[["date", "sales"]], time="date", horizon=14, context=28, epochs=1,
+                         report=False, name="other")  # fmt: skip
+    lenet, reader = lamina.create_model("lenet5"), lamina.open_run("runs/seq2seq-attention-dates").model
+    language = lamina.open_run("runs/lstm-lm-small-book").model
+    x_BCHW, tokens_BT = torch.rand(2, 1, 32, 32), torch.randint(4, 9, (2, 5))
+    known: dict[str, dict[str, Any]] = {
+        "inspect": {"model": lenet, "x_BCHW": x_BCHW, "tokens_BT": tokens_BT, "source_BS": tokens_BT},
+        "export": {"model": lenet.eval(), "images": x_BCHW},
+        "series": {"run": plain, "frame": frame[["date", "sales"]], "future": future},
+    }
+    seen = []
+    for page in PAGES:
+        text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+        for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.S | re.M):
+            if page in SNIPPETS_NOT_RUN:
+                continue
+            names = {"lamina": lamina, "torch": torch, **known[page]}
+            if "alignments(" in block:
+                names["model"], names["tokens_T"] = reader, tokens_BT[0]
+                block = block.replace("text_surprisal(model", "text_surprisal(language").replace(
+                    "gate_traces(model, tokens_BT)", "gate_traces(language, tokens_BT)"
+                )
+                names["language"] = language
+            if "known=future" in block:
+                block = block.replace("run.predict(History", "forecaster.predict(History")
+                names["forecaster"], names["future"] = forecaster, future
+            exec(compile(block, f"{page}.md", "exec", dont_inherit=True), names)
+            seen.append(page)
+    assert {"inspect", "export", "series"} <= set(seen)
