@@ -31,14 +31,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schemathesis", default=".fuzz/bin/schemathesis")
     parser.add_argument("--quick", action="store_true", help="few requests, no fuzzing, and no result is written")
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="of each operation; fewer: no result is written")
+    parser.add_argument("--run", choices=RUNS, help="fuzz this one alone, and write no result")
     asked = parser.parse_args()
     text = ""
-    for name in () if asked.quick else RUNS:
+    for name in () if asked.quick else (asked.run,) if asked.run else RUNS:
         with served(OLD_RUNS / name, "--max-tokens", "400") as server:
-            passed = fuzzed(asked.schemathesis, server)
+            passed = fuzzed(asked.schemathesis, server, asked.examples)
         text += (
-            f"- {name}: fuzzed with {EXAMPLES} examples an operation: {'no' if passed else 'AN'} error of the server\n"
+            f"- {name}: fuzzed with {asked.examples} examples an operation: {'no' if passed else 'AN'} error of the "
+            "server\n"
         )
+    if asked.run:
+        print(text)
+        sys.exit("AN error" in text)
     with served(OLD_RUNS / "image") as server:
         send(server, 100 if asked.quick else WARM)
         before = server.memory()
@@ -48,16 +54,17 @@ def main() -> None:
     text += (
         f"- memory: {before / 2**20:.1f} MiB after {WARM:,} requests, {after / 2**20:.1f} after {REQUESTS:,}: {flat}\n"
     )
-    if asked.quick:
+    if asked.quick or asked.examples < EXAMPLES:
         print(text)
     else:
         write_result("serving_endurance", text)
+    sys.exit("AN error" in text or "NOT FLAT" in text)
 
 
-def fuzzed(program: str, server: Served) -> bool:
+def fuzzed(program: str, server: Served, examples: int) -> bool:
     """Whether no answer was an error of the server, nor did the server end."""
     words = [program, "run", f"{server.address}/openapi.json", "--checks", "not_a_server_error"]
-    words += ["--max-examples", str(EXAMPLES), "--seed", "1", "--request-timeout", "90"]
+    words += ["--max-examples", str(examples), "--seed", "1", "--request-timeout", "90"]
     found = subprocess.run(words)
     return found.returncode == 0 and httpx.get(f"{server.address}/health").status_code == 200
 
