@@ -83,7 +83,8 @@ REPLACED = ("--images", "--epochs", "--trials", "--count", "--model.generator-wi
 
 def commands(page: str) -> list[str]:
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    fenced = re.findall(r"^```(?:sh)?\n(.*?)^```", text, flags=re.S | re.M)
+    every = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.S | re.M)
+    fenced = [block for language, block in every if language in ("", "sh")]
     indented = re.findall(r"((?:^    .*\n)+)", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), flags=re.M)
     lines = [line.split("  #")[0].split(" > ")[0].strip() for block in fenced + indented for line in block.splitlines()]
     return [line.removeprefix("lamina ") for line in lines if line.startswith("lamina ")]
@@ -131,7 +132,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
     write_reviews(home / "reviews.tsv", 60)
-    write_book(home / "book.txt", 60)
+    write_book(home / "book.txt", 400)
     days = pd.date_range("2020-01-01", periods=314).strftime("%Y-%m-%d")
     sales = pd.DataFrame({"date": days, "sales": draw.uniform(5, 9, 314), "holiday": np.arange(314) % 30 // 29})
     sales[:300].to_csv(home / "sales.csv", index=False)
