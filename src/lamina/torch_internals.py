@@ -101,9 +101,7 @@ def sample_dirichlet(alpha: Tensor, generator: torch.Generator) -> Tensor:
 
 # ---------------------------------------------------------------- layers
 
-HAS_ONEDNN_LINEAR: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
-    torch.ops.mkldnn, "_linear_pointwise"
-)
+HAS_ONEDNN_LINEAR: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """whether this build of torch has ``onednn_linear``"""
 
 

@@ -79,12 +79,12 @@ def search(seed: int, epochs: int, rate: float) -> Searched:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(weights, epochs, LEAST_RATE)
     found = []
     for _ in range(epochs):
-        shuffled = [half[torch.randperm(len(half), generator=draw)].split(BATCH) for half in halves]  # type: ignore[no-untyped-call]
+        shuffled = [half[torch.randperm(len(half), generator=draw)].split(BATCH) for half in halves]
         for train, validation in zip(*shuffled, strict=True):
             for optimiser, batch in ((alphas, validation), (weights, train)):
                 loss = F.cross_entropy(net(x[batch]), y[batch])
                 net.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
         schedule.step()
         found.append(net.alphas_EO.detach().softmax(1).clone())

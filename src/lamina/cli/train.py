@@ -111,9 +111,15 @@ def parser(name: str | None = None) -> Parser:
         help="also log to tensorboard, wandb or mlflow (an extra each); may be given several times",
     )
     what.add_argument("--print-config", action="store_true", help="print every option as YAML for --config, and stop")
+    title = "recipe" if name else "recipe (a model's own changes some defaults: lamina train MODEL --help)"
+    add_options(parser, name, title)
+    return parser
+
+
+def add_options(parser: Parser, name: str | None, title: str, skip: Sequence[str] = GROUPS) -> None:
+    """The options of recipe and data; of a model ``name`` also its own, its objectives', and its recipe's defaults."""
     if name is None:
-        title = "recipe (a model's own changes some defaults: lamina train MODEL --help)"
-        parser.add_fields(title, fields_of(Recipe, skip=GROUPS))
+        parser.add_fields(title, fields_of(Recipe, skip=skip))
         parser.add_fields("images", fields_of(Augmentation))
     else:
         from lamina.registry import variant
@@ -124,13 +130,12 @@ def parser(name: str | None = None) -> Parser:
         defaults = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
         defaults |= dict.fromkeys(set(DATA_OPTIONS) - {"image_size"}, "derived from the data")
         own = grouped(published(card(name).recipe))
-        parser.add_fields(f"recipe of {name}", fields_of(Recipe, skip=GROUPS, defaults=own))
+        parser.add_fields(f"{title} of {name}", fields_of(Recipe, skip=skip, defaults=own))
         parser.add_fields("images", fields_of(Augmentation, defaults=own.get("augmentation", {})))
         parser.add_fields(f"options of {name}", fields_of(type(config), under="model", defaults=defaults))
         parser.add_fields("objective", objective_fields(card(name)))
     parser.add_fields("reading and dividing the data", fields_of(DataOptions))
     parser.add_common(quiet=True)
-    return parser
 
 
 def command(argv: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -221,8 +221,41 @@ def weighed(batch: Batch, mine: int, size: int, world: int) -> Batch:
     return {**batch, WEIGHT: torch.full((mine,), mine * world / size, dtype=torch.float64)}
 
 
+class InCuts:
+    """What frozen dataclasses have in common whose epochs are one order of samples, cut as ``Cut`` says."""
+
+    batch_size: int
+    whole: bool
+    world: int
+    fixed: int | None
+
+    @property
+    def _length(self) -> int:
+        """Samples in the order of an epoch."""
+        raise NotImplementedError
+
+    @property
+    def _cut(self) -> Cut:
+        return Cut(self._length, self.batch_size, self.whole, self.world, self.fixed)
+
+    @property
+    def per_epoch(self) -> int:
+        return self._cut.count
+
+    def with_batch_size(self, batch_size: int) -> Self:
+        return self._with(batch_size=batch_size, fixed=None)
+
+    def with_count(self, count: int) -> Self:
+        """The same data in so many batches, where that is how they are cut on another number of ranks."""
+        return self._with(fixed=count)
+
+    def _with(self, **fields: int | None) -> Self:
+        changed: Self = replace(cast(Any, self), **fields)
+        return changed
+
+
 @dataclass(frozen=True)
-class Shuffled:
+class Shuffled(InCuts):
     """Training batches, shuffled every epoch, cut as ``Cut`` says.
 
     Example: ``Shuffled(samples, batch_size=32, seed=0).batches(epoch=0)``
@@ -254,19 +287,8 @@ class Shuffled:
             raise UsageError(f"batch size {self.batch_size} is not divisible by {self.world} processes")
 
     @property
-    def _cut(self) -> Cut:
-        return Cut(len(self.samples), self.batch_size, self.whole, self.world, self.fixed)
-
-    @property
-    def per_epoch(self) -> int:
-        return self._cut.count
-
-    def with_batch_size(self, batch_size: int) -> Shuffled:
-        return replace(self, batch_size=batch_size, fixed=None)
-
-    def with_count(self, count: int) -> Shuffled:
-        """The same data in so many batches, where that is how they are cut on another number of ranks."""
-        return replace(self, fixed=count)
+    def _length(self) -> int:
+        return len(self.samples)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))

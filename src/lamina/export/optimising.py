@@ -199,7 +199,7 @@ def _freeze(plain: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
     """The graph of one forward pass, with the weights as constants."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(plain, x, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(plain, x, check_trace=False)
         return _as_function(torch.jit.freeze(traced.eval()))
 
 
@@ -207,7 +207,7 @@ def _freeze_for_onednn(plain: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor
     """The same, with convolutions and the operations after them in oneDNN's memory layout."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(plain, x, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(plain, x, check_trace=False)
         return _as_function(torch.jit.optimize_for_inference(traced.eval()))
 
 

@@ -155,7 +155,7 @@ class Event:
     """of what was written, without the batch"""
 
 
-class ForwardTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves this class untyped
+class ForwardTrace(TorchDispatchMode):
     """Follows one forward pass of ``twin``: the output and the operations of each module; with ``record`` also which
     tensors each operation read and wrote (``events``)."""
 

@@ -93,7 +93,7 @@ class MultiHeadAttention(nn.Module):
     def _heads(self, projected: Tensor) -> list[Tensor]:
         """Split into heads: (B, T, n C) -> n tensors (B, H, T, D)."""
         parts = projected.shape[-1] // self.width
-        split = projected.unflatten(-1, (parts, self.heads, self.width // self.heads))  # type: ignore[no-untyped-call]
+        split = projected.unflatten(-1, (parts, self.heads, self.width // self.heads))
         return [part.transpose(1, 2) for part in split.unbind(2)]
 
     def extra_repr(self) -> str:

@@ -84,7 +84,7 @@ def draw(paint: Callable[[Figure], None], alt: str, width: int = 380, height: in
     sheet = io.BytesIO()
     with _painted(paint, width, height, _SETTINGS) as figure:
         figure.patch.set_alpha(0)
-        FigureCanvasSVG(figure).print_svg(sheet, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+        FigureCanvasSVG(figure).print_svg(sheet, metadata={"Date": None, "Creator": None})
     return Markup(_inline(sheet.getvalue(), alt))
 
 
@@ -99,7 +99,7 @@ def draw_png(paint: Callable[[Figure], None], width: int = 380, height: int = 25
     settings = {name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in _SETTINGS.items()}
     with _painted(paint, width, height, settings | {"axes.prop_cycle": _cycle(LIGHT_SERIES)}) as figure:
         figure.set_dpi(144)
-        FigureCanvasAgg(figure).print_png(sheet, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        FigureCanvasAgg(figure).print_png(sheet, metadata={"Software": None})
     return sheet.getvalue()
 
 

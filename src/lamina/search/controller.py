@@ -50,5 +50,5 @@ class LSTMPolicy(nn.Module):
         gain = advantage * torch.stack([log[cell] for log, cell in made]).sum()
         gain = gain - self.entropy * torch.stack([(log.exp() * log).sum() for log, _ in made]).sum()
         self.optimiser.zero_grad()
-        (-gain).backward()  # type: ignore[no-untyped-call]
+        (-gain).backward()
         self.optimiser.step()

@@ -107,7 +107,7 @@ class _Optimisation:
             if step < options.steps:
                 if adam:
                     optimiser.zero_grad()
-                    total.backward()  # type: ignore[no-untyped-call]
+                    total.backward()
                     optimiser.step()
                 else:
                     optimiser.step(lambda: self.backward(x_BCHW))
@@ -130,5 +130,5 @@ class _Optimisation:
     def backward(self, x_BCHW: Tensor) -> Tensor:
         x_BCHW.grad = None
         total, _ = self.losses(x_BCHW, 0)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total

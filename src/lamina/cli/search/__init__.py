@@ -14,12 +14,9 @@ from lamina.cli.fields import fields_of, given
 from lamina.cli.output import as_json, clean, note, number, table
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import RUNS, add_runs, expect_model, model_named
-from lamina.cli.train import GROUPS, objective_fields
+from lamina.cli.train import GROUPS, add_options
 from lamina.data.catalogue import expect_known
-from lamina.data.options import DataOptions
 from lamina.errors import UsageError, nearest
-from lamina.options.recipe import Augmentation, Recipe, grouped
-from lamina.registry import card
 from lamina.search.options import SearchOptions
 
 if TYPE_CHECKING:
@@ -87,24 +84,7 @@ def parser(name: str | None = None) -> Parser:
     parser.add_fields("strategy", [*fields_of(_Named, under="strategy"), *strategy_fields()])
     parser.add_fields("search", fields_of(SearchOptions))
     skip = (*GROUPS, "workers", "strategy")  # --workers and --strategy are the search's
-    if name is None:
-        parser.add_fields("recipe of every trial", fields_of(Recipe, skip=skip))
-        parser.add_fields("images", fields_of(Augmentation))
-    else:
-        from lamina.registry import variant
-        from lamina.runs.build import DATA_OPTIONS
-        from lamina.runs.config import published
-
-        config = variant(name).config
-        defaults = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-        defaults |= dict.fromkeys(set(DATA_OPTIONS) - {"image_size"}, "derived from the data")
-        own = grouped(published(card(name).recipe))
-        parser.add_fields(f"recipe of every trial of {name}", fields_of(Recipe, skip=skip, defaults=own))
-        parser.add_fields("images", fields_of(Augmentation, defaults=own.get("augmentation", {})))
-        parser.add_fields(f"options of {name}", fields_of(type(config), under="model", defaults=defaults))
-        parser.add_fields("objective", objective_fields(card(name)))
-    parser.add_fields("reading and dividing the data", fields_of(DataOptions))
-    parser.add_common(quiet=True)
+    add_options(parser, name, "recipe of every trial", skip)
     return parser
 
 

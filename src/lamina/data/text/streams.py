@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lamina.data.streams import IGNORED, Batch, Cut, InMemory, share_of, weighed
+from lamina.data.streams import IGNORED, Batch, InCuts, InMemory, share_of, weighed
 from lamina.errors import UsageError
 from lamina.randomness import derive
 
@@ -144,7 +144,7 @@ class Contiguous:
 
 
 @dataclass(frozen=True)
-class Windows:
+class Windows(InCuts):
     """Shuffled training windows of running text, with another offset each epoch: {"tokens" (B, T), "target" (B, T)}.
 
     Cut into batches as ``data.streams.Cut`` says.
@@ -166,50 +166,35 @@ class Windows:
 
     def __post_init__(self) -> None:
         _expect_shares(self.batch_size, self.world)
-        if self._count < 1:
+        if self._length < 1:
             raise UsageError(
                 f"the training text has {len(self.tokens_N)} tokens, fewer than a window of {self.window} and its "
                 f"target; use a --window of {max(1, len(self.tokens_N) - 1)} or less"
             )
         if self.per_epoch < 1:
             raise UsageError(
-                f"batch size {self.batch_size} is larger than the training data ({self._count} windows of "
-                f"{self.window} tokens); use --batch-size {self._count} or less"
+                f"batch size {self.batch_size} is larger than the training data ({self._length} windows of "
+                f"{self.window} tokens); use --batch-size {self._length} or less"
             )
 
     @property
-    def _count(self) -> int:
+    def _length(self) -> int:
         """Windows in an epoch, for any offset; at least one if the text has room for one."""
         predicted = len(self.tokens_N) - 1
         return max((predicted - self.window + 1) // self.window, min(1, predicted // self.window))
 
-    @property
-    def _cut(self) -> Cut:
-        return Cut(self._count, self.batch_size, self.whole, self.world, self.fixed)
-
-    @property
-    def per_epoch(self) -> int:
-        return self._cut.count
-
-    def with_batch_size(self, batch_size: int) -> Windows:
-        return replace(self, batch_size=batch_size, fixed=None)
-
-    def with_count(self, count: int) -> Windows:
-        """As ``data.streams.Shuffled.with_count``."""
-        return replace(self, fixed=count)
-
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        spare = len(self.tokens_N) - 1 - self._count * self.window
+        spare = len(self.tokens_N) - 1 - self._length * self.window
         first = derive(self.seed, "window", epoch) % (min(spare, self.window - 1) + 1)
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
-        begins = first + self.window * torch.randperm(self._count, generator=generator)
+        begins = first + self.window * torch.randperm(self._length, generator=generator)
         for block in self._cut.blocks(begins)[start:]:
             mine = block[share_of(len(block), self.rank, self.world)]
             yield weighed(_window(self.tokens_N, mine, self.window), len(mine), len(block), self.world)
 
 
 @dataclass(frozen=True)
-class ByLength:
+class ByLength(InCuts):
     """Training batches of texts or pairs of similar length, to reduce padding; see ``Ragged.take``.
 
     The samples of a hundred batches at a time are sorted by length and divided, as ``data.streams.Cut`` says; the order
@@ -249,19 +234,8 @@ class ByLength:
         return torch.nonzero((self._lengths <= most).all(1))[:, 0]
 
     @property
-    def _cut(self) -> Cut:
-        return Cut(len(self._kept), self.batch_size, self.whole, self.world, self.fixed)
-
-    @property
-    def per_epoch(self) -> int:
-        return self._cut.count
-
-    def with_batch_size(self, batch_size: int) -> ByLength:
-        return replace(self, batch_size=batch_size, fixed=None)
-
-    def with_count(self, count: int) -> ByLength:
-        """As ``data.streams.Shuffled.with_count``."""
-        return replace(self, fixed=count)
+    def _length(self) -> int:
+        return len(self._kept)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))

@@ -44,7 +44,7 @@ def best_value(p_K: Tensor, q_K: Tensor, rounds: int) -> float:
         torch.autograd.backward(value)
         return value
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     return -loss().item()
 
 

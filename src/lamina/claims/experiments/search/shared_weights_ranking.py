@@ -80,10 +80,10 @@ def measure(settings: SharedSettings, seed: int) -> Measurement:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs * (len(y) // settings.batch))
     pool = list(choices.values())
     for _ in range(settings.epochs):
-        for batch in torch.randperm(len(y), generator=draws).split(settings.batch):  # type: ignore[no-untyped-call]
+        for batch in torch.randperm(len(y), generator=draws).split(settings.batch):
             choice = pool[int(torch.randint(len(pool), (), generator=draws))]
             optimiser.zero_grad()
-            F.cross_entropy(net(x[batch], choice), y[batch]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(net(x[batch], choice), y[batch]).backward()
             optimiser.step()
             schedule.step()
     with torch.no_grad():  # in training mode: the statistics of the digits that are judged
