@@ -430,7 +430,7 @@ def _expect_same(folder: Path, kept: Definition, given: Definition) -> None:
     before, now = kept.identity, given.identity
     for key, value in now.items():
         if before[key] != value:
-            raise UsageError(f"{folder} is another search: its {key}: {shortly(before[key])}, not {shortly(value)}")
+            raise UsageError(f"{folder} is a search of another {key}: {shortly(before[key])}, not {shortly(value)}")
     if kept.storage != given.storage:
         raise UsageError(f"{folder} keeps its trials in {kept.storage}, not in {given.storage}")
 
