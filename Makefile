@@ -198,4 +198,4 @@ claims: $(VENV)/.ready
 	$(VENV)/bin/python -c "from pathlib import Path; from lamina.claims.running import write_verdicts; write_verdicts(Path('results/claims'))"
 
 clean:
-	rm -rf $(VENV) .peers .studio .fuzz build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) .peers .studio .fuzz .schemathesis build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
