@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,16 @@ from sklearn.datasets import load_digits
 
 import lamina
 from lamina.cli.main import main
-from sample_texts import write_book, write_reviews
+from sample_texts import write_reviews
 
 DOCS = Path(__file__).parents[2] / "docs"
+OLD_RUNS = Path(__file__).parents[1] / "runs" / "old_runs"
 ELSEWHERE = {"index", "getting_started", "data", "claims", "conformance", "parity", "architecture"}
 """run by another test, or written by a command"""
 PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in ELSEWHERE)
 STYLED = "--model.base 16 --model.widest 4 --model.latent 4 --model.style 4 --model.mapping-layers 2 --model.group 2"
 SMALL = {
     "train dcgan-28": "--steps 1 --batch-size 8 --model.generator-widths 8,4 --model.discriminator-widths 4,8",
-    "train wgan-gp": "--steps 1 --batch-size 8 --model.generator-widths 8,4,4 --model.discriminator-widths 4,4,8",
     "train gan-toy": "--steps 2 --limit 200",
     "train dcgan-16": "--steps 1 --batch-size 20 --limit 60",
     "generate gan-toy": "--count 20",
@@ -47,6 +48,8 @@ SMALL = {
 FILE, RUN, HUB = "needs a published file of weights", "stands for a run of the reader's", "needs a hub"
 SEARCH = "a search of hours: tests/runs/test_architecture_search_runs.py"
 NOT_RUN = {
+    "train wgan-gp": "a second of CPU and more: tests/runs/adversarial",
+    "inspect dcgan-28-mnist": "tests/runs/adversarial/test_adversarial_inspection.py",
     "evaluate dcgan": "judges thousands of samples: tests/runs/adversarial/test_sample_metric_runs.py",
     "train dcgan-28 --data mnist/ --metric-network": "tests/runs/adversarial/test_sample_metric_runs.py",
     "train darts-supernet": SEARCH,
@@ -54,8 +57,11 @@ NOT_RUN = {
     "inspect runs/search": SEARCH,
     "train --config runs/search/architecture.yaml": SEARCH,
     "export resnet50 --to torch --weights": FILE,
-    "export runs/lenet5-digits --to openvino --int8": "5 s: tests/export/test_int8.py",
-    "export runs/lenet5-digits --to onnx --int8": "5 s: tests/export/test_int8.py",
+    "export runs/lenet5-digits --to openvino": "seconds: tests/export/test_export_verb.py, test_int8.py",
+    "export runs/lenet5-digits --to onnx --int8": "seconds: tests/export/test_int8.py",
+    "export runs/lenet5-digits --to onnx --with-preprocessing": "seconds: tests/export/test_exported_pictures.py",
+    "predict digits.xml": "needs the file of a command that is not run",
+    "predict runs/lenet5-digits photo.png --engine openvino": "seconds: tests/export/test_exported_files.py",
     "generate runs/transformer-lm-book": "tests/export/test_exported_state.py",
     "export runs/transformer-lm-book": "tests/export/test_exported_state.py",
     "predict runs/transformer-small-dates": "tests/export/test_exported_state.py",
@@ -132,7 +138,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
     write_reviews(home / "reviews.tsv", 60)
-    write_book(home / "book.txt", 400)
     days = pd.date_range("2020-01-01", periods=314).strftime("%Y-%m-%d")
     sales = pd.DataFrame({"date": days, "sales": draw.uniform(5, 9, 314), "holiday": np.arange(314) % 30 // 29})
     sales[:300].to_csv(home / "sales.csv", index=False)
@@ -153,12 +158,10 @@ def runs(home: Path) -> Path:
     lamina.train("lenet5", data="digits", limit=80, name="lenet5-digits", **given)
     lamina.train("vae", data="digits", limit=80, name="vae-mnist", **given)
     small = {"hidden_size": 8, "embedding_dim": 8}
-    reviews, book = str(home / "reviews.tsv"), str(home / "book.txt")
+    reviews = str(home / "reviews.tsv")
     lamina.train("lstm-classifier", data=reviews, name="lstm-classifier-sst2", model_options=small, **given)
-    lamina.train("lstm-lm-small", data=book, name="lstm-lm-small-book", model_options=small, **given)
-    lamina.train(
-        "seq2seq-attention", data="dates", limit=200, name="seq2seq-attention-dates", model_options=small, **given
-    )
+    shutil.copytree(OLD_RUNS / "text", home / "runs" / "lstm-lm-small-book")
+    shutil.copytree(OLD_RUNS / "pairs", home / "runs" / "seq2seq-attention-dates")
     return home / "runs"
 
 
@@ -191,6 +194,7 @@ def test_the_snippets_of_the_pages_run(home: Path, runs: Path, monkeypatch: pyte
                          report=False, name="other")  # fmt: skip
     lenet, reader = lamina.create_model("lenet5"), lamina.open_run("runs/seq2seq-attention-dates").model
     language = lamina.open_run("runs/lstm-lm-small-book").model
+    attends = lamina.create_model("transformer-lm", vocab_size=40, layers=1, width=16, context=16)
     x_BCHW, tokens_BT = torch.rand(2, 1, 32, 32), torch.randint(4, 9, (2, 5))
     known: dict[str, dict[str, Any]] = {
         "inspect": {"model": lenet, "x_BCHW": x_BCHW, "tokens_BT": tokens_BT, "source_BS": tokens_BT},
@@ -204,12 +208,10 @@ def test_the_snippets_of_the_pages_run(home: Path, runs: Path, monkeypatch: pyte
             if page in SNIPPETS_NOT_RUN:
                 continue
             names = {"lamina": lamina, "torch": torch, **known[page]}
-            if "alignments(" in block:
-                names["model"], names["tokens_T"] = reader, tokens_BT[0]
-                block = block.replace("text_surprisal(model", "text_surprisal(language").replace(
-                    "gate_traces(model, tokens_BT)", "gate_traces(language, tokens_BT)"
-                )
-                names["language"] = language
+            if "alignments(" in block:  # of several kinds of model
+                names |= {"model": attends, "reader": reader, "language": language, "tokens_T": tokens_BT[0]}
+                block = block.replace("alignments(model", "alignments(reader")
+                block = re.sub(r"(gate_traces|gradient_by_lag|text_surprisal)\(model", r"\1(language", block)
             if "known=future" in block:
                 block = block.replace("run.predict(History", "forecaster.predict(History")
                 names["forecaster"], names["future"] = forecaster, future
