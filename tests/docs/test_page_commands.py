@@ -34,12 +34,12 @@ SMALL = {
     "train gan-toy": "--steps 2 --limit 200",
     "train dcgan-16": "--steps 1 --batch-size 20 --limit 60",
     "generate gan-toy": "--count 20",
-    "search lenet5": "--trials 2 --limit 60 --epochs 1",
+    "search lenet5": "--trials 2 --limit 200 --epochs 1",
     "search retrain": "--epochs 1",
     "train gru-forecaster": "--epochs 1 --batch-size 64",
     "train mlp-forecaster": "--epochs 1",
     "train autoencoder-lstm": "--epochs 1 --batch-size 64",
-    "train stylegan-32": f"--images 16 --batch-size 4 --limit 40 {STYLED}",
+    "train stylegan-32": f"--images 16 --objective.batch-sizes 4 --limit 40 {STYLED}",
     "train stylegan2-32": f"--steps 1 --batch-size 4 --model.image-size 16 {STYLED}",
     "train cyclegan": "--steps 1 --batch-size 2 --model.image-size 32 --model.width 2 --model.blocks 1"
     " --model.discriminator-width 2",
@@ -190,7 +190,7 @@ def test_the_snippets_of_the_pages_run(home: Path, runs: Path, monkeypatch: pyte
     frame, future = pd.read_csv("sales.csv"), pd.read_csv("future.csv")
     forecaster = lamina.train("dlinear", data=frame, time="date", target="sales", known=("holiday",), horizon=14,
                               context=28, epochs=1, report=False, name="plain")  # fmt: skip
-    plain = lamina.train("dlinear", data=frame[["date", "sales"]], time="date", horizon=14, context=28, epochs=1,
+    plain = lamina.train("dlinear", data=frame[["date", "sales"]], time="date", horizon=3, context=28, epochs=1,
                          report=False, name="other")  # fmt: skip
     lenet, reader = lamina.create_model("lenet5"), lamina.open_run("runs/seq2seq-attention-dates").model
     language = lamina.open_run("runs/lstm-lm-small-book").model
