@@ -39,7 +39,7 @@ SMALL = {
     "train gru-forecaster": "--epochs 1 --batch-size 64",
     "train mlp-forecaster": "--epochs 1",
     "train autoencoder-lstm": "--epochs 1 --batch-size 64",
-    "train stylegan-32": f"--images 16 --objective.batch-sizes 4 --limit 40 {STYLED}",
+    "train stylegan-32": f"--images 16 --objective.start 16 --objective.batch-sizes 4 --limit 40 {STYLED}",
     "train stylegan2-32": f"--steps 1 --batch-size 4 --model.image-size 16 {STYLED}",
     "train cyclegan": "--steps 1 --batch-size 2 --model.image-size 32 --model.width 2 --model.blocks 1"
     " --model.discriminator-width 2",
@@ -83,8 +83,10 @@ NOT_RUN = {
 }
 """the beginning of a command, and why it is not run here"""
 SNIPPETS_NOT_RUN = {"weights": FILE, "search": "a search of 20 trainings: tests/search"}
-REPLACED = ("--images", "--epochs", "--trials", "--count", "--model.generator-widths", "--model.discriminator-widths",
-            "--model.image-size")  # fmt: skip
+REPLACED = (
+    "--images", "--objective.start", "--epochs", "--trials", "--count", "--model.generator-widths",
+    "--model.discriminator-widths", "--model.image-size",
+)  # fmt: skip
 
 
 def commands(page: str) -> list[str]:
@@ -199,7 +201,7 @@ def test_the_snippets_of_the_pages_run(home: Path, runs: Path, monkeypatch: pyte
     known: dict[str, dict[str, Any]] = {
         "inspect": {"model": lenet, "x_BCHW": x_BCHW, "tokens_BT": tokens_BT, "source_BS": tokens_BT},
         "export": {"model": lenet.eval(), "images": x_BCHW},
-        "series": {"run": plain, "frame": frame[["date", "sales"]], "future": future},
+        "series": {"run": plain, "frame": frame, "future": future},
     }
     seen = []
     for page in PAGES:

@@ -32,6 +32,7 @@ footer { display: none !important; }
 .gone { position: absolute !important; left: -100rem; visibility: hidden; }
 .ask { align-items: end; }
 .rows { overflow: auto; max-width: 100%; max-height: 26rem; }
+.rows :is(table, thead, tbody, tr) { border: none !important; }
 .rows table { border-collapse: collapse; border: none !important; font-size: 0.9rem; }
 .rows th, .rows td { padding: 0.3rem 0.8rem !important; font-variant-numeric: tabular-nums;
   border: none !important; border-bottom: 1px solid var(--border-color-primary) !important; }
