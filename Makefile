@@ -12,6 +12,7 @@ help:
 	@echo "make test         the test suite"
 	@echo "make docs         the documentation site, in build/site; open it with python -m http.server -d build/site"
 	@echo "make check        ruff, mypy, import-linter"
+	@echo "make format       ruff, with what it mends itself"
 	@echo "make index        rewrite the torch-free index of the cards"
 	@echo "make parity       our models against torchvision's, timm's, transformers', the same weights in both; writes docs/parity.md"
 	@echo "make conformance  every check on every architecture, ONNX and the inductor among them"

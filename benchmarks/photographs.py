@@ -69,8 +69,8 @@ def main() -> None:
         files = files[:: max(1, len(files) // SHOWN)]
         found = {}
         for engine in ("torch", "onnxruntime", "openvino"):
-            said = json.loads(lamina("predict", str(run), *files, "--engine", engine, "--json"))
-            found[engine] = [row["class"] for row in said]
+            rows = json.loads(lamina("predict", str(run), *files, "--engine", engine, "--json"))
+            found[engine] = [row["class"] for row in rows]
         truth = [Path(file).parent.name for file in files]
     same = {
         engine: sum(a == b for a, b in zip(classes, found["torch"], strict=True)) for engine, classes in found.items()

@@ -127,16 +127,16 @@ def cut(folder: Path) -> dict[str, Any]:
     start = time.monotonic()
     statuses = ended(started, TIMEOUT + GRACE)
     seconds = time.monotonic() - start
-    said = [re.findall(r"^lamina: .*$", (folder / f"cut-{node}.log").read_text(), re.M) for node in (0, 1)]
-    named = all(len(one) == 1 for one in said) and all(
-        f"rank {1 - node} on {NAMES[1 - node]}" in one[0] for node, one in enumerate(said)
+    shown = [re.findall(r"^lamina: .*$", (folder / f"cut-{node}.log").read_text(), re.M) for node in (0, 1)]
+    named = all(len(one) == 1 for one in shown) and all(
+        f"rank {1 - node} on {NAMES[1 - node]}" in one[0] for node, one in enumerate(shown)
     )
     run("ip", "-n", NAMES[1], "link", "set", ENDS[1], "up")
     step = weights(folder / "cut" / "c")[0]
     steps = step + 10
     resumed = ended(agents(folder, "resumed", ["--resume", *common, "--quiet", "--steps", str(steps)]), 300)
     return {
-        "statuses": statuses, "seconds": round(seconds, 1), "lines": said, "named": named,
+        "statuses": statuses, "seconds": round(seconds, 1), "lines": shown, "named": named,
         "step": step, "resumed": resumed,
         "apart": apart(folder / "cut" / "c", alone(folder, "lenet5", steps)),
     }  # fmt: skip
@@ -161,8 +161,8 @@ def main() -> int:
         far = found["apart"]
         held = held and found["named"] and found["resumed"] == [0, 0] and far <= NEAR and 0 not in found["statuses"]
         lines.append(f"- link down after a checkpoint, --timeout {TIMEOUT}: both ended after {found['seconds']} s")
-        for node, said in enumerate(found["lines"]):
-            lines += [f"  - {NAMES[node]}: `{text}`".replace(str(folder), "...") for text in said]
+        for node, texts in enumerate(found["lines"]):
+            lines += [f"  - {NAMES[node]}: `{text}`".replace(str(folder), "...") for text in texts]
         lines.append(f"- link up, --resume from step {found['step']}: {far:.1e} from one process")
         print(json.dumps(found, indent=1))
     lines.append(f"\nBars {'hold' if held else 'are NOT reached'}.")

@@ -164,6 +164,15 @@ def test_an_interrupt_is_one_line(lamina: Lamina, monkeypatch: pytest.MonkeyPatc
     assert lamina("models") == (130, "", "lamina: interrupted\n")
 
 
+def test_what_is_predicted_is_not_taken_for_a_misspelt_run(lamina: Lamina, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "a.png").touch()
+    for words in (("photos", "--to", "B"), ("a.png", "--crops", "10"), ("photos",)):
+        status, out, err = lamina("predict", "none", *words)
+        assert (status, out) == (2, "")
+        assert err.startswith("lamina: no such run: runs/none")
+
+
 def test_a_run_in_the_place_of_a_model_or_the_other_way_round(lamina: Lamina, tmp_path: Path) -> None:
     """Resumed where --resume stands beside it; else one line with the command that helps."""
     for name in ("mlp-iris", "a"):

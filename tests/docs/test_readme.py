@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.datasets import load_digits
 
 import lamina
 from lamina.cli.main import main
+from lamina.tasks.table import TASKS
 from sample_texts import write_reviews
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -38,6 +40,14 @@ def test_the_python_runs(folder: Path) -> None:
     run = names["run"]
     assert isinstance(run, lamina.Run)
     assert run.path == Path("runs/lenet5-digits")
+
+
+def test_every_task_and_every_extra_is_named() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [f"`{name}`" for name in project["optional-dependencies"] if name != "dev"]
+    assert [name for name in extras if name not in README] == []
+    listed = README.split("## Tasks and objectives")[1].split("`--objective`")[0]
+    assert [name for name in TASKS.own if name not in listed] == []
 
 
 def test_the_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

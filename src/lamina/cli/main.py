@@ -24,7 +24,7 @@ VERBS = {
     "compare": "a leaderboard of models on one data set",
     "evaluate": "the metrics of a run, or of published weights",
     "predict": "predictions of a run for files, rows or texts",
-    "generate": "continue a text with a language model",
+    "generate": "texts, pictures or rows that a run generates",
     "style": "a picture in the style of another, or of a run",
     "embed": "the inputs of a run's output layer, as features",
     "export": "a run or a model as ONNX, OpenVINO or torch.export",

@@ -13,8 +13,12 @@ from lamina.cli.fields import Field, fields_of
 from lamina.cli.parser import Parser, dashed
 from lamina.cli.run_argument import RUNS
 from lamina.errors import UsageError
-from lamina.runs.folders import task_of
+from lamina.export.formats import ENGINES
+from lamina.runs.folders import may_be_run, task_of
 from lamina.tasks.verbs import VERBS
+
+EXPORTED = {suffix for suffixes in ENGINES.values() for suffix in suffixes}
+"""the suffixes of exported files"""
 
 
 class Find(Protocol):
@@ -57,11 +61,14 @@ def read(verb: str, build: Build, argv: Sequence[str], find: Find, of_file: str 
 def _first_run(words: Sequence[str], runs: str, find: Find) -> tuple[str, Path | None]:
     """The first word that names a run: before it may stand what an option of another package takes, ``--top 3 RUN``.
 
-    Raises UsageError of the first word where none does.
+    Raises UsageError of the first word where none does: what stands after a misspelt run, a folder of pictures or a
+    picture, is not taken for one.
     """
-    for word in words:
+    for place, word in enumerate(words):
         with contextlib.suppress(UsageError):
-            return word, find(word, runs)
+            path = find(word, runs)
+            if not place or (Path(word).suffix in EXPORTED if path is None else may_be_run(path)):
+                return word, path
     return words[0], find(words[0], runs)
 
 

@@ -111,16 +111,16 @@ class Processes:
                 raise error
             return
         mine = None if error is None else _outcome(error)
-        said = self.gather({"error": mine, "facts": dict(facts)})
-        failed = {rank: one["error"] for rank, one in enumerate(said) if one["error"] is not None}
+        gathered = self.gather({"error": mine, "facts": dict(facts)})
+        failed = {rank: one["error"] for rank, one in enumerate(gathered) if one["error"] is not None}
         if failed:
             first, (what, code) = next(iter(failed.items()))
             same = len(failed) == self.world and all(one == failed[first] for one in failed.values())
             if error is not None and (same or (first == self.rank and not isinstance(error, LaminaError))):
                 raise self._shared(error)
             raise self._shared(_error(what if same else f"{self.name(first)}: {what}", code))
-        for rank, one in enumerate(said):
-            for key, value in said[0]["facts"].items():
+        for rank, one in enumerate(gathered):
+            for key, value in gathered[0]["facts"].items():
                 if one["facts"].get(key) != value:
                     text = f"{self.name(rank)} has {key} {one['facts'].get(key)}, {self.name(0)} has {value}: "
                     raise self._shared(UsageError(f"{text}all processes of a training must have the same"))
