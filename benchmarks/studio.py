@@ -48,7 +48,7 @@ def main() -> None:
     asked = parser.parse_args()
     SHOTS.mkdir(parents=True, exist_ok=True)
     record = SHOTS / "found.json"
-    commit = subprocess.run(["git", "rev-parse", "HEAD:src"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(["git", "rev-parse", "HEAD:src/lamina/studio"], capture_output=True, text=True).stdout.strip()
     found = json.loads(record.read_text()) if record.is_file() else {}
     found = found if found.get("src") == commit else {"src": commit}
     with tempfile.TemporaryDirectory() as folder:
