@@ -6,8 +6,8 @@ moves its curve, is found again by a browser that left, stops and goes on; runs 
 request to another host, no file opened by a traversal or a forged call, no control without a name, no page wider than
 its window at 1280 and at 390 pixels. Screenshots are in ``build/studio``.
 
-``python -m benchmarks.studio draw train`` does some parts. What each part found is kept with the commit in
-``build/studio/found.json``; the result is written once all parts were done at one commit.
+``python -m benchmarks.studio draw train`` does some parts. What each part found is kept in ``build/studio/found.json``
+for one state of the studio's sources: what was done is not done again, and the result is written once all parts were.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def main() -> None:
     asked = parser.parse_args()
     SHOTS.mkdir(parents=True, exist_ok=True)
     record = SHOTS / "found.json"
-    commit = subprocess.run(["git", "rev-parse", "HEAD:src/lamina/studio"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD:src/lamina/studio"], capture_output=True, text=True
+    ).stdout.strip()
     found = json.loads(record.read_text()) if record.is_file() else {}
     found = found if found.get("src") == commit else {"src": commit}
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +65,7 @@ def main() -> None:
             while not text.endswith("}\n"):
                 text += studio.stdout.readline() or sys.exit("the studio did not start")
             script = ["node", SCRIPT.name, json.loads(text)["at"], digits.path.name, sampler.path.name]
-            for part in asked.parts or PARTS:
+            for part in asked.parts or [part for part in PARTS if part not in found]:
                 found[part] = _part(part, script)
                 record.write_text(json.dumps(found, indent=1))
         finally:
