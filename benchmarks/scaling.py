@@ -28,6 +28,7 @@ from lamina.data.text.streams import Windows
 from lamina.options.recipe import Recipe
 from lamina.tasks.classification import Classification
 from lamina.tasks.language_modelling import LanguageModelling
+from lamina.training.allocation import freed_memory_kept
 from lamina.training.engine import Engine
 from lamina.training.events import StepDone
 from lamina.training.launching import disband, launched, with_launcher
@@ -76,15 +77,16 @@ def child(case: str, out: str) -> None:
     engine = Engine(fabric, task, {"model": model}, recipe)
     events = (event for event in fit(engine, stream) if isinstance(event, StepDone))
     found: dict[str, list[float]] = {"exchange": [], "none": []}
-    for block in range(BLOCKS + 1):
-        for kind in ("exchange", "none") if fabric.world_size > 1 else ("exchange",):
-            with fabric.no_backward_sync(engine.models["model"], enabled=kind == "none"):
-                next(events)
-                start = time.perf_counter()
-                for _ in range(STEPS):
+    with freed_memory_kept(fabric.device):  # as in lamina.train
+        for block in range(BLOCKS + 1):
+            for kind in ("exchange", "none") if fabric.world_size > 1 else ("exchange",):
+                with fabric.no_backward_sync(engine.models["model"], enabled=kind == "none"):
                     next(events)
-                if block:
-                    found[kind].append((time.perf_counter() - start) / STEPS)
+                    start = time.perf_counter()
+                    for _ in range(STEPS):
+                        next(events)
+                    if block:
+                        found[kind].append((time.perf_counter() - start) / STEPS)
     numbers = {kind: statistics.median(times) for kind, times in found.items() if times}
     if fabric.is_global_zero:
         gradient = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)

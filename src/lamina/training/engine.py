@@ -70,7 +70,7 @@ class Engine:
         if fabric.world_size > 1 and not self.divided:
             buffers = {"broadcast_buffers": False} if own_buffers else {}
             unused = {"find_unused_parameters": True} if task.find_unused_parameters else {}
-            set_ddp_options(fabric, **buffers, **unused)
+            set_ddp_options(fabric, gradient_as_bucket_view=True, **buffers, **unused)  # no copy of the gradients
         self.models: dict[str, nn.Module] = {}
         self.optimisers: dict[str, Any] = {}
         self._frozen_modules = freeze(self.raw, recipe.freeze) if recipe.freeze else []
