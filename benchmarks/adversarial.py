@@ -18,9 +18,6 @@ import torch
 
 import lamina
 from benchmarks.laboratory import Laboratory, Row, Values, main
-from lamina.claims.experiments.generative import modes_on_the_ring
-from lamina.claims.experiments.generative.modes_on_the_ring import RingSettings
-from lamina.claims.running import as_plain
 from lamina.tasks.sample_metrics.scores import SURE, WITHIN, recognised
 
 SEEDS = (0, 1, 2)
@@ -127,32 +124,6 @@ def digits(laboratory: Laboratory) -> Iterator[Row]:
         yield Row(what, text, f">= {bar}, every class >= {RAREST:.0%}, 5 CPU minutes", reached)
 
 
-def ring(laboratory: Laboratory) -> Iterator[Row]:
-    """The whole table of losses and nets on the ring, by the experiment of the claim modes-on-the-ring."""
-    settings, found = RingSettings(), []
-    for seed in settings.seeds:
-
-        def measure(seed: int = seed) -> Values:
-            measured = modes_on_the_ring.measure(settings, seed)
-            assert laboratory.directory is not None
-            np.savez(laboratory.directory / f"ring-{seed}.npz", **measured.arrays)  # type: ignore[arg-type]
-            return measured.numbers
-
-        found.append(laboratory.measured(f"ring/{seed}", {**as_plain(settings), "seed": seed}, measure))
-    bars = {
-        "slow": ("<= 2", lambda n: n <= 2),
-        "small": ("<= 2", lambda n: n <= 2),
-        "penalty": (">= 7", lambda n: n >= 7),
-    }
-    for row, key in zip(modes_on_the_ring.ROWS, modes_on_the_ring.KEYS, strict=True):
-        modes = [one[f"modes_{key}"] for one in found]
-        good = ", ".join(f"{one[f'good_{key}']:.2f}" for one in found)
-        bar, clears = bars.get(key, ("-", None))
-        text = f"{', '.join(f'{n:.0f}' for n in modes)}; within {WITHIN} of a centre {good}"
-        what = f"ring of eight Gaussians, {row}, seeds {settings.seeds[0]} to {settings.seeds[-1]}: modes covered"
-        yield Row(what, text, bar, None if clears is None else all(map(clears, modes)))
-
-
 def mixed(laboratory: Laboratory) -> Iterator[Row]:
     """A gradient penalty under bfloat16, to the end."""
 
@@ -191,7 +162,6 @@ def nearest(pictures: list[Any], training: list[Any]) -> float:
 EXPERIMENTS: dict[str, Callable[[Laboratory], Iterator[Row]]] = {
     "toys": toys,
     "digits": digits,
-    "ring": ring,
     "mixed": mixed,
 }
 

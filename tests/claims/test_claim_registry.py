@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "claims"
 SLOW = {
     "free-running",
+    "modes-on-the-ring",
     "random-in-darts-space",
     "darts-collapses-to-skips",
     "reversible-normalisation",

@@ -71,6 +71,7 @@ GROUPS = {
         "critic-constraints",
         "one-of-many-discriminators",
         "batch-norm-pictures",
+        "modes-on-the-ring",
         "fade-ends",
         "style-mixing",
         "demodulated-variance",
