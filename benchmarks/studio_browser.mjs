@@ -115,8 +115,8 @@ const parts = {
     const at = (x, y) => [box.x + box.width * x, box.y + box.height * y];
     await page.mouse.move(...at(0.3, 0.25));
     await page.mouse.down();
-    for (let i = 0; i <= 20; i++) await page.mouse.move(...at(0.3 + 0.02 * i, 0.25));
-    for (let i = 0; i <= 20; i++) await page.mouse.move(...at(0.7 - 0.011 * i, 0.25 + 0.026 * i));
+    for (let i = 0; i <= 5; i++) await page.mouse.move(...at(0.3 + 0.08 * i, 0.25));
+    for (let i = 0; i <= 5; i++) await page.mouse.move(...at(0.7 - 0.044 * i, 0.25 + 0.104 * i));
     await page.mouse.up();
     await button("Predict").click();
     const label = panel().locator("[data-testid='label-output-value']").first();
