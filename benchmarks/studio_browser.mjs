@@ -135,7 +135,8 @@ const parts = {
     await panel().getByText("It has: evaluate, predict").waitFor();
     writeFileSync(`${folder}/none.png`, "no picture");
     const before = errors.length;
-    await panel().locator("input[type=file]").first().setInputFiles(`${folder}/none.png`);
+    const block = panel().locator(".block").filter({ hasText: "or drop a picture" }).last();
+    await block.locator("input[type=file]").last().setInputFiles(`${folder}/none.png`);
     await page.waitForTimeout(1500);
     await button("Predict").click();
     await panel().getByText(/not accepted|none.png/).filter({ visible: true }).first().waitFor();
