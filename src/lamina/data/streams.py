@@ -235,12 +235,13 @@ class InCuts:
         raise NotImplementedError
 
     @property
-    def _cut(self) -> Cut:
+    def cut(self) -> Cut:
+        """Of the samples of an epoch."""
         return Cut(self._length, self.batch_size, self.whole, self.world, self.fixed)
 
     @property
     def per_epoch(self) -> int:
-        return self._cut.count
+        return self.cut.count
 
     def with_batch_size(self, batch_size: int) -> Self:
         return self._with(batch_size=batch_size, fixed=None)
@@ -293,7 +294,7 @@ class Shuffled(InCuts):
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
         order = torch.randperm(len(self.samples), generator=generator)
-        blocks = self._cut.blocks(order)[start:]
+        blocks = self.cut.blocks(order)[start:]
         shares = [share_of(len(block), self.rank, self.world) for block in blocks]
         mine = [block[share] for block, share in zip(blocks, shares, strict=True)]
         drawn_in_order = self.samples.batches(mine, self.workers, self.device) if mine else ()

@@ -188,7 +188,7 @@ class Windows(InCuts):
         first = derive(self.seed, "window", epoch) % (min(spare, self.window - 1) + 1)
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
         begins = first + self.window * torch.randperm(self._length, generator=generator)
-        for block in self._cut.blocks(begins)[start:]:
+        for block in self.cut.blocks(begins)[start:]:
             mine = block[share_of(len(block), self.rank, self.world)]
             yield weighed(_window(self.tokens_N, mine, self.window), len(mine), len(block), self.world)
 
@@ -239,7 +239,7 @@ class ByLength(InCuts):
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
-        drawn = torch.randperm(len(self._kept), generator=generator)[: sum(self._cut.sizes)]
+        drawn = torch.randperm(len(self._kept), generator=generator)[: sum(self.cut.sizes)]
         order = self._kept[drawn]
         pool = torch.arange(len(order)) // (POOL * self.batch_size)
         first, last = self._lengths[order, 0], self._lengths[order, -1]
@@ -247,7 +247,7 @@ class ByLength(InCuts):
         # sorted by the first text, then by the second, ascending and descending in turn, so that neighbours are similar
         turned = torch.where(first % 2 == 0, last, most - last)
         order = order[((pool * most + first) * most + turned).argsort(stable=True)]
-        blocks = self._cut.blocks(order)
+        blocks = self.cut.blocks(order)
         for index in torch.randperm(self.per_epoch, generator=generator).tolist()[start:]:
             block = blocks[index]
             share = share_of(len(block), self.rank, self.world)
