@@ -33,7 +33,7 @@ from lamina.training.events import StepDone
 
 SIDE, BATCH, LR, R1, MIXING = 32, 16, 0.001, 10.0, 0.9
 LATENT, WIDTHS = 64, (64, 64, 64, 32)
-STEPS, ROUNDS = 8, 5
+STEPS, ROUNDS = 24, 5
 IMAGES = BATCH * (STEPS + 1)
 """an epoch: its first step is not timed"""
 
