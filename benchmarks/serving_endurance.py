@@ -33,28 +33,28 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few requests, no fuzzing, and no result is written")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="of each operation; fewer: no result is written")
     parser.add_argument("--run", choices=RUNS, help="fuzz this one alone, and write no result")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     text = ""
-    for name in () if asked.quick else (asked.run,) if asked.run else RUNS:
+    for name in () if args.quick else (args.run,) if args.run else RUNS:
         with served(OLD_RUNS / name, "--max-tokens", "400") as server:
-            passed = fuzzed(asked.schemathesis, server, asked.examples)
+            passed = fuzzed(args.schemathesis, server, args.examples)
         text += (
-            f"- {name}: fuzzed with {asked.examples} examples an operation: {'no' if passed else 'AN'} error of the "
+            f"- {name}: fuzzed with {args.examples} examples an operation: {'no' if passed else 'AN'} error of the "
             "server\n"
         )
-    if asked.run:
+    if args.run:
         print(text)
         sys.exit("AN error" in text)
     with served(OLD_RUNS / "image") as server:
-        send(server, 100 if asked.quick else WARM)
+        send(server, 100 if args.quick else WARM)
         before = server.memory()
-        send(server, 400 if asked.quick else REQUESTS - WARM)
+        send(server, 400 if args.quick else REQUESTS - WARM)
         after = server.memory()
     flat = "flat" if after <= GROWTH * before else "NOT FLAT"
     text += (
         f"- memory: {before / 2**20:.1f} MiB after {WARM:,} requests, {after / 2**20:.1f} after {REQUESTS:,}: {flat}\n"
     )
-    if asked.quick or asked.examples < EXAMPLES:
+    if args.quick or args.examples < EXAMPLES:
         print(text)
     else:
         write_result("serving_endurance", text)

@@ -1,8 +1,8 @@
 """The documentation site in headless Chromium: ``site_browser.mjs`` on eight pages of ``build/site`` (``make docs``),
 wide and narrow, light and dark. Screenshots are in ``build/looked``.
 
-What ``tests/docs/test_site.py`` asks of every page (headings, alternative texts, links, nothing of another host) is not
-asked again.
+What ``tests/docs/test_site.py`` checks on every page (headings, alternative texts, links, nothing of another host) is
+not checked again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.measure import write_result
 SCRIPT = Path(__file__).with_name("site_browser.mjs")
 MODULES, SITE, SHOTS = Path(".studio"), Path("build/site"), Path("build/looked")
 PAGES = ("", "getting_started/", "data/", "families/resnet/", "gallery/", "claims/", "api/training/", "studio/")
-ASKED = """Can the site be read, wide and narrow, light and dark? Debian's headless Chromium through playwright-core,
+QUESTION = """Can the site be read, wide and narrow, light and dark? Debian's headless Chromium through playwright-core,
 1280 and 390 pixels wide, the colours that the reader's system prefers. Faults would be: text whose contrast is below
 WCAG's AA (4.5, large text 3), a page wider than its window, an error of the console, a request to another host."""
 
@@ -48,7 +48,7 @@ def main() -> None:
         sys.exit(f"{done.stdout}\n{done.stderr}")
     rows = [f"| {one['path']} | {'; '.join(one['faults']) or 'none'} |" for one in found]
     print("\n".join(rows))
-    write_result("site", "\n".join([ASKED, "", "| page | faults |", "|---|---|", *rows]))
+    write_result("site", "\n".join([QUESTION, "", "| page | faults |", "|---|---|", *rows]))
     sys.exit(done.returncode)
 
 

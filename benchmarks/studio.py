@@ -45,7 +45,7 @@ def main() -> None:
     """Train two runs, start the studio, run the script, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    asked = parser.parse_args()
+    args = parser.parse_args()
     SHOTS.mkdir(parents=True, exist_ok=True)
     record = SHOTS / "found.json"
     commit = subprocess.run(
@@ -65,7 +65,7 @@ def main() -> None:
             while not text.endswith("}\n"):
                 text += studio.stdout.readline() or sys.exit("the studio did not start")
             script = ["node", SCRIPT.name, json.loads(text)["at"], digits.path.name, sampler.path.name]
-            for part in asked.parts or [part for part in PARTS if part not in found]:
+            for part in args.parts or [part for part in PARTS if part not in found]:
                 found[part] = _part(part, script)
                 record.write_text(json.dumps(found, indent=1))
         finally:
@@ -79,12 +79,12 @@ def main() -> None:
         seen = ", ".join(f"{name}: {value}" for name, value in values.items())
         row = f"| {part}: {PARTS[part]} | {seen or '-'} | {'; '.join(errors) or 'none'} |"
         lines.append(row.replace("<", "&lt;").replace("\n", " "))
-    print(write_result("studio", "\n".join([ASKED.format(gradio=version("gradio")), "", *lines])))
+    print(write_result("studio", "\n".join([QUESTION.format(gradio=version("gradio")), "", *lines])))
     if any(found[part][1] for part in PARTS):
         sys.exit("\n".join(lines))
 
 
-ASKED = """Does the studio work as a person uses it? Debian's headless Chromium, driven by playwright-core, gradio
+QUESTION = """Does the studio work as a person uses it? Debian's headless Chromium, driven by playwright-core, gradio
 {gradio}; each part is looked at 1280 and 390 pixels wide. Errors would be: of the console, a request to another host, a
 file that is opened, a script that runs, a control without a name, a page wider than its window."""
 
@@ -96,7 +96,7 @@ def _part(part: str, script: list[str]) -> tuple[dict[str, object], list[str]]:
     if not done.stdout.startswith("{"):
         return {}, [f"{done.stdout}{done.stderr}".strip()]
     found = dict(json.loads(done.stdout)[part])
-    foreign = [f"asked another host: {url}" for url in found.pop("foreign")]
+    foreign = [f"request to another host: {url}" for url in found.pop("foreign")]
     print(part, found, flush=True)
     return found, [*found.pop("errors"), *foreign]
 

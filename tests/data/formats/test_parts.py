@@ -43,8 +43,8 @@ def test_parts_are_one_table(tmp_path: Path, pattern: str) -> None:
     assert parts.spec.sizes == whole.spec.sizes
     for name, split in parts.splits.items():
         other: Any = whole.splits[name]
-        assert torch.equal(split.targets, other.targets)  # type: ignore[attr-defined]
-        assert split.frame.equals(other.frame)  # type: ignore[attr-defined]
+        assert torch.equal(split.targets, other.targets)  # type: ignore[attr-defined] # of a table
+        assert split.frame.equals(other.frame)  # type: ignore[attr-defined] # of a table
 
 
 def test_parts_of_splits(tmp_path: Path) -> None:

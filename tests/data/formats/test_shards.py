@@ -62,7 +62,7 @@ def shards(tmp_path: Path) -> Path:
 def contents(root: Path, **options: Any) -> dict[str, dict[bytes, int]]:
     source = open_source(str(root), options=DataOptions(**options))
     return {
-        name: {content_of(image): int(target) for image, target in zip(split.paths, split.targets, strict=True)}  # type: ignore[attr-defined]
+        name: {content_of(image): int(target) for image, target in zip(split.paths, split.targets, strict=True)}  # type: ignore[attr-defined] # of images
         for name, split in source.splits.items()
     }
 
@@ -170,9 +170,9 @@ def test_with_an_index_nothing_is_read_on_opening(
     after = open_source(str(shards))
     assert reads == []
     assert after.spec == before.spec
-    assert [str(image) for image in after.splits["train"].paths] == [  # type: ignore[attr-defined]
+    assert [str(image) for image in after.splits["train"].paths] == [  # type: ignore[attr-defined] # of images
         str(image)
-        for image in before.splits["train"].paths  # type: ignore[attr-defined]
+        for image in before.splits["train"].paths  # type: ignore[attr-defined] # of images
     ]
 
 
@@ -266,7 +266,7 @@ def test_an_index_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_shard_that_goes_while_training_is_one_line(shards: Path) -> None:
     source = open_source(str(shards))
-    image = source.splits["train"].paths[0]  # type: ignore[attr-defined]
+    image = source.splits["train"].paths[0]  # type: ignore[attr-defined] # of images
     cut(image.shard, image.offset + 20)
     from lamina.data.image.decoding import decode
 

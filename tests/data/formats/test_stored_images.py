@@ -201,7 +201,7 @@ def test_an_empty_cell_is_skipped_or_named(parts: Path) -> None:
 
 
 def test_a_part_that_goes_while_training_is_one_line(parts: Path) -> None:
-    image = open_source(str(parts)).splits["train"].paths[0]  # type: ignore[attr-defined]
+    image = open_source(str(parts)).splits["train"].paths[0]  # type: ignore[attr-defined] # of images
     assert content_of(image) in {picture(number) for number in range(60)}
     cut(image.part, 60)
     with pytest.raises(DataError, match=r"cannot read image '.*parquet, row \d+': "):
@@ -222,7 +222,7 @@ def test_a_large_row_group_is_noted_and_a_second_image_left_out(
     assert any("row group" in note and "row_group_size=100" in note for note in spec.notes)
     assert any("'mask' are left out" in note for note in spec.notes)
     other = open_source(str(path), options=DataOptions(drop=("image",)))
-    assert content_of(other.splits["train"].paths[0]) in {picture(90 + n) for n in range(24)}  # type: ignore[attr-defined]
+    assert content_of(other.splits["train"].paths[0]) in {picture(90 + n) for n in range(24)}  # type: ignore[attr-defined] # of images
     with pytest.raises(LaminaError, match="column 'image' holds the images"):
         open_source(str(path), options=DataOptions(suffix=".png"))
 

@@ -58,18 +58,18 @@ def test_codes_are_judged_beside_pca_and_the_raw_input(digits_run: Run) -> None:
     assert scores["raw_probe_1000"] > scores["raw_probe_100"] > scores["raw_probe_10"]
     # a linear map of 5 principal components is checked against plain calculations
     train = digits_run.source.splits["train"]
-    x, y = (train.images_NCHW.flatten(1).double() / 16).numpy(), train.targets.numpy()  # type: ignore[attr-defined]
+    x, y = (train.images_NCHW.flatten(1).double() / 16).numpy(), train.targets.numpy()  # type: ignore[attr-defined] # of images
     test = digits_run.source.splits["test"]
     u = np.linalg.svd(x - x.mean(0), full_matrices=False)[2][:5].T
-    z, w = (x - x.mean(0)) @ u, ((test.images_NCHW.flatten(1).double() / 16).numpy() - x.mean(0)) @ u  # type: ignore[attr-defined]
+    z, w = (x - x.mean(0)) @ u, ((test.images_NCHW.flatten(1).double() / 16).numpy() - x.mean(0)) @ u  # type: ignore[attr-defined] # of images
     near = ((w[:, None] - z[None]) ** 2).sum(2).argsort(1)[:, :10]
     votes = np.array([np.bincount(row, minlength=10).argmax() for row in y[near]])
-    assert scores["pca_knn"] == pytest.approx((votes == test.targets.numpy()).mean(), abs=0.01)  # type: ignore[attr-defined]
+    assert scores["pca_knn"] == pytest.approx((votes == test.targets.numpy()).mean(), abs=0.01)  # type: ignore[attr-defined] # of images
 
 
 def test_new_points_are_mapped_without_refitting(digits_run: Run) -> None:
     whole = digits_run.embed()
-    image = digits_run.source.splits["test"].images_NCHW[3]  # type: ignore[attr-defined]
+    image = digits_run.source.splits["test"].images_NCHW[3]  # type: ignore[attr-defined] # of images
     torch.testing.assert_close(digits_run.embed(image)[0], whole[3], atol=1e-5, rtol=0)
 
 
@@ -104,7 +104,7 @@ def test_a_denoiser_on_two_columns_has_a_field(tmp_path: Path) -> None:
 
 
 def test_an_inspection_of_a_picture(digits_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = digits_run.source.splits["test"].images_NCHW[0]  # type: ignore[attr-defined]
+    image = digits_run.source.splits["test"].images_NCHW[0]  # type: ignore[attr-defined] # of images
     found: Any = digits_run.inspect(image)
     (predicted,) = digits_run.predict(image)
     assert found.score == pytest.approx(predicted["score"], rel=1e-5)
@@ -130,5 +130,5 @@ def test_pictures_of_an_epoch_show_inputs_and_what_is_restored(tmp_path: Path) -
         model_options={"image_size": 8, "widths": (4,), "latent": 4}, report=False,
     )  # fmt: skip
     picture = np.array(Image.open(io.BytesIO((run.path / "samples" / "epoch-0001.png").read_bytes())))
-    first = run.source.splits["validation"].paths[0]  # type: ignore[attr-defined]
+    first = run.source.splits["validation"].paths[0]  # type: ignore[attr-defined] # of images
     assert np.array_equal(picture[2:66:8, 2:66:8], np.array(Image.open(first)))

@@ -34,7 +34,7 @@ def join_batch_norms(model: nn.Module) -> None:
     sizes: the results are those of one process with the whole batch (torch's SyncBatchNorm is for GPUs alone)."""
     for part in model.modules():
         if isinstance(part, BATCH_NORMS):
-            part.forward = partial(_normalise, part, part.forward)  # type: ignore[method-assign]
+            part.forward = partial(_normalise, part, part.forward)  # type: ignore[method-assign] # on this one
 
 
 def _normalise(norm: BatchNorm, alone: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -43,11 +43,11 @@ def _normalise(norm: BatchNorm, alone: Callable[[Tensor], Tensor], x: Tensor) ->
     axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1, *[1] * (x.dim() - 2)]
     value = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     count = value.new_tensor([x.numel() // x.shape[1]])
-    total: Tensor = _SumOverProcesses.apply(torch.cat([value.sum(axes), count]))  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOverProcesses.apply(torch.cat([value.sum(axes), count]))  # type: ignore[no-untyped-call] # torch's
     number = total[-1].detach()
     mean = total[:-1] / number
     centred = value - mean.view(shape)
-    squares: Tensor = _SumOverProcesses.apply(centred.square().sum(axes))  # type: ignore[no-untyped-call]
+    squares: Tensor = _SumOverProcesses.apply(centred.square().sum(axes))  # type: ignore[no-untyped-call] # torch's
     variance = squares / number
     if norm.training and norm.track_running_stats:
         _follow(norm, mean.detach(), (squares / (number - 1)).detach())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a divided tensor, or another tensor as it is, sharing its memory."""
-    return tensor.to_local().detach() if is_divided(tensor) else tensor  # type: ignore[attr-defined]
+    return tensor.to_local().detach() if is_divided(tensor) else tensor  # type: ignore[attr-defined] # a DTensor
 
 
 def is_divided(tensor: object) -> bool:
@@ -43,7 +43,7 @@ def joined(part: Tensor, length: int, mesh: Any) -> Tensor:
 
 def divided(whole: Tensor, like: Tensor) -> Tensor:
     """A tensor that every process has whole, divided as another is."""
-    mesh: Any = like.device_mesh  # type: ignore[attr-defined]
+    mesh: Any = like.device_mesh  # type: ignore[attr-defined] # a DTensor
     part = whole[rows_of(len(whole), mesh.get_rank(), mesh.size())].clone()
     return joined(part, len(whole), mesh)
 
