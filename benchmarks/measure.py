@@ -53,16 +53,18 @@ def hardware() -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
-def write_result(what: str, body: str) -> Path:
-    """``results/<what>_<hardware>_<date>.md``: the body under the command, the versions and the machine."""
+def write_result(what: str, body: str, *arguments: str) -> Path:
+    """``results/<what>_<hardware>_<date>.md``: the body under the command, the versions and the machine; what the
+    benchmark was given on the command line is in both the name and the command."""
     short = "gpu" if torch.cuda.is_available() else f"cpu{torch.get_num_threads()}"
     date = datetime.date.today().isoformat()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     head = (
-        f"# {what}\n\n- command: `python -m benchmarks.{what}`\n- machine: {hardware()}\n"
+        f"# {what}\n\n- command: `{' '.join(['python -m', f'benchmarks.{what}', *arguments])}`\n"
+        f"- machine: {hardware()}\n"
         f"- Python {sys.version.split()[0]}, torch {torch.__version__}, commit {commit}, {date}\n\n"
     )
-    path = RESULTS / f"{what}_{short}_{date}.md"
+    path = RESULTS / f"{'_'.join([what, *arguments])}_{short}_{date}.md"
     RESULTS.mkdir(exist_ok=True)
     path.write_text(head + body.rstrip() + "\n", encoding="utf-8")
     print(path.read_text(encoding="utf-8"))

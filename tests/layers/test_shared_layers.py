@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lamina.layers.attention import attention
 from lamina.layers.convolution import conv_norm, make_divisible
@@ -73,6 +75,45 @@ def test_attention_gradients_are_finite_where_a_query_sees_nothing() -> None:
         out, _ = attention(q, k, v, mask=seen, need_map=need_map)
         for gradient in torch.autograd.grad(out.square().sum(), (q, k, v)):
             assert gradient.isfinite().all()
+
+
+class Products(TorchDispatchMode):
+    """The types of what is multiplied in batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.bmm.default:
+            self.types |= {arg.dtype for arg in args}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_attention_with_a_learned_bias_multiplies_in_bfloat16(autocast: bool) -> None:
+    """Also in the backward pass; output and gradients are those of float64, as near as its eight bits allow."""
+    exact = [normal(2, 3, 5, 8, seed=seed) for seed in range(3)] + [normal(3, 5, 5, seed=3)]
+    exact[3][1, 2] = -torch.inf  # a query of the second head sees nothing
+    bias_type = torch.float32 if autocast else torch.bfloat16
+    half = [value.to(torch.bfloat16) for value in exact[:3]] + [exact[3].to(bias_type)]
+    found = []
+    for tensors in (half, [value.double() for value in half]):
+        q, k, v, bias = leaves = [value.detach().requires_grad_() for value in tensors]
+        products = Products()
+        with products, torch.autocast("cpu", torch.bfloat16, enabled=autocast and tensors is half):
+            out, attn = attention(q, k, v, mask=bias[None])
+            assert attn is None
+            assert out.dtype == q.dtype
+            out.square().sum().backward()
+        if tensors is half:
+            assert products.types == {torch.bfloat16}
+        found.append([out, *(leaf.grad for leaf in leaves)])
+    for got, true in zip(*found, strict=True):
+        assert got is not None
+        assert true is not None
+        assert (got.double() - true).abs().max() <= 0.03 * true.abs().max()
+    assert found[0][0][:, 1, 2].eq(0).all()
 
 
 def test_attention_refuses_two_masks() -> None:

@@ -39,20 +39,24 @@ def attention(
     length, keys = q_BHTD.shape[-2], k_BHSD.shape[-2]
     if causal and (need_map or length != keys):
         mask = torch.ones(length, keys, dtype=torch.bool, device=q_BHTD.device).tril(keys - length)
-    if not need_map:
+    # For a learned bias the processor has no fused kernel: torch would compute in float32 what comes in bfloat16.
+    written_out = (
+        q_BHTD.dtype == torch.bfloat16 and q_BHTD.device.type == "cpu" and mask is not None and mask.requires_grad
+    )
+    if not need_map and not written_out:
         is_causal = causal and mask is None
         out_BHTD = F.scaled_dot_product_attention(
             q_BHTD, k_BHSD, v_BHSD, attn_mask=mask, dropout_p=dropout, is_causal=is_causal
         )
         return out_BHTD, None
-    scores_BHTS = q_BHTD @ k_BHSD.transpose(-2, -1) / math.sqrt(q_BHTD.shape[-1])
-    if mask is not None:
-        bias = mask
-        if mask.dtype == torch.bool:
-            bias = torch.zeros_like(mask, dtype=scores_BHTS.dtype).masked_fill(~mask, -math.inf)
-        fully_masked = bias.isneginf().all(-1, keepdim=True)
-        scores_BHTS = (scores_BHTS + bias).masked_fill(fully_masked, 0.0)
-    attn_BHTS = scores_BHTS.softmax(-1)
-    if mask is not None:
-        attn_BHTS = attn_BHTS.masked_fill(fully_masked, 0.0)
-    return F.dropout(attn_BHTS, dropout) @ v_BHSD, attn_BHTS
+    scores_BHTS = (q_BHTD / math.sqrt(q_BHTD.shape[-1])) @ k_BHSD.transpose(-2, -1)
+    if mask is None:
+        attn_BHTS = scores_BHTS.softmax(-1)
+        return F.dropout(attn_BHTS, dropout) @ v_BHSD, attn_BHTS
+    bias = mask
+    if mask.dtype == torch.bool:
+        bias = torch.zeros_like(mask, dtype=scores_BHTS.dtype).masked_fill(~mask, -math.inf)
+    fully_masked = bias.isneginf().all(-1, keepdim=True)
+    attn_BHTS = (scores_BHTS + bias.masked_fill(fully_masked, 0.0)).softmax(-1)
+    out_BHTD = (F.dropout(attn_BHTS, dropout) @ v_BHSD).masked_fill(fully_masked, 0.0)
+    return out_BHTD, attn_BHTS.masked_fill(fully_masked, 0.0) if need_map else None
