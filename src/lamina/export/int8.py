@@ -57,7 +57,7 @@ def quantise_onnx(
     """Write ``path``: ``onnx_file`` in int8, all layers but those ``kept``, or ``only`` these. Raises ExportError."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
         def __init__(self) -> None:
             self.left = iter(samples)
 

@@ -60,7 +60,7 @@ def alignments(model: nn.Module, tokens_BT: Tensor, source_BS: Tensor) -> dict[s
             if hasattr(model, "attention_map"):  # additive attention: no scaled dot products
                 attn_BTS: Tensor = model.attention_map(tokens_BT, source=source_BS)  # type: ignore[operator]
                 return {"attention": attn_BTS[:, None]}
-            memory = model.encode(source_BS)  # type: ignore[operator]
+            memory = model.encode(source_BS)  # type: ignore[operator]  # a model that translates
     except ValueError as error:
         raise UsageError(str(error)) from error
     maps = attention_maps(model, tokens_BT, memory=memory)

@@ -160,7 +160,7 @@ class ForwardTrace(TorchDispatchMode):
     tensors each operation read and wrote (``events``)."""
 
     def __init__(self, twin: nn.Module, *, record: bool = False) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.twin = twin
         self.inputs: dict[str, Tensor] = {}
         self.order: dict[str, int] = {}  # when each module was first entered

@@ -72,7 +72,7 @@ def unroll(
     return state, tuple(torch.stack(column) for column in zip(*rows, strict=True))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it untyped
 def _keep_saved_tensors() -> bool:
     """Called by Dynamo while it traces a loop, before anything is compiled: keep what the forward saves for backward.
 
@@ -83,7 +83,7 @@ def _keep_saved_tensors() -> bool:
     return True
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped
 def run_eagerly(function: Callable[..., Out], *given: object) -> Out:
     """``function(*given)``, run eagerly between two graphs where the model is compiled."""
     return function(*given)

@@ -176,7 +176,7 @@ def initialise_residual(model: nn.Module, *, zero_gamma: bool) -> None:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif zero_gamma and isinstance(module, ResidualBlock):
-            nn.init.zeros_(module.branch[-1].weight)  # type: ignore[index]
+            nn.init.zeros_(module.branch[-1].weight)  # type: ignore[index]  # a branch is a Sequential
 
 
 def check_residual(name: str, config: Any) -> None:

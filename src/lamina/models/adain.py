@@ -79,7 +79,7 @@ class AdaIN(nn.Module):
         for module in self.encoder.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # every convolution of VGG has a bias
         self.encoder.requires_grad_(False)
 
     def forward(self, content_BCHW: Tensor, style_BCHW: Tensor, alpha: float = 1.0) -> Tensor:

@@ -201,7 +201,7 @@ class DenseNet(ImageClassifier):
         self.reset_head(config.num_classes)
 
     def initialise_head(self, head: nn.Module) -> None:
-        nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(head.bias)  # type: ignore[arg-type]  # a linear layer
 
 
 def _transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:

@@ -107,7 +107,7 @@ class Functions(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Functions:
         """To another dtype or device; in double precision the functions are exact again."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         dtype = self.backcast_KL.dtype
         self.backcast_KL, self.forecast_KH = (fn(basis.to(dtype)) for basis in self.exact)
         return self

@@ -286,7 +286,7 @@ def _accept_flat_options() -> None:
             values["augmentation"] = replace(values.get("augmentation", Augmentation()), **flat)
         grouped_init(self, **values)
 
-    Recipe.__init__ = __init__  # type: ignore[method-assign]
+    Recipe.__init__ = __init__  # type: ignore[method-assign]  # keeps the flat names readable
 
 
 _accept_flat_options()

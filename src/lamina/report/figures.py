@@ -259,7 +259,7 @@ def thinned(x: Floats, y: Floats, most: int = 1000) -> Points:
     return x[kept], y[kept]
 
 
-def _scatter(axes, x: Floats, y: Floats) -> None:  # type: ignore[no-untyped-def]
+def _scatter(axes, x: Floats, y: Floats) -> None:  # type: ignore[no-untyped-def]  # matplotlib is imported late
     many = len(x) > AS_PIXELS
     axes.plot(
         x,

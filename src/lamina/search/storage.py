@@ -26,7 +26,7 @@ BUSY_SECONDS = 120
 """how long SQLite waits for another process"""
 
 
-class Journal(BaseJournalBackend):  # type: ignore[misc, unused-ignore]
+class Journal(BaseJournalBackend):  # type: ignore[misc, unused-ignore]  # Optuna need not be installed
     """An append-only file, a JSON record in each line, for processes that share it.
 
     The lock is the operating system's and ends with its process. A line that a killed process, or a full disk, left

@@ -61,7 +61,7 @@ def make_app(service: Service, key: str | None = None) -> FastAPI:
     app.get("/health", summary="what is served, and whether its run has changed")(routes.health)
     app.get("/metrics", summary="counts and times, for Prometheus", response_class=PlainTextResponse)(routes.metrics)
     app.get("/", include_in_schema=False, response_class=HTMLResponse)(routes.page)
-    app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _refused)  # type: ignore[arg-type]  # Starlette wants any exception
     app.add_middleware(Guard, service=service, key=key)
     return app
 

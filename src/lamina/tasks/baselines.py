@@ -70,7 +70,7 @@ class AgainstMajority(Metric):  # type: ignore[misc]  # torchmetrics is not type
         return _facts({"accuracy": there_K[most] / there_K.sum()}, constant, beats)
 
 
-class AgainstMajoritySet(Metric):  # type: ignore[misc]
+class AgainstMajoritySet(Metric):  # type: ignore[misc]  # torchmetrics is not typed
     """Exact matches against those of the most frequent set of labels. ``update`` takes zeros and ones (N, K)."""
 
     full_state_update = False
@@ -102,7 +102,7 @@ class AgainstMajoritySet(Metric):  # type: ignore[misc]
         return _facts(facts, constant, _clearly(won - lost, won + lost))
 
 
-class AgainstMean(Metric):  # type: ignore[misc]
+class AgainstMean(Metric):  # type: ignore[misc]  # torchmetrics is not typed
     """Squared error against that of the mean of the split's targets. ``update`` takes predictions and targets (N, K) in
     the targets' units; ``mean`` and ``std`` (K,) are those of training, by which values are compared with each other.
 

@@ -55,7 +55,7 @@ class PerceptronRule(Classification):
 
     def _score(self, model: nn.Module, batch: Batch) -> Tensor:
         args, kwargs = self.call(batch)
-        z_B: Tensor = model.score(*args, **kwargs)  # type: ignore[operator]
+        z_B: Tensor = model.score(*args, **kwargs)  # type: ignore[operator]  # a perceptron
         return z_B
 
 

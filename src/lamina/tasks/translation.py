@@ -73,7 +73,7 @@ class Translation(Task):
         Raises UsageError for a beam or a length penalty out of range.
         """
         source_BS, lengths_B = batch["source"], batch["source_lengths"]
-        memory = model.encode(source_BS, lengths_B)  # type: ignore[operator]
+        memory = model.encode(source_BS, lengths_B)  # type: ignore[operator]  # a model that translates
         found = beam_search(
             model,
             [[self.begin]] * len(source_BS),

@@ -23,7 +23,7 @@ from lamina.training.engine import FABRIC_PRECISION
 from lamina.training.processes import Processes, current, join, leave, together
 from lamina.training.sharding.blocks import shard
 
-PrefixStore: Any = torch.distributed.PrefixStore  # type: ignore[attr-defined]
+PrefixStore: Any = torch.distributed.PrefixStore  # type: ignore[attr-defined]  # torch does not list it
 _stores: list[Any] = []
 """the stores of all trainings of this process: the first process serves the others with them"""
 
@@ -82,7 +82,7 @@ def launched(recipe: Recipe) -> Fabric:
     return fabric
 
 
-class Started(ClusterEnvironment):  # type: ignore[misc]
+class Started(ClusterEnvironment):  # type: ignore[misc]  # Fabric's base counts as untyped
     """The processes that a launcher has started, as Fabric asks for them."""
 
     def __init__(self, found: Launcher) -> None:

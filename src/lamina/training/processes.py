@@ -179,7 +179,7 @@ class Processes:
 
     def _shared(self, error: Exception) -> Exception:
         """The error marked as that of all processes; one process of each machine shows it."""
-        error.shared, error.shown = True, self.speaks()  # type: ignore[attr-defined]
+        error.shared, error.shown = True, self.speaks()  # type: ignore[attr-defined]  # marks of our own
         return error
 
     def speaks(self) -> bool:

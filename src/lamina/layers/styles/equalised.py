@@ -86,7 +86,7 @@ def fir(
     taps_K = tuple(tap * scale for tap in reversed(taps))
     options = (taps_K, up, down, (*pad, *pad))
     if torch.is_grad_enabled() and x_BCHW.requires_grad and not torch.compiler.is_compiling():
-        out: Tensor = _Filter.apply(x_BCHW, *options)  # type: ignore[no-untyped-call]
+        out: Tensor = _Filter.apply(x_BCHW, *options)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return out
     return _filtered(x_BCHW, *options)
 

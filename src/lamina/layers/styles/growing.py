@@ -46,7 +46,7 @@ class Growing(nn.Module):
         self.register_buffer("stage", torch.tensor(stages - 1))
         self.register_buffer("fade", torch.tensor(float(fade)))
         self.at, self.faded = stages - 1, float(fade)
-        self.register_load_state_dict_post_hook(_follow)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_follow)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     @property
     def side(self) -> int:

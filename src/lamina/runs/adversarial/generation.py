@@ -84,7 +84,7 @@ def raw_model(run: Opened) -> nn.Module:
         raise RunError(f"{run.path} has no checkpoint, which would hold the weights that are not averaged")
     model: Any = copy.deepcopy(run.model)
     model.generator.load_state_dict(load_checkpoint(latest)["engine"]["models"][GENERATOR])
-    return model  # type: ignore[no-any-return]
+    return model  # type: ignore[no-any-return]  # of the kind of the run's model
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class StyleView(ImageView):
         x_BCHW = self._normalised(read(content))
         height, width = x_BCHW.shape[2:]
         smallest = model.min_size
-        if min(height, width) < int(smallest):  # type: ignore[arg-type]
+        if min(height, width) < int(smallest):  # type: ignore[arg-type]  # a number
             raise UsageError(f"the picture has {width} x {height} pixels, the net needs at least {smallest} a side")
         return as_picture(self._scale.to_unit(through(model, call, x_BCHW)))
 

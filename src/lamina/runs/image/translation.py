@@ -83,7 +83,7 @@ class ImageTranslationView(ImageView):
             stored = image_item(item, channels=images.channels, dtype=images.dtype, value_range=images.value_range)
             stored = convert_channels(stored[None], images.channels)
             height, width = stored.shape[2:]
-            least = int(there.min_size)  # type: ignore[arg-type]
+            least = int(there.min_size)  # type: ignore[arg-type]  # a number of a generator
             if min(height, width) < least:
                 name = item if isinstance(item, str) or hasattr(item, "name") else "an image"
                 raise DataError(f"{name} has {width} x {height} pixels, the net needs at least {least} a side")

@@ -48,7 +48,7 @@ def history_fans(
                         title=target if name == ONLY else f"{target} of {name}",
                         past_L=panel.frame[target].to_numpy(np.float64)[own],
                         forecast_H=np.array([row[target] for row in due]),
-                        intervals=ends,  # type: ignore[arg-type]
+                        intervals=ends,  # type: ignore[arg-type]  # two arrays a level
                         times=(first, last, str(due[-1][preprocess.roles.time or "step"])),
                     )
                 )

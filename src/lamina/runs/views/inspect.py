@@ -44,5 +44,5 @@ def write_inspection(content: InspectionPage, folder: Path) -> list[Path]:
     pictures = {f"{name}.png": data for name, data in content.pictures().items()}
     files = {PAGE: content.html().encode()} | pictures
     for name, data in files.items():
-        write_whole(folder / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
+        write_whole(folder / name, lambda file, data=data: file.write(data))  # type: ignore[misc]  # the default binds
     return [folder / name for name in files]

@@ -258,7 +258,7 @@ class Forecasting(Task):
 
     def format_rows(self, prediction: Mapping[str, Tensor], target: TargetCode) -> list[dict[str, Any]]:
         """A row for each step: series, time, a value for each target, and the ends of its intervals."""
-        return self.preprocess.forecast_rows(  # type: ignore[no-any-return]
+        return self.preprocess.forecast_rows(  # type: ignore[no-any-return]  # a SeriesPreprocess
             prediction, self.options.level if "lower" in prediction else ()
         )
 

@@ -109,7 +109,7 @@ class RemainingLife(Task):
         return self.cost(self.outputs(model, batch), true), {}
 
     def metrics(self) -> Any:
-        constant: float = self.preprocess.mean_life(self.options.cap)  # type: ignore[attr-defined]
+        constant: float = self.preprocess.mean_life(self.options.cap)  # type: ignore[attr-defined]  # a LifePreprocess
         return LifeErrors(self.options.cap, constant, self.levels if self.fitted else ())
 
     def evaluate_step(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
@@ -172,7 +172,7 @@ class RemainingLife(Task):
 
     def format_prediction(self, prediction: Mapping[str, Tensor], target: TargetCode) -> dict[str, Any]:
         """A row for each unit: its name, the life left, the ends of its intervals (none above the cap: or more)."""
-        row: dict[str, Any] = self.preprocess.named_unit(prediction)  # type: ignore[attr-defined]
+        row: dict[str, Any] = self.preprocess.named_unit(prediction)  # type: ignore[attr-defined]  # a LifePreprocess
         name = target.names[0]
         row[name] = float(prediction["life"])
         if "lower" in prediction:

@@ -82,7 +82,7 @@ def _trained(settings: DisjointSettings, seed: int, real_B1: Tensor, fake_B1: Te
 def _slope(net: nn.Module, distance: float, loss: object) -> float:
     """The generator's gradient by the place of its point."""
     place = torch.tensor([[distance]], requires_grad=True)
-    (slope,) = torch.autograd.grad(loss(net(place)), place)  # type: ignore[operator]
+    (slope,) = torch.autograd.grad(loss(net(place)), place)  # type: ignore[operator]  # a function of a tensor
     return slope.item()
 
 

@@ -128,13 +128,13 @@ def _colour(name: str, x: Tensor, strength_B: Tensor, sign_B: Tensor, extent: Ex
             low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
             return torch.where(high > low, (x - low) / (high - low).clamp_min(1e-6), x)
         case "equalize":
-            return enhance.equalize(x)  # type: ignore[no-any-return]
+            return enhance.equalize(x)  # type: ignore[no-any-return]  # kornia is not typed
         case "solarize":
             threshold = (1 - strength_B).to(x) * 256 / 255  # at strength 0: 256 of 8 bits, above white
             return torch.where(x < threshold.view(-1, 1, 1, 1), x, 1 - x)
         case "posterize":
             kept = 8 - (strength_B * extent.bits).round().to(torch.int64)
-            return enhance.posterize(x, kept.to(x.device))  # type: ignore[no-any-return]
+            return enhance.posterize(x, kept.to(x.device))  # type: ignore[no-any-return]  # kornia is not typed
     factor_B = (1 + sign_B * strength_B * extent.blend).to(x)
     if name == "sharpness":
         return enhance.sharpness(x, factor_B) if min(x.shape[2:]) > 2 else x
