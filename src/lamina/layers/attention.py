@@ -39,7 +39,7 @@ def attention(
     length, keys = q_BHTD.shape[-2], k_BHSD.shape[-2]
     if causal and (need_map or length != keys):
         mask = torch.ones(length, keys, dtype=torch.bool, device=q_BHTD.device).tril(keys - length)
-    # For a learned bias the processor has no fused kernel: torch would compute in float32 what comes in bfloat16.
+    # torch has no fused CPU kernel for a bias that needs a gradient, and would compute bfloat16 inputs in float32.
     written_out = (
         q_BHTD.dtype == torch.bfloat16 and q_BHTD.device.type == "cpu" and mask is not None and mask.requires_grad
     )

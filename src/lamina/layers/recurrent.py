@@ -246,7 +246,7 @@ class Recurrent(nn.RNNBase):
         function = {"rnn": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}[self.kind]
         state = start if self.kind == "lstm" else start[0]
         how = (flat_weights(self), True, self.num_layers, self.dropout, self.training, self.bidirectional, *order)
-        out: Tensors = function(x, *sizes, state, *how)  # type: ignore[operator]  # three kernels, three signatures
+        out: Tensors = function(x, *sizes, state, *how)  # type: ignore[operator]  # the kernels differ in signature
         return out
 
     def _packed(self, x_BTD: Tensor, start: Tensors, lengths: Tensor) -> tuple[Tensor, RecurrentState]:

@@ -49,7 +49,7 @@ def one_line(action: Callable[P, Shown]) -> Callable[P, Shown]:
             return action(*args, **given)
         except LaminaError as error:
             return Shown(note=str(error))
-        except Exception as error:  # a fault of ours: the page must go on, the trace tells it
+        except Exception as error:  # a bug of Lamina's: shown on the page, its traceback in the terminal
             traceback.print_exc()
             return Shown(note=f"internal error: {type(error).__name__}: {error}")
 

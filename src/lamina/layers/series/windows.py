@@ -180,11 +180,11 @@ def as_samples(config: WindowConfig, past_BLC: Tensor, *covariates: Tensor | Non
     """The window as the net sees it: with ``shared`` every channel is a sample of its own, (B C, L, 1), with the same
     covariates; else as it is."""
     if not config.shared:
-        return past_BLC, *covariates  # type: ignore[return-value]  # a tuple of past and covariates
+        return past_BLC, *covariates  # type: ignore[return-value]  # a Window, unpacked
     channels = config.channels
     past = past_BLC.transpose(1, 2).reshape(-1, config.context, 1)
     repeated = [None if part is None else part.repeat_interleave(channels, 0) for part in covariates]
-    return past, *repeated  # type: ignore[return-value]  # a tuple of past and covariates
+    return past, *repeated  # type: ignore[return-value]  # a Window, unpacked
 
 
 def beside(last_BD: Tensor, ahead_BHF: Tensor | None) -> Tensor:

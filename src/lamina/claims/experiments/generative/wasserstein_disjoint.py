@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,10 +79,10 @@ def _trained(settings: DisjointSettings, seed: int, real_B1: Tensor, fake_B1: Te
     return net
 
 
-def _slope(net: nn.Module, distance: float, loss: object) -> float:
+def _slope(net: nn.Module, distance: float, loss: Callable[[Tensor], Tensor]) -> float:
     """The generator's gradient by the place of its point."""
     place = torch.tensor([[distance]], requires_grad=True)
-    (slope,) = torch.autograd.grad(loss(net(place)), place)  # type: ignore[operator]  # a function of a tensor
+    (slope,) = torch.autograd.grad(loss(net(place)), place)
     return slope.item()
 
 

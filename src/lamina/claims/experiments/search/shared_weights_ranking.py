@@ -48,7 +48,7 @@ class Shared(nn.Module):
         for node in (1, 2):
             states.append(
                 sum(
-                    mixed.chosen(states[source], number)  # type: ignore[operator]  # mixed edges
+                    mixed.chosen(states[source], number)  # type: ignore[operator]  # a MixedOperation each
                     for mixed, number, (source, to) in zip(self.mixed, choice, self.edges, strict=True)
                     if to == node
                 )
