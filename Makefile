@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo docs test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden end-to-end searches nasbench201 machines bench fuzz studio look clean
+.PHONY: help demo docs test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles twins defaults golden twins end-to-end searches nasbench201 machines bench fuzz studio look clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"
@@ -30,6 +30,7 @@ help:
 	@echo "make styles       StyleGAN on digits and faces, CycleGAN on known pairs and flowers (LAMINA_DATA); SET=NAME for one; an hour"
 	@echo "make searches     hyper-parameters of LeNet-5 by ASHA, with and without pruning; 10 minutes"
 	@echo "make end-to-end   architectures searched 20 minutes on two cores, then trained (LAMINA_DATA); SET=NAME; hours, resumable"
+	@echo "make twins        image families on 10,000 images (LAMINA_DATA), auto beside float32; SET=NAME for one; two hours"
 	@echo "make golden       small trainings, to the bit as at BASE=COMMIT (default: the one before); a few minutes"
 	@echo "make nasbench201  strategies of search on the table of NAS-Bench-201 (LAMINA_DATA); and the tiny space; minutes"
 	@echo "make machines     two machines of network namespaces, and their link cut (Linux, root); about 3 minutes"
@@ -167,6 +168,11 @@ searches: $(VENV)/.ready
 # A good model by default: `lamina train --data D` on twelve data sets. Simple models first: SET=baselines.
 defaults: $(VENV)/.ready
 	$(RUN) -m benchmarks.defaults $(SET)
+
+# LAMINA_DATA names the folder with fashion_mnist/. SET=steps first, on an idle machine. What has a result of three seeds is
+# not trained again.
+twins: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.twins $(SET)
 
 # LAMINA_DATA names the folder with fashion_mnist/. SET=end-to-end-digits takes one set, SET=end-to-end-digits-short a
 # quarter of the time. What was measured before is not measured again.

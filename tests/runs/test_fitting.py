@@ -152,9 +152,14 @@ def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     ("changed", "precision", "last"),
-    [({}, "bf16", True), ({"bf16 last": 1.0}, "bf16", False), ({"bf16 last": 1.0, "bf16": 0.95}, "fp32", False)],
+    [
+        ({}, "bf16", True),
+        ({"bf16 last": 1.0}, "bf16", False),
+        ({"bf16 last": 1.0, "bf16": 0.95}, "fp32", False),
+        ({"bf16 last": 0.7, "fp32 last": 0.4}, "fp32", True),
+    ],
 )
-def test_the_faster_precision_and_format_are_taken_and_remembered(
+def test_the_fastest_precision_and_format_are_taken_and_remembered(
     tried: dict[str, Any], tmp_path: Path, changed: dict[str, float], precision: str, last: bool
 ) -> None:
     tried.update(changed)

@@ -15,8 +15,10 @@ import torch
 
 from lamina.errors import UsageError
 from lamina.options.conversion import typed
+from lamina.options.recipe import AUTO
 from lamina.reproduction.baselines import BASELINES
 from lamina.runs.config import published, published_recipes, published_result
+from lamina.runs.machine import FOUND
 from lamina.runs.training import train
 from lamina.tasks.base import LOWER_IS_BETTER
 from lamina.version import __version__
@@ -64,6 +66,10 @@ class Result:
     command: str
     versions: dict[str, str]
     beside: dict[str, float] = field(default_factory=dict)
+    threads: int | None = None
+    """of a CPU; None: not recorded"""
+    found: dict[str, Any] = field(default_factory=dict)
+    """the options that are "auto" in the recipe, as a trial on this machine decided them"""
 
     @property
     def mean(self) -> float:
@@ -78,6 +84,13 @@ class Result:
     def figure(self) -> str:
         """The mean, and the deviation where there is one."""
         return f"{self.mean:.4f}" + (f" ± {self.std:.4f}" if len(self.values) > 1 else "")
+
+    @property
+    def machine(self) -> str:
+        """The hardware, its threads where they are known, and what was found to be fast on it."""
+        threads = [] if self.threads is None else [f"{self.threads} thread" + ("s" if self.threads > 1 else "")]
+        found = [name if value is True else str(value) for name, value in self.found.items() if value is not False]
+        return ", ".join([self.hardware, *threads, *found])
 
     @property
     def reached(self) -> bool | None:
@@ -137,6 +150,8 @@ def reproduce(recipe: str, *, log: Callable[[str], None] = print) -> Result:
     criteria = expected(recipe)
     values, bars, seconds = [], [], 0.0
     beside: dict[str, list[float]] = {name: [] for name in criteria.beside}
+    asked = [name for name in FOUND if published(recipe).get(name) == AUTO]
+    found: dict[str, Any] = {}
     worse = 1 if criteria.metric in LOWER_IS_BETTER else -1
     with tempfile.TemporaryDirectory() as folder:
         for i, seed in enumerate(criteria.seeds):
@@ -148,8 +163,9 @@ def reproduce(recipe: str, *, log: Callable[[str], None] = print) -> Result:
             seconds += run.directory.status()["seconds"]
             if criteria.baseline is not None:
                 bars.append(BASELINES[criteria.baseline](run, criteria.split) + worse * criteria.margin)
-            for name, found in beside.items():
-                found.append(BASELINES[name](run, criteria.split))
+            for name, each in beside.items():
+                each.append(BASELINES[name](run, criteria.split))
+            found = {name: run.directory.read("config.yaml")[name] for name in asked}
             log(f"{recipe} seed {seed}: {criteria.split} {criteria.metric} {value:.4f}")
     versions = {"lamina": __version__, "torch": torch.__version__, "python": platform.python_version()}
     if criteria.metric in SIGNED:
@@ -163,7 +179,9 @@ def reproduce(recipe: str, *, log: Callable[[str], None] = print) -> Result:
         hardware=hardware(),
         command=f"lamina reproduce {recipe}",
         versions=versions,
-        beside={name: statistics.fmean(found) for name, found in beside.items()},
+        beside={name: statistics.fmean(each) for name, each in beside.items()},
+        threads=None if torch.cuda.is_available() else torch.get_num_threads(),
+        found=found,
     )
 
 
@@ -214,7 +232,7 @@ def render_results(results: Sequence[Result]) -> str:
         reached = {True: "yes", False: "**no**", None: "-"}[result.reached]
         lines.append(
             f"| {result.recipe} | {criteria.split} {criteria.metric} | {paper} | {result.figure} | {bar} | {reached} "
-            f"| {len(result.values)} | {result.minutes:.1f} | {result.hardware} | `{result.command}` |"
+            f"| {len(result.values)} | {result.minutes:.1f} | {result.machine} | `{result.command}` |"
         )
     sources = [f"- {r.recipe}: {r.expected.paper_source}" for r in results if r.expected.paper_source]
     signed = [f"- {r.recipe}: `{r.versions['sacrebleu']}`" for r in results if "sacrebleu" in r.versions]
