@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo docs test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles twins defaults golden twins end-to-end searches nasbench201 machines bench fuzz studio look clean
+.PHONY: help demo docs test check format index peers parity conformance claims reproduce photographs settled autoencoders series adversarial styles defaults golden twins end-to-end searches nasbench201 machines bench fuzz studio look clean
 
 help:
 	@echo "make demo         train LeNet-5 on handwritten digits, about a minute"

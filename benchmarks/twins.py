@@ -1,8 +1,7 @@
-"""The CPU twins of the image families on 10,000 images of Fashion-MNIST: with precision and memory format as the machine
-likes them ("auto"), beside float32.
+"""The CPU twins of the image families, on 10,000 images of Fashion-MNIST: under "auto" (precision and memory format).
 
-Three seeds under "auto", by `lamina reproduce` (`results/`), beside the one in float32 that was committed before. The mean
-must not be below that by more than two standard errors of the difference between one seed and the mean of three:
+Three seeds under "auto", by `lamina reproduce` (`results/`), beside the one in float32 that was committed before. The
+mean must not be below that by more than two standard errors of the difference between one seed and the mean of three:
 2 * sqrt(1 + 1/3) times the deviation between seeds, which is pooled over the families. A family whose recipe is another
 now is compared with the bar of all twins only, .8872. The committed minutes of float32 do not say with how many threads
 they were measured; so the seconds of a step are measured both ways, in turn, in one process of one thread, and tell by
@@ -20,7 +19,6 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -60,13 +58,14 @@ def before(family: str) -> Values:
 
 def steps(family: str) -> Values:
     """Seconds of an optimiser step in float32, and with what "auto" finds."""
+    plain: dict[str, Any] = {"precision": "fp32", "channels_last": False}
     with tempfile.TemporaryDirectory() as folder:
-        training = lamina.prepare(None, {"accelerator": "cpu"}, config=twin(family), directory=folder)
+        found = lamina.prepare(None, {"accelerator": "cpu"}, config=twin(family), directory=folder).config.recipe
+        training = lamina.prepare(None, {"accelerator": "cpu", **plain}, config=twin(family), directory=folder)
         batches = list(islice(training.stream.batches(0), 2))
-    found, parts = training.config.recipe, training.parts
-    plain = replace(found, precision="fp32", channels_last=False)
+    parts = training.parts
     seconds = [
-        [trial.seconds_a_step(parts.task, parts.model, batches, recipe) for recipe in (plain, found)]
+        [trial.seconds_a_step(parts.task, parts.model, batches, recipe) for recipe in (training.config.recipe, found)]
         for _ in range(TURNS)
     ]
     float32, auto = (min(times) for times in zip(*seconds, strict=True))
