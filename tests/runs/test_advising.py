@@ -78,6 +78,13 @@ def test_the_command_line_advises(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert main(["advise"]) == 2
 
 
+def test_a_wrong_option_is_said_instead_of_advice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train", "--data", "iris", "--minutes", "0", "--runs", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "minutes must be greater than 0" in err
+
+
 @pytest.mark.parametrize("words", [[], ["--validation", "0.2", "--split-seed", "3"]])
 def test_data_that_were_opened_for_advice_are_not_opened_again(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -126,7 +126,7 @@ def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], words: 
     with pytest.raises(LaminaError, match=words):
         quick(tmp_path, **options)
     left = [path.name for path in tmp_path.iterdir()]
-    assert not left or options == {"max_parameters": 1}  # known once points are drawn
+    assert not left
 
 
 def test_a_front_needs_several_objectives(tmp_path: Path) -> None:

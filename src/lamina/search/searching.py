@@ -35,7 +35,7 @@ from lamina.search.options import SearchOptions
 from lamina.search.space import Space, read_space
 from lamina.search.storage import exclusive, is_url, open_storage, storage_errors
 from lamina.search.strategies import RandomSearch, Strategy, front, strategy_named
-from lamina.search.trials import Objective, Trial, Trials
+from lamina.search.trials import ATTEMPTS, Objective, Trial, Trials, none_within
 from lamina.search.working import Show, Work, work
 from lamina.training.stopping import stoppable
 
@@ -341,7 +341,11 @@ def begin(
     evaluation = trainings(model, options, folder, search)
     from random import Random
 
-    first = evaluation.first(space.sample(Random(0)))
+    random = Random(0)
+    point = next((one for _ in range(ATTEMPTS) if evaluation.allows(one := space.sample(random))), None)
+    if point is None:
+        raise none_within()
+    first = evaluation.first(point)
     unit, length = first.config.recipe.length
     definition = Definition(
         model=model,

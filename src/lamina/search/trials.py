@@ -92,6 +92,13 @@ class Trial:
         return known | {key: value for key, value in more.items() if value != none[key]}
 
 
+def none_within() -> UsageError:
+    """For limits that no point keeps within."""
+    return UsageError(
+        f"none of {ATTEMPTS} points that were drawn keeps within the limits: raise --max-macs or --max-parameters"
+    )
+
+
 class Trials:
     """The trials of one study of a storage, for the workers of a folder.
 
@@ -273,9 +280,7 @@ class Trials:
                 return self._add(number, proposal)
         if pending:
             return None  # what is left is being measured
-        raise UsageError(
-            f"none of {ATTEMPTS} points that were drawn keeps within the limits: raise --max-macs or --max-parameters"
-        )
+        raise none_within()
 
     def _add(self, number: int, proposal: Proposal, same: Trial | None = None, how: str = "") -> Trial:
         """Record a trial, all of it at once: a killed worker leaves none without a point."""
