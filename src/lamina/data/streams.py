@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, Self, cast, runtime_checkable
 
 import torch
@@ -234,13 +235,13 @@ class InCuts:
         """Samples in the order of an epoch."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def cut(self) -> Cut:
         """Of the samples of an epoch."""
         return Cut(self._length, self.batch_size, self.whole, self.world, self.fixed)
 
-    @property
-    def per_epoch(self) -> int:
+    @cached_property
+    def per_epoch(self) -> int:  # asked for several times in every step
         return self.cut.count
 
     def with_batch_size(self, batch_size: int) -> Self:

@@ -170,7 +170,7 @@ class Engine:
             if self._pending[player] == 0:  # not after the step: another player's loss may have left gradients here
                 self.optimisers[player].zero_grad(set_to_none=True)
         # DDP averages over processes at every backward, including those that only accumulate: the sum is the same.
-        self.fabric.backward(loss / self.accumulate)
+        self.fabric.backward(loss if self.accumulate == 1 else loss / self.accumulate)
         for player in players:
             self._pending[player] += 1
         due = [player for player in players if self._pending[player] >= self.accumulate]
