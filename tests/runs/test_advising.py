@@ -78,7 +78,7 @@ def test_the_command_line_advises(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert main(["advise"]) == 2
 
 
-def test_a_wrong_option_is_said_instead_of_advice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_wrong_option_is_reported_instead_of_advice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["train", "--data", "iris", "--minutes", "0", "--runs", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
     assert out == ""

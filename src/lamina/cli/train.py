@@ -240,7 +240,7 @@ def _advised(args: Namespace, requested: Mapping[str, Any], words: list[str]) ->
     if len(args.data) > 1:
         raise UsageError("which model? two sets of data are the sides of a model that needs them: lamina models")
     advice, opened = advise_on(args.data[0], requested)
-    make_config(advice.model, advice.over(requested), fetches=False)  # a wrong option is said first
+    make_config(advice.model, advice.over(requested), fetches=False)  # raises before anything is printed
     if not (args.json or args.quiet):
         print(f"{advice.model}: {advice.why}")
         show_others(advice.instead, words)

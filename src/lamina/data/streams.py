@@ -241,7 +241,7 @@ class InCuts:
         return Cut(self._length, self.batch_size, self.whole, self.world, self.fixed)
 
     @cached_property
-    def per_epoch(self) -> int:  # asked for several times in every step
+    def per_epoch(self) -> int:  # read several times in every step
         return self.cut.count
 
     def with_batch_size(self, batch_size: int) -> Self:

@@ -69,7 +69,7 @@ class Result:
     threads: int | None = None
     """of a CPU; None: not recorded"""
     found: dict[str, Any] = field(default_factory=dict)
-    """the options that are "auto" in the recipe, as a trial on this machine decided them"""
+    """the options that are "auto" in the recipe, as the trial on this machine decided them; the same for all seeds"""
 
     @property
     def mean(self) -> float:
@@ -150,13 +150,14 @@ def reproduce(recipe: str, *, log: Callable[[str], None] = print) -> Result:
     criteria = expected(recipe)
     values, bars, seconds = [], [], 0.0
     beside: dict[str, list[float]] = {name: [] for name in criteria.beside}
-    asked = [name for name in FOUND if published(recipe).get(name) == AUTO]
+    requested = [name for name in FOUND if published(recipe).get(name) == AUTO]
     found: dict[str, Any] = {}
     worse = 1 if criteria.metric in LOWER_IS_BETTER else -1
     with tempfile.TemporaryDirectory() as folder:
         for i, seed in enumerate(criteria.seeds):
             options: dict[str, Any] = {"split_seed": criteria.split_seeds[i]} if criteria.split_seeds else {}
-            run = train(config=recipe, directory=folder, seed=seed, report=False, **options)
+            # what the trial finds for the first seed holds for all
+            run = train(config=recipe, directory=folder, seed=seed, report=False, **options, **found)
             search: dict[str, Any] = {} if criteria.beam == 1 else {"beam": criteria.beam}
             value = run.evaluate(criteria.split, **search)[criteria.metric]
             values.append(value)
@@ -165,7 +166,7 @@ def reproduce(recipe: str, *, log: Callable[[str], None] = print) -> Result:
                 bars.append(BASELINES[criteria.baseline](run, criteria.split) + worse * criteria.margin)
             for name, each in beside.items():
                 each.append(BASELINES[name](run, criteria.split))
-            found = {name: run.directory.read("config.yaml")[name] for name in asked}
+            found = {name: run.directory.read("config.yaml")[name] for name in requested}
             log(f"{recipe} seed {seed}: {criteria.split} {criteria.metric} {value:.4f}")
     versions = {"lamina": __version__, "torch": torch.__version__, "python": platform.python_version()}
     if criteria.metric in SIGNED:
